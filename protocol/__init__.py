@@ -1,0 +1,1 @@
+"""What crosses a wire: pure values and functions. No I/O, no clock, no randomness."""

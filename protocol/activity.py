@@ -1,0 +1,221 @@
+"""Activities: what people send each other, and what the log stores.
+
+The server never sees plaintext: ``message`` is opaque ciphertext that nothing here parses, logs or indexes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, NamedTuple, Self
+
+import msgspec
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, TypeAdapter, model_validator
+
+from protocol.validation import MAX_ID, Strict
+
+MAX_MESSAGE_BYTES = 65_536
+MAX_CALL_SECONDS = 86_400
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
+
+
+class PartyType(StrEnum):
+    """Who can send and receive."""
+
+    PERSON = "person"
+    COMPANY = "company"
+
+
+class Party(NamedTuple):
+    """A person or a company, as it appears on the wire."""
+
+    type: PartyType
+    id: int
+
+    @property
+    def key(self) -> int:
+        """One signed 63-bit integer: the person's id, or minus the company's. Storage and the hub use it."""
+        return self.id if self.type is PartyType.PERSON else -self.id
+
+    @classmethod
+    def of_key(cls, key: int) -> Party:
+        """The party that a key stands for."""
+        return cls(PartyType.PERSON, key) if key > 0 else cls(PartyType.COMPANY, -key)
+
+    @classmethod
+    def parse(cls, text: str) -> Party:
+        """``person:7`` or ``company:123``. Raises ValueError that says what was expected."""
+        kind, _, digits = text.partition(":")
+        is_id = digits.isascii() and digits.isdigit() and len(digits) <= 19 and 1 <= int(digits) <= MAX_ID
+        if kind not in ("person", "company") or not is_id:
+            raise ValueError("should be person:ID or company:ID")
+        return cls(PartyType(kind), int(digits))
+
+    def __str__(self) -> str:
+        return f"{self.type.value}:{self.id}"
+
+
+class ActivityType(IntEnum):
+    """The seed's nine, with the number that storage keeps. Numbers are never given a second meaning."""
+
+    chat_message = 0
+    chat_read_indicator = 1
+    chat_reaction_emoji = 2
+    incoming_call_missed = 3
+    incoming_call_connected_insecure = 4
+    incoming_call_connected_secure = 5
+    outgoing_call_missed = 6
+    outgoing_call_connected_insecure = 7
+    outgoing_call_connected_secure = 8
+
+    @property
+    def is_chat(self) -> bool:
+        return self <= ActivityType.chat_reaction_emoji
+
+    @property
+    def carries_message(self) -> bool:
+        return self in (ActivityType.chat_message, ActivityType.chat_reaction_emoji)
+
+    @property
+    def is_connected_call(self) -> bool:
+        return not self.is_chat and "connected" in self.name
+
+    @property
+    def author_is_receiver(self) -> bool:
+        """Who records it: the receiver for ``incoming_*``, the sender for everything else."""
+        return self.name.startswith("incoming_")
+
+
+_PARTY_NAMES = {
+    "person": PartyType.PERSON,
+    "company": PartyType.COMPANY,
+    "App\\Models\\Person": PartyType.PERSON,
+    "App\\Models\\Company": PartyType.COMPANY,
+    "AppModelsPerson": PartyType.PERSON,
+    "AppModelsCompany": PartyType.COMPANY,
+}
+MODEL_NAMES = {PartyType.PERSON: "AppModelsPerson", PartyType.COMPANY: "AppModelsCompany"}
+"""How ``GET activity`` spells the two (the seed's response format)."""
+
+
+def _party_type(value: object) -> PartyType:
+    found = _PARTY_NAMES.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("should be 'person' or 'company'")
+    return found
+
+
+def _activity_type(value: object) -> ActivityType:
+    found = ActivityType.__members__.get(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"should be one of {', '.join(ActivityType.__members__)}")
+    return found
+
+
+def _ciphertext(value: str) -> str:
+    # ASCII needs no encoding to be measured; len() is exact there and a lower bound elsewhere.
+    size = len(value) if value.isascii() else len(value.encode())
+    if not 1 <= size <= MAX_MESSAGE_BYTES:
+        raise ValueError(f"should be 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8")
+    return value
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Uuid = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$", to_lower=True
+    ),
+]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)]
+TypeName = Annotated[ActivityType, BeforeValidator(_activity_type, json_schema_input_type=str)]
+PartyName = Annotated[PartyType, BeforeValidator(_party_type, json_schema_input_type=str)]
+
+
+class NewActivity(Strict):
+    """What a client posts, checked. The seed's fields, names and limits."""
+
+    type: TypeName
+    receivable_type: PartyName
+    receivable_id: Id
+    sendable_type: PartyName
+    sendable_id: Id
+    call_time: Annotated[int, Field(ge=0, le=MAX_CALL_SECONDS)] | None = None
+    message: Annotated[str, AfterValidator(_ciphertext)] | None = None
+    message_id: Uuid | None = None
+
+    @property
+    def sender(self) -> int:
+        """The sender's party key."""
+        return self.sendable_id if self.sendable_type is PartyType.PERSON else -self.sendable_id
+
+    @property
+    def receiver(self) -> int:
+        """The receiver's party key."""
+        return self.receivable_id if self.receivable_type is PartyType.PERSON else -self.receivable_id
+
+    @model_validator(mode="after")
+    def _fields_fit_the_type(self) -> Self:
+        missing = _first_missing(self)
+        if missing:
+            raise ValueError(f"Missing required parameter: '{missing}'")
+        if self.message is not None and not self.type.carries_message:
+            raise ValueError(f"Invalid parameter: 'message': is not taken with {self.type.name}")
+        return self
+
+
+class SocketActivity(NewActivity):
+    """The same inside a ``send`` frame, where the idempotency key is a field instead of a header."""
+
+    idempotency_key: IdempotencyKey | None = None
+
+
+def _first_missing(new: NewActivity) -> str | None:
+    if new.type.carries_message and new.message is None:
+        return "message"
+    if new.type.is_chat and new.message_id is None:
+        return "message_id"
+    if new.type.is_connected_call and new.call_time is None:
+        return "call_time"
+    return None
+
+
+NEW_ACTIVITY: TypeAdapter[NewActivity] = TypeAdapter(NewActivity)
+
+
+class Activity(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One row of the log. ``sender`` and ``receiver`` are party keys; ``created_at_ms`` is milliseconds since 1970.
+
+    A tombstone (after erasure) keeps id, type, parties and time; its message and message id are gone.
+    """
+
+    id: int
+    type: int
+    sender: int
+    receiver: int
+    call_time: int | None
+    message: str | None
+    message_id: str | None
+    created_at_ms: int
+
+
+def rfc3339(milliseconds: int) -> str:
+    """``2024-07-05T12:14:45Z``: UTC, whole seconds."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def posted(activity: Activity) -> dict[str, Any]:
+    """The ``data`` of POST activity's answer, as the seed prints it."""
+    sender, receiver = Party.of_key(activity.sender), Party.of_key(activity.receiver)
+    return {
+        "id": activity.id,
+        "type": ActivityType(activity.type).name,
+        "receivable_type": receiver.type.value,
+        "receivable_id": receiver.id,
+        "sendable_type": sender.type.value,
+        "sendable_id": sender.id,
+        "call_time": activity.call_time,
+        "message": activity.message,
+        "message_id": activity.message_id,
+        "created_at": rfc3339(activity.created_at_ms),
+    }

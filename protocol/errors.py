@@ -1,0 +1,137 @@
+"""The one table of errors and close codes, shared by HTTP and the socket.
+
+An error has a code (what a client's program reads), an HTTP status, the words its message begins with on HTTP (the
+seed's, for 400, 401, 404 and 500) and whether sending the same thing again later can help. A close code has its
+meaning and what the client should do. A duplicate in either table is refused when this module is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum, unique
+
+
+@unique
+class ErrorCode(StrEnum):
+    """What was wrong, for programs. The first ten are the socket's; the others exist on HTTP only."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+    BAD_FRAME = "bad_frame"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNPROCESSABLE = "unprocessable"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table. ``words`` begin the HTTP message; ``retry``: the same request may succeed later."""
+
+    code: ErrorCode
+    http_status: int
+    words: str
+    retry: bool = False
+    socket_code: ErrorCode | None = None
+
+
+_ROWS = (
+    ErrorKind(ErrorCode.BAD_REQUEST, 400, "Bad Request: The request cannot be fulfilled due to bad syntax."),
+    ErrorKind(ErrorCode.UNAUTHORIZED, 401, "Unauthorized: Access is denied due to invalid credentials."),
+    ErrorKind(ErrorCode.FORBIDDEN, 403, "Forbidden: These credentials do not allow this."),
+    ErrorKind(ErrorCode.NOT_FOUND, 404, "Not Found: The requested resource was not found."),
+    ErrorKind(ErrorCode.CONFLICT, 409, "Conflict: The request does not fit the current state."),
+    ErrorKind(ErrorCode.TOO_LARGE, 413, "Content Too Large: The request is larger than the limit."),
+    ErrorKind(ErrorCode.RATE_LIMITED, 429, "Too Many Requests: Slow down.", retry=True),
+    ErrorKind(ErrorCode.UNAVAILABLE, 503, "Service Unavailable: Try again later.", retry=True),
+    ErrorKind(ErrorCode.INTERNAL, 500, "Internal Server Error: An unexpected condition was encountered.", retry=True),
+    ErrorKind(ErrorCode.BAD_FRAME, 400, "Bad Request: The request cannot be fulfilled due to bad syntax."),
+    ErrorKind(ErrorCode.METHOD_NOT_ALLOWED, 405, "Method Not Allowed: This resource has no such method."),
+    ErrorKind(
+        ErrorCode.UNSUPPORTED_MEDIA_TYPE, 415, "Unsupported Media Type: The body has a type that is not taken here."
+    ),
+    ErrorKind(
+        ErrorCode.UNPROCESSABLE,
+        422,
+        "Unprocessable Content: The key was used before for something else.",
+        socket_code=ErrorCode.CONFLICT,
+    ),
+)
+
+ERRORS: dict[ErrorCode, ErrorKind] = {row.code: row for row in _ROWS}
+if len(ERRORS) != len(_ROWS) or set(ERRORS) != set(ErrorCode):
+    raise RuntimeError("protocol/errors.py: every error code needs exactly one row")
+
+
+class ApiError(Exception):
+    """A request or a frame is refused; the connection goes on.
+
+    ``message`` says to the client what was wrong and what was expected. ``retry_after_seconds`` goes with
+    ``rate_limited`` and ``unavailable``.
+    """
+
+    def __init__(self, code: ErrorCode, message: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message or ERRORS[code].words)
+        self.code = code
+        self.message = message or ERRORS[code].words
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def kind(self) -> ErrorKind:
+        return ERRORS[self.code]
+
+    @property
+    def socket_code(self) -> ErrorCode:
+        """The code as the socket's table has it (HTTP-only codes map to their nearest)."""
+        return self.kind.socket_code or self.code
+
+
+@unique
+class CloseCode(IntEnum):
+    """Why a socket was closed. Numbers below 4000 are those of RFC 6455, section 7.4.1."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    TOO_LARGE = 1009
+    SERVER_FAULT = 1011
+    OVER_CAPACITY = 1013
+    NOT_THE_PROTOCOL = 4400
+    UNAUTHORIZED = 4401
+    ORIGIN_NOT_ALLOWED = 4403
+    NO_LIFE_SIGN = 4408
+    REPLACED = 4409
+    TOO_MANY = 4429
+
+
+@dataclass(frozen=True, slots=True)
+class CloseKind:
+    """One close code's meaning and what the client should do."""
+
+    code: CloseCode
+    meaning: str
+    client_should: str
+
+
+_CLOSES = (
+    CloseKind(CloseCode.NORMAL, "normal", "nothing"),
+    CloseKind(CloseCode.GOING_AWAY, "node going away", "reconnect with jitter"),
+    CloseKind(CloseCode.TOO_LARGE, "frame too large", "not repeat it"),
+    CloseKind(CloseCode.SERVER_FAULT, "server fault", "reconnect with backoff"),
+    CloseKind(CloseCode.OVER_CAPACITY, "over capacity, retry_after in the reason", "wait"),
+    CloseKind(CloseCode.NOT_THE_PROTOCOL, "not the protocol", "not retry"),
+    CloseKind(CloseCode.UNAUTHORIZED, "token missing, bad, expired or revoked", "get a new token"),
+    CloseKind(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed", "not retry"),
+    CloseKind(CloseCode.NO_LIFE_SIGN, "no hello in time, or no life sign", "reconnect"),
+    CloseKind(CloseCode.REPLACED, "the same device_id opened a newer session", "not retry"),
+    CloseKind(CloseCode.TOO_MANY, "too many frames or connections", "wait"),
+)
+
+CLOSES: dict[CloseCode, CloseKind] = {row.code: row for row in _CLOSES}
+if len(CLOSES) != len(_CLOSES) or set(CLOSES) != set(CloseCode):
+    raise RuntimeError("protocol/errors.py: every close code needs exactly one row")

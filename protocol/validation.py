@@ -1,0 +1,63 @@
+"""How outside input becomes frozen values: strict models, and one sentence for what was wrong.
+
+A bad request names the first parameter at fault and what was expected of it, in the seed's words where it has them:
+``Missing required parameter: 'type'``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from protocol.errors import ApiError, ErrorCode
+
+T = TypeVar("T")
+
+MAX_ID = 2**63 - 1
+"""Ids are unsigned integers that fit a signed 64-bit column."""
+
+
+class Strict(BaseModel):
+    """The base of every model of input: no coercion, no unknown fields, frozen once validated."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def parse_json(adapter: TypeAdapter[T], data: bytes | str, code: ErrorCode = ErrorCode.BAD_REQUEST) -> T:
+    """Validate JSON text straight from its bytes. Of a duplicate key the last value counts (RFC 8259, section 4).
+
+    Raises ApiError with one sentence; never echoes the input, which may be a secret or a ciphertext.
+    """
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        raise ApiError(code, describe(error)) from None
+
+
+def parse_value(adapter: TypeAdapter[T], value: object, code: ErrorCode = ErrorCode.BAD_REQUEST) -> T:
+    """The same for a value that was decoded already (msgpack, a query, a form)."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ApiError(code, describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """One sentence for the first fault: which parameter, and what was expected of it."""
+    first: Any = error.errors(include_url=False, include_context=True, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    kind = first["type"]
+    if kind == "json_invalid":
+        return f"The body is not valid JSON: {first['ctx']['error']}"
+    if not name:
+        return _sentence(first["msg"]) if kind == "value_error" else "The body should be a JSON object."
+    if kind == "missing":
+        return f"Missing required parameter: '{name}'"
+    if kind == "extra_forbidden":
+        return f"Unknown parameter: '{name}'"
+    return f"Invalid parameter: '{name}': {_sentence(first['msg'])}"
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ")

@@ -1,0 +1,156 @@
+"""What every HTTP route shares: reading bodies within limits, answering, the two error shapes, and the description of
+each operation from which ``/openapi.json`` is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from protocol.errors import ERRORS, ApiError, ErrorCode
+from protocol.validation import parse_json
+from storage.errors import StorageUnavailable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
+F = TypeVar("F", bound=Handler)
+
+MAX_BODY_BYTES = 128 * 1024
+_log = structlog.get_logger("http")
+_json = msgspec.json.Encoder()
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What ``/openapi.json`` says of one route. Models are the very types that check the request.
+
+    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes. ``errors`` are HTTP statuses.
+    ``flat_400``: this route's 400 has the seed's flat shape ``{"error": true, "message": …}``.
+    """
+
+    summary: str
+    tag: str
+    credential: str = "person"
+    body: Any = None
+    body_types: tuple[str, ...] = ("application/json",)
+    query: Any = None
+    answer: Any = None
+    status: int = 200
+    content_type: str = "application/json"
+    errors: tuple[int, ...] = ()
+    flat_400: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def operation(description: Operation) -> Callable[[F], F]:
+    """Attach a description to a handler (read back by :func:`operation_of`)."""
+
+    def attach(handler: F) -> F:
+        handler.operation = description  # type: ignore[attr-defined]
+        return handler
+
+    return attach
+
+
+def operation_of(handler: object) -> Operation | None:
+    """The description of a handler, or None."""
+    found = getattr(handler, "operation", None)
+    return found if isinstance(found, Operation) else None
+
+
+async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises ApiError(too_large) beyond the limit, before the rest of it is read."""
+    if (request.content_length or 0) > limit_bytes:
+        raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
+    chunks, size = [], 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
+    """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
+    if request.content_type not in ("application/json", "application/octet-stream") and request.can_read_body:
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type: send application/json.")
+    return parse_json(adapter, await read_body(request, limit_bytes))
+
+
+def json_response(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> web.Response:
+    """Answer with JSON. Takes what msgspec encodes: dicts, lists, structs, dataclasses, ``msgspec.Raw``."""
+    return web.Response(body=_json.encode(value), status=status, headers=headers, content_type=content_type)
+
+
+def error_response(error: ApiError, flat: bool = False) -> web.Response:
+    """One of the two shapes. Retry-After is in whole seconds, rounded up."""
+    status = error.kind.http_status
+    body: object
+    if flat and status == 400:
+        body = {"error": True, "message": error.message}
+    else:
+        body = {"error": {"code": str(status), "message": _with_words(error)}}
+    response = json_response(body, status)
+    if error.kind.retry and status in (429, 503):
+        response.headers["Retry-After"] = str(max(1, -int(-(error.retry_after_seconds or 1) // 1)))
+    return response
+
+
+def _with_words(error: ApiError) -> str:
+    title = error.kind.words.partition(":")[0]
+    return error.message if error.message.startswith(title) else f"{title}: {error.message}"
+
+
+@web.middleware
+async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every answer a request id, turn every refusal into its documented shape, and log what was our fault."""
+    request_id = secrets.token_hex(8)
+    request[REQUEST_ID] = request_id
+    flat = _is_flat(request)
+    try:
+        response = await handler(request)
+    except ApiError as error:
+        response = error_response(error, flat)
+    except web.HTTPException as error:
+        response = _of_aiohttp(error, flat)
+    except StorageUnavailable as error:
+        _log.error("storage unavailable", request_id=request_id, path=_route(request), reason=str(error))
+        response = error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
+    except Exception:  # noqa: BLE001 - the last line of defence: logged with its request id, answered with 500
+        _log.exception("request failed", request_id=request_id, path=_route(request))
+        response = error_response(ApiError(ErrorCode.INTERNAL))
+    if not response.prepared:
+        response.headers["X-Request-Id"] = request_id
+    return response
+
+
+def _of_aiohttp(error: web.HTTPException, flat: bool) -> web.StreamResponse:
+    by_status = {kind.http_status: kind.code for kind in reversed(ERRORS.values())}
+    code = by_status.get(error.status)
+    if code is None:
+        raise error
+    response = error_response(ApiError(code), flat)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _is_flat(request: web.Request) -> bool:
+    found = operation_of(request.match_info.handler)
+    return found is not None and found.flat_400
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "unknown"

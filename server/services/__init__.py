@@ -1,0 +1,1 @@
+"""The rules: what the routes and the socket ask, one service per subject."""

@@ -1,0 +1,77 @@
+"""One frozen settings object, read once: defaults < ``buzz.toml`` < ``BUZZ_*`` environment < flags.
+
+An unknown key or a value out of range stops the start with its name and what was expected.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Mode(StrEnum):
+    """How much convenience is allowed: development fills in what production must be given."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
+
+    model_config = SettingsConfigDict(env_prefix="BUZZ_", frozen=True, extra="forbid", validate_default=True)
+
+    mode: Mode = Field(Mode.PRODUCTION, description="development or production")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(8080, description="Port to listen on; 0 picks a free one")
+    data_dir: Path = Field(Path("var"), description="Where the database, the signing key and the lock file are")
+    public_url: str | None = Field(None, description="The address Twilio and receivers see, e.g. https://buzz.example")
+
+    # Storage and bus
+    database_url: SecretStr | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
+    bus_url: SecretStr | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
+    bus_namespace: str = Field("buzz", description="Prefix of the bus channels, for two clusters on one bus")
+
+    # Sockets
+    origins: tuple[str, ...] = Field((), description="Browser origins allowed besides the server's own host")
+    max_frame_bytes: Count = Field(128 * 1024, description="Largest frame taken from a client")
+    hello_timeout_seconds: Seconds = Field(10, description="Time for the first frame")
+    heartbeat_seconds: Seconds = Field(25, description="How often a session is pinged")
+    heartbeat_timeout_seconds: Seconds = Field(10, description="No sign of life this long after a ping: 4408")
+    max_sessions: Count = Field(18_000, description="Sessions on this node; beyond it upgrades get 503")
+    max_sessions_per_person: Count = Field(16, description="Sessions of one person; the oldest is closed with 4409")
+    max_handshakes_per_address: Count = Field(200, description="Sockets of one address that have not said hello yet")
+    send_rate_limit: Count = Field(50, description="Sends a second of one person; four seconds' worth at once")
+    frame_rate_limit: Count = Field(500, description="Frames a second of one session; beyond it 4429")
+    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(20, description="How long SIGTERM waits for clients")
+    ring_size: Count = Field(4_096, description="Newest activities kept in memory for the live path")
+    catch_up_readers: Count = Field(2, description="Readers of the log for sessions that are behind")
+    look_seconds: Seconds = Field(30, description="Longest time without a look at the log (several nodes)")
+
+    # Look-ups
+    lookup_deadline_ms: Count = Field(1_000, description="A look-up is answered untrusted after this long")
+    twilio_auth_token: SecretStr | None = Field(None, description="Checks X-Twilio-Signature")
+    number_provider: Annotated[str, Field(pattern="^(pool|twilio)$")] = Field("pool", description="pool or twilio")
+
+    # Tokens
+    jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
+    jwt_issuer: str | None = Field(None, description="The identity provider's iss")
+    jwt_audience: str | None = Field(None, description="The aud its tokens must carry")
+    jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
+
+    @property
+    def development(self) -> bool:
+        return self.mode is Mode.DEVELOPMENT
+
+
+def load(**flags: Any) -> Settings:
+    """Build the settings; ``flags`` are those of the command line that were given (None: not given)."""
+    return Settings(**{name: value for name, value in flags.items() if value is not None})

@@ -1,0 +1,125 @@
+"""What the activity log promises, whichever database keeps it. One test suite checks every backend against this.
+
+1. **Durable before acknowledged**: when ``append`` returns, its activities survive a ``kill -9`` and a power cut.
+2. **Visible in order**: once any reader has seen id N, no id below N will ever appear. Ids are never given twice.
+3. **Idempotent by constraint**: the same author's same chat ``message_id``, or same idempotency key, is stored once.
+4. **Atomic**: a batch commits whole or not at all; a refused activity does not spoil its neighbours.
+5. **Cost follows what is returned**, not the size of the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from protocol.activity import Activity
+from protocol.validation import MAX_ID
+
+
+class Posting(NamedTuple):
+    """One activity to append: checked values, the person who wrote it, and how a repeat of it is known.
+
+    ``sender`` and ``receiver`` are party keys. ``idempotency_hash`` is a digest of the request's body (16 bytes).
+    """
+
+    type: int
+    sender: int
+    receiver: int
+    author: int
+    call_time: int | None
+    message: str | None
+    message_id: str | None
+    created_at_ms: int
+    idempotency_key: str | None = None
+    idempotency_hash: bytes | None = None
+
+
+class Refusal(Enum):
+    """Why an activity was not stored."""
+
+    MESSAGE_NOT_FOUND = "the message it is about does not exist between these two parties"
+    MESSAGE_ID_REUSED = "the message id was used before, towards another party"
+    KEY_REUSED = "the idempotency key was used before, with another body"
+
+
+class Stored(NamedTuple):
+    """The activity as it stands in the log. ``duplicate``: this is the first one's row, nothing was stored now."""
+
+    activity: Activity
+    duplicate: bool
+
+
+Result = Stored | Refusal
+
+
+class Commit(NamedTuple):
+    """What a batch did: everything in (previous_head, head] was given in its one critical section."""
+
+    previous_head: int
+    head: int
+    results: list[Result]
+
+
+class Range(NamedTuple):
+    """Which activities to read: those of any of ``parties`` (keys) with after < id < before.
+
+    With ``with_party`` only those whose other side, or own side, is that party. At most ``limit``, oldest first unless
+    ``newest_first``.
+    """
+
+    parties: tuple[int, ...]
+    after: int = 0
+    before: int = MAX_ID
+    limit: int = 500
+    with_party: int | None = None
+    newest_first: bool = False
+
+
+class Conversation(NamedTuple):
+    """One conversation as one of its sides sees it."""
+
+    mine: int
+    party: int
+    last: Activity
+    unread: int
+
+
+class ActivityLog(Protocol):
+    """The log. Raises StorageUnavailable when nothing was stored and a later try may work."""
+
+    async def state(self) -> tuple[str, int]:
+        """(epoch, head): which history this is, and the newest id given."""
+        ...
+
+    async def append(self, batch: Sequence[Posting]) -> Commit:
+        """Store a batch durably; one result for each posting, in order."""
+        ...
+
+    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
+        """Read several ranges in one round trip; one list for each, each in id order."""
+        ...
+
+    async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
+        """The conversations of these parties, the one with the newest activity first."""
+        ...
+
+    async def partners(self, party: int) -> list[int]:
+        """The keys of everybody this party has talked with."""
+        ...
+
+    async def clear(self, party: int) -> str:
+        """Delete all of a party's activities (a development tool); returns the new epoch."""
+        ...
+
+    async def erase(self, party: int) -> int:
+        """Turn what a party wrote into empty tombstones that keep id and time; returns how many."""
+        ...
+
+    async def erase_before(self, created_before_ms: int, limit: int) -> int:
+        """Empty the bodies of at most ``limit`` activities older than that; returns how many."""
+        ...
+
+    async def renew_epoch(self) -> str:
+        """History may have been lost or rewritten: give the log a new epoch and return it."""
+        ...

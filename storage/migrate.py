@@ -1,0 +1,80 @@
+"""Schema steps: numbered ``.sql`` files, each applied in one transaction and remembered.
+
+``NNNN_name.sql`` serves both dialects; ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql`` differ. Steps are
+additive, so that a node of the release before still runs on the new schema; clean-ups come a release later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.database import Database, Dialect
+from storage.errors import SchemaTooNew, StorageError
+
+_FOLDER = Path(__file__).parent / "sql"
+_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>\w+?)(?:\.(?P<dialect>sqlite|postgresql))?\.sql")
+_CREATE_TABLE = "CREATE TABLE IF NOT EXISTS schema_step (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One numbered step of the schema."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def steps(dialect: Dialect, folder: Path = _FOLDER) -> list[Step]:
+    """The steps for one dialect, in order. Raises StorageError if a number is missing, doubled or misnamed."""
+    found: dict[int, Step] = {}
+    for path in sorted(folder.glob("*.sql")):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise StorageError(f"{path.name}: a schema step is called NNNN_name.sql or NNNN_name.<dialect>.sql")
+        if match["dialect"] not in (None, dialect):
+            continue
+        number = int(match["number"])
+        if number in found:
+            raise StorageError(f"{path.name}: step {number} is there twice")
+        found[number] = Step(number, match["name"], split(path.read_text()))
+    return [found[number] for number in sorted(found)]
+
+
+def split(script: str) -> tuple[str, ...]:
+    """The statements of a script. Ours have no semicolon inside a string or a body, and comments fill whole lines."""
+    lines = (line for line in script.splitlines() if not line.lstrip().startswith("--"))
+    return tuple(statement.strip() for statement in "\n".join(lines).split(";") if statement.strip())
+
+
+async def applied(database: Database) -> set[int]:
+    """The numbers of the steps that this database has."""
+    async with database.transaction() as transaction:
+        await transaction.execute(_CREATE_TABLE)
+        return {number for (number,) in await transaction.fetch("SELECT number FROM schema_step")}
+
+
+async def pending(database: Database) -> list[Step]:
+    """The steps still to apply. Raises SchemaTooNew if the database has steps that this release does not know."""
+    known = steps(database.dialect)
+    have = await applied(database)
+    newer = sorted(have - {step.number for step in known})
+    if newer:
+        raise SchemaTooNew(
+            f"The database has schema step {newer[-1]}, this release knows up to {known[-1].number}:"
+            " start a newer release."
+        )
+    return [step for step in known if step.number not in have]
+
+
+async def migrate(database: Database) -> list[Step]:
+    """Apply what is pending, one transaction each; returns what was applied."""
+    todo = await pending(database)
+    for step in todo:
+        async with database.transaction() as transaction:
+            for statement in step.statements:
+                await transaction.execute(statement)
+            await transaction.execute("INSERT INTO schema_step (number, name) VALUES (?, ?)", step.number, step.name)
+    return todo

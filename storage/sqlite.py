@@ -1,0 +1,201 @@
+"""SQLite: one connection writes and checkpoints, a few only read.
+
+Two connections that reset one WAL at the same time can corrupt it in SQLite before 3.51.3
+(https://sqlite.org/wal.html#walresetbug), and Python ships older ones: readers are ``query_only`` and never checkpoint,
+the writer alone does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import aiosqlite
+
+from storage.database import Row, Value
+from storage.errors import StorageConflict, StorageError, StorageUnavailable
+
+T = TypeVar("T")
+
+_BUSY_TIMEOUT_SECONDS = 5.0
+_CACHE_KIB = 65_536
+_STATEMENTS_CACHED = 256
+_CHECKPOINT_PAGES = 4_000
+"""The WAL goes back into the database file about every 16 MB: rarely enough to be cheap, small enough not to stall."""
+
+
+class SqliteConnection(aiosqlite.Connection):
+    """aiosqlite's connection with one more call: a whole function in one trip to its thread."""
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function(connection)`` in the connection's thread; driver errors come back as storage errors."""
+        with _translated():
+            result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+            return result
+
+
+@contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise StorageConflict(str(error)) from error
+    except sqlite3.OperationalError as error:
+        raise StorageUnavailable(f"SQLite: {error}") from error
+    except sqlite3.Error as error:
+        raise StorageError(f"SQLite: {error}") from error
+
+
+class SqliteTransaction:
+    """Statements on the writing connection between BEGIN and COMMIT."""
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
+        return await self._connection.run(lambda c: c.execute(sql, parameters).fetchall())
+
+    async def execute(self, sql: str, *parameters: Value) -> int:
+        return await self._connection.run(lambda c: c.execute(sql, parameters).rowcount)
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        await self._connection.run(lambda c: c.executemany(sql, rows))
+
+
+class SqliteDatabase:
+    """One SQLite file, or one in memory under a shared-cache name for tests."""
+
+    dialect: Literal["sqlite"] = "sqlite"
+
+    def __init__(self, writer: SqliteConnection, readers: Sequence[SqliteConnection], stack: AsyncExitStack) -> None:
+        self._writer = writer
+        self._readers: asyncio.Queue[SqliteConnection] = asyncio.Queue()
+        for reader in readers:
+            self._readers.put_nowait(reader)
+        self._writing = asyncio.Lock()
+        self._stack = stack
+
+    @classmethod
+    async def open(cls, path: Path, readers: int = 3) -> SqliteDatabase:
+        """Open (or make) the file. Raises StorageUnavailable if it can't be opened or is no database."""
+        async with AsyncExitStack() as stack:
+            writer = await stack.enter_async_context(_connection(path, _WRITER_PRAGMAS))
+            reading = [await stack.enter_async_context(_connection(path, _READER_PRAGMAS)) for _ in range(readers)]
+            return cls(writer, reading, stack.pop_all())
+
+    async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
+        return await self.read(lambda c: c.execute(sql, parameters).fetchall())
+
+    async def fetch_each(self, sql: str, parameters: Sequence[Sequence[Value]]) -> list[list[Row]]:
+        return await self.read(lambda c: [c.execute(sql, each).fetchall() for each in parameters])
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function`` on a reading connection, in one trip to its thread."""
+        reader = await self._readers.get()
+        try:
+            return await reader.run(function)
+        finally:
+            self._readers.put_nowait(reader)
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function`` as one durable transaction, in one trip to the writer's thread."""
+        async with self._writing:
+            return await self._writer.run(lambda c: _in_transaction(c, function))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        async with self._writing:
+            try:
+                await self._writer.run(lambda c: c.execute("BEGIN IMMEDIATE"))
+                yield SqliteTransaction(self._writer)
+            except BaseException:
+                await asyncio.shield(self._writer.run(_rollback))
+                raise
+            await self._writer.run(_commit)
+
+    async def ping(self) -> None:
+        await self.fetch("SELECT 1")
+
+    async def backup(self, destination: Path) -> None:
+        """Copy the database as it is now while it goes on being written (SQLite's online backup)."""
+
+        def copy(connection: sqlite3.Connection) -> None:
+            target = sqlite3.connect(destination)
+            try:
+                connection.backup(target, pages=2_000)
+            finally:
+                target.close()
+
+        await self.read(copy)
+
+    async def close(self) -> None:
+        """Fold the WAL back, refresh the planner's statistics, close every connection and end its thread."""
+        async with self._writing:
+            try:
+                await self._writer.run(_retire)
+            finally:
+                await self._stack.aclose()
+
+
+_WRITER_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    f"PRAGMA cache_size=-{_CACHE_KIB}",
+    f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA temp_store=MEMORY",
+)
+_READER_PRAGMAS = ("PRAGMA wal_autocheckpoint=0", f"PRAGMA cache_size=-{_CACHE_KIB // 4}", "PRAGMA query_only=ON")
+
+
+@asynccontextmanager
+async def _connection(path: Path, pragmas: Sequence[str]) -> AsyncIterator[SqliteConnection]:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            path, isolation_level=None, timeout=_BUSY_TIMEOUT_SECONDS, cached_statements=_STATEMENTS_CACHED
+        )
+
+    connection = SqliteConnection(connect, iter_chunk_size=1)
+    # A thread that is waiting for work must never keep the process from ending.
+    connection._thread.daemon = True
+    with _translated():
+        await connection
+    try:
+        await connection.run(lambda c: [c.execute(pragma).fetchall() for pragma in pragmas])
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = function(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        _rollback(connection)
+        raise
+    return result
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("COMMIT")
+    except BaseException:
+        _rollback(connection)
+        raise
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _retire(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA optimize")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,187 @@
+"""What every activity log promises (storage/contract.py)."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from protocol.activity import ActivityType
+from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
+from storage.database import Database
+from storage.sqlite import SqliteDatabase
+from storage.sqlite_log import SqliteActivityLog
+
+ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
+
+
+@pytest.fixture
+def log(database: Database) -> ActivityLog:
+    assert isinstance(database, SqliteDatabase)
+    return SqliteActivityLog(database)
+
+
+def message(sender: int, receiver: int, author: int = 0, text: str = "ciphertext", **other: object) -> Posting:
+    fields = dict(
+        type=ActivityType.chat_message,
+        sender=sender,
+        receiver=receiver,
+        author=author or sender,
+        call_time=None,
+        message=text,
+        message_id=str(uuid.uuid4()),
+        created_at_ms=1_720_181_685_000,
+    )
+    return Posting(**(fields | other))  # type: ignore[arg-type]
+
+
+async def ids(log: ActivityLog, *parties: int, **other: int) -> list[int]:
+    [page] = await log.read([Range(parties, **other)])
+    return [activity.id for activity in page]
+
+
+async def test_ids_rise_from_one_without_a_gap(log: ActivityLog) -> None:
+    commit = await log.append([message(ALICE, BOB), message(BOB, ALICE)])
+    assert [result.activity.id for result in commit.results if isinstance(result, Stored)] == [1, 2]
+    assert (commit.previous_head, commit.head) == (0, 2)
+    assert (await log.state())[1] == 2
+
+
+async def test_each_party_reads_its_own_in_order(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(BOB, CAROL), message(CAROL, ALICE), message(ALICE, ALICE)])
+    assert await ids(log, ALICE) == [1, 3, 4]
+    assert await ids(log, BOB) == [1, 2]
+    assert await ids(log, ALICE, after=1) == [3, 4]
+    assert await ids(log, ALICE, limit=2) == [1, 3]
+
+
+async def test_a_member_reads_the_company_merged_and_nothing_twice(log: ActivityLog) -> None:
+    await log.append([message(BOB, ACME), message(ALICE, ACME), message(ACME, BOB, author=ALICE), message(BOB, ALICE)])
+    assert await ids(log, ALICE, ACME) == [1, 2, 3, 4]
+    assert await ids(log, ACME) == [1, 2, 3]
+
+
+async def test_more_parties_than_one_statement_takes(log: ActivityLog) -> None:
+    parties = tuple(-number for number in range(100, 150))
+    await log.append([message(ALICE, party) for party in parties] + [message(BOB, CAROL)])
+    assert await ids(log, BOB, *parties) == list(range(1, 52))
+    assert await ids(log, BOB, *parties, limit=3, newest_first=True) == [51, 50, 49]
+
+
+async def test_a_conversation_and_newest_first(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(ALICE, CAROL), message(BOB, ALICE), message(BOB, ACME)])
+    assert await ids(log, ALICE, with_party=BOB) == [1, 3]
+    assert await ids(log, ALICE, newest_first=True, limit=2) == [3, 2]
+    assert await ids(log, ALICE, newest_first=True, before=3) == [2, 1]
+    assert await ids(log, ALICE, ACME, with_party=ACME) == [4]
+
+
+async def test_the_same_message_id_is_stored_once(log: ActivityLog) -> None:
+    first = message(ALICE, BOB)
+    again = first._replace(message="encrypted anew")
+    commit = await log.append([first, again])
+    stored = [result for result in commit.results if isinstance(result, Stored)]
+    assert [(result.activity.id, result.duplicate) for result in stored] == [(1, False), (1, True)]
+    assert stored[1].activity.message == "ciphertext"
+    later = (await log.append([again, message(BOB, ALICE)])).results
+    assert [isinstance(result, Stored) and result.activity.id for result in later] == [1, 2]
+
+
+async def test_the_same_message_id_to_another_party_is_refused(log: ActivityLog) -> None:
+    first = message(ALICE, BOB)
+    commit = await log.append([first, first._replace(receiver=CAROL), message(CAROL, BOB)])
+    assert commit.results[1] is Refusal.MESSAGE_ID_REUSED
+    assert commit.head == 2
+
+
+async def test_two_people_may_use_the_same_message_id(log: ActivityLog) -> None:
+    first = message(ALICE, BOB)
+    commit = await log.append([first, first._replace(sender=BOB, receiver=ALICE, author=BOB)])
+    assert [isinstance(result, Stored) and result.duplicate for result in commit.results] == [False, False]
+
+
+async def test_an_idempotency_key_counts_once_and_only_with_the_same_body(log: ActivityLog) -> None:
+    call = message(ALICE, BOB, type=ActivityType.outgoing_call_missed, message=None, message_id=None)
+    keyed = call._replace(idempotency_key="k", idempotency_hash=b"0" * 16)
+    commit = await log.append([keyed, keyed, keyed._replace(idempotency_hash=b"1" * 16), call, call])
+    first, repeat, other, *unkeyed = commit.results
+    assert isinstance(first, Stored)
+    assert isinstance(repeat, Stored)
+    assert (first.duplicate, repeat.duplicate, repeat.activity.id) == (False, True, first.activity.id)
+    assert other is Refusal.KEY_REUSED
+    assert [isinstance(result, Stored) and result.duplicate for result in unkeyed] == [False, False]
+
+
+@pytest.mark.parametrize("kind", [ActivityType.chat_reaction_emoji, ActivityType.chat_read_indicator])
+async def test_a_reaction_needs_its_message_between_the_same_two(log: ActivityLog, kind: ActivityType) -> None:
+    first = message(ALICE, BOB)
+    text = "👍" if kind is ActivityType.chat_reaction_emoji else None
+    reaction = first._replace(type=kind, sender=BOB, receiver=ALICE, author=BOB, message=text)
+    commit = await log.append([first, reaction, reaction._replace(sender=CAROL, author=CAROL)])
+    assert isinstance(commit.results[1], Stored)
+    assert commit.results[2] is Refusal.MESSAGE_NOT_FOUND
+    own = await log.append([reaction._replace(sender=ALICE, receiver=BOB, author=ALICE)])
+    assert isinstance(own.results[0], Stored)
+
+
+async def test_a_companys_message_is_found_whichever_member_wrote_it(log: ActivityLog) -> None:
+    first = message(ACME, BOB, author=ALICE)
+    await log.append([first])
+    reaction = first._replace(
+        type=ActivityType.chat_reaction_emoji, sender=BOB, receiver=ACME, author=BOB, message="👍"
+    )
+    assert isinstance((await log.append([reaction])).results[0], Stored)
+
+
+async def test_conversations_show_the_newest_first_and_count_unread(log: ActivityLog) -> None:
+    one, two = message(BOB, ALICE), message(BOB, ALICE)
+    await log.append([one, two, message(ALICE, CAROL), message(BOB, ALICE)])
+    seen = two._replace(type=ActivityType.chat_read_indicator, sender=ALICE, receiver=BOB, author=ALICE, message=None)
+    await log.append([seen])
+    found = await log.conversations([ALICE], 10)
+    assert [(row.party, row.last.id, row.unread) for row in found] == [(BOB, 5, 1), (CAROL, 3, 0)]
+    assert sorted(await log.partners(ALICE)) == [BOB, CAROL]
+
+
+async def test_clear_takes_the_history_but_never_gives_an_id_twice(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(BOB, CAROL)])
+    before = (await log.state())[0]
+    epoch = await log.clear(ALICE)
+    assert epoch != before
+    assert await ids(log, ALICE) == []
+    assert await ids(log, BOB) == [2]
+    again = await log.append([message(ALICE, BOB)])
+    assert again.head == 3
+    assert [row.party for row in await log.conversations([ALICE], 10)] == [BOB]
+
+
+async def test_erasure_leaves_tombstones(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(BOB, ALICE), message(ACME, BOB, author=ALICE)])
+    assert await log.erase(ALICE) == 1
+    [page] = await log.read([Range((BOB,))])
+    assert [(activity.id, activity.message) for activity in page] == [(1, None), (2, "ciphertext"), (3, "ciphertext")]
+
+
+async def test_bodies_can_be_emptied_by_age(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB, created_at_ms=10), message(ALICE, BOB, created_at_ms=20)])
+    assert await log.erase_before(15, limit=100) == 1
+    assert await log.erase_before(15, limit=100) == 0
+
+
+async def test_every_character_of_a_message_survives(log: ActivityLog) -> None:
+    text = "".join(map(chr, range(0x80))) + "é😀\u2028\\\"'"
+    await log.append([message(ALICE, BOB, text=text)])
+    [[activity]] = await log.read([Range((ALICE,))])
+    assert activity.message == text
+
+
+async def test_reads_are_range_scans_of_an_index(database: Database) -> None:
+    from storage.log_reads import by_party, by_party_binds
+
+    wanted = Range((ALICE, ACME), limit=10)
+    plan = await database.fetch(
+        "EXPLAIN QUERY PLAN " + by_party("id", 2, 2, False), *by_party_binds(wanted, wanted.parties)
+    )
+    steps = [str(row[-1]) for row in plan]
+    assert sum("USING" in step and "INDEX activity_" in step for step in steps) == 4
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN activity") for step in steps)
