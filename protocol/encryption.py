@@ -1,0 +1,144 @@
+"""What Buzz keeps for end-to-end encryption: the provider's ids, and people's public keys.
+
+The server holds no secret and can check none: a key's *form* is checked against its algorithm, so that a mistake in
+a client is found when the key is published and not when somebody can't decrypt.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pydantic import StringConstraints, TypeAdapter, model_validator
+
+from protocol.validation import Strict
+
+MAX_DATA_CHARACTERS: Final = 512
+MAX_DEVICE_ID_CHARACTERS: Final = 64
+MAX_PUBLIC_KEY_CHARACTERS: Final = 2_048
+"""Base64 of the largest key taken (RSA with 8192 bits, about 1,050 bytes of DER) and room to spare."""
+
+# PostgreSQL stores no NUL, and an id with other control characters in it is a client's mistake.
+_NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]+$"
+Data = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATA_CHARACTERS, pattern=_NO_CONTROL)]
+DeviceId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEVICE_ID_CHARACTERS, pattern=_NO_CONTROL)]
+KeyText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PUBLIC_KEY_CHARACTERS)]
+
+
+class EncryptionData(Strict):
+    """``PUT encryption``: the hash for this person across devices, and their id with the encryption provider."""
+
+    hash: Data
+    e2e_id: Data
+
+
+class KeyAlgorithm(StrEnum):
+    """The algorithms whose public keys are taken, and with that checked."""
+
+    X25519 = "x25519"
+    X448 = "x448"
+    ED25519 = "ed25519"
+    ED448 = "ed448"
+    P256 = "p256"
+    P384 = "p384"
+    P521 = "p521"
+    RSA_2048 = "rsa-2048"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
+
+
+class NewPublicKey(Strict):
+    """``PUT public-key``: one public key of the caller's, for one device or (without ``device_id``) for all."""
+
+    public_key: KeyText
+    algorithm: KeyAlgorithm
+    device_id: DeviceId | None = None
+
+    @model_validator(mode="after")
+    def _key_has_the_form_of_its_algorithm(self) -> Self:
+        try:
+            _CHECKS[self.algorithm](key_bytes(self.public_key))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise ValueError(f"Invalid parameter: 'public_key': should be {_EXPECTED[self.algorithm]}") from error
+        return self
+
+
+ENCRYPTION_DATA: Final[TypeAdapter[EncryptionData]] = TypeAdapter(EncryptionData)
+NEW_PUBLIC_KEY: Final[TypeAdapter[NewPublicKey]] = TypeAdapter(NewPublicKey)
+
+
+def key_bytes(public_key: str) -> bytes:
+    """The key's bytes from standard base64 with padding. Raises ValueError for anything else."""
+    try:
+        return base64.b64decode(public_key, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+def fingerprint(public_key: str) -> str:
+    """SHA-256 of the key's bytes (not of their base64), in hex: what two people compare by voice."""
+    return hashlib.sha256(key_bytes(public_key)).hexdigest()
+
+
+def _raw(load: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def check(data: bytes) -> None:
+        load(data)
+
+    return check
+
+
+def _point(curve: ec.EllipticCurve) -> Callable[[bytes], None]:
+    """An uncompressed or compressed point (SEC 1, section 2.3.3) on the curve, or the same as SubjectPublicKeyInfo."""
+
+    def check(data: bytes) -> None:
+        if data[:1] in (b"\x02", b"\x03", b"\x04"):
+            ec.EllipticCurvePublicKey.from_encoded_point(curve, data)
+            return
+        loaded = load_der_public_key(data)
+        if not isinstance(loaded, ec.EllipticCurvePublicKey) or loaded.curve.name != curve.name:
+            raise ValueError("another curve")
+
+    return check
+
+
+def _rsa(bits: int) -> Callable[[bytes], None]:
+    def check(data: bytes) -> None:
+        loaded = load_der_public_key(data)
+        if not isinstance(loaded, rsa.RSAPublicKey) or loaded.key_size != bits:
+            raise ValueError("another key size")
+
+    return check
+
+
+_CHECKS: Final[dict[KeyAlgorithm, Callable[[bytes], None]]] = {
+    KeyAlgorithm.X25519: _raw(x25519.X25519PublicKey.from_public_bytes),
+    KeyAlgorithm.X448: _raw(x448.X448PublicKey.from_public_bytes),
+    KeyAlgorithm.ED25519: _raw(ed25519.Ed25519PublicKey.from_public_bytes),
+    KeyAlgorithm.ED448: _raw(ed448.Ed448PublicKey.from_public_bytes),
+    KeyAlgorithm.P256: _point(ec.SECP256R1()),
+    KeyAlgorithm.P384: _point(ec.SECP384R1()),
+    KeyAlgorithm.P521: _point(ec.SECP521R1()),
+    KeyAlgorithm.RSA_2048: _rsa(2048),
+    KeyAlgorithm.RSA_3072: _rsa(3072),
+    KeyAlgorithm.RSA_4096: _rsa(4096),
+}
+
+_EXPECTED: Final[dict[KeyAlgorithm, str]] = {
+    KeyAlgorithm.X25519: "base64 of 32 bytes",
+    KeyAlgorithm.X448: "base64 of 56 bytes",
+    KeyAlgorithm.ED25519: "base64 of 32 bytes",
+    KeyAlgorithm.ED448: "base64 of 57 bytes",
+    KeyAlgorithm.P256: "base64 of a point on P-256 (65 or 33 bytes) or of its DER form",
+    KeyAlgorithm.P384: "base64 of a point on P-384 (97 or 49 bytes) or of its DER form",
+    KeyAlgorithm.P521: "base64 of a point on P-521 (133 or 67 bytes) or of its DER form",
+    KeyAlgorithm.RSA_2048: "base64 of a 2048 bit key in DER (SubjectPublicKeyInfo)",
+    KeyAlgorithm.RSA_3072: "base64 of a 3072 bit key in DER (SubjectPublicKeyInfo)",
+    KeyAlgorithm.RSA_4096: "base64 of a 4096 bit key in DER (SubjectPublicKeyInfo)",
+}

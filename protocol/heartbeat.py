@@ -1,0 +1,56 @@
+"""The heartbeat's answer: when each thing that an app mirrors last changed, and the person's own number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from protocol import phone
+from protocol.activity import rfc3339
+
+
+class LastTimes(NamedTuple):
+    """When things last changed for one person, in milliseconds since 1970; None: never."""
+
+    contact_update: int | None = None
+    trust_request: int | None = None
+    company_update: int | None = None
+    coworker_update: int | None = None
+    user_update: int | None = None
+
+
+class Number(msgspec.Struct, frozen=True):
+    """The person's Buzz number in two parts: ``country_code`` without ``+``, national ``number``."""
+
+    country_code: str
+    number: str
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The seed's six fields, spelt as in its example, and the number (null while there is none to give)."""
+
+    last_contact_update: str | None
+    last_trust_request: str | None
+    last_company_update: str | None
+    last_coworker_update: str | None
+    last_user_update: str | None
+    last_activity_id: str
+    number: Number | None
+
+
+def heartbeat(times: LastTimes, last_activity_id: int, e164: str | None) -> Heartbeat:
+    """Put the answer together; ``last_activity_id`` is 0 when there is none."""
+    return Heartbeat(
+        last_contact_update=_shown(times.contact_update),
+        last_trust_request=_shown(times.trust_request),
+        last_company_update=_shown(times.company_update),
+        last_coworker_update=_shown(times.coworker_update),
+        last_user_update=_shown(times.user_update),
+        last_activity_id=str(last_activity_id),
+        number=None if e164 is None else Number(*phone.split(e164)),
+    )
+
+
+def _shown(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else rfc3339(milliseconds)
