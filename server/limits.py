@@ -1,0 +1,93 @@
+"""Rate limits: token buckets, kept as one number each.
+
+A bucket is stored as the moment at which it will be full again (the generic cell rate algorithm: ITU-T I.371, as used
+for HTTP by https://brandur.org/rate-limiting). Taking a token moves that moment on by ``1 / rate``; when it would lie
+further ahead than the whole burst takes to refill, the token is refused. A full bucket therefore needs no memory.
+
+Clocks are monotonic seconds and are given by the caller or at construction, so that tests turn them by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class TokenBucket:
+    """One limit: ``burst`` tokens at once, refilled at ``rate_per_second``."""
+
+    __slots__ = ("_full_at", "_interval", "_window")
+
+    def __init__(self, rate_per_second: float, burst: float | None = None) -> None:
+        """``burst`` defaults to one second's worth. Raises ValueError unless both are positive."""
+        self._interval, self._window = _shape(rate_per_second, burst)
+        self._full_at = 0.0
+
+    def take(self, now: float, tokens: float = 1.0) -> float:
+        """Take tokens if they are there. Returns 0.0, or how many seconds to wait (nothing was taken then)."""
+        full_at = self._full_at
+        after = (full_at if full_at > now else now) + tokens * self._interval
+        excess = after - now - self._window
+        if excess > _ROUNDING:
+            return excess
+        self._full_at = after
+        return 0.0
+
+
+class Buckets(Generic[Key]):
+    """The same limit for each key (a person, an address), in bounded memory.
+
+    Keys live in two generations. When the young one has ``max_keys / 2`` keys it becomes the old one and the old one is
+    forgotten: only keys that were not used while that many others were lose their history, and no sweep ever runs.
+    """
+
+    def __init__(
+        self,
+        rate_per_second: float,
+        burst: float | None = None,
+        *,
+        max_keys: int = 100_000,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``burst`` defaults to one second's worth; ``now`` is a monotonic clock in seconds."""
+        self._interval, self._window = _shape(rate_per_second, burst)
+        self._generation_size = max(1, max_keys // 2)
+        self._young: dict[Key, float] = {}
+        self._old: dict[Key, float] = {}
+        self._now = now
+
+    def take(self, key: Key, tokens: float = 1.0) -> float:
+        """Take tokens from the key's bucket. Returns 0.0, or how many seconds to wait (nothing was taken then)."""
+        now = self._now()
+        full_at = self._young.get(key)
+        if full_at is None:
+            full_at = self._old.get(key, 0.0)
+        after = (full_at if full_at > now else now) + tokens * self._interval
+        excess = after - now - self._window
+        # A key that is being refused is in use as well: it must not be forgotten meanwhile.
+        self._keep(key, full_at if excess > _ROUNDING else after)
+        return excess if excess > _ROUNDING else 0.0
+
+    def __len__(self) -> int:
+        """How many keys are remembered (one that is in both generations counts twice)."""
+        return len(self._young) + len(self._old)
+
+    def _keep(self, key: Key, full_at: float) -> None:
+        if key not in self._young and len(self._young) >= self._generation_size:
+            self._old, self._young = self._young, {}
+        self._young[key] = full_at
+
+
+_ROUNDING = 1e-9
+"""Sums of floats must not refuse the last token of a burst."""
+
+
+def _shape(rate_per_second: float, burst: float | None) -> tuple[float, float]:
+    """(seconds between two tokens, seconds that the whole burst takes to refill)."""
+    size = rate_per_second if burst is None else burst
+    if rate_per_second <= 0 or size <= 0:
+        raise ValueError("a rate limit needs a positive rate and a positive burst")
+    return 1.0 / rate_per_second, size / rate_per_second
