@@ -1,0 +1,219 @@
+"""Privacy requests: what a consumer asks of a company, its state, and the legal clock that runs from its arrival.
+
+Times are milliseconds since 1970, UTC; dates are UTC dates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from protocol.activity import rfc3339
+
+DEADLINE_DAYS: Final = 45
+EXTENDED_DEADLINE_DAYS: Final = 90
+"""California Civil Code 1798.130(a)(2): 45 days from receipt, once extended by 45 more."""
+
+CONFIRMATION_BUSINESS_DAYS: Final = 10
+"""California Code of Regulations, title 11, 7021(a): receipt is confirmed within 10 business days."""
+
+OPT_OUT_BUSINESS_DAYS: Final = 15
+"""California Code of Regulations, title 11, 7026(f): an opt-out of sale is done within 15 business days."""
+
+MAX_RECORDING_BYTES: Final = 2_621_440
+"""2.5 MiB: 119 seconds at 176 kbit/s, and in base64 still within the 4 MiB that a receiver takes."""
+
+
+class RequestType(StrEnum):
+    """How a request came in."""
+
+    WEB_FORM = "WebForm"
+    VOICEMAIL = "Voicemail"
+
+
+class Progress(StrEnum):
+    """How far a recording or a transcription is: ``""`` until there is news. ``completed`` is final."""
+
+    NONE = ""
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCode:
+    """The short code by which consumers name the company they mean."""
+
+    code: str
+    name: str
+    created_at_ms: int
+    updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the company has done about a request."""
+
+    acknowledged: bool = False
+    extended: bool = False
+    completed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebFormSession:
+    """What a consumer wrote into the web form. All text is "" where it was left out or erased."""
+
+    id: str
+    created_at_ms: int
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    state: str = ""
+    requester_type: str = ""
+    tell_me: bool = False
+    delete_me: bool = False
+    do_not_sell: bool = False
+    send_me: bool = False
+    other: str = ""
+    remote_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSession:
+    """One call to the privacy line. The recording's bytes are kept apart (they are large and sent once)."""
+
+    created_at_ms: int
+    ended_at_ms: int | None = None
+    caller_id: str = ""
+    caller_name: str = ""
+    caller_state: str = ""
+    recording_status: Progress = Progress.NONE
+    transcription_status: Progress = Progress.NONE
+    transcription_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyRequest:
+    """One request as it stands now. Exactly one of the two sessions is there, as its type says.
+
+    ``erased_at_ms``: when the personal fields and the recording were erased, or None.
+    """
+
+    id: str
+    company_id: int
+    type: RequestType
+    state: State
+    created_at_ms: int
+    updated_at_ms: int
+    service_code: ServiceCode
+    web_form_session: WebFormSession | None = None
+    call_session: CallSession | None = None
+    erased_at_ms: int | None = None
+
+    @property
+    def deadline(self) -> date:
+        """The day by which the company must have answered."""
+        return deadline(self.created_at_ms, extended=self.state.extended)
+
+    @property
+    def confirmation_due(self) -> date:
+        """The day by which the company must have confirmed that it has the request."""
+        return add_business_days(utc_date(self.created_at_ms), CONFIRMATION_BUSINESS_DAYS)
+
+    @property
+    def opt_out_due(self) -> date | None:
+        """The day by which the sale of data must have ended, or None if that was not asked for."""
+        if self.web_form_session is None or not self.web_form_session.do_not_sell:
+            return None
+        return add_business_days(utc_date(self.created_at_ms), OPT_OUT_BUSINESS_DAYS)
+
+
+def utc_date(at_ms: int) -> date:
+    """The day of a moment, in UTC."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).date()
+
+
+def deadline(created_at_ms: int, *, extended: bool) -> date:
+    """45 calendar days after the day of arrival, 90 in all once extended."""
+    return utc_date(created_at_ms) + timedelta(days=EXTENDED_DEADLINE_DAYS if extended else DEADLINE_DAYS)
+
+
+def add_business_days(start: date, days: int) -> date:
+    """The date that many business days later: Saturdays and Sundays do not count.
+
+    Public holidays do count here: the day is then early by the holidays in between, never late.
+    """
+    weeks, rest = divmod(days, 5)
+    working = start if start.weekday() < 5 else start - timedelta(days=start.weekday() - 4)
+    weekend = 2 if working.weekday() + rest > 4 else 0
+    return working + timedelta(weeks=weeks, days=rest + weekend)
+
+
+def view(request: PrivacyRequest) -> dict[str, object]:
+    """The request as the app's routes, live events and the admin page show it: real booleans, RFC 3339 times."""
+    return {
+        "id": request.id,
+        "company_id": request.company_id,
+        "type": request.type.value,
+        "acknowledged": request.state.acknowledged,
+        "extended": request.state.extended,
+        "completed": request.state.completed,
+        "deadline": request.deadline.isoformat(),
+        "confirmation_due": request.confirmation_due.isoformat(),
+        "opt_out_due": request.opt_out_due.isoformat() if request.opt_out_due else None,
+        "created_at": rfc3339(request.created_at_ms),
+        "updated_at": rfc3339(request.updated_at_ms),
+        "erased_at": _time(request.erased_at_ms),
+        "service_code": _service_code_view(request.service_code),
+        "web_form_session": _web_form_view(request.web_form_session),
+        "call_session": _call_view(request.call_session),
+    }
+
+
+def _service_code_view(code: ServiceCode) -> dict[str, object]:
+    return {
+        "code": code.code,
+        "name": code.name,
+        "created_at": rfc3339(code.created_at_ms),
+        "updated_at": rfc3339(code.updated_at_ms),
+    }
+
+
+def _web_form_view(session: WebFormSession | None) -> dict[str, object] | None:
+    if session is None:
+        return None
+    return {
+        "id": session.id,
+        "created_at": rfc3339(session.created_at_ms),
+        "first_name": session.first_name,
+        "last_name": session.last_name,
+        "email": session.email,
+        "state": session.state,
+        "requester_type": session.requester_type,
+        "tell_me": session.tell_me,
+        "delete_me": session.delete_me,
+        "do_not_sell": session.do_not_sell,
+        "send_me": session.send_me,
+        "other": session.other,
+        "remote_ip": session.remote_ip,
+    }
+
+
+def _call_view(session: CallSession | None) -> dict[str, object] | None:
+    if session is None:
+        return None
+    return {
+        "created_at": rfc3339(session.created_at_ms),
+        "ended_at": _time(session.ended_at_ms),
+        "caller_id": session.caller_id,
+        "caller_name": session.caller_name,
+        "caller_state": session.caller_state,
+        "recording_status": session.recording_status.value,
+        "transcription_status": session.transcription_status.value,
+        "transcription_text": session.transcription_text,
+    }
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

@@ -1,0 +1,81 @@
+"""TwiML: what Twilio is told to do with a call. XML made by an XML library, so that nothing needs escaping by hand.
+
+https://www.twilio.com/docs/voice/twiml
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.etree import ElementTree
+
+CONTENT_TYPE: Final = "text/xml"
+DIAL_SECONDS: Final = 25
+MAX_RECORDING_SECONDS: Final = 119
+"""Twilio transcribes recordings of more than 2 and less than 120 seconds."""
+SILENCE_SECONDS: Final = 5
+GATHER_SECONDS: Final = 10
+
+_LANGUAGE: Final = "en-US"
+
+
+def reject() -> bytes:
+    """The call is not answered; the caller hears that the number is not in service."""
+    return _document(ElementTree.Element("Reject", reason="rejected"))
+
+
+def dial_person(person_id: int, ended_url: str) -> bytes:
+    """Ring the person's app; the caller goes on hearing the ringing tone until it is answered."""
+    dial = ElementTree.Element("Dial", answerOnBridge="true", timeout=str(DIAL_SECONDS), action=ended_url)
+    ElementTree.SubElement(dial, "Client").text = f"person_{person_id}"
+    return _document(dial)
+
+
+def hang_up(text: str = "") -> bytes:
+    """Say something, if there is something to say, and end the call."""
+    return _document(*([_say(text)] if text else []), ElementTree.Element("Hangup"))
+
+
+def gather_digits(prompt: str, code_url: str, again_url: str) -> bytes:
+    """Ask for digits: they go to ``code_url``; the caller who dials nothing goes on to ``again_url``."""
+    gather = ElementTree.Element(
+        "Gather", input="dtmf", finishOnKey="#", timeout=str(GATHER_SECONDS), action=code_url, method="POST"
+    )
+    gather.append(_say(prompt))
+    return _document(gather, _redirect(again_url))
+
+
+def record(prompt: str, ended_url: str, recording_url: str, transcription_url: str) -> bytes:
+    """Record a message. Without a word from the caller, Twilio goes on to ``ended_url`` as well."""
+    recording = ElementTree.Element(
+        "Record",
+        maxLength=str(MAX_RECORDING_SECONDS),
+        playBeep="true",
+        timeout=str(SILENCE_SECONDS),
+        finishOnKey="#",
+        action=ended_url,
+        method="POST",
+        recordingStatusCallback=recording_url,
+        recordingStatusCallbackEvent="completed absent",
+        transcribe="true",
+        transcribeCallback=transcription_url,
+    )
+    return _document(_say(prompt), recording, _redirect(ended_url))
+
+
+def _say(text: str) -> ElementTree.Element:
+    say = ElementTree.Element("Say", language=_LANGUAGE)
+    say.text = text
+    return say
+
+
+def _redirect(url: str) -> ElementTree.Element:
+    redirect = ElementTree.Element("Redirect", method="POST")
+    redirect.text = url
+    return redirect
+
+
+def _document(*verbs: ElementTree.Element) -> bytes:
+    response = ElementTree.Element("Response")
+    response.extend(verbs)
+    document: bytes = ElementTree.tostring(response, encoding="utf-8", xml_declaration=True)
+    return document
