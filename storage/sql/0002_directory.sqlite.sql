@@ -1,0 +1,66 @@
+-- The directory: people, companies, members, contacts and trust, mirrored from the operator's main system.
+-- Rows are keyed by the operator's own ids. There are no foreign keys: an import may name things in any order, and says
+-- which line refers to something that does not exist, which a constraint could not.
+-- The five *_at_ms of a person are the heartbeat's: when each list that their app mirrors last changed.
+CREATE TABLE person (
+    id INTEGER PRIMARY KEY,
+    first_name TEXT NOT NULL,
+    middle_name TEXT,
+    last_name TEXT,
+    avatar TEXT,
+    contact_update_at_ms INTEGER,
+    trust_request_at_ms INTEGER,
+    company_update_at_ms INTEGER,
+    coworker_update_at_ms INTEGER,
+    user_update_at_ms INTEGER
+);
+
+CREATE TABLE company (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    avatar TEXT
+);
+
+CREATE TABLE member (
+    company_id INTEGER NOT NULL,
+    person_id INTEGER NOT NULL,
+    PRIMARY KEY (company_id, person_id)
+) WITHOUT ROWID;
+CREATE INDEX member_person ON member (person_id);
+
+-- Somebody in a person's address book; trusted: their calls ring.
+CREATE TABLE contact (
+    id INTEGER PRIMARY KEY,
+    person_id INTEGER NOT NULL,
+    first_name TEXT,
+    middle_name TEXT,
+    last_name TEXT,
+    avatar TEXT,
+    trusted BOOLEAN NOT NULL
+);
+CREATE INDEX contact_person ON contact (person_id);
+
+CREATE TABLE trusted_company (
+    person_id INTEGER NOT NULL,
+    company_id INTEGER NOT NULL,
+    PRIMARY KEY (person_id, company_id)
+) WITHOUT ROWID;
+CREATE INDEX trusted_company_company ON trusted_company (company_id);
+
+-- Somebody (a party key: +id a person, -id a company) asks a person to be trusted.
+CREATE TABLE trust_request (
+    id INTEGER PRIMARY KEY,
+    person_id INTEGER NOT NULL,
+    from_party INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL
+);
+CREATE INDEX trust_request_person ON trust_request (person_id);
+
+-- The numbers that somebody calls from, in E.164. owner_kind: 'person', 'company' or 'contact'.
+CREATE TABLE phone (
+    e164 TEXT NOT NULL,
+    owner_kind TEXT NOT NULL,
+    owner_id INTEGER NOT NULL,
+    PRIMARY KEY (e164, owner_kind, owner_id)
+) WITHOUT ROWID;
+CREATE INDEX phone_owner ON phone (owner_kind, owner_id);
