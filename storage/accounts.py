@@ -1,0 +1,109 @@
+"""Credentials that were revoked, and what each device says it has kept.
+
+Tokens themselves are in no table: they are signed, and a node needs storage only to learn which ones no longer count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from storage.database import Database
+
+
+class Revocation(NamedTuple):
+    """One row: a token by its id, or all tokens that a person was given until ``revoked_at_ms``.
+
+    ``version`` rises with every revocation; rows become visible in its order. After ``expires_at_ms`` nothing that the
+    row is about can still be valid.
+    """
+
+    version: int
+    token_id: str | None
+    person_id: int | None
+    revoked_at_ms: int
+    expires_at_ms: int
+
+
+class Device(NamedTuple):
+    """One device of a person: everything up to ``received_id`` is safely on it; it was last heard at ``seen_at_ms``."""
+
+    person_id: int
+    device_id: str
+    received_id: int
+    seen_at_ms: int
+
+
+class AccountStore:
+    """Revocations and devices. Raises StorageUnavailable when nothing was stored and a later try may work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def revoke(
+        self, *, token_id: str | None = None, person_id: int | None = None, revoked_at_ms: int, expires_at_ms: int
+    ) -> Revocation:
+        """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given."""
+        if (token_id is None) == (person_id is None):
+            raise ValueError("revoke either a token or a person")
+        async with self._database.transaction() as transaction:
+            [(version,)] = await transaction.fetch(
+                "UPDATE revocation_counter SET version = version + 1 RETURNING version"
+            )
+            row = Revocation(version, token_id, person_id, revoked_at_ms, expires_at_ms)
+            await transaction.execute(
+                "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)"
+                " VALUES (?, ?, ?, ?, ?)",
+                *row,
+            )
+        return row
+
+    async def revocations_after(self, version: int, now_ms: int) -> list[Revocation]:
+        """The revocations newer than ``version`` that still matter at ``now_ms``, in order."""
+        rows = await self._database.fetch(
+            "SELECT version, token_id, person_id, revoked_at_ms, expires_at_ms FROM revocation"
+            " WHERE version > ? AND expires_at_ms > ? ORDER BY version",
+            version,
+            now_ms,
+        )
+        return [Revocation(*row) for row in rows]
+
+    async def purge_revocations(self, now_ms: int) -> int:
+        """Delete the revocations of what has expired anyway; returns how many."""
+        async with self._database.transaction() as transaction:
+            return await transaction.execute("DELETE FROM revocation WHERE expires_at_ms <= ?", now_ms)
+
+    async def save_received(self, devices: Sequence[Device]) -> None:
+        """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many(_SAVE_RECEIVED, devices)
+
+    async def devices(self, person_id: int) -> list[Device]:
+        """A person's devices, the one heard last first."""
+        rows = await self._database.fetch(
+            "SELECT person_id, device_id, received_id, seen_at_ms FROM device WHERE person_id = ?"
+            " ORDER BY seen_at_ms DESC, device_id",
+            person_id,
+        )
+        return [Device(*row) for row in rows]
+
+    async def clamp_received(self, head_id: int) -> int:
+        """After history was lost: no device can have kept more than there is. Returns how many were set back."""
+        async with self._database.transaction() as transaction:
+            return await transaction.execute(
+                "UPDATE device SET received_id = ? WHERE received_id > ?", head_id, head_id
+            )
+
+    async def erase_person(self, person_id: int) -> int:
+        """Forget a person's devices; returns how many. Revocations stay: they keep the person's tokens shut."""
+        async with self._database.transaction() as transaction:
+            return await transaction.execute("DELETE FROM device WHERE person_id = ?", person_id)
+
+
+_SAVE_RECEIVED = """
+    INSERT INTO device (person_id, device_id, received_id, seen_at_ms) VALUES (?, ?, ?, ?)
+    ON CONFLICT (person_id, device_id) DO UPDATE SET
+        received_id = CASE WHEN excluded.received_id > device.received_id
+                           THEN excluded.received_id ELSE device.received_id END,
+        seen_at_ms = CASE WHEN excluded.seen_at_ms > device.seen_at_ms
+                          THEN excluded.seen_at_ms ELSE device.seen_at_ms END"""

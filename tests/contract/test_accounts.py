@@ -1,0 +1,71 @@
+"""Revocations and devices, on every backend."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage.accounts import AccountStore, Device
+from storage.database import Database
+
+
+@pytest.fixture
+def accounts(database: Database) -> AccountStore:
+    return AccountStore(database)
+
+
+async def test_a_revocation_is_seen_by_whoever_asks_for_newer_ones(accounts: AccountStore) -> None:
+    first = await accounts.revoke(token_id="a", revoked_at_ms=10, expires_at_ms=1_000)
+    second = await accounts.revoke(person_id=456, revoked_at_ms=20, expires_at_ms=2_000)
+    assert await accounts.revocations_after(0, now_ms=50) == [first, second]
+    assert await accounts.revocations_after(first.version, now_ms=50) == [second]
+    assert await accounts.revocations_after(second.version, now_ms=50) == []
+
+
+async def test_versions_are_unique_and_rise_when_many_revoke_at_once(accounts: AccountStore) -> None:
+    many = await asyncio.gather(
+        *(accounts.revoke(token_id=f"t{n}", revoked_at_ms=1, expires_at_ms=1_000) for n in range(50))
+    )
+    rows = await accounts.revocations_after(0, now_ms=2)
+    assert [row.version for row in rows] == sorted({row.version for row in many})
+    assert {row.token_id for row in rows} == {f"t{n}" for n in range(50)}
+
+
+async def test_what_has_expired_is_neither_listed_nor_kept(accounts: AccountStore) -> None:
+    await accounts.revoke(token_id="old", revoked_at_ms=10, expires_at_ms=100)
+    kept = await accounts.revoke(token_id="new", revoked_at_ms=10, expires_at_ms=900)
+    assert await accounts.revocations_after(0, now_ms=100) == [kept]
+    assert await accounts.purge_revocations(now_ms=100) == 1
+    assert await accounts.revocations_after(0, now_ms=0) == [kept]
+    later = await accounts.revoke(token_id="later", revoked_at_ms=10, expires_at_ms=900)
+    assert later.version > kept.version
+
+
+@pytest.mark.parametrize("what", [{}, {"token_id": "a", "person_id": 1}])
+async def test_a_revocation_is_about_one_thing(accounts: AccountStore, what: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="either a token or a person"):
+        await accounts.revoke(**what, revoked_at_ms=1, expires_at_ms=2)  # type: ignore[arg-type]
+
+
+async def test_devices_only_move_forward(accounts: AccountStore) -> None:
+    await accounts.save_received(
+        [Device(456, "phone", 10, 100), Device(456, "tablet", 3, 90), Device(7, "phone", 1, 1)]
+    )
+    await accounts.save_received([Device(456, "phone", 8, 120), Device(456, "tablet", 5, 80)])
+    assert await accounts.devices(456) == [Device(456, "phone", 10, 120), Device(456, "tablet", 5, 90)]
+
+
+async def test_a_restored_history_sets_devices_back_to_its_head(accounts: AccountStore) -> None:
+    await accounts.save_received([Device(456, "phone", 10, 100), Device(456, "tablet", 3, 90)])
+    assert await accounts.clamp_received(5) == 1
+    assert [device.received_id for device in await accounts.devices(456)] == [5, 3]
+
+
+async def test_erasure_forgets_devices_and_keeps_tokens_shut(accounts: AccountStore) -> None:
+    await accounts.save_received([Device(456, "phone", 10, 100), Device(7, "phone", 1, 1)])
+    revocation = await accounts.revoke(person_id=456, revoked_at_ms=20, expires_at_ms=2_000)
+    assert await accounts.erase_person(456) == 1
+    assert await accounts.devices(456) == []
+    assert len(await accounts.devices(7)) == 1
+    assert await accounts.revocations_after(0, now_ms=0) == [revocation]
