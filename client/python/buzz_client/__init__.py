@@ -1,0 +1,48 @@
+"""The Python client of Buzz: a session that survives, over one websocket."""
+
+from buzz_client.activity import Activity, Party
+from buzz_client.client import BuzzClient
+from buzz_client.connection import Welcome
+from buzz_client.cursor import CursorStore, FileCursor, MemoryCursor, Position
+from buzz_client.errors import (
+    BuzzError,
+    ClientClosed,
+    DeviceReplaced,
+    ForeignCursor,
+    FrameTooLarge,
+    HttpError,
+    NotTheProtocol,
+    OriginRefused,
+    SendRefused,
+    SessionEnded,
+    TokenRefused,
+    UnreadableAnswer,
+)
+from buzz_client.http import BuzzHttp, Page
+from buzz_client.outbox import Ack
+
+__all__ = [
+    "Ack",
+    "Activity",
+    "BuzzClient",
+    "BuzzError",
+    "BuzzHttp",
+    "ClientClosed",
+    "CursorStore",
+    "DeviceReplaced",
+    "FileCursor",
+    "ForeignCursor",
+    "FrameTooLarge",
+    "HttpError",
+    "MemoryCursor",
+    "NotTheProtocol",
+    "OriginRefused",
+    "Page",
+    "Party",
+    "Position",
+    "SendRefused",
+    "SessionEnded",
+    "TokenRefused",
+    "UnreadableAnswer",
+    "Welcome",
+]

@@ -1,0 +1,296 @@
+"""`BuzzClient`: a person's device on a Buzz server, for as long as the ``async with`` block runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+import aiohttp
+
+from buzz_client.activity import Activity, Party
+from buzz_client.address import Address
+from buzz_client.backoff import Backoff
+from buzz_client.codec import CODECS, Encoding
+from buzz_client.composing import as_party, chat_activity, idempotent
+from buzz_client.connection import Connection, Welcome
+from buzz_client.cursor import CursorStore, MemoryCursor
+from buzz_client.delivery import Delivery
+from buzz_client.errors import BuzzError, ClientClosed, HttpError
+from buzz_client.events import Callback, Events
+from buzz_client.http import BuzzHttp
+from buzz_client.inbox import Inbox
+from buzz_client.keeping import Keeping
+from buzz_client.outbox import Ack
+from buzz_client.sending import Sending
+from buzz_client.session import Session, Tap
+from buzz_client.supervisor import Supervisor
+from buzz_client.tokens import Tokens, TokenSource
+
+_LOG = logging.getLogger("buzz_client")
+_INBOX_LIMIT = 1000
+# For the last `received` mark, on the way out.
+_LAST_WORD_SECONDS = 1.0
+
+
+class BuzzClient:
+    """A session that survives: connections come and go, sends and activities go on without loss or repeat.
+
+    Args:
+        url: the server's base address, ``http(s)://`` or ``ws(s)://``.
+        token: a person's access token, or a callable (plain or async) that fetches a fresh one whenever it is needed.
+        since: where to start when the cursor holds nothing yet: an activity id (0: the whole history), or None for
+            what comes from now on.
+        cursor: keeps the place between runs; in memory if none is given.
+        device_id: a stable name of this device, at most 64 characters. A second session with it replaces the first.
+        encoding: which of the two subprotocols to speak.
+        mark_received: tell the server by itself what this device has handled.
+        open_timeout_seconds: how long ``async with`` tries to get the first session; None: for ever.
+        tap: called with every frame that comes in, for watching.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: TokenSource,
+        *,
+        since: int | None = None,
+        cursor: CursorStore | None = None,
+        device_id: str | None = None,
+        encoding: Encoding = "msgpack",
+        mark_received: bool = True,
+        open_timeout_seconds: float | None = 30.0,
+        tap: Tap | None = None,
+    ) -> None:
+        self._address = Address.parse(url)
+        self._tokens = Tokens(token)
+        self._codec = CODECS[encoding]
+        self._open_timeout_seconds = open_timeout_seconds
+        self.http = BuzzHttp(self._address, self._tokens)
+        self._events = Events()
+        self._sending = Sending(self._codec, lambda: self._delivery.nudge())
+        self._inbox = Inbox(_INBOX_LIMIT)
+        self._delivery = Delivery(
+            self._inbox, self._page_after, lambda: self._session.resync(), lambda: self._sending.answer_awaited
+        )
+        store = cursor or MemoryCursor()
+        place = store.load()
+        self._inbox.begin(place.epoch if place else None, place.last_activity_id if place else since)
+        self._session = Session(
+            self._inbox,
+            self._delivery,
+            self._sending,
+            self._events,
+            device_id=device_id,
+            owner_id=place.person_id if place else None,
+            tap=tap,
+        )
+        self._keeping = Keeping(store, self._mark_received if mark_received else None)
+        self._runner: asyncio.Task[None] | None = None
+        self._over: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the first session.
+
+        Raises:
+            SessionEnded: the server does not want this token, this client or this origin.
+            TimeoutError: no session within ``open_timeout_seconds``.
+        """
+        await self.http.__aenter__()
+        self._runner = asyncio.create_task(self._run(), name="buzz-client")
+        welcomed = asyncio.create_task(self._session.welcomed.wait(), name="buzz-welcomed")
+        try:
+            async with asyncio.timeout(self._open_timeout_seconds):
+                await asyncio.wait({self._runner, welcomed}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError as error:
+            await self._stop()
+            raise TimeoutError(
+                f"no session with {self._address.http_base} in {self._open_timeout_seconds} s"
+            ) from error
+        except BaseException:
+            await self._stop()
+            raise
+        finally:
+            welcomed.cancel()
+        if self._over is not None:
+            await self._stop()
+            raise self._over
+        if self._session.start is not None:
+            self._keeping.start(self._session.start)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Keep the place, close the socket normally. What was being iterated counts as handled unless it failed."""
+        if kind is None:
+            self._keeping.handled_all()
+        await self._stop()
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the server said when the latest connection was opened: person, device, head and epoch of the log."""
+        if self._session.welcome is None:
+            raise ClientClosed("there is no session yet: use the client with `async with`")
+        return self._session.welcome
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a live connection at this moment."""
+        return self._sending.connected
+
+    async def send(self, activity: Mapping[str, Any]) -> Ack:
+        """Store an activity (the fields of ``POST activity``) and return once it is durable.
+
+        It is made idempotent by itself: a ``chat_message`` gets a ``message_id`` and everything else an
+        ``idempotency_key``, once, unless it has one. So it is stored once, however often the connection is cut
+        meanwhile, and this call simply takes longer. Sends that run at the same time go out in the order of the calls.
+
+        Raises:
+            SendRefused: the server does not take it as it is; ``code`` says why.
+            FrameTooLarge: it is larger than the server takes.
+            BuzzError: the session ended first; whether it is stored is then unknown, and sending the same
+                ``message_id`` again is safe.
+        """
+        if self._runner is None:
+            raise ClientClosed("use the client with `async with`")
+        return await self._sending.send(idempotent(activity))
+
+    async def send_message(self, to: Party | str, ciphertext: str, *, message_id: str | None = None) -> Ack:
+        """Send a chat message to a person or company. Encrypting it is the caller's: the server sees what is given."""
+        return await self._send_chat("chat_message", to, message=ciphertext, message_id=message_id)
+
+    async def react(self, to: Party | str, message_id: str, ciphertext: str) -> Ack:
+        """React to a message exchanged with that party; the (encrypted) emoji is the ciphertext."""
+        return await self._send_chat("chat_reaction_emoji", to, message_id=message_id, message=ciphertext)
+
+    async def mark_read(self, to: Party | str, message_id: str) -> Ack:
+        """Tell that party that this message was read."""
+        return await self._send_chat("chat_read_indicator", to, message_id=message_id)
+
+    def activities(self) -> AsyncIterator[Activity]:
+        """Every activity of this person from the start on: each once, in id order, across any number of reconnects.
+
+        An activity counts as handled when the next one is asked for; only then does the cursor that is kept move on.
+        After a crash the last few may therefore come again, and none is lost. Iterate in one place at a time.
+
+        Raises:
+            SessionEnded: when the session cannot go on, after everything that had arrived.
+        """
+        return _Activities(self._next_activity)
+
+    def on(self, name: str, callback: Callback) -> Callable[[], None]:
+        """Call back with the data of each live event of that name, one after another; returns how to end this.
+
+        Besides the server's events: ``client.state`` (``live`` or ``waiting``), ``client.caught_up``,
+        ``client.epoch_changed`` (the log was restored or cleared: everything comes again from the first activity)
+        and ``client.error`` (the server refused a frame nobody waits for).
+        """
+        return self._events.on(name, callback)
+
+    def typing(self, to: Party | str) -> None:
+        """Tell that party, live, that this person is typing. Not worth waiting for, nor repeating."""
+        party = as_party(to)
+        if self.connected:
+            self._sending.post(("typing", party), {"type": "typing", "to": party.as_wire()})
+
+    def received(self, activity_id: int) -> None:
+        """Tell the server that this device has safely kept everything up to this id."""
+        self._mark_received(activity_id)
+
+    async def refresh(self) -> None:
+        """Fetch a new token and go on with it in the running session. Done by itself when the token is expiring."""
+        self._tokens.reject()
+        self._sending.post("refresh", {"type": "refresh", "token": await self._tokens.current()})
+
+    async def _run(self) -> None:
+        """Everything that works in the background; ends with what to raise in `_over`."""
+        supervisor = Supervisor(self._open, self._session, self._tokens, Backoff())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in (
+                    ("supervisor", supervisor.run()),
+                    ("sending", self._sending.run()),
+                    ("events", self._events.run()),
+                    ("keeping", self._keeping.run()),
+                    ("tokens", self._keep_token_fresh()),
+                ):
+                    group.create_task(work, name=f"buzz-{name}")
+        except BaseExceptionGroup as errors:
+            self._end(_first(errors))
+        except asyncio.CancelledError:
+            self._end(ClientClosed("the client was closed"))
+            raise
+
+    def _end(self, error: BaseException) -> None:
+        self._over = error
+        ended = error if isinstance(error, BuzzError) else ClientClosed(f"the session failed: {error!r}")
+        self._sending.end(ended)
+        self._delivery.end(error)
+
+    async def _stop(self) -> None:
+        if self._runner is not None:
+            await self._keeping.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD_SECONDS):
+                    await self._sending.flush()
+            self._runner.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._runner
+        await self.http.close()
+
+    async def _open(self, token: str, hello: Mapping[str, Any]) -> Connection:
+        return await Connection.open(self._address, self._codec, token, hello)
+
+    async def _keep_token_fresh(self) -> None:
+        while True:
+            await self._session.token_expiring.wait()
+            self._session.token_expiring.clear()
+            if not self._tokens.renewable:
+                _LOG.warning("the token is about to expire and there is no way to fetch another; give a callable")
+                continue
+            try:
+                await self.refresh()
+            except OSError as error:
+                # The server will close with 4401, and the supervisor asks again, for as long as it takes.
+                _LOG.warning("no new token yet: %s", error)
+
+    async def _page_after(self, activity_id: int) -> Sequence[Activity]:
+        """A page of this epoch's log; nothing when there is none, or none to be had just now."""
+        try:
+            page = await self.http.activities_after(activity_id)
+        except (HttpError, aiohttp.ClientError, TimeoutError) as error:
+            _LOG.info("no page by HTTP: %s", error)
+            return ()
+        return page.activities if page.epoch in (None, self._inbox.epoch) else ()
+
+    async def _next_activity(self) -> Activity:
+        self._keeping.handled_all()
+        activity = await self._delivery.next()
+        self._keeping.handing(self._session.place_of(activity))
+        return activity
+
+    def _mark_received(self, activity_id: int) -> None:
+        self._sending.post("received", {"type": "received", "id": activity_id})
+
+    async def _send_chat(self, kind: str, to: Party | str, **fields: str | None) -> Ack:
+        return await self.send(chat_activity(kind, self.welcome.person_id, to, **fields))
+
+
+class _Activities:
+    """The iterator of `BuzzClient.activities`."""
+
+    def __init__(self, next_activity: Callable[[], Any]) -> None:
+        self._next_activity = next_activity
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Activity:
+        activity: Activity = await self._next_activity()
+        return activity
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,101 @@
+"""From frames to the one who iterates: back-pressure on the socket, and pages over HTTP for what was passed over.
+
+A slow consumer makes the client stop reading its socket; the server keeps the rest in its log. But acknowledgements
+and events come by the same socket, so reading must go on when somebody waits for an answer (perhaps the consumer
+itself, inside its loop), and when nothing moves for so long that life signs would be missed. Then activities are
+passed over, and fetched by pages when the consumer has caught up. Where no page can be had, a new session from the
+cursor on does the same. Memory stays bounded and nothing is lost in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from buzz_client.activity import Activity
+from buzz_client.inbox import Inbox
+
+# Well under the ten seconds in which a life sign must be answered.
+_PATIENCE_SECONDS = 4.0
+
+FetchPage = Callable[[int], Awaitable[Sequence[Activity]]]
+Resync = Callable[[], Awaitable[None]]
+
+
+class Delivery:
+    """Joins the reader of the socket with the consumer."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        fetch_page: FetchPage,
+        resync: Resync,
+        answer_awaited: Callable[[], bool],
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._inbox = inbox
+        self._fetch_page = fetch_page
+        self._resync = resync
+        self._answer_awaited = answer_awaited
+        self._patience_seconds = patience_seconds
+        self._reader_may_go = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._over: BaseException | None = None
+
+    async def accept(self, activities: Sequence[Activity]) -> None:
+        """Take in one frame's activities, or pass them over. Waits while the consumer is slow and that is harmless."""
+        epoch = self._inbox.epoch
+        await self._wait_for_room()
+        if self._inbox.epoch != epoch:
+            return  # a new history began meanwhile, and this belongs to the old one
+        if self._inbox.full or self._inbox.behind:
+            self._inbox.pass_over(activities)
+        else:
+            self._inbox.put(activities)
+        self._arrived.set()
+
+    def nudge(self) -> None:
+        """Something changed that a waiting reader must look at: room was made, or an answer is awaited."""
+        self._reader_may_go.set()
+
+    def end(self, error: BaseException) -> None:
+        """The session is over: the consumer gets what is left, then this error."""
+        self._over = error
+        self._arrived.set()
+        self.nudge()
+
+    async def next(self) -> Activity:
+        """The next activity in id order; waits until there is one.
+
+        Raises:
+            BuzzError: the one given to `end`, once nothing is left.
+        """
+        while True:
+            if (activity := self._inbox.take()) is not None:
+                self.nudge()
+                return activity
+            if self._over is not None:
+                raise self._over
+            self._arrived.clear()
+            if self._inbox.behind:
+                await self._fetch_what_was_passed_over()
+            else:
+                await self._arrived.wait()
+
+    async def _wait_for_room(self) -> None:
+        while self._inbox.full and not self._inbox.behind and not self._answer_awaited():
+            self._reader_may_go.clear()
+            try:
+                async with asyncio.timeout(self._patience_seconds):
+                    await self._reader_may_go.wait()
+            except TimeoutError:
+                return
+
+    async def _fetch_what_was_passed_over(self) -> None:
+        epoch, cursor = self._inbox.epoch, self._inbox.cursor or 0
+        page = await self._fetch_page(cursor)
+        if self._inbox.epoch == epoch:
+            self._inbox.put(page)
+        if not page:
+            await self._resync()
+            await self._arrived.wait()

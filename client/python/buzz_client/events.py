@@ -1,0 +1,53 @@
+"""Live events to callbacks: one after another, apart from the reader, so that a callback may itself use the client."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+_LOG = logging.getLogger("buzz_client")
+# Events are live only: when callbacks are this far behind, the oldest news is of no use any more.
+_MAX_WAITING = 1000
+
+Callback = Callable[[Any], Awaitable[None] | None]
+
+
+class Events:
+    """Callbacks by event name, and the queue of events that wait for them."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[str, list[Callback]] = {}
+        self._waiting: deque[tuple[str, Any]] = deque(maxlen=_MAX_WAITING)
+        self._arrived = asyncio.Event()
+
+    def on(self, name: str, callback: Callback) -> Callable[[], None]:
+        """Call it with the event's data from now on. Returns a function that ends this."""
+        self._callbacks.setdefault(name, []).append(callback)
+        return lambda: self._callbacks[name].remove(callback)
+
+    def emit(self, name: str, data: Any) -> None:
+        """Queue an event; nothing happens if nobody listens."""
+        if self._callbacks.get(name):
+            self._waiting.append((name, data))
+            self._arrived.set()
+
+    async def run(self) -> None:
+        """Call back, for ever. A callback's own error is logged, and the next one is called."""
+        while True:
+            while self._waiting:
+                await self._dispatch(*self._waiting.popleft())
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _dispatch(self, name: str, data: Any) -> None:
+        for callback in list(self._callbacks.get(name, ())):
+            try:
+                result = callback(data)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:  # noqa: BLE001 - whatever it is, it is the callback's, and the others go on
+                _LOG.exception("the callback for %r failed", name)

@@ -1,0 +1,208 @@
+"""The app's HTTP routes, as calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import aiohttp
+
+from buzz_client.activity import Activity, Party
+from buzz_client.address import Address
+from buzz_client.backoff import Backoff
+from buzz_client.closing import delay_seconds
+from buzz_client.errors import HttpError, UnreadableAnswer
+from buzz_client.tokens import Tokens
+
+Json = dict[str, Any]
+KeyAlgorithm = Literal["x25519", "p256", "ed25519", "rsa-2048"]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_TRIES = 4
+_PASSING_STATUS = frozenset({429, 502, 503, 504})
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the log. ``more``: there is more in the direction of reading; ``epoch``: of the log read from."""
+
+    activities: Sequence[Activity]
+    more: bool
+    epoch: str | None
+
+
+class BuzzHttp:
+    """One caller's HTTP calls. Use it with ``async with``, or as ``buzz.http`` of a `BuzzClient`.
+
+    Every call raises `HttpError` when the server refuses, after it was asked again where that is harmless (429 and 503
+    are waited out as long as the server wishes, a refused token is renewed once), and `aiohttp.ClientError` when no
+    answer came.
+    """
+
+    def __init__(self, address: Address, tokens: Tokens) -> None:
+        self._address = address
+        self._tokens = tokens
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=not self._address.is_loopback)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that were kept for the next call."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def heartbeat(self) -> Json:
+        """When contacts, companies, coworkers and the person changed last, the newest activity, the person's number."""
+        return await self._json("GET", "heartbeat")
+
+    async def blocked(self) -> list[Json]:
+        """The latest 100 calls that were not let through, newest first."""
+        return await self._list("GET", "blocked")
+
+    async def post_activity(self, activity: Mapping[str, Any], idempotency_key: str | None = None) -> Json:
+        """Store one activity and return it as stored. The key (one is made if none is given) makes it once only."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        answer: Json = await self._json("POST", "activity", body=activity, headers=headers)
+        data: Json = answer["data"]
+        return data
+
+    async def activities_after(self, activity_id: int, *, limit: int = _PAGE, party: Party | None = None) -> Page:
+        """The next ``limit`` activities newer than that id, oldest first; 0 is before the first."""
+        return await self._page(f"activity/{activity_id}", {"limit": limit, "party": party})
+
+    async def activities_before(
+        self, activity_id: int | None = None, *, limit: int = 50, party: Party | None = None
+    ) -> Page:
+        """The ``limit`` activities before that id (None: the latest there are), newest first."""
+        return await self._page("activity", {"before": activity_id, "limit": limit, "party": party})
+
+    async def history(self, activity_id: int = 0, *, party: Party | None = None) -> AsyncIterator[Activity]:
+        """Everything newer than that id there is now, oldest first, fetched page by page."""
+        more = True
+        while more:
+            page = await self.activities_after(activity_id, party=party)
+            for activity in page.activities:
+                yield activity
+                activity_id = activity.id
+            more = page.more
+
+    async def conversations(self) -> list[Json]:
+        """Whom the caller has talked with: party with name, last activity, unread count."""
+        return await self._list("GET", "conversations")
+
+    async def encryption(self) -> Json:
+        """The caller's encryption data; `HttpError` 404 if none is set."""
+        return await self._json("GET", "encryption")
+
+    async def set_encryption(self, hash: str, e2e_id: str) -> Json:
+        """Store the caller's encryption data."""
+        return await self._json("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
+
+    async def put_public_key(self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None) -> Json:
+        """Publish the caller's public key (base64)."""
+        body: Json = {"public_key": public_key, "algorithm": algorithm}
+        return await self._json("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
+
+    async def public_keys(self, person_id: int) -> Any:
+        """That person's public keys, with fingerprints, revoked ones too."""
+        return await self._call("GET", f"public-key/{person_id}")
+
+    async def privacy_requests(self, since: str | None = None) -> Any:
+        """The privacy requests of the caller's companies, changed after ``since`` (RFC 3339) if given."""
+        return await self._call("GET", "privacy-requests", query={"since": since})
+
+    async def privacy_request(self, request_id: str) -> Json:
+        """One privacy request."""
+        return await self._json("GET", f"privacy-requests/{request_id}")
+
+    async def update_privacy_request(self, request_id: str, **changes: bool) -> Json:
+        """Set ``acknowledged``, ``extended`` or ``completed`` of one privacy request."""
+        return await self._json("PATCH", f"privacy-requests/{request_id}", body=changes)
+
+    async def _page(self, route: str, query: Mapping[str, Any]) -> Page:
+        rows, headers = await self._exchange("GET", route, query=query)
+        if not isinstance(rows, list):
+            raise UnreadableAnswer("a page of activities is no list; is it a Buzz server?")
+        more = 'rel="next"' in headers.get("Link", "")
+        return Page([Activity.from_wire(row) for row in rows], more, headers.get("Buzz-Log-Epoch"))
+
+    async def _list(self, method: str, route: str) -> list[Json]:
+        answer: list[Json] = await self._call(method, route)
+        return answer
+
+    async def _json(self, method: str, route: str, **request: Any) -> Json:
+        answer: Json = await self._call(method, route, **request)
+        return answer
+
+    async def _call(self, method: str, route: str, **request: Any) -> Any:
+        answer, _ = await self._exchange(method, route, **request)
+        return answer
+
+    async def _exchange(self, method: str, route: str, **request: Any) -> tuple[Any, Mapping[str, str]]:
+        """One call, repeated while that is harmless and promising."""
+        backoff = Backoff()
+        for tries_left in range(_TRIES - 1, -1, -1):
+            try:
+                return await self._once(method, route, **request)
+            except HttpError as error:
+                stale = error.status == 401 and self._tokens.renewable and tries_left == _TRIES - 1
+                if not stale and (error.status not in _PASSING_STATUS or not tries_left):
+                    raise
+                await asyncio.sleep(0 if stale else backoff.at_least(error.retry_after_seconds or 0.0))
+        raise AssertionError("the last try returns or raises")
+
+    async def _once(
+        self,
+        method: str,
+        route: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Any, Mapping[str, str]]:
+        if self._session is None:
+            raise RuntimeError("enter the client with `async with` first")
+        token = await self._tokens.current()
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        async with self._session.request(
+            method,
+            self._address.route(route),
+            params=params,
+            json=body,
+            headers={"Authorization": f"Bearer {token}", **(headers or {})},
+            allow_redirects=False,
+        ) as response:
+            text = await response.text()
+            if response.status == 401:
+                self._tokens.reject(token)
+            if response.status >= 300:
+                raise _error(response.status, text, response.headers.get("Retry-After"))
+            return _parse(text), response.headers
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError as error:
+        raise UnreadableAnswer("the answer is no JSON; is it a Buzz server?") from error
+
+
+def _error(status: int, text: str, retry_after: str | None) -> HttpError:
+    """Read either of the two shapes errors come in."""
+    try:
+        body = json.loads(text)
+        detail = body["error"]
+        message = detail["message"] if isinstance(detail, dict) else body["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text[:200] or "no further word from the server"
+    return HttpError(status, str(message), delay_seconds(retry_after))

@@ -1,0 +1,157 @@
+"""What travels by the sockets: the supervisor's handler. Joins inbox, sending, events and the place in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from buzz_client.activity import Activity
+from buzz_client.codec import Frame
+from buzz_client.connection import Connection, Welcome
+from buzz_client.cursor import Position
+from buzz_client.delivery import Delivery
+from buzz_client.errors import ForeignCursor, UnreadableAnswer
+from buzz_client.events import Events
+from buzz_client.inbox import Inbox
+from buzz_client.sending import Sending
+
+_LOG = logging.getLogger("buzz_client")
+_CLIENT_NAME = "buzz-client-python/1.0"
+
+Tap = Callable[[Frame], None]
+
+
+class Session:
+    """One person's device, over any number of connections.
+
+    ``welcome`` is the latest connection's; ``start`` the place from which the first one delivers.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        delivery: Delivery,
+        sending: Sending,
+        events: Events,
+        *,
+        device_id: str | None,
+        owner_id: int | None,
+        tap: Tap | None,
+    ) -> None:
+        self._inbox = inbox
+        self._delivery = delivery
+        self._sending = sending
+        self._events = events
+        self._device_id = device_id
+        self._owner_id = owner_id
+        self._tap = tap
+        self._source: Connection | None = None
+        self.welcome: Welcome | None = None
+        self.welcomed = asyncio.Event()
+        self.start: Position | None = None
+        self.token_expiring = asyncio.Event()
+
+    def hello(self) -> dict[str, Any]:
+        """From where the next connection shall deliver: after the newest activity taken in."""
+        fields = {
+            "client": _CLIENT_NAME,
+            "device_id": self._device_id,
+            "last_activity_id": self._inbox.cursor,
+            "epoch": self._inbox.epoch,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Tell that there is no connection for a while."""
+        _LOG.info("no connection (%s), trying again in %.1f s", reason, seconds)
+        self._events.emit("client.state", {"state": "waiting", "reason": reason, "seconds": seconds})
+
+    def live(self, connection: Connection) -> None:
+        """Take up a connection that has had its welcome.
+
+        Raises:
+            ForeignCursor: when it is another person's than the cursor.
+        """
+        welcome = connection.welcome
+        self._check_owner(welcome.person_id)
+        self._take_place(welcome)
+        self.start = self.start or Position(welcome.epoch, self._inbox.cursor or 0, welcome.person_id)
+        self._device_id = self._device_id or welcome.device_id
+        self._source = connection
+        self.welcome = welcome
+        self._sending.use(connection)
+        self.welcomed.set()
+        if self._tap:
+            self._tap(dict(welcome.raw))
+        self._events.emit("client.state", {"state": "live", "session_id": welcome.session_id})
+
+    async def frame(self, connection: Connection, frame: Frame) -> None:
+        """Do what a frame asks for.
+
+        Raises:
+            UnreadableAnswer: when a field is missing or of another kind.
+        """
+        if self._tap:
+            self._tap(frame)
+        try:
+            await self._on_frame(connection, frame)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableAnswer(f"a {frame['type']!r} frame from the server cannot be read ({error!r})") from error
+
+    def gone(self, connection: Connection) -> None:
+        """Send again by the next connection what this one left unanswered."""
+        self._sending.lost(connection)
+
+    def place_of(self, activity: Activity) -> Position:
+        """The position of a device that has handled this activity and all before it."""
+        return Position(self._inbox.epoch or "", activity.id, self._owner_id)
+
+    async def resync(self) -> None:
+        """Cut the connection: the next one delivers from the cursor on."""
+        if self._source is not None:
+            await self._source.close()
+
+    async def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        match frame["type"]:
+            case "activities":
+                # A replaced socket's activities come by its successor too; only that one may say what was passed over.
+                if connection is self._source:
+                    await self._delivery.accept([Activity.from_wire(raw) for raw in frame["activities"]])
+            case "ack":
+                self._sending.answered(frame)
+            case "error":
+                self._on_error(frame)
+            case "event":
+                self._on_event(str(frame["name"]), frame.get("data") or {})
+            case "caught_up":
+                self._events.emit("client.caught_up", {"id": frame["id"]})
+
+    def _on_error(self, frame: Frame) -> None:
+        if not self._sending.answered(frame):
+            _LOG.warning("the server refused a frame: %s (%s)", frame.get("message"), frame.get("code"))
+            self._events.emit("client.error", frame)
+
+    def _on_event(self, name: str, data: Any) -> None:
+        if name == "token.expiring":
+            self.token_expiring.set()
+        self._events.emit(name, data)
+
+    def _check_owner(self, person_id: int) -> None:
+        if self._owner_id not in (None, person_id):
+            raise ForeignCursor(
+                f"the cursor is person {self._owner_id}'s, the token person {person_id}'s; use one cursor for each"
+            )
+        self._owner_id = person_id
+
+    def _take_place(self, welcome: Welcome) -> None:
+        """Go on from the cursor; from 0 in a log with a new epoch; from its head when there was no cursor."""
+        if self._inbox.cursor is None:
+            self._inbox.begin(welcome.epoch, welcome.head_id)
+        elif self._inbox.epoch is None:
+            self._inbox.begin(welcome.epoch, self._inbox.cursor)
+        elif self._inbox.epoch != welcome.epoch:
+            self._inbox.begin(welcome.epoch, 0)
+            self._events.emit("client.epoch_changed", {"epoch": welcome.epoch})
+        self._inbox.follow_new_source()

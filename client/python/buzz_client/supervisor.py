@@ -1,0 +1,170 @@
+"""Keeps one live connection to the server, whatever happens to single sockets.
+
+`Supervisor` knows when to open, wait, renew the token, give up, and how to move to a new socket before the old one goes
+(make-before-break). What travels by the sockets is its handler's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from buzz_client.backoff import Backoff
+from buzz_client.closing import Action, Verdict
+from buzz_client.codec import Frame
+from buzz_client.connection import Connection, OpenFailed
+from buzz_client.errors import SessionEnded, TokenRefused
+from buzz_client.tokens import Tokens
+
+# A connection that lived this long was a good one: the next failure starts from the smallest wait.
+_STEADY_SECONDS = 10.0
+# How long a replaced socket may go on to bring acknowledgements before it is closed from this side.
+_RETIRE_SECONDS = 10.0
+# Fresh tokens refused one after another until it is clear that the next will be refused, too.
+_MAX_TOKENS_REFUSED = 3
+
+Open = Callable[[str, Mapping[str, Any]], Awaitable[Connection]]
+
+
+class Handler(Protocol):
+    """What the supervisor asks and tells."""
+
+    def hello(self) -> dict[str, Any]:
+        """The fields of the next ``hello``."""
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """No connection; the next try is in so many seconds."""
+
+    def live(self, connection: Connection) -> None:
+        """This connection is the one to use from now on."""
+
+    async def frame(self, connection: Connection, frame: Frame) -> None:
+        """A frame came by this connection, which may be one that is being replaced."""
+
+    def gone(self, connection: Connection) -> None:
+        """This connection brings nothing more."""
+
+
+class Supervisor:
+    """Runs until it is cancelled or nothing helps any more."""
+
+    def __init__(self, open_connection: Open, handler: Handler, tokens: Tokens, backoff: Backoff) -> None:
+        self._open_connection = open_connection
+        self._handler = handler
+        self._tokens = tokens
+        self._backoff = backoff
+        self._tokens_refused = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Hold a connection for ever.
+
+        Raises:
+            SessionEnded, FrameTooLarge: when the server's close or refusal says that trying again is pointless.
+        """
+        try:
+            connection = await self._open({})
+            while True:
+                successor = await self._serve(connection)
+                if successor is None:
+                    await self._mourn(connection.verdict)
+                    successor = await self._open({})
+                connection = successor
+        finally:
+            await self._stop()
+
+    async def _serve(self, connection: Connection) -> Connection | None:
+        """Use a connection until it is gone (None) or another has taken its place."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        move: asyncio.Future[Frame] = loop.create_future()
+        self._handler.live(connection)
+        reading = self._spawn(self._read(connection, move), "buzz-read")
+        signs: set[asyncio.Future[Any]] = {reading, move}
+        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        if loop.time() - since > _STEADY_SECONDS:
+            self._backoff.reset()
+        if not move.done():
+            await reading
+            return None
+        successor = await self._succeed(move.result(), reading)
+        self._spawn(self._retire(connection, reading), "buzz-retire")
+        return successor
+
+    async def _read(self, connection: Connection, move: asyncio.Future[Frame]) -> None:
+        try:
+            async for frame in connection.frames():
+                if frame["type"] == "reconnect" and not move.done():
+                    move.set_result(frame)
+                await self._handler.frame(connection, frame)
+        finally:
+            try:
+                await connection.close()
+            finally:
+                self._handler.gone(connection)
+
+    async def _succeed(self, order: Frame, reading: asyncio.Task[None]) -> Connection:
+        """Open the next socket when the server wants it, or at once when the old one goes before that."""
+        await asyncio.wait({reading}, timeout=max(0.0, float(order.get("after_ms") or 0)) / 1000)
+        resume = {"resume_id": order["resume_id"]} if order.get("resume_id") else {}
+        return await self._open(resume)
+
+    async def _retire(self, connection: Connection, reading: asyncio.Task[None]) -> None:
+        """Let the replaced socket bring its last acknowledgements; the server closes it, or this does."""
+        await asyncio.wait({reading}, timeout=_RETIRE_SECONDS)
+        await connection.close()
+        await reading
+
+    async def _open(self, extra: Mapping[str, Any]) -> Connection:
+        """Try until there is a connection."""
+        while True:
+            token = await self._token()
+            try:
+                connection = await self._open_connection(token, {**self._handler.hello(), **extra})
+            except OpenFailed as failure:
+                await self._mourn(failure.verdict)
+            else:
+                self._tokens_refused = 0
+                return connection
+
+    async def _token(self) -> str:
+        """The current token. A source that cannot be reached is asked again later; its other errors end the session."""
+        while True:
+            try:
+                return await self._tokens.current()
+            except OSError as error:
+                await self._wait(f"no token: {error}", self._backoff.next_seconds())
+
+    async def _mourn(self, verdict: Verdict) -> None:
+        """Do what a lost or refused connection asks for: wait, drop the token, or raise."""
+        if verdict.action is Action.GIVE_UP:
+            raise verdict.error or SessionEnded(verdict.reason)
+        if verdict.action is Action.NEW_TOKEN:
+            await self._replace_token(verdict)
+        else:
+            await self._wait(verdict.reason, self._backoff.at_least(verdict.retry_after_seconds or 0.0))
+
+    async def _replace_token(self, verdict: Verdict) -> None:
+        self._tokens_refused += 1
+        if not self._tokens.renewable or self._tokens_refused > _MAX_TOKENS_REFUSED:
+            raise verdict.error or TokenRefused(verdict.reason)
+        self._tokens.reject()
+        if self._tokens_refused > 1:
+            await self._wait(verdict.reason, self._backoff.next_seconds())
+
+    async def _wait(self, reason: str, seconds: float) -> None:
+        self._handler.waiting(reason, seconds)
+        await asyncio.sleep(seconds)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _stop(self) -> None:
+        """End what reads the sockets, which closes them."""
+        for task in (tasks := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
