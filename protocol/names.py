@@ -1,0 +1,49 @@
+"""Who a party is, as the wire shows it: the ``sendable`` and ``receivable`` objects of ``GET activity``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.activity import Party, PartyType
+
+
+class PersonName(msgspec.Struct, frozen=True, gc=False):
+    """A person: the seed's four fields. All names are null for somebody who is no longer in the directory."""
+
+    id: int
+    first_name: str | None
+    middle_name: str | None
+    last_name: str | None
+
+    @property
+    def key(self) -> int:
+        return self.id
+
+    @property
+    def display(self) -> str:
+        """``Jane A. Smith``, for lists and terminals."""
+        return " ".join(part for part in (self.first_name, self.middle_name, self.last_name) if part)
+
+
+class CompanyName(msgspec.Struct, frozen=True, gc=False):
+    """A company. The name is null for one that is no longer in the directory."""
+
+    id: int
+    name: str | None
+
+    @property
+    def key(self) -> int:
+        return -self.id
+
+    @property
+    def display(self) -> str:
+        return self.name or ""
+
+
+Name = PersonName | CompanyName
+
+
+def nameless(key: int) -> Name:
+    """What is shown for a party that is no longer in the directory: its id alone."""
+    party = Party.of_key(key)
+    return PersonName(party.id, None, None, None) if party.type is PartyType.PERSON else CompanyName(party.id, None)

@@ -1,0 +1,51 @@
+"""The directory's hot reads: what parties are called, and which companies people are members of.
+
+Each is one statement for up to 512 ids. Lists are filled up to a power of two by repeating the last id, so that a
+database prepares ten statements and not one for every length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from protocol.names import CompanyName, Name, PersonName
+from storage.database import Database, Row
+
+_MAX_IDS = 512
+
+
+async def read_names(database: Database, keys: Collection[int]) -> dict[int, Name]:
+    """The names of these parties (keys: +id a person, -id a company); who does not exist is left out."""
+    people = await _read(
+        database,
+        "SELECT id, first_name, middle_name, last_name FROM person WHERE id IN",
+        [key for key in keys if key > 0],
+    )
+    companies = await _read(database, "SELECT id, name FROM company WHERE id IN", [-key for key in keys if key < 0])
+    found: list[Name] = [PersonName(*row) for row in people]
+    found += [CompanyName(*row) for row in companies]
+    return {name.key: name for name in found}
+
+
+async def read_memberships(database: Database, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
+    """For each person the keys (negative, sorted) of the companies that they are a member of."""
+    rows = await _read(database, "SELECT person_id, company_id FROM member WHERE person_id IN", list(person_ids))
+    found: dict[int, list[int]] = {person: [] for person in person_ids}
+    for person, company in rows:
+        found[person].append(-company)
+    return {person: tuple(sorted(companies)) for person, companies in found.items()}
+
+
+async def _read(database: Database, select: str, ids: Sequence[int]) -> list[Row]:
+    rows: list[Row] = []
+    for chunk in in_chunks(ids):
+        rows += await database.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
+    return rows
+
+
+def in_chunks(ids: Sequence[int], size: int = _MAX_IDS) -> Iterator[Sequence[int]]:
+    """``ids`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last id."""
+    for start in range(0, len(ids), size):
+        chunk = ids[start : start + size]
+        missing = (1 << (len(chunk) - 1).bit_length()) - len(chunk)
+        yield [*chunk, *([chunk[-1]] * missing)]
