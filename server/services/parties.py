@@ -22,7 +22,8 @@ FRESH_SECONDS = 30.0
 """With several nodes: how long a name or a membership is believed without hearing of it."""
 
 _CAPACITY = 100_000
-"""Names, and as many memberships; about 600 bytes each at most.
+"""Names, and as many memberships; about 600 bytes each at most."""
+
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
 
