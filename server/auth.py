@@ -1,22 +1,33 @@
-"""Who is calling: credentials to a :class:`Caller`."""
+"""Who is calling: credentials to a :class:`Caller`. The contract; ``server/authentication.py`` keeps it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 
+from storage.accounts import Revocation
+
+SCOPE_LOOKUP = "lookup"
+SCOPE_ADMIN = "admin"
+SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN})
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's (``lookup``, ``admin``)."""
+    """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's (``lookup``, ``admin``).
+
+    ``token_id`` is the token's ``jti`` (of a token without one: a digest of it), what revocation names it by.
+    """
 
     subject: str
     person_id: int | None
     scopes: frozenset[str]
     token_id: str
     expires_at_ms: int
+    issued_at_ms: int = 0
 
     @property
     def person(self) -> int:
@@ -24,9 +35,25 @@ class Caller:
         assert self.person_id is not None
         return self.person_id
 
+    def is_hit_by(self, revocation: Revocation) -> bool:
+        """Whether the revocation ends this credential: it names the token, or the person and a later time."""
+        if revocation.token_id is not None:
+            return self.token_id == revocation.token_id
+        return self.person_id == revocation.person_id and self.issued_at_ms <= revocation.revoked_at_ms
+
+
+OnRevoked = Callable[[Revocation], None]
+
 
 class Authenticator(Protocol):
-    """Raises ApiError(unauthorized) for no or a bad credential, forbidden for a good one of the wrong kind."""
+    """Raises ApiError(unauthorized) for no or a bad credential, forbidden for a good one of the wrong kind.
+
+    ApiError(unavailable) only while the identity provider's keys have never been readable.
+    """
+
+    def cached(self, token: str) -> Caller | None:
+        """The caller of a token that was verified before and still counts. No signature is checked, nothing awaited."""
+        ...
 
     async def verify(self, token: str) -> Caller:
         """Check a bearer token: signature, issuer, audience, expiry, revocation."""
@@ -42,4 +69,12 @@ class Authenticator(Protocol):
 
     async def admin(self, request: web.Request) -> Caller:
         """An admin token: 401 without one, 403 for another good credential."""
+        ...
+
+    async def twilio(self, request: web.Request) -> Caller:
+        """Twilio by its signature: 401 without a good one, 403 for another good credential."""
+        ...
+
+    def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
+        """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
         ...

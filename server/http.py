@@ -26,6 +26,7 @@ MAX_BODY_BYTES = 128 * 1024
 _log = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,12 @@ def operation_of(handler: object) -> Operation | None:
 
 
 async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body. Raises ApiError(too_large) beyond the limit, before the rest of it is read."""
+    """The whole body, read once: a second call gives it again.
+
+    Raises ApiError(too_large) beyond the limit, before the rest of it is read.
+    """
+    if BODY in request:
+        return request[BODY]
     if (request.content_length or 0) > limit_bytes:
         raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
     chunks, size = [], 0
@@ -76,7 +82,8 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
         if size > limit_bytes:
             raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
         chunks.append(chunk)
-    return b"".join(chunks)
+    request[BODY] = b"".join(chunks)
+    return request[BODY]
 
 
 async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:

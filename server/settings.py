@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     number_provider: Annotated[str, Field(pattern="^(pool|twilio)$")] = Field("pool", description="pool or twilio")
 
     # Tokens
+    signing_key_file: Path | None = Field(None, description="Buzz's own signing key; unset: in the data directory")
     jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
     jwt_issuer: str | None = Field(None, description="The identity provider's iss")
     jwt_audience: str | None = Field(None, description="The aud its tokens must carry")
@@ -70,6 +71,11 @@ class Settings(BaseSettings):
     @property
     def development(self) -> bool:
         return self.mode is Mode.DEVELOPMENT
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where Buzz's own signing key is. Several nodes of one cluster share the file."""
+        return self.signing_key_file or self.data_dir / "signing-key.pem"
 
 
 def load(**flags: Any) -> Settings:

@@ -1,0 +1,272 @@
+"""Credentials of every kind, checked: ``server.auth.Authenticator`` kept.
+
+A token's signature is checked once; afterwards its digest finds the caller until it expires or is revoked. Two tasks
+belong to an open authentication: one follows revocations and the key file, one the identity provider's keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from protocol.errors import ApiError, ErrorCode
+from server.auth import SCOPE_ADMIN, SCOPE_LOOKUP, Caller, OnRevoked
+from server.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys
+from server.revocations import LOOK_SECONDS, Revocations
+from server.settings import Settings
+from server.signing_keys import KeyFileError, KeyRing, load, load_or_create
+from server.tokens import (
+    MAX_TOKEN_CHARACTERS,
+    BadToken,
+    is_own,
+    mint_person,
+    mint_service,
+    read_own,
+    token_digest,
+)
+from server.twilio_requests import TwilioRequests
+from storage.accounts import AccountStore, Revocation
+from storage.errors import StorageError
+
+MAX_CACHED_TOKENS = 50_000
+_REVOCATION_KEPT_MS = 10 * 366 * 86_400 * 1000
+"""A revocation whose tokens' expiry is not known is kept for longer than any identity provider's tokens live."""
+
+TWILIO = Caller("twilio", None, frozenset({SCOPE_LOOKUP}), "", 2**62)
+
+_log = structlog.get_logger("auth")
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Authentication:
+    """``server.auth.Authenticator``, and the operator's side of it: minting and revoking."""
+
+    def __init__(
+        self,
+        key_file: Path,
+        ring: KeyRing,
+        revocations: Revocations,
+        provider: ProviderKeys | None,
+        twilio: TwilioRequests,
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._key_file = key_file
+        self._key_file_changed_at = _changed_at(key_file)
+        self._ring = ring
+        self._revocations = revocations
+        self._provider = provider
+        self._twilio = twilio
+        self._now_ms = now_ms
+        self._cache: dict[bytes, Caller] = {}
+
+    def cached(self, token: str) -> Caller | None:
+        """The caller of a token that was verified before and still counts. No signature is checked, nothing awaited."""
+        caller = self._cache.get(token_digest(token))
+        return caller if caller is not None and self._counts(caller) else None
+
+    async def verify(self, token: str) -> Caller:
+        """Check a bearer token: signature, issuer, audience, expiry, revocation."""
+        digest = token_digest(token)
+        caller = self._cache.get(digest)
+        if caller is None:
+            caller = await self._verify_anew(token, digest)
+        if not self._counts(caller):
+            self._cache.pop(digest, None)
+            raise _unauthorized()
+        return caller
+
+    async def person(self, request: web.Request) -> Caller:
+        """The person whose access token the request carries. Before the request is parsed."""
+        caller = await self.verify(_bearer(request))
+        if caller.person_id is None:
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes a person's access token.")
+        return caller
+
+    async def lookup(self, request: web.Request) -> Caller:
+        """A service with scope ``lookup``, or Twilio by its signature. 401 with the same bytes whatever was wrong."""
+        if "Authorization" in request.headers:
+            caller = await self.verify(_bearer(request))
+            if SCOPE_LOOKUP in caller.scopes:
+                return caller
+        elif await self._twilio.is_genuine(request):
+            return TWILIO
+        raise _unauthorized()
+
+    async def admin(self, request: web.Request) -> Caller:
+        """An admin token: 401 without one, 403 for another good credential."""
+        caller = await self.verify(_bearer(request))
+        if SCOPE_ADMIN not in caller.scopes:
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes a service token with the scope admin.")
+        return caller
+
+    async def twilio(self, request: web.Request) -> Caller:
+        """Twilio by its signature: 401 without a good one, 403 for another good credential."""
+        if await self._twilio.is_genuine(request):
+            return TWILIO
+        if "Authorization" in request.headers:
+            await self.verify(_bearer(request))
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes requests that Twilio has signed.")
+        raise _unauthorized()
+
+    def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
+        """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
+        return self._revocations.subscribe(on_revoked)
+
+    def mint_person(self, person_id: int, ttl_seconds: int) -> str:
+        """A person's access token. Raises ValueError."""
+        return mint_person(self._ring, person_id, ttl_seconds, self._now_ms())
+
+    def mint_service(self, name: str, scope: str, ttl_seconds: int) -> str:
+        """A service's token. Raises ValueError."""
+        return mint_service(self._ring, name, scope, ttl_seconds, self._now_ms())
+
+    async def revoke_token(self, token_or_id: str) -> Revocation:
+        """Revoke one token, given whole or by its id. Raises ValueError for what is neither."""
+        token_id, expires_at_ms = await self._identify(token_or_id)
+        return await self._revocations.revoke(token_id=token_id, expires_at_ms=expires_at_ms)
+
+    async def revoke_person(self, person_id: int) -> Revocation:
+        """Revoke every token that the person has been given until now; later ones count."""
+        expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
+        return await self._revocations.revoke(person_id=person_id, expires_at_ms=expires_at_ms)
+
+    async def look(self) -> None:
+        """Take in new revocations and a changed key file now. Raises StorageUnavailable."""
+        self._reload_keys()
+        await self._revocations.look()
+
+    async def follow_revocations(self) -> None:
+        """Look every second, for as long as the task lives."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except StorageError as error:
+                _log.warning("revocations can't be read", reason=str(error))
+            except Exception:  # noqa: BLE001 - whatever it was, revocations must go on being followed
+                _log.exception("revocations can't be read")
+
+    async def follow_provider(self, provider: ProviderKeys) -> None:
+        """Read the provider's keys every ten minutes, for as long as the task lives."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await provider.refresh()
+            except JwksError as error:
+                _log.warning("the identity provider's keys can't be read", reason=str(error))
+
+    async def _verify_anew(self, token: str, digest: bytes) -> Caller:
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise _unauthorized()
+        try:
+            caller = await self._read(token)
+        except BadToken:
+            raise _unauthorized() from None
+        if len(self._cache) >= MAX_CACHED_TOKENS:
+            del self._cache[next(iter(self._cache))]
+        self._cache[digest] = caller
+        return caller
+
+    async def _read(self, token: str) -> Caller:
+        if self._provider is None or is_own(self._ring, token):
+            return read_own(self._ring, token)
+        return await self._provider.verify(token)
+
+    async def _identify(self, token_or_id: str) -> tuple[str, int]:
+        if token_or_id.count(".") != 2:
+            if not 1 <= len(token_or_id) <= 256:
+                raise ValueError("expected a token, or the id of one")
+            return token_or_id, self._now_ms() + _REVOCATION_KEPT_MS
+        try:
+            caller = await self._read(token_or_id)
+        except BadToken as error:
+            raise ValueError(f"this token is none of this server's: {error}") from error
+        return caller.token_id, caller.expires_at_ms
+
+    def _counts(self, caller: Caller) -> bool:
+        return caller.expires_at_ms > self._now_ms() and not self._revocations.is_revoked(caller)
+
+    def _reload_keys(self) -> None:
+        changed_at = _changed_at(self._key_file)
+        if changed_at == self._key_file_changed_at:
+            return
+        self._key_file_changed_at = changed_at
+        try:
+            self._ring = load(self._key_file)
+        except KeyFileError as error:
+            _log.error("the signing keys stay as they were", reason=str(error))
+            return
+        # What a forgotten key signed must not live on in the cache.
+        self._cache.clear()
+
+
+@asynccontextmanager
+async def open_authentication(
+    settings: Settings, accounts: AccountStore, now_ms: Callable[[], int] = wall_clock_ms
+) -> AsyncIterator[Authentication]:
+    """Read keys and revocations, then follow them until the block ends.
+
+    Raises KeyFileError, JwksError (a file that can't be read; a URL is only warned about), StorageError.
+    """
+    key_file = settings.signing_key_path
+    ring = load_or_create(key_file, development=settings.development)
+    revocations = Revocations(accounts, now_ms)
+    await revocations.look()
+    provider = await _open_provider(settings, now_ms)
+    token = settings.twilio_auth_token
+    twilio = TwilioRequests(token.get_secret_value() if token else None, settings.public_url)
+    auth = Authentication(key_file, ring, revocations, provider, twilio, now_ms)
+    running = [asyncio.create_task(auth.follow_revocations(), name="auth:revocations")]
+    if provider is not None:
+        running.append(asyncio.create_task(auth.follow_provider(provider), name="auth:provider"))
+    try:
+        yield auth
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+
+
+async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> ProviderKeys | None:
+    if settings.jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
+        return None
+    keys = ProviderKeys(
+        Provider(settings.jwks, settings.jwt_issuer, settings.jwt_audience, settings.jwt_person_claim), now_ms
+    )
+    try:
+        await keys.refresh()
+    except JwksError as error:
+        if "://" not in settings.jwks:
+            raise
+        _log.warning("the identity provider's keys can't be read yet", reason=str(error))
+    return keys
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise _unauthorized()
+    return token
+
+
+def _unauthorized() -> ApiError:
+    return ApiError(ErrorCode.UNAUTHORIZED)
+
+
+def _changed_at(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_ino)
