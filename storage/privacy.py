@@ -1,0 +1,252 @@
+"""Privacy requests: each one with its session, its recording and its audit trail.
+
+Functions take the transaction they are part of, because a change, its audit row and the deliveries it queues
+(``storage/deliveries.py``) are one. ``hold`` locks a request first, so changes to one request come one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
+from storage.database import Database, Transaction, Value
+from storage.privacy_rows import SELECT, KeptRequest, kept_request
+
+
+class AuditEntry(NamedTuple):
+    """Who did what, when. ``actor``: ``person:7``, ``consumer``, ``twilio``, ``source:3``, ``admin:NAME``."""
+
+    revision: int
+    at_ms: int
+    actor: str
+    action: str
+    detail: str
+
+
+async def find(reader: Database | Transaction, request_id: str) -> KeptRequest | None:
+    """The request as it stands."""
+    rows = await reader.fetch(f"{SELECT} WHERE r.id = ?", request_id)
+    return kept_request(rows[0]) if rows else None
+
+
+async def find_call(reader: Database | Transaction, call_sid: str) -> KeptRequest | None:
+    """The request that a call made."""
+    rows = await reader.fetch(f"{SELECT} WHERE c.call_sid = ?", call_sid)
+    return kept_request(rows[0]) if rows else None
+
+
+async def listed(
+    reader: Database | Transaction, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
+) -> list[PrivacyRequest]:
+    """These companies' requests from (since_ms, after_id) on, by time of change and id."""
+    if not company_ids:
+        return []
+    marks = ", ".join("?" for _ in company_ids)
+    rows = await reader.fetch(
+        f"""{SELECT} WHERE r.company_id IN ({marks})
+            AND (r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?))
+            ORDER BY r.updated_at_ms, r.id LIMIT ?""",
+        *company_ids,
+        since_ms,
+        since_ms,
+        after_id,
+        limit,
+    )
+    return [kept_request(row).request for row in rows]
+
+
+async def every(reader: Database | Transaction, since_ms: int, after_id: str, limit: int) -> list[PrivacyRequest]:
+    """The same for all companies: the operator's list."""
+    rows = await reader.fetch(
+        f"""{SELECT} WHERE r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?)
+            ORDER BY r.updated_at_ms, r.id LIMIT ?""",
+        since_ms,
+        since_ms,
+        after_id,
+        limit,
+    )
+    return [kept_request(row).request for row in rows]
+
+
+async def of_callers(reader: Database | Transaction, numbers: Sequence[str]) -> list[str]:
+    """The ids of the requests that were made by calls from these numbers (E.164) and are not erased."""
+    if not numbers:
+        return []
+    marks = ", ".join("?" for _ in numbers)
+    rows = await reader.fetch(f"SELECT request_id FROM call_session WHERE caller_id IN ({marks})", *numbers)
+    return [request_id for (request_id,) in rows]
+
+
+async def hold(transaction: Transaction, request_id: str) -> KeptRequest | None:
+    """The request, locked until the transaction ends: nobody else changes it meanwhile."""
+    # An update that changes nothing takes the row's lock in both dialects; SELECT … FOR UPDATE exists in one only.
+    locked = await transaction.execute("UPDATE privacy_request SET revision = revision WHERE id = ?", request_id)
+    return await find(transaction, request_id) if locked else None
+
+
+async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
+    """Store a new request with its session; False, and nothing stored, if the id is there already."""
+    request, code = kept.request, kept.request.service_code
+    inserted = await transaction.execute(
+        """INSERT INTO privacy_request (
+               id, company_id, type, acknowledged, extended, completed, revision, created_at_ms, updated_at_ms,
+               service_code, service_code_name, service_code_created_at_ms, service_code_updated_at_ms,
+               source_id, source_signed_at_ms, source_flags
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
+        request.id,
+        request.company_id,
+        request.type.value,
+        *_state(request.state),
+        kept.revision,
+        request.created_at_ms,
+        request.updated_at_ms,
+        code.code,
+        code.name,
+        code.created_at_ms,
+        code.updated_at_ms,
+        kept.source_id,
+        kept.source_signed_at_ms,
+        _flags(kept.source_state),
+    )
+    if inserted:
+        await _save_session(transaction, kept)
+    return inserted > 0
+
+
+async def save(transaction: Transaction, kept: KeptRequest) -> KeptRequest:
+    """Store a request that was held, as it now is, under its next revision. Returns it with that revision."""
+    request, code = kept.request, kept.request.service_code
+    saved = replace(kept, revision=kept.revision + 1)
+    await transaction.execute(
+        """UPDATE privacy_request SET acknowledged = ?, extended = ?, completed = ?, revision = ?, updated_at_ms = ?,
+               erased_at_ms = ?, service_code = ?, service_code_name = ?, service_code_created_at_ms = ?,
+               service_code_updated_at_ms = ?, source_signed_at_ms = ?, source_flags = ?
+           WHERE id = ?""",
+        *_state(request.state),
+        saved.revision,
+        request.updated_at_ms,
+        request.erased_at_ms,
+        code.code,
+        code.name,
+        code.created_at_ms,
+        code.updated_at_ms,
+        kept.source_signed_at_ms,
+        _flags(kept.source_state),
+        request.id,
+    )
+    await _save_session(transaction, kept)
+    return saved
+
+
+async def audit(transaction: Transaction, kept: KeptRequest, actor: str, action: str, detail: str) -> None:
+    """Write down what made this revision. Raises StorageConflict if that was written already."""
+    await transaction.execute(
+        "INSERT INTO privacy_audit (request_id, revision, at_ms, actor, action, detail) VALUES (?, ?, ?, ?, ?, ?)",
+        kept.request.id,
+        kept.revision,
+        kept.request.updated_at_ms,
+        actor,
+        action,
+        detail,
+    )
+
+
+async def trail(reader: Database | Transaction, request_id: str) -> list[AuditEntry]:
+    """Everything that was done to a request, oldest first."""
+    rows = await reader.fetch(
+        "SELECT revision, at_ms, actor, action, detail FROM privacy_audit WHERE request_id = ? ORDER BY revision",
+        request_id,
+    )
+    return [AuditEntry(*row) for row in rows]
+
+
+async def recording(reader: Database | Transaction, request_id: str) -> bytes | None:
+    """The recording's MP3, or None if there is none."""
+    rows = await reader.fetch("SELECT mp3 FROM recording WHERE request_id = ?", request_id)
+    return bytes(rows[0][0]) if rows else None
+
+
+async def keep_recording(transaction: Transaction, request_id: str, mp3: bytes, now_ms: int) -> None:
+    """Store the recording, in place of an earlier one."""
+    await transaction.execute(
+        """INSERT INTO recording (request_id, mp3, stored_at_ms) VALUES (?, ?, ?)
+           ON CONFLICT (request_id) DO UPDATE SET mp3 = excluded.mp3, stored_at_ms = excluded.stored_at_ms""",
+        request_id,
+        mp3,
+        now_ms,
+    )
+
+
+async def drop_recording(transaction: Transaction, request_id: str) -> None:
+    """Delete the recording and the order to fetch one."""
+    await transaction.execute("DELETE FROM recording WHERE request_id = ?", request_id)
+    await transaction.execute("DELETE FROM recording_fetch WHERE request_id = ?", request_id)
+
+
+async def _save_session(transaction: Transaction, kept: KeptRequest) -> None:
+    if kept.request.web_form_session is not None:
+        await _save_web_form(transaction, kept.request.id, kept.request.web_form_session)
+    if kept.request.call_session is not None:
+        await _save_call(transaction, kept.request.id, kept.call_sid, kept.request.call_session)
+
+
+async def _save_web_form(transaction: Transaction, request_id: str, session: WebFormSession) -> None:
+    await transaction.execute(
+        """INSERT INTO web_form_session (
+               request_id, id, created_at_ms, first_name, last_name, email, state, requester_type, tell_me, delete_me,
+               do_not_sell, send_me, other, remote_ip
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (request_id) DO UPDATE SET
+               first_name = excluded.first_name, last_name = excluded.last_name, email = excluded.email,
+               state = excluded.state, requester_type = excluded.requester_type, tell_me = excluded.tell_me,
+               delete_me = excluded.delete_me, do_not_sell = excluded.do_not_sell, send_me = excluded.send_me,
+               other = excluded.other, remote_ip = excluded.remote_ip""",
+        request_id,
+        session.id,
+        session.created_at_ms,
+        session.first_name,
+        session.last_name,
+        session.email,
+        session.state,
+        session.requester_type,
+        session.tell_me,
+        session.delete_me,
+        session.do_not_sell,
+        session.send_me,
+        session.other,
+        session.remote_ip,
+    )
+
+
+async def _save_call(transaction: Transaction, request_id: str, call_sid: str | None, session: CallSession) -> None:
+    await transaction.execute(
+        """INSERT INTO call_session (
+               request_id, call_sid, created_at_ms, ended_at_ms, caller_id, caller_name, caller_state,
+               recording_status, transcription_status, transcription_text
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (request_id) DO UPDATE SET
+               ended_at_ms = excluded.ended_at_ms, caller_id = excluded.caller_id,
+               caller_name = excluded.caller_name, caller_state = excluded.caller_state,
+               recording_status = excluded.recording_status, transcription_status = excluded.transcription_status,
+               transcription_text = excluded.transcription_text""",
+        request_id,
+        call_sid,
+        session.created_at_ms,
+        session.ended_at_ms,
+        session.caller_id,
+        session.caller_name,
+        session.caller_state,
+        session.recording_status.value,
+        session.transcription_status.value,
+        session.transcription_text,
+    )
+
+
+def _state(state: State) -> tuple[Value, Value, Value]:
+    return state.acknowledged, state.extended, state.completed
+
+
+def _flags(state: State) -> int:
+    return state.acknowledged | state.extended << 1 | state.completed << 2

@@ -1,0 +1,104 @@
+"""One row for one privacy request: the joined SELECT, and the frozen value made of each of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from protocol.privacy_request import (
+    CallSession,
+    PrivacyRequest,
+    Progress,
+    RequestType,
+    ServiceCode,
+    State,
+    WebFormSession,
+)
+from storage.database import Row
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRequest:
+    """A request with what only storage knows of it.
+
+    ``revision`` grows by one with every change. ``source_*`` is what the other service said that sent it: which one
+    (None: taken in here), its newest signature time, and the three flags as it last sent them.
+    """
+
+    request: PrivacyRequest
+    revision: int = 0
+    call_sid: str | None = None
+    source_id: int | None = None
+    source_signed_at_ms: int = 0
+    source_state: State = field(default_factory=State)
+
+
+SELECT = """SELECT
+    r.id, r.company_id, r.type, r.acknowledged, r.extended, r.completed, r.created_at_ms, r.updated_at_ms,
+    r.erased_at_ms, r.revision, r.source_id, r.source_signed_at_ms, r.source_flags, c.call_sid,
+    r.service_code, COALESCE(s.name, r.service_code_name), COALESCE(s.created_at_ms, r.service_code_created_at_ms),
+    COALESCE(s.updated_at_ms, r.service_code_updated_at_ms),
+    w.id, w.created_at_ms, w.first_name, w.last_name, w.email, w.state, w.requester_type, w.tell_me, w.delete_me,
+    w.do_not_sell, w.send_me, w.other, w.remote_ip,
+    c.created_at_ms, c.ended_at_ms, c.caller_id, c.caller_name, c.caller_state, c.recording_status,
+    c.transcription_status, c.transcription_text
+FROM privacy_request r
+LEFT JOIN service_code s ON r.source_id IS NULL AND s.code = r.service_code
+LEFT JOIN web_form_session w ON w.request_id = r.id
+LEFT JOIN call_session c ON c.request_id = r.id"""
+
+
+def kept_request(row: Row) -> KeptRequest:
+    """One row of SELECT."""
+    request_id, company_id, kind, *row_rest = row
+    acknowledged, extended, completed, created_at_ms, updated_at_ms, erased_at_ms, *row_rest = row_rest
+    revision, source_id, source_signed_at_ms, source_flags, call_sid, *row_rest = row_rest
+    request = PrivacyRequest(
+        id=request_id,
+        company_id=company_id,
+        type=RequestType(kind),
+        state=State(bool(acknowledged), bool(extended), bool(completed)),
+        created_at_ms=created_at_ms,
+        updated_at_ms=updated_at_ms,
+        service_code=ServiceCode(*row_rest[:4]),
+        web_form_session=_web_form(*row_rest[4:17]) if kind == RequestType.WEB_FORM else None,
+        call_session=_call(*row_rest[17:]) if kind == RequestType.VOICEMAIL else None,
+        erased_at_ms=erased_at_ms,
+    )
+    source_state = State(bool(source_flags & 1), bool(source_flags & 2), bool(source_flags & 4))
+    return KeptRequest(request, revision, call_sid, source_id, source_signed_at_ms, source_state)
+
+
+def _web_form(session_id: str, created_at_ms: int, *rest: Any) -> WebFormSession:
+    first_name, last_name, email, state, requester_type, tell_me, delete_me, do_not_sell, send_me, other, remote_ip = (
+        rest
+    )
+    return WebFormSession(
+        id=session_id,
+        created_at_ms=created_at_ms,
+        first_name=first_name,
+        last_name=last_name,
+        email=email,
+        state=state,
+        requester_type=requester_type,
+        tell_me=bool(tell_me),
+        delete_me=bool(delete_me),
+        do_not_sell=bool(do_not_sell),
+        send_me=bool(send_me),
+        other=other,
+        remote_ip=remote_ip,
+    )
+
+
+def _call(created_at_ms: int, ended_at_ms: int | None, *rest: Any) -> CallSession:
+    caller_id, caller_name, caller_state, recording_status, transcription_status, transcription_text = rest
+    return CallSession(
+        created_at_ms,
+        ended_at_ms,
+        caller_id,
+        caller_name,
+        caller_state,
+        Progress(recording_status),
+        Progress(transcription_status),
+        transcription_text,
+    )

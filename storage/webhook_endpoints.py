@@ -1,0 +1,224 @@
+"""Webhook endpoints and sources: where a company's events go, and who may send events for a company to us.
+
+Both hold keys, and both keep the keys before the last rotation until ``previous_until_ms``. Deleting keeps the row,
+because the log of deliveries and the requests refer to it, and blanks the keys.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from storage.database import Database, Row, Transaction
+
+_COUNTER: Final = "UPDATE webhook_counter SET newest = newest + ? WHERE kind = ? RETURNING newest"
+
+
+class Keys(NamedTuple):
+    """The present keys and, until a moment, those before. ``secret`` is ``whsec_…`` (Standard Webhooks)."""
+
+    api_key: str
+    secret: str | None
+    previous_api_key: str | None = None
+    previous_secret: str | None = None
+    previous_until_ms: int | None = None
+
+    def api_keys(self, now_ms: int) -> list[str]:
+        """The API keys that count now, the newest first."""
+        return [key for key in (self.api_key, self._previous(self.previous_api_key, now_ms)) if key]
+
+    def secrets(self, now_ms: int) -> list[str]:
+        """The secrets that count now, the newest first."""
+        return [secret for secret in (self.secret, self._previous(self.previous_secret, now_ms)) if secret]
+
+    def _previous(self, value: str | None, now_ms: int) -> str | None:
+        return value if self.previous_until_ms is not None and now_ms < self.previous_until_ms else None
+
+
+class Endpoint(NamedTuple):
+    """Where to send a company's events. ``format``: ``multipart`` or ``json``. Not enabled: events wait."""
+
+    id: int
+    company_id: int
+    url: str
+    format: str
+    enabled: bool
+    keys: Keys
+    created_at_ms: int
+    updated_at_ms: int
+
+
+class Source(NamedTuple):
+    """Another service that sends a company's events to us."""
+
+    id: int
+    company_id: int
+    keys: Keys
+    created_at_ms: int
+    updated_at_ms: int
+
+
+_KEYS: Final = "api_key, secret, previous_api_key, previous_secret, previous_until_ms"
+_ENDPOINT: Final = f"""SELECT id, company_id, url, format, enabled, created_at_ms, updated_at_ms, {_KEYS}
+    FROM webhook_endpoint WHERE deleted_at_ms IS NULL"""
+_SOURCE: Final = f"""SELECT id, company_id, created_at_ms, updated_at_ms, {_KEYS}
+    FROM webhook_source WHERE deleted_at_ms IS NULL"""
+
+
+async def next_ids(transaction: Transaction, kind: str, count: int = 1) -> range:
+    """Take ``count`` ids for ``endpoint``, ``source`` or ``delivery``: the range of them."""
+    ((newest,),) = await transaction.fetch(_COUNTER, count, kind)
+    return range(newest - count + 1, newest + 1)
+
+
+async def add_endpoint(
+    transaction: Transaction, company_id: int, url: str, body_format: str, keys: Keys, now_ms: int
+) -> Endpoint:
+    """Make an endpoint, enabled."""
+    (endpoint_id,) = await next_ids(transaction, "endpoint")
+    await transaction.execute(
+        """INSERT INTO webhook_endpoint (
+               id, company_id, url, format, enabled, api_key, secret, created_at_ms, updated_at_ms
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        endpoint_id,
+        company_id,
+        url,
+        body_format,
+        True,
+        keys.api_key,
+        keys.secret,
+        now_ms,
+        now_ms,
+    )
+    return Endpoint(endpoint_id, company_id, url, body_format, True, keys, now_ms, now_ms)
+
+
+async def endpoint(reader: Database | Transaction, endpoint_id: int) -> Endpoint | None:
+    """The endpoint, or None if there is none or it was deleted."""
+    rows = await reader.fetch(f"{_ENDPOINT} AND id = ?", endpoint_id)
+    return _endpoint(rows[0]) if rows else None
+
+
+async def endpoints(reader: Database | Transaction, company_id: int | None = None) -> list[Endpoint]:
+    """Every endpoint (of one company), by id."""
+    if company_id is None:
+        return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} ORDER BY id")]
+    return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} AND company_id = ? ORDER BY id", company_id)]
+
+
+async def endpoint_ids(reader: Database | Transaction, company_id: int) -> list[int]:
+    """The ids of a company's endpoints, those that are not enabled too."""
+    rows = await reader.fetch(
+        "SELECT id FROM webhook_endpoint WHERE company_id = ? AND deleted_at_ms IS NULL ORDER BY id", company_id
+    )
+    return [endpoint_id for (endpoint_id,) in rows]
+
+
+async def save_endpoint(transaction: Transaction, changed: Endpoint) -> bool:
+    """Store an endpoint as it now is; False if it is gone."""
+    rows = await transaction.execute(
+        """UPDATE webhook_endpoint SET url = ?, format = ?, enabled = ?, api_key = ?, secret = ?, previous_api_key = ?,
+               previous_secret = ?, previous_until_ms = ?, updated_at_ms = ?
+           WHERE id = ? AND deleted_at_ms IS NULL""",
+        changed.url,
+        changed.format,
+        changed.enabled,
+        *changed.keys,
+        changed.updated_at_ms,
+        changed.id,
+    )
+    return rows > 0
+
+
+async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: int) -> bool:
+    """Delete an endpoint with all that waits for it; False if there was none."""
+    await transaction.execute("DELETE FROM webhook_lane WHERE endpoint_id = ?", endpoint_id)
+    await transaction.execute(
+        """UPDATE webhook_delivery SET status = 'cancelled', next_attempt_at_ms = NULL, finished_at_ms = ?
+           WHERE endpoint_id = ? AND status = 'pending'""",
+        now_ms,
+        endpoint_id,
+    )
+    rows = await transaction.execute(
+        """UPDATE webhook_endpoint SET deleted_at_ms = ?, api_key = '', secret = '', previous_api_key = NULL,
+               previous_secret = NULL WHERE id = ? AND deleted_at_ms IS NULL""",
+        now_ms,
+        endpoint_id,
+    )
+    return rows > 0
+
+
+async def add_source(transaction: Transaction, company_id: int, keys: Keys, now_ms: int) -> Source:
+    """Make a source."""
+    (source_id,) = await next_ids(transaction, "source")
+    await transaction.execute(
+        """INSERT INTO webhook_source (id, company_id, api_key, secret, created_at_ms, updated_at_ms)
+           VALUES (?, ?, ?, ?, ?, ?)""",
+        source_id,
+        company_id,
+        keys.api_key,
+        keys.secret,
+        now_ms,
+        now_ms,
+    )
+    return Source(source_id, company_id, keys, now_ms, now_ms)
+
+
+async def source(reader: Database | Transaction, source_id: int) -> Source | None:
+    """The source, or None if there is none or it was deleted."""
+    rows = await reader.fetch(f"{_SOURCE} AND id = ?", source_id)
+    return _source(rows[0]) if rows else None
+
+
+async def sources(reader: Database | Transaction) -> list[Source]:
+    """Every source, by id."""
+    return [_source(row) for row in await reader.fetch(f"{_SOURCE} ORDER BY id")]
+
+
+async def save_source(transaction: Transaction, changed: Source) -> bool:
+    """Store a source's keys as they now are; False if it is gone."""
+    rows = await transaction.execute(
+        """UPDATE webhook_source SET api_key = ?, secret = ?, previous_api_key = ?, previous_secret = ?,
+               previous_until_ms = ?, updated_at_ms = ? WHERE id = ? AND deleted_at_ms IS NULL""",
+        *changed.keys,
+        changed.updated_at_ms,
+        changed.id,
+    )
+    return rows > 0
+
+
+async def delete_source(transaction: Transaction, source_id: int, now_ms: int) -> bool:
+    """Take no more events from a source; False if there was none."""
+    rows = await transaction.execute(
+        """UPDATE webhook_source SET deleted_at_ms = ?, api_key = '', secret = NULL, previous_api_key = NULL,
+               previous_secret = NULL WHERE id = ? AND deleted_at_ms IS NULL""",
+        now_ms,
+        source_id,
+    )
+    return rows > 0
+
+
+async def remember_token(transaction: Transaction, source_id: int, random_token: str, now_ms: int) -> bool:
+    """Remember a source's random token; False if it was seen before."""
+    rows = await transaction.execute(
+        """INSERT INTO webhook_token (source_id, random_token, seen_at_ms) VALUES (?, ?, ?)
+           ON CONFLICT (source_id, random_token) DO NOTHING""",
+        source_id,
+        random_token,
+        now_ms,
+    )
+    return rows > 0
+
+
+async def forget_tokens(transaction: Transaction, seen_before_ms: int) -> int:
+    """Forget the tokens seen before that; returns how many."""
+    return await transaction.execute("DELETE FROM webhook_token WHERE seen_at_ms < ?", seen_before_ms)
+
+
+def _endpoint(row: Row) -> Endpoint:
+    endpoint_id, company_id, url, body_format, enabled, created_at_ms, updated_at_ms, *keys = row
+    return Endpoint(endpoint_id, company_id, url, body_format, bool(enabled), Keys(*keys), created_at_ms, updated_at_ms)
+
+
+def _source(row: Row) -> Source:
+    source_id, company_id, created_at_ms, updated_at_ms, *keys = row
+    return Source(source_id, company_id, Keys(*keys), created_at_ms, updated_at_ms)

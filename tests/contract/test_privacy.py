@@ -1,0 +1,157 @@
+"""What the store of privacy requests promises (storage/privacy.py), on every backend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from protocol.privacy_request import (
+    CallSession,
+    PrivacyRequest,
+    Progress,
+    RequestType,
+    ServiceCode,
+    State,
+    WebFormSession,
+)
+from storage import privacy, recording_fetches, service_codes
+from storage.database import Database
+from storage.errors import StorageConflict
+from storage.privacy import KeptRequest
+
+NOW = 1_584_211_480_000
+COMPANY = 7
+CODE = ServiceCode("57", "tes", NOW, NOW)
+FORM = WebFormSession(
+    "s1", NOW, "Julian", "Salama", "j@example.com", "DE", "Job Applicant", False, True, True, False, "x", "::1"
+)
+CALL = CallSession(NOW, None, "+15555555555", "John Smith", "CA")
+
+
+def web_form(request_id: str = "r1", company_id: int = COMPANY, now_ms: int = NOW) -> KeptRequest:
+    return KeptRequest(
+        PrivacyRequest(request_id, company_id, RequestType.WEB_FORM, State(), now_ms, now_ms, CODE, FORM)
+    )
+
+
+def voicemail(request_id: str = "r2") -> KeptRequest:
+    request = PrivacyRequest(request_id, COMPANY, RequestType.VOICEMAIL, State(), NOW, NOW, CODE, call_session=CALL)
+    return KeptRequest(request, call_sid="CA1", source_id=3, source_signed_at_ms=NOW, source_state=State(True))
+
+
+async def insert(database: Database, kept: KeptRequest) -> bool:
+    async with database.transaction() as transaction:
+        return await privacy.insert(transaction, kept)
+
+
+@pytest.mark.parametrize("kept", [web_form(), voicemail()], ids=["web form", "voicemail"])
+async def test_a_request_is_read_as_it_was_written(database: Database, kept: KeptRequest) -> None:
+    assert await insert(database, kept)
+    assert await privacy.find(database, kept.request.id) == kept
+    assert not await insert(database, kept), "the id is there"
+    assert await privacy.find(database, "another") is None
+
+
+async def test_a_change_is_a_revision_with_its_audit_row(database: Database) -> None:
+    await insert(database, voicemail())
+    async with database.transaction() as transaction:
+        held = await privacy.hold(transaction, "r2")
+        assert held is not None
+        session = replace(
+            CALL,
+            ended_at_ms=NOW + 5,
+            recording_status=Progress.COMPLETED,
+            transcription_status=Progress.FAILED,
+            transcription_text="Hello",
+        )
+        request = replace(held.request, state=State(True, True, False), updated_at_ms=NOW + 9, call_session=session)
+        saved = await privacy.save(transaction, replace(held, request=request, source_state=State(False, True, True)))
+        await privacy.audit(transaction, saved, "person:4", "changed", "acknowledged")
+        assert await privacy.hold(transaction, "none") is None
+    assert await privacy.find_call(database, "CA1") == saved
+    assert (saved.revision, saved.request.call_session) == (1, session)
+    assert [entry[:4] for entry in await privacy.trail(database, "r2")] == [(1, NOW + 9, "person:4", "changed")]
+    with pytest.raises(StorageConflict):
+        async with database.transaction() as transaction:
+            await privacy.audit(transaction, saved, "person:4", "changed", "twice")
+
+
+async def test_one_call_makes_one_request(database: Database) -> None:
+    await insert(database, voicemail("r2"))
+    with pytest.raises(StorageConflict):
+        await insert(database, voicemail("r3"))
+    assert await privacy.find(database, "r3") is None
+
+
+async def test_requests_are_listed_by_time_of_change(database: Database) -> None:
+    for number, company in enumerate((COMPANY, COMPANY, 8, 9, COMPANY)):
+        await insert(database, web_form(f"r{number}", company, NOW + number // 2))
+    mine = [request.id for request in await privacy.listed(database, [COMPANY, 8], 0, "", 10)]
+    assert mine == ["r0", "r1", "r2", "r4"]
+    assert [request.id for request in await privacy.listed(database, [COMPANY, 8], NOW, "r0", 2)] == ["r1", "r2"]
+    assert [request.id for request in await privacy.listed(database, [COMPANY], NOW + 2, "", 2)] == ["r4"]
+    assert await privacy.listed(database, [], 0, "", 10) == []
+    assert len(await privacy.every(database, 0, "", 10)) == 5
+
+
+async def test_a_service_codes_present_name_is_shown_for_requests_taken_in_here(database: Database) -> None:
+    await insert(database, web_form())
+    await insert(database, voicemail())
+    async with database.transaction() as transaction:
+        await service_codes.put(transaction, "57", COMPANY, "renamed", NOW + 1)
+    here, elsewhere = await privacy.find(database, "r1"), await privacy.find(database, "r2")
+    assert here is not None
+    assert elsewhere is not None
+    assert (here.request.service_code.name, elsewhere.request.service_code.name) == ("renamed", "tes")
+
+
+async def test_service_codes_are_made_changed_and_deleted(database: Database) -> None:
+    async with database.transaction() as transaction:
+        made = await service_codes.put(transaction, "57", COMPANY, "tes", NOW)
+        assert await service_codes.put(transaction, "57", COMPANY, "tes", NOW + 1) == made
+        changed = await service_codes.put(transaction, "57", COMPANY, "test", NOW + 2)
+        await service_codes.put(transaction, "9", 8, "other", NOW)
+    assert (changed.code.created_at_ms, changed.code.updated_at_ms) == (NOW, NOW + 2)
+    assert await service_codes.find(database, "57") == changed
+    assert [one.code.code for one in await service_codes.all_codes(database)] == ["57", "9"]
+    assert await service_codes.all_codes(database, COMPANY) == [changed]
+    async with database.transaction() as transaction:
+        assert await service_codes.remove(transaction, "57", NOW + 3)
+        assert not await service_codes.remove(transaction, "57", NOW + 3)
+    assert await service_codes.find(database, "57") is None
+
+
+async def test_recordings_are_kept_beside_the_request(database: Database) -> None:
+    await insert(database, voicemail())
+    assert await privacy.recording(database, "r2") is None
+    async with database.transaction() as transaction:
+        await privacy.keep_recording(transaction, "r2", b"ID3 one", NOW)
+        await privacy.keep_recording(transaction, "r2", b"ID3 two", NOW)
+        await recording_fetches.order(transaction, "r2", "RE1", NOW)
+    assert await privacy.recording(database, "r2") == b"ID3 two"
+    assert await privacy.of_callers(database, ["+15555555555", "+1"]) == ["r2"]
+    assert await privacy.of_callers(database, []) == []
+    async with database.transaction() as transaction:
+        await privacy.drop_recording(transaction, "r2")
+        assert await recording_fetches.lease(transaction, "a", NOW, NOW + 1) is None
+    assert await privacy.recording(database, "r2") is None
+
+
+async def test_orders_to_fetch_are_leased(database: Database) -> None:
+    await insert(database, voicemail())
+    async with database.transaction() as transaction:
+        assert await recording_fetches.order(transaction, "r2", "RE1", NOW)
+        assert not await recording_fetches.order(transaction, "r2", "RE2", NOW)
+        first = await recording_fetches.lease(transaction, "a", NOW, NOW + 10)
+        assert first == ("r2", "RE1", 0)
+        assert await recording_fetches.lease(transaction, "b", NOW, NOW + 10) is None
+        taken_over = await recording_fetches.lease(transaction, "b", NOW + 10, NOW + 20)
+        assert taken_over == first
+        assert not await recording_fetches.finish(transaction, "a")
+        assert await recording_fetches.postpone(transaction, "b", NOW + 100)
+    assert await recording_fetches.next_due_ms(database, NOW) == NOW + 100
+    async with database.transaction() as transaction:
+        assert await recording_fetches.lease(transaction, "c", NOW + 100, NOW + 110) == ("r2", "RE1", 1)
+        assert await recording_fetches.finish(transaction, "c")
+    assert await recording_fetches.next_due_ms(database, NOW) is None
