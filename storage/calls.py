@@ -1,0 +1,162 @@
+"""Blocked calls, each counted once however often Twilio asks about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from storage.database import Database, Transaction, Value
+
+BARE_REPEAT_MS: Final = 10_000
+"""The same two numbers again within this time, with nothing to tell the calls apart, are one call."""
+
+TOKEN_REPEAT_MS: Final = 24 * 3_600_000
+"""How long an idempotency token or a CallSid is known. Twilio repeats within minutes; a call lasts 24 h at most."""
+
+_FORGOTTEN_AT_ONCE: Final = 1_000
+_SIZES: Final = (4, 32, 256, 1_024)
+"""Rows in one statement, filled up with NULLs: few different statements, so that they stay prepared."""
+
+
+class NewBlockedCall(NamedTuple):
+    """A call that did not ring. ``caller`` is what tells callers apart: E.164, or the number as given.
+
+    ``tokens`` are Twilio's names for the call or its request (idempotency token, CallSid), where it gave any.
+    """
+
+    person_id: int
+    caller: str
+    caller_id: str
+    country_code: str
+    phone_number: str
+    created_at_ms: int
+    tokens: tuple[str, ...] = ()
+
+
+class BlockedCall(NamedTuple):
+    """A stored one. ``id`` is the call's own."""
+
+    id: int
+    person_id: int
+    caller_id: str
+    country_code: str
+    phone_number: str
+    created_at_ms: int
+
+
+class CallStore:
+    """Raises StorageUnavailable when nothing was stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, calls: Sequence[NewBlockedCall]) -> list[BlockedCall | None]:
+        """Store a batch durably; for each, in order, the stored call, or None for a repeat of one that was stored."""
+        async with self._database.transaction() as transaction:
+            fresh = await _fresh(transaction, calls)
+            last = await _take_ids(transaction, sum(fresh))
+            ids = iter(range(last - sum(fresh) + 1, last + 1))
+            stored = [_stored(next(ids), call) if new else None for call, new in zip(calls, fresh, strict=True)]
+            await transaction.execute_many(_INSERT, [tuple(call) for call in stored if call is not None])
+        return stored
+
+    async def latest(self, person_id: int, limit: int = 100) -> list[BlockedCall]:
+        """The person's newest blocked calls, the newest first."""
+        sql = f"""SELECT id, person_id, caller_id, country_code, phone_number, created_at_ms
+                  FROM blocked_call WHERE person_id = ? ORDER BY id DESC LIMIT {int(limit)}"""
+        return [BlockedCall(*row) for row in await self._database.fetch(sql, person_id)]
+
+    async def forget_tokens(self, now_ms: int) -> int:
+        """Drop some of what repeats were known by and is too old to be repeated; returns how many."""
+        async with self._database.transaction() as transaction:
+            return await transaction.execute(
+                f"""DELETE FROM call_seen WHERE key IN
+                    (SELECT key FROM call_seen WHERE at_ms < ? ORDER BY at_ms LIMIT {_FORGOTTEN_AT_ONCE})""",
+                now_ms - TOKEN_REPEAT_MS,
+            )
+
+    async def clear(self, person_id: int) -> None:
+        """Delete the person's blocked calls (a development tool)."""
+        async with self._database.transaction() as transaction:
+            await erase(transaction, person_id)
+
+
+async def erase(transaction: Transaction, person_id: int) -> None:
+    """Delete the person's blocked calls inside a transaction that does more."""
+    await transaction.execute("DELETE FROM blocked_call WHERE person_id = ?", person_id)
+    await transaction.execute("DELETE FROM call_seen WHERE person_id = ?", person_id)
+
+
+_INSERT: Final = """
+    INSERT INTO blocked_call (id, person_id, caller_id, country_code, phone_number, created_at_ms)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+
+# A clock that was set back must not make every call a repeat until it has caught up: hence abs().
+_SEE: Final = """
+    INSERT INTO call_seen (key, person_id, at_ms, window_ms)
+    SELECT v.column1, v.column2, v.column3, v.column4 FROM (VALUES {rows}) AS v WHERE v.column1 IS NOT NULL
+    ON CONFLICT (key) DO UPDATE SET at_ms = excluded.at_ms, window_ms = excluded.window_ms
+    WHERE abs(excluded.at_ms - call_seen.at_ms) >= excluded.window_ms
+    RETURNING key"""
+_SEE_ROW: Final = "(CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT))"
+
+Sighting = tuple[str, int, int, int]
+"""A row of call_seen: key, person, when, window."""
+
+
+class _Identity(NamedTuple):
+    """What one request is known by: the keys that decide, and the pair of numbers."""
+
+    deciding: tuple[str, ...]
+    pair: str
+
+
+def _identity(call: NewBlockedCall) -> _Identity:
+    pair = _key(call.person_id, "pair", call.caller)
+    return _Identity(tuple(_key(call.person_id, "token", each) for each in call.tokens) or (pair,), pair)
+
+
+def _key(*parts: object) -> str:
+    # A digest: nothing that a caller or Twilio sent lies around in a table of keys.
+    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+
+
+async def _fresh(transaction: Transaction, calls: Sequence[NewBlockedCall]) -> list[bool]:
+    """Which calls are counted. A call with tokens is judged by them, a bare one by its pair of numbers; both leave
+    the pair behind, so that a bare repeat of either is known."""
+    sightings: dict[str, Sighting] = {}
+    deciding: list[tuple[str, ...]] = []
+    for call in calls:
+        identity = _identity(call)
+        repeated = any(key in sightings for key in identity.deciding)
+        deciding.append(() if repeated else identity.deciding)
+        for key in identity.deciding:
+            window_ms = TOKEN_REPEAT_MS if call.tokens else BARE_REPEAT_MS
+            sightings.setdefault(key, (key, call.person_id, call.created_at_ms, window_ms))
+        sightings.setdefault(identity.pair, (identity.pair, call.person_id, call.created_at_ms, 0))
+    new = await _see(transaction, sorted(sightings.values()))
+    return [bool(keys) and new.issuperset(keys) for keys in deciding]
+
+
+async def _see(transaction: Transaction, sightings: Sequence[Sighting]) -> set[str]:
+    """Remember the sightings; the keys that were new. Sorted, so that two nodes can't wait for each other."""
+    new: set[str] = set()
+    for start in range(0, len(sightings), _SIZES[-1]):
+        chunk = sightings[start : start + _SIZES[-1]]
+        size = next(each for each in _SIZES if each >= len(chunk))
+        sql = _SEE.format(rows=", ".join([_SEE_ROW] * size))
+        filled: list[Value] = [value for row in chunk for value in row]
+        filled.extend([None] * 4 * (size - len(chunk)))
+        new.update(key for (key,) in await transaction.fetch(sql, *filled))
+    return new
+
+
+async def _take_ids(transaction: Transaction, count: int) -> int:
+    """Take the next ``count`` ids; returns the last one given."""
+    [(last,)] = await transaction.fetch("UPDATE blocked_call_head SET id = id + ? RETURNING id", count)
+    return int(last)
+
+
+def _stored(number: int, call: NewBlockedCall) -> BlockedCall:
+    return BlockedCall(number, call.person_id, call.caller_id, call.country_code, call.phone_number, call.created_at_ms)

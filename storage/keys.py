@@ -1,0 +1,141 @@
+"""What people publish for end-to-end encryption: their provider data and their public keys, old keys included."""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import Final, NamedTuple
+
+from storage.database import Database, Row, Transaction
+from storage.errors import StorageConflict
+
+MAX_KEYS_IN_FORCE: Final = 64
+"""Devices times algorithms of one person: a bound against a client that invents device ids."""
+
+MAX_KEYS_LISTED: Final = 1_000
+_ATTEMPTS: Final = 5
+
+
+class Encryption(NamedTuple):
+    """A person's data with the encryption provider."""
+
+    hash: str
+    e2e_id: str
+    updated_at_ms: int
+
+
+class PublicKey(NamedTuple):
+    """One public key. ``device_id`` None: for all the person's devices. ``revoked_at_ms`` None: in force."""
+
+    public_key: str
+    algorithm: str
+    device_id: str | None
+    fingerprint: str
+    updated_at_ms: int
+    revoked_at_ms: int | None
+
+
+class KeyRefusal(Enum):
+    """Why a key was not stored."""
+
+    TOO_MANY = "too many keys in force"
+
+
+class Published(NamedTuple):
+    """What publishing a key did. ``previous``: the fingerprint it replaced. Not ``changed``: it was in force before."""
+
+    key: PublicKey
+    previous: str | None
+    changed: bool
+
+
+class KeyStore:
+    """Raises StorageUnavailable when nothing was changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def encryption(self, person_id: int) -> Encryption | None:
+        rows = await self._database.fetch(
+            "SELECT hash, e2e_id, updated_at_ms FROM encryption WHERE person_id = ?", person_id
+        )
+        return Encryption(*rows[0]) if rows else None
+
+    async def put_encryption(self, person_id: int, data: Encryption) -> None:
+        async with self._database.transaction() as transaction:
+            await transaction.execute(_PUT_ENCRYPTION, person_id, *data)
+
+    async def keys(self, person_id: int) -> list[PublicKey]:
+        """All the person's keys, those in force first, then the newest first; the oldest beyond 1,000 are left out."""
+        rows = await self._database.fetch(f"{_SELECT_KEYS} WHERE person_id = ? {_NEWEST_FIRST}", person_id)
+        return [_public_key(row) for row in rows]
+
+    async def publish(self, person_id: int, key: PublicKey) -> Published | KeyRefusal:
+        """Put a key in force; the one it replaces (same device and algorithm) gets the time as its revocation."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._database.transaction() as transaction:
+                    return await _publish(transaction, person_id, key)
+            except StorageConflict:
+                # The same device published on another node at the same moment: now its key is the one to replace.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def clear(self, person_id: int) -> None:
+        """Delete the person's encryption data (a development tool). Public keys stay: others encrypt for them."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
+
+
+async def erase(transaction: Transaction, person_id: int) -> None:
+    """Delete everything that the person published, inside a transaction that does more."""
+    await transaction.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
+    await transaction.execute("DELETE FROM public_key WHERE person_id = ?", person_id)
+
+
+_PUT_ENCRYPTION: Final = """
+    INSERT INTO encryption (person_id, hash, e2e_id, updated_at_ms) VALUES (?, ?, ?, ?)
+    ON CONFLICT (person_id) DO UPDATE
+    SET hash = excluded.hash, e2e_id = excluded.e2e_id, updated_at_ms = excluded.updated_at_ms"""
+_SELECT_KEYS: Final = """
+    SELECT public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
+_NEWEST_FIRST: Final = f"""
+    ORDER BY CASE WHEN revoked_at_ms IS NULL THEN 0 ELSE 1 END, updated_at_ms DESC, id LIMIT {MAX_KEYS_LISTED}"""
+_INSERT_KEY: Final = """
+    INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_SLOT: Final = "person_id = ? AND device_id = ? AND algorithm = ? AND revoked_at_ms IS NULL"
+
+
+async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> Published | KeyRefusal:
+    slot = (person_id, key.device_id or "", key.algorithm)
+    rows = await transaction.fetch(f"{_SELECT_KEYS} WHERE {_SLOT}", *slot)
+    current = _public_key(rows[0]) if rows else None
+    if current is not None and current.fingerprint == key.fingerprint:
+        return Published(current, None, changed=False)
+    if current is None and await _in_force(transaction, person_id) >= MAX_KEYS_IN_FORCE:
+        return KeyRefusal.TOO_MANY
+    await transaction.execute(f"UPDATE public_key SET revoked_at_ms = ? WHERE {_SLOT}", key.updated_at_ms, *slot)
+    await transaction.execute(
+        _INSERT_KEY,
+        secrets.token_hex(16),
+        person_id,
+        key.public_key,
+        key.algorithm,
+        key.device_id or "",
+        key.fingerprint,
+        key.updated_at_ms,
+    )
+    return Published(key, current.fingerprint if current else None, changed=True)
+
+
+async def _in_force(transaction: Transaction, person_id: int) -> int:
+    sql = "SELECT COUNT(*) FROM public_key WHERE person_id = ? AND revoked_at_ms IS NULL"
+    [(count,)] = await transaction.fetch(sql, person_id)
+    return int(count)
+
+
+def _public_key(row: Row) -> PublicKey:
+    public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms = row
+    return PublicKey(public_key, algorithm, device_id or None, fingerprint, updated_at_ms, revoked_at_ms)

@@ -1,0 +1,266 @@
+"""Buzz numbers: the pool, and who has which.
+
+Two unique constraints (person, number) make "exactly one" true whatever races; the statements here only decide who is
+first. A released number rests before it is free again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import Final, NamedTuple
+
+from storage.database import Database, Row, Transaction
+from storage.errors import StorageConflict
+
+REST_MS: Final = 60 * 24 * 3_600_000
+"""A released number is given to nobody for 60 days."""
+
+_CHUNK: Final = 500
+"""Numbers asked about in one statement."""
+
+
+class NumberState(StrEnum):
+    """Where a number is in its life; the table in 0003_telephony.sql says what each means."""
+
+    FREE = "free"
+    RESERVED = "reserved"
+    ALLOCATED = "allocated"
+    RESTING = "resting"
+
+
+class BuzzNumber(NamedTuple):
+    """One row. ``e164`` is None only while reserved; ``until_ms`` ends a reservation's lease or a number's rest."""
+
+    allocation_id: str
+    e164: str | None
+    state: NumberState
+    person_id: int | None
+    provider_id: str | None
+    until_ms: int | None
+
+
+class Reservation(NamedTuple):
+    """The right to get one person a number. ``taken_over``: somebody tried before and did not come back."""
+
+    allocation_id: str
+    taken_over: bool
+
+
+class NumberStore:
+    """The numbers of one Buzz. Raises StorageUnavailable when nothing was changed and a later try may work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_person(self, person_id: int) -> BuzzNumber | None:
+        """The person's number, or their reservation; None if they have neither."""
+        rows = await self._database.fetch(f"{_SELECT} WHERE person_id = ?", person_id)
+        return _number(rows[0]) if rows else None
+
+    async def take(self, person_id: int, now_ms: int) -> str | None:
+        """Give the person a free (or rested) number; the one they have if they have one; None if there is none.
+
+        A reservation that the person has is given up for it.
+        """
+        while True:
+            try:
+                async with self._database.transaction() as transaction:
+                    return await _take(transaction, person_id, now_ms)
+            except StorageConflict:
+                # Another heartbeat of the same person was faster, here or on another node.
+                found = await self.of_person(person_id)
+                if found is not None and found.e164 is not None:
+                    return found.e164
+
+    async def reserve(self, person_id: int, now_ms: int, lease_ms: int) -> Reservation | None:
+        """Claim the right to get this person a number from a provider.
+
+        A reservation whose lease has run out (its holder crashed) is taken over under the same id, so that what was
+        bought for it can be found. None: somebody else is at it, or the person has a number.
+        """
+        wanted_id = secrets.token_hex(16)
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch(
+                """INSERT INTO buzz_number (id, state, person_id, until_ms, changed_at_ms)
+                   VALUES (?, 'reserved', ?, ?, ?)
+                   ON CONFLICT (person_id) DO UPDATE
+                   SET until_ms = excluded.until_ms, changed_at_ms = excluded.changed_at_ms
+                   WHERE buzz_number.state = 'reserved' AND buzz_number.until_ms <= excluded.changed_at_ms
+                   RETURNING id""",
+                wanted_id,
+                person_id,
+                now_ms + lease_ms,
+                now_ms,
+            )
+        return Reservation(rows[0][0], taken_over=rows[0][0] != wanted_id) if rows else None
+
+    async def confirm(self, allocation_id: str, e164: str, provider_id: str | None, now_ms: int) -> str | None:
+        """A number was got for a reservation: it is the person's from now on. Returns the number the person has.
+
+        When the reservation is gone meanwhile (fulfilled by another, the person erased), a number that is not in use
+        goes to the pool instead of being lost; None: the allocation is no more.
+        """
+        async with self._database.transaction() as transaction:
+            changed = await transaction.execute(
+                """UPDATE buzz_number
+                   SET state = 'allocated', e164 = ?, provider_id = ?, until_ms = NULL, changed_at_ms = ?
+                   WHERE id = ? AND state = 'reserved'""",
+                e164,
+                provider_id,
+                now_ms,
+                allocation_id,
+            )
+            if changed:
+                return e164
+            rows = await transaction.fetch("SELECT e164 FROM buzz_number WHERE id = ?", allocation_id)
+            await transaction.execute(_ADD, secrets.token_hex(16), e164, provider_id, now_ms)
+        return rows[0][0] if rows else None
+
+    async def cancel(self, allocation_id: str) -> None:
+        """Give a reservation up; only when the provider has certainly sold nothing for it."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute("DELETE FROM buzz_number WHERE id = ? AND state = 'reserved'", allocation_id)
+
+    async def add(self, e164s: Iterable[str], now_ms: int) -> int:
+        """Put numbers into the pool; those it knows stay as they are. Returns how many are new."""
+        rows = [(secrets.token_hex(16), e164, None, now_ms) for e164 in e164s]
+        async with self._database.transaction() as transaction:
+            before = await _count(transaction)
+            await transaction.execute_many(_ADD, rows)
+            return await _count(transaction) - before
+
+    async def add_fictional(self, e164s: Iterable[str], now_ms: int) -> int:
+        """As :meth:`add`, but leaves out numbers that somebody in the directory calls from (development only)."""
+        candidates = list(e164s)
+        marks = ", ".join("?" * len(candidates))
+        rows = await self._database.fetch(f"SELECT e164 FROM phone WHERE e164 IN ({marks})", *candidates)
+        used = {e164 for (e164,) in rows}
+        return await self.add([each for each in candidates if each not in used], now_ms)
+
+    async def release(self, person_id: int, now_ms: int) -> str | None:
+        """The person gives their number up: it rests. Returns the number, or None if they had none."""
+        async with self._database.transaction() as transaction:
+            return await release(transaction, person_id, now_ms)
+
+    async def counts(self) -> dict[NumberState, int]:
+        """How many numbers are in each state."""
+        rows = await self._database.fetch("SELECT state, COUNT(*) FROM buzz_number GROUP BY state")
+        found = {NumberState(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in NumberState}
+
+    async def list(self, limit: int, after: str = "") -> list[BuzzNumber]:
+        """Numbers in order, those beyond ``after``: a page of at most ``limit``."""
+        rows = await self._database.fetch(f"{_SELECT} WHERE e164 > ? ORDER BY e164 LIMIT {int(limit)}", after)
+        return [_number(row) for row in rows]
+
+
+async def release(transaction: Transaction, person_id: int, now_ms: int) -> str | None:
+    """The same inside a transaction that does more (erasure). A reservation is dropped."""
+    await transaction.execute(_DROP_RESERVATION, person_id)
+    rows = await transaction.fetch(f"{_REST} WHERE person_id = ? RETURNING e164", now_ms + REST_MS, now_ms, person_id)
+    return rows[0][0] if rows else None
+
+
+class ImportedNumber(NamedTuple):
+    """A ``kind: number`` line: a number for the pool, or (with ``person_id``) one that this person has."""
+
+    e164: str
+    person_id: int | None = None
+
+
+async def conflicts(transaction: Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
+    """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
+    owners = {line.e164: line.person_id for line in lines if line.person_id is not None}
+    found: dict[str, str] = {}
+    for chunk in _chunks(owners):
+        marks = ", ".join("?" * len(chunk))
+        sql = f"SELECT e164, state, person_id FROM buzz_number WHERE e164 IN ({marks})"
+        for e164, state, person_id in await transaction.fetch(sql, *chunk):
+            if state == NumberState.RESTING:
+                found[e164] = "the number was released and still rests"
+            elif state == NumberState.ALLOCATED and person_id != owners[e164]:
+                found[e164] = "the number is another person's"
+    return found
+
+
+async def put_many(transaction: Transaction, lines: Sequence[ImportedNumber], now_ms: int) -> None:
+    """Store imported lines without conflicts. Whoever had another number gives it up: it rests.
+
+    Raises StorageConflict if two lines give one person two numbers, or one number to two people.
+    """
+    given = [line for line in lines if line.person_id is not None]
+    await transaction.execute_many(_DROP_RESERVATION, [(line.person_id,) for line in given])
+    await transaction.execute_many(
+        f"{_REST} WHERE person_id = ? AND e164 <> ?",
+        [(now_ms + REST_MS, now_ms, line.person_id, line.e164) for line in given],
+    )
+    await transaction.execute_many(
+        _GIVE, [(secrets.token_hex(16), line.e164, line.person_id, now_ms) for line in given]
+    )
+    pool = [(secrets.token_hex(16), line.e164, None, now_ms) for line in lines if line.person_id is None]
+    await transaction.execute_many(_ADD, pool)
+    # On PostgreSQL a heartbeat on another node may have come between the check and the write.
+    wrong = await conflicts(transaction, given)
+    if wrong:
+        raise StorageConflict("; ".join(f"{e164}: {why}" for e164, why in wrong.items()))
+
+
+async def remove_many(transaction: Transaction, e164s: Sequence[str], now_ms: int) -> None:
+    """Imported deletions: a free number leaves the pool, a person's is released and rests."""
+    await transaction.execute_many(
+        "DELETE FROM buzz_number WHERE e164 = ? AND state = 'free'", [(each,) for each in e164s]
+    )
+    await transaction.execute_many(
+        f"{_REST} WHERE e164 = ? AND state = 'allocated'", [(now_ms + REST_MS, now_ms, each) for each in e164s]
+    )
+
+
+_SELECT: Final = "SELECT id, e164, state, person_id, provider_id, until_ms FROM buzz_number"
+_REST: Final = "UPDATE buzz_number SET state = 'resting', person_id = NULL, until_ms = ?, changed_at_ms = ?"
+_ADD: Final = """
+    INSERT INTO buzz_number (id, e164, provider_id, state, changed_at_ms) VALUES (?, ?, ?, 'free', ?)
+    ON CONFLICT (e164) DO NOTHING"""
+_GIVE: Final = """
+    INSERT INTO buzz_number (id, e164, state, person_id, changed_at_ms) VALUES (?, ?, 'allocated', ?, ?)
+    ON CONFLICT (e164) DO UPDATE
+    SET state = 'allocated', person_id = excluded.person_id, until_ms = NULL, changed_at_ms = excluded.changed_at_ms
+    WHERE buzz_number.state = 'free' OR buzz_number.person_id = excluded.person_id"""
+_TAKE: Final = """
+    UPDATE buzz_number SET state = 'allocated', person_id = ?, until_ms = NULL, changed_at_ms = ?
+    WHERE id = ? AND state IN ('free', 'resting')
+    RETURNING e164"""
+_FREE: Final = "SELECT id FROM buzz_number WHERE state = 'free' ORDER BY e164 LIMIT 1"
+_RESTED: Final = "SELECT id FROM buzz_number WHERE state = 'resting' AND until_ms <= ? ORDER BY until_ms LIMIT 1"
+_DROP_RESERVATION: Final = "DELETE FROM buzz_number WHERE person_id = ? AND state = 'reserved'"
+
+
+async def _take(transaction: Transaction, person_id: int, now_ms: int) -> str | None:
+    have = await transaction.fetch("SELECT e164 FROM buzz_number WHERE person_id = ? AND e164 IS NOT NULL", person_id)
+    while not have:
+        free = await transaction.fetch(_FREE) or await transaction.fetch(_RESTED, now_ms)
+        if not free:
+            return None
+        await transaction.execute(_DROP_RESERVATION, person_id)
+        # On PostgreSQL another node may have taken it since: no row then, and the next one is tried.
+        have = await transaction.fetch(_TAKE, person_id, now_ms, free[0][0])
+    e164: str = have[0][0]
+    return e164
+
+
+async def _count(transaction: Transaction) -> int:
+    [(count,)] = await transaction.fetch("SELECT COUNT(*) FROM buzz_number")
+    return int(count)
+
+
+def _number(row: Row) -> BuzzNumber:
+    allocation_id, e164, state, person_id, provider_id, until_ms = row
+    return BuzzNumber(allocation_id, e164, NumberState(state), person_id, provider_id, until_ms)
+
+
+def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

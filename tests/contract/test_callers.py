@@ -1,0 +1,188 @@
+"""Who is calling whom: every way to be trusted, and every way not to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
+from storage.callers import Ask, Callers, CallerStore
+from storage.database import Database
+
+JANE, BOB, ANN, ACME = 1, 2, 3, 100
+JANES, BOBS, ANNS = "+12015550101", "+12015550102", "+12015550103"
+CALLER = "+19875550100"
+
+NUMBERS = [(JANE, JANES), (BOB, BOBS), (ANN, ANNS)]
+
+
+@pytest.fixture
+async def store(database: Database) -> CallerStore:
+    """Jane, Bob and Ann have Buzz numbers and nothing else to do with each other."""
+    async with database.transaction() as transaction:
+        await transaction.execute_many(
+            "INSERT INTO person (id, first_name, middle_name, last_name, avatar) VALUES (?, ?, ?, ?, ?)",
+            [(JANE, "Jane", "A.", "Smith", None), (BOB, "Bob", None, "Ray", "b.png"), (ANN, "Ann", None, None, None)],
+        )
+        await transaction.execute_many(
+            "INSERT INTO buzz_number (id, e164, state, person_id, changed_at_ms) VALUES (?, ?, 'allocated', ?, 0)",
+            [(e164, e164, person) for person, e164 in NUMBERS],
+        )
+        await transaction.execute("INSERT INTO company (id, name, avatar) VALUES (?, 'Acme', 'a.png')", ACME)
+    return CallerStore(database)
+
+
+async def owns(database: Database, kind: str, owner: int, e164: str = CALLER) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute("INSERT INTO phone (e164, owner_kind, owner_id) VALUES (?, ?, ?)", e164, kind, owner)
+
+
+async def contact(database: Database, number: int, person: int, e164: str = CALLER, trusted: bool = True) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(
+            """INSERT INTO contact (id, person_id, first_name, middle_name, last_name, avatar, trusted)
+               VALUES (?, ?, 'Con', 'T.', 'Act', 'c.png', ?)""",
+            *(number, person, trusted),
+        )
+    await owns(database, "contact", number, e164)
+
+
+async def joins(database: Database, *people: int, company: int = ACME) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute_many(
+            "INSERT INTO member (company_id, person_id) VALUES (?, ?)", [(company, each) for each in people]
+        )
+
+
+async def trusts_acme(database: Database, person: int) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute("INSERT INTO trusted_company (person_id, company_id) VALUES (?, ?)", person, ACME)
+
+
+async def ask(store: CallerStore, called: str | None = JANES, caller: str | None = CALLER) -> Callers:
+    [found] = await store.look_up([Ask(called, caller)])
+    return found
+
+
+@pytest.mark.parametrize("caller", [CALLER, None, ""])
+async def test_an_unknown_or_malformed_caller(store: CallerStore, caller: str | None) -> None:
+    assert await ask(store, caller=caller) == Callers(JANE, NOBODY)
+
+
+@pytest.mark.parametrize("called", [CALLER, None, ""])
+async def test_a_number_that_is_nobodys(store: CallerStore, database: Database, called: str | None) -> None:
+    await contact(database, 9, JANE)
+    found = await ask(store, called=called)
+    assert found == Callers(None, NOBODY)
+    assert not found.trusted
+
+
+async def test_a_trusted_contact(store: CallerStore, database: Database) -> None:
+    await contact(database, 9, JANE)
+    found = await ask(store)
+    assert found.trusted
+    assert found == Callers(JANE, CallAnswer(contacts=(TrustedContact(9, "Con", "T.", "Act", "c.png", CALLER),)))
+
+
+async def test_a_contact_who_is_not_trusted(store: CallerStore, database: Database) -> None:
+    await contact(database, 9, JANE, trusted=False)
+    assert await ask(store) == Callers(JANE, NOBODY)
+
+
+async def test_somebody_elses_trusted_contact(store: CallerStore, database: Database) -> None:
+    await contact(database, 9, BOB)
+    assert await ask(store) == Callers(JANE, NOBODY)
+
+
+async def test_a_trusted_company(store: CallerStore, database: Database) -> None:
+    await owns(database, "company", ACME)
+    assert await ask(store) == Callers(JANE, NOBODY)
+    await trusts_acme(database, BOB)
+    assert await ask(store) == Callers(JANE, NOBODY)
+    await trusts_acme(database, JANE)
+    assert await ask(store) == Callers(JANE, CallAnswer(companies=(TrustedCompany(ACME, "Acme", "a.png"),)))
+
+
+async def test_a_member_who_is_a_stranger(store: CallerStore, database: Database) -> None:
+    await owns(database, "person", BOB)
+    await joins(database, BOB, ANN)
+    assert await ask(store) == Callers(JANE, NOBODY)
+
+
+async def test_a_coworker(store: CallerStore, database: Database) -> None:
+    await owns(database, "person", BOB)
+    await joins(database, JANE, BOB)
+    assert await ask(store) == Callers(JANE, CallAnswer(people=(TrustedPerson(BOB, "Bob", "Ray", "b.png"),)))
+
+
+async def test_a_coworker_who_calls_from_their_buzz_number(store: CallerStore, database: Database) -> None:
+    await joins(database, JANE, BOB)
+    assert (await ask(store, caller=BOBS)).known.people == (TrustedPerson(BOB, "Bob", "Ray", "b.png"),)
+
+
+@pytest.mark.parametrize("known_by", ["+19875550111", BOBS])
+async def test_a_member_who_is_a_trusted_contact_by_another_number(
+    store: CallerStore, database: Database, known_by: str
+) -> None:
+    await owns(database, "person", BOB)
+    await owns(database, "person", BOB, "+19875550111")
+    await contact(database, 9, JANE, known_by, trusted=False)
+    assert await ask(store) == Callers(JANE, NOBODY)
+    await contact(database, 10, JANE, known_by)
+    found = await ask(store)
+    assert found.trusted
+    assert [person.id for person in found.known.people] == [BOB]
+    assert found.known.contacts == ()  # that contact has another number than the caller's
+
+
+async def test_nobody_is_their_own_coworker(store: CallerStore, database: Database) -> None:
+    await owns(database, "person", JANE)
+    await joins(database, JANE)
+    assert await ask(store) == Callers(JANE, NOBODY)
+    assert await ask(store, caller=JANES) == Callers(JANE, NOBODY)
+
+
+async def test_a_member_is_shown_beside_a_trusted_company_with_the_same_number(
+    store: CallerStore, database: Database
+) -> None:
+    await owns(database, "person", BOB)
+    await owns(database, "company", ACME)
+    await trusts_acme(database, JANE)
+    known = (await ask(store)).known
+    assert [person.id for person in known.people] == [BOB]
+    assert [company.id for company in known.companies] == [ACME]
+
+
+async def test_a_contact_a_company_and_a_coworker_at_once(store: CallerStore, database: Database) -> None:
+    for number in (9, 10):
+        await contact(database, number, JANE)
+    await contact(database, 11, BOB)
+    await owns(database, "person", BOB)
+    await owns(database, "company", ACME)
+    await trusts_acme(database, JANE)
+    await joins(database, JANE, BOB)
+    known = (await ask(store)).known
+    assert sorted(each.id for each in known.contacts) == [9, 10]
+    assert [each.id for each in known.people] == [BOB]
+    assert [each.id for each in known.companies] == [ACME]
+
+
+async def test_a_released_number_is_nobodys(store: CallerStore, database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(
+            "UPDATE buzz_number SET state = 'resting', person_id = NULL, until_ms = 1 WHERE person_id = ?", JANE
+        )
+    assert (await ask(store)).person_id is None
+
+
+async def test_many_questions_are_answered_in_order(store: CallerStore, database: Database) -> None:
+    await contact(database, 9, BOB)
+    asks = [Ask(e164, CALLER) for _, e164 in NUMBERS] + [Ask(None, CALLER), Ask(BOBS, None)]
+    found = await store.look_up(asks)
+    assert [(each.person_id, each.trusted) for each in found] == [
+        (JANE, False),
+        (BOB, True),
+        (ANN, False),
+        (None, False),
+        (BOB, False),
+    ]
+    assert await store.look_up([]) == []

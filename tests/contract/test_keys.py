@@ -1,0 +1,93 @@
+"""Encryption data and public keys: one key in force for each device and algorithm, old ones stay readable."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage import keys
+from storage.database import Database
+from storage.keys import MAX_KEYS_IN_FORCE, Encryption, KeyRefusal, KeyStore, PublicKey, Published
+
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def store(database: Database) -> KeyStore:
+    return KeyStore(database)
+
+
+def key(text: str, at: int = NOW, device: str | None = None, algorithm: str = "x25519") -> PublicKey:
+    return PublicKey(text, algorithm, device, f"fingerprint of {text}", at, None)
+
+
+async def publish(store: KeyStore, wanted: PublicKey, person: int = 1) -> Published:
+    result = await store.publish(person, wanted)
+    assert isinstance(result, Published)
+    return result
+
+
+async def test_encryption_data_is_kept_and_replaced(store: KeyStore) -> None:
+    assert await store.encryption(1) is None
+    await store.put_encryption(1, Encryption("h", "e", NOW))
+    await store.put_encryption(1, Encryption("h2", "é" * 512, NOW + 1))
+    assert await store.encryption(1) == Encryption("h2", "é" * 512, NOW + 1)
+    assert await store.encryption(2) is None
+    await store.clear(1)
+    assert await store.encryption(1) is None
+
+
+async def test_a_new_key_revokes_the_one_it_replaces(store: KeyStore) -> None:
+    assert await publish(store, key("a")) == Published(key("a"), None, changed=True)
+    assert await publish(store, key("b", NOW + 5)) == Published(key("b", NOW + 5), "fingerprint of a", changed=True)
+    assert await store.keys(1) == [key("b", NOW + 5), key("a")._replace(revoked_at_ms=NOW + 5)]
+
+
+async def test_the_same_key_again_changes_nothing(store: KeyStore) -> None:
+    await publish(store, key("a"))
+    assert await publish(store, key("a", NOW + 5)) == Published(key("a"), None, changed=False)
+    assert await store.keys(1) == [key("a")]
+
+
+async def test_an_old_key_can_come_back(store: KeyStore) -> None:
+    for at, text in enumerate("aba"):
+        await publish(store, key(text, NOW + at))
+    assert [(each.public_key, each.revoked_at_ms) for each in await store.keys(1)] == [
+        ("a", None),
+        ("b", NOW + 2),
+        ("a", NOW + 1),
+    ]
+
+
+async def test_devices_algorithms_and_people_are_apart(store: KeyStore) -> None:
+    await publish(store, key("a"))
+    await publish(store, key("b", device="phone"))
+    await publish(store, key("c", device="phone", algorithm="ed25519"))
+    await publish(store, key("d"), person=2)
+    assert {each.public_key for each in await store.keys(1)} == {"a", "b", "c"}
+    assert all(each.revoked_at_ms is None for each in await store.keys(1))
+
+
+async def test_keys_in_force_are_bounded(store: KeyStore) -> None:
+    for number in range(MAX_KEYS_IN_FORCE):
+        await publish(store, key("a", device=f"device {number}"))
+    assert await store.publish(1, key("a", device="one more")) is KeyRefusal.TOO_MANY
+    await publish(store, key("b", device="device 0"))
+    await publish(store, key("a"), person=2)
+
+
+async def test_one_key_is_in_force_whatever_races(store: KeyStore) -> None:
+    await asyncio.gather(*(publish(store, key(f"key {number}", NOW + number)) for number in range(12)))
+    found = await store.keys(1)
+    assert len(found) == 12
+    assert sum(each.revoked_at_ms is None for each in found) == 1
+
+
+async def test_erasure_takes_everything(store: KeyStore, database: Database) -> None:
+    await publish(store, key("a"))
+    await store.put_encryption(1, Encryption("h", "e", NOW))
+    async with database.transaction() as transaction:
+        await keys.erase(transaction, 1)
+    assert await store.keys(1) == []
+    assert await store.encryption(1) is None
