@@ -17,7 +17,7 @@ from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
 from server.auth import SCOPE_ADMIN, SCOPE_LOOKUP, Caller, OnRevoked
-from server.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys
+from server.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, check_source
 from server.revocations import LOOK_SECONDS, Revocations
 from server.settings import Settings
 from server.signing_keys import KeyFileError, KeyRing, load, load_or_create
@@ -240,6 +240,7 @@ async def open_authentication(
 async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> ProviderKeys | None:
     if settings.jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
         return None
+    check_source(settings.jwks)
     keys = ProviderKeys(
         Provider(settings.jwks, settings.jwt_issuer, settings.jwt_audience, settings.jwt_person_claim), now_ms
     )
