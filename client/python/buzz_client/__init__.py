@@ -1,6 +1,7 @@
 """The Python client of Buzz: a session that survives, over one websocket."""
 
 from buzz_client.activity import Activity, Party
+from buzz_client.backoff import Backoff
 from buzz_client.client import BuzzClient
 from buzz_client.connection import Welcome
 from buzz_client.cursor import CursorStore, FileCursor, MemoryCursor, Position
@@ -24,6 +25,7 @@ from buzz_client.outbox import Ack
 __all__ = [
     "Ack",
     "Activity",
+    "Backoff",
     "BuzzClient",
     "BuzzError",
     "BuzzHttp",

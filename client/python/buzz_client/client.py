@@ -48,6 +48,7 @@ class BuzzClient:
         encoding: which of the two subprotocols to speak.
         mark_received: tell the server by itself what this device has handled.
         open_timeout_seconds: how long ``async with`` tries to get the first session; None: for ever.
+        backoff: how long to wait between tries; half a second at first, half a minute at most, if none is given.
         tap: called with every frame that comes in, for watching.
     """
 
@@ -62,12 +63,14 @@ class BuzzClient:
         encoding: Encoding = "msgpack",
         mark_received: bool = True,
         open_timeout_seconds: float | None = 30.0,
+        backoff: Backoff | None = None,
         tap: Tap | None = None,
     ) -> None:
         self._address = Address.parse(url)
         self._tokens = Tokens(token)
         self._codec = CODECS[encoding]
         self._open_timeout_seconds = open_timeout_seconds
+        self._backoff = backoff or Backoff()
         self.http = BuzzHttp(self._address, self._tokens)
         self._events = Events()
         self._sending = Sending(self._codec, lambda: self._delivery.nudge())
@@ -205,7 +208,7 @@ class BuzzClient:
 
     async def _run(self) -> None:
         """Everything that works in the background; ends with what to raise in `_over`."""
-        supervisor = Supervisor(self._open, self._session, self._tokens, Backoff())
+        supervisor = Supervisor(self._open, self._session, self._tokens, self._backoff)
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in (
