@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 import phonenumbers
 
+from protocol.numbering import is_plain
+
 MAX_NUMBER_CHARACTERS: Final = 40
 """Longest number as written. E.164 has 15 digits; the rest is room for punctuation."""
 
@@ -98,6 +100,8 @@ def parse_e164(text: str) -> str | None:
     """
     if _E164.fullmatch(text) is None:
         return None
+    if is_plain(text):
+        return None if text in NO_CALLER_NUMBERS else text
     return _possible(text)
 
 
