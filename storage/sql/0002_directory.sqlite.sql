@@ -56,11 +56,13 @@ CREATE TABLE trust_request (
 );
 CREATE INDEX trust_request_person ON trust_request (person_id);
 
--- The numbers that somebody calls from, in E.164. owner_kind: 'person', 'company' or 'contact'.
+-- The numbers that somebody calls from, in E.164. owner_kind: 'person', 'company' or 'contact'. person_id: whose
+-- contact it is, 0 for the other two: a number that is in thousands of address books must not make a look-up slow.
 CREATE TABLE phone (
     e164 TEXT NOT NULL,
     owner_kind TEXT NOT NULL,
     owner_id INTEGER NOT NULL,
-    PRIMARY KEY (e164, owner_kind, owner_id)
+    person_id INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (e164, person_id, owner_kind, owner_id)
 ) WITHOUT ROWID;
 CREATE INDEX phone_owner ON phone (owner_kind, owner_id);

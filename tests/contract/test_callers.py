@@ -31,9 +31,11 @@ async def store(database: Database) -> CallerStore:
     return CallerStore(database)
 
 
-async def owns(database: Database, kind: str, owner: int, e164: str = CALLER) -> None:
+async def owns(database: Database, kind: str, owner: int, e164: str = CALLER, whose: int = 0) -> None:
     async with database.transaction() as transaction:
-        await transaction.execute("INSERT INTO phone (e164, owner_kind, owner_id) VALUES (?, ?, ?)", e164, kind, owner)
+        await transaction.execute(
+            "INSERT INTO phone (e164, owner_kind, owner_id, person_id) VALUES (?, ?, ?, ?)", e164, kind, owner, whose
+        )
 
 
 async def contact(database: Database, number: int, person: int, e164: str = CALLER, trusted: bool = True) -> None:
@@ -43,7 +45,7 @@ async def contact(database: Database, number: int, person: int, e164: str = CALL
                VALUES (?, ?, 'Con', 'T.', 'Act', 'c.png', ?)""",
             *(number, person, trusted),
         )
-    await owns(database, "contact", number, e164)
+    await owns(database, "contact", number, e164, person)
 
 
 async def joins(database: Database, *people: int, company: int = ACME) -> None:
