@@ -81,6 +81,12 @@ class ApiError(Exception):
         self.code = code
         self.message = message or ERRORS[code].words
         self.retry_after_seconds = retry_after_seconds
+        self.ref: str | int | None = None
+
+    def about(self, ref: str | int | None) -> ApiError:
+        """The same error with the ref of the socket's frame that it answers."""
+        self.ref = ref
+        return self
 
     @property
     def kind(self) -> ErrorKind:

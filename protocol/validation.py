@@ -52,6 +52,8 @@ def describe(error: ValidationError) -> str:
         return f"The body is not valid JSON: {first['ctx']['error']}"
     if not name:
         return _sentence(first["msg"]) if kind == "value_error" else "The body should be a JSON object."
+    if kind == "value_error" and _sentence(first["msg"]).startswith(("Missing ", "Invalid ")):
+        return _sentence(first["msg"])
     if kind == "missing":
         return f"Missing required parameter: '{name}'"
     if kind == "extra_forbidden":

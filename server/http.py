@@ -137,9 +137,12 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
     except Exception:  # noqa: BLE001 - the last line of defence: logged with its request id, answered with 500
         _log.exception("request failed", request_id=request_id, path=_route(request))
         response = error_response(ApiError(ErrorCode.INTERNAL))
-    if not response.prepared:
-        response.headers["X-Request-Id"] = request_id
     return response
+
+
+async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Show the request's id in every answer, streamed ones too (an ``on_response_prepare`` signal)."""
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID) or secrets.token_hex(8)
 
 
 def _of_aiohttp(error: web.HTTPException, flat: bool) -> web.StreamResponse:

@@ -1,0 +1,231 @@
+"""The two subprotocols: frames to bytes and back. Both carry the same fields.
+
+An activity is encoded at most once per codec (:meth:`Codec.activity`); a frame of several is those bytes joined, and a
+websocket frame (RFC 6455, section 5.2; never masked from a server) is a header before them.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+import msgpack
+import msgspec
+from pydantic import ValidationError
+
+from protocol.activity import MODEL_NAMES, Activity, ActivityType, Party, rfc3339
+from protocol.errors import ApiError, ErrorCode
+from protocol.frames import CLIENT_FRAME, Hello, Ping, Received, Refresh, Send, Typing
+from protocol.validation import describe
+
+Frame = Hello | Send | Received | Typing | Refresh | Ping
+MAX_FRAME_BYTES = 128 * 1024
+"""The largest frame taken from a client, and what the server keeps its own frames of several activities under."""
+_TEXT, _BINARY = 0x81, 0x82
+_TYPE_NAMES = tuple(kind.name for kind in ActivityType)
+
+
+class Undecodable(Exception):
+    """The bytes are not the subprotocol at all: the socket is closed with 4400."""
+
+
+class BadFrame(ApiError):
+    """The frame was understood and refused. ``ref`` is the frame's own, where it is one that can be given back."""
+
+    def __init__(self, message: str, ref: object = None) -> None:
+        super().__init__(ErrorCode.BAD_FRAME, message)
+        self.ref = _usable(ref)
+
+
+class EncodedName(Protocol):
+    """Who a party is: the ``sendable``/``receivable`` object, encoded once for each subprotocol."""
+
+    @property
+    def json(self) -> msgspec.Raw: ...
+
+    @property
+    def msgpack(self) -> msgspec.Raw: ...
+
+
+def _usable(ref: object) -> str | int | None:
+    if isinstance(ref, str):
+        return ref if len(ref) <= 64 else None
+    fits = isinstance(ref, int) and not isinstance(ref, bool) and -(2**63) <= ref < 2**64
+    return ref if fits else None  # type: ignore[return-value]
+
+
+class WireActivity(msgspec.Struct, frozen=True, gc=False):
+    """One activity as ``GET activity/<id>`` shows it: the seed's fields, the id, and when."""
+
+    id: int
+    type: str
+    receivable_type: str
+    receivable_id: int
+    sendable_type: str
+    sendable_id: int
+    call_time: int | None
+    message: str | None
+    message_id: str | None
+    created_at: str
+    sendable: msgspec.Raw
+    receivable: msgspec.Raw
+
+
+class Codec(ABC):
+    """What both subprotocols do, each in its own encoding. Stateless; one instance of each is shared by all."""
+
+    name: str
+    binary: bool
+    _first_byte: int
+
+    @abstractmethod
+    def decode(self, data: bytes) -> Frame:
+        """A client's frame. Raises Undecodable, or BadFrame for what was understood and does not fit."""
+
+    @abstractmethod
+    def encode(self, frame: dict[str, Any]) -> bytes:
+        """The payload of a server's frame."""
+
+    @abstractmethod
+    def activity(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> bytes:
+        """One activity's bytes, to be joined by :meth:`activities`."""
+
+    @abstractmethod
+    def activities(self, encoded: Sequence[bytes]) -> bytes:
+        """The payload of an ``activities`` frame with these."""
+
+    def websocket(self, payload: bytes) -> bytes:
+        """The payload as one unfragmented, unmasked websocket frame."""
+        size = len(payload)
+        if size < 126:
+            header = bytes((self._first_byte, size))
+        elif size < 65_536:
+            header = bytes((self._first_byte, 126, size >> 8, size & 0xFF))
+        else:
+            header = bytes((self._first_byte, 127)) + size.to_bytes(8, "big")
+        return header + payload
+
+    def frame(self, frame: dict[str, Any]) -> bytes:
+        """A server's frame, ready for the socket."""
+        return self.websocket(self.encode(frame))
+
+
+class JsonCodec(Codec):
+    """``buzz.v1.json``: text frames, JSON objects."""
+
+    name = "buzz.v1.json"
+    binary = False
+    _first_byte = _TEXT
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+
+    def decode(self, data: bytes) -> Frame:
+        try:
+            return CLIENT_FRAME.validate_json(data)
+        except ValidationError as error:
+            _refuse(error, _loads_json(data))
+
+    def encode(self, frame: dict[str, Any]) -> bytes:
+        return self._encoder.encode(frame)
+
+    def activity(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> bytes:
+        return self._encoder.encode(_wire(activity, sender.json, receiver.json))
+
+    def activities(self, encoded: Sequence[bytes]) -> bytes:
+        return b'{"type":"activities","activities":[' + b",".join(encoded) + b"]}"
+
+
+class MsgpackCodec(Codec):
+    """``buzz.v1.msgpack``: binary frames, msgpack maps."""
+
+    name = "buzz.v1.msgpack"
+    binary = True
+    _first_byte = _BINARY
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        names = (self._encoder.encode(name) for name in ("type", "activities", "activities"))
+        self._head = b"\x82" + b"".join(names)
+
+    def decode(self, data: bytes) -> Frame:
+        value = _loads_msgpack(data)
+        try:
+            return CLIENT_FRAME.validate_python(value)
+        except ValidationError as error:
+            _refuse(error, value)
+
+    def encode(self, frame: dict[str, Any]) -> bytes:
+        return self._encoder.encode(frame)
+
+    def activity(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> bytes:
+        return self._encoder.encode(_wire(activity, sender.msgpack, receiver.msgpack))
+
+    def activities(self, encoded: Sequence[bytes]) -> bytes:
+        count = len(encoded)
+        array = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+        return self._head + array + b"".join(encoded)
+
+
+JSON = JsonCodec()
+MSGPACK = MsgpackCodec()
+CODECS: dict[str, Codec] = {MSGPACK.name: MSGPACK, JSON.name: JSON}
+"""By subprotocol name, the preferred one first."""
+
+
+def _wire(activity: Activity, sender: msgspec.Raw, receiver: msgspec.Raw) -> WireActivity:
+    to, by = Party.of_key(activity.receiver), Party.of_key(activity.sender)
+    return WireActivity(
+        activity.id,
+        _TYPE_NAMES[activity.type],
+        MODEL_NAMES[to.type],
+        to.id,
+        MODEL_NAMES[by.type],
+        by.id,
+        activity.call_time,
+        activity.message,
+        activity.message_id,
+        rfc3339(activity.created_at_ms),
+        sender,
+        receiver,
+    )
+
+
+def _refuse(error: ValidationError, value: object) -> NoReturn:
+    if not isinstance(value, dict):
+        raise BadFrame("A frame should be a map with a 'type'.") from None
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "union_tag_not_found":
+        raise BadFrame("Missing required parameter: 'type'", value.get("ref")) from None
+    if first["type"] == "union_tag_invalid":
+        raise BadFrame(f"Unknown type: expected one of {first['ctx']['expected_tags']}", value.get("ref")) from None
+    raise BadFrame(_without_tag(describe(error), value.get("type")), value.get("ref")) from None
+
+
+def _without_tag(sentence: str, tag: object) -> str:
+    """pydantic names the variant of the union first (``send.activity.type``): clients know no such field."""
+    if "'ref." in sentence or f"'{tag}.ref." in sentence:
+        return "Invalid parameter: 'ref': should be a string of at most 64 characters or an integer of 64 bits"
+    return sentence.replace(f"'{tag}.", "'", 1)
+
+
+def _loads_json(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise BadFrame("A frame should not be nested that deep.") from None
+    except ValueError as error:
+        raise Undecodable("not JSON") from error
+
+
+def _loads_msgpack(data: bytes) -> object:
+    try:
+        return msgpack.unpackb(data, strict_map_key=False)
+    except msgpack.StackError:
+        raise BadFrame("A frame should not be nested that deep.") from None
+    except TypeError:
+        raise BadFrame("A frame's keys should be strings.") from None
+    except Exception as error:
+        raise Undecodable("not msgpack") from error

@@ -1,0 +1,141 @@
+"""What each of a session's frames does, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from protocol.activity import PARTY_TYPES, Party, rfc3339
+from protocol.codec import BadFrame, Frame
+from protocol.errors import ApiError, ErrorCode
+from protocol.frames import Hello, Ping, Received, Refresh, Send, Typing
+from server.auth import Authenticator
+from server.limits import Buckets
+from server.live.events import EventName, Events
+from server.live.hub import Hub
+from server.live.session import Session
+from server.services.activities import Activities, accepted
+from server.services.parties import Parties
+from storage.contract import Result
+
+Mark = tuple[int, str, int]
+"""(person id, device id, activity id): the device has safely kept everything up to that id."""
+TYPING_EVERY_SECONDS = 1.0
+"""A typing notice to the same party is passed on at most this often, however often it is sent."""
+
+
+class Dialogue:
+    """Answers frames. ``keep`` stores the devices' received marks: (person, device, id) each."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        events: Events,
+        activities: Activities,
+        parties: Parties,
+        auth: Authenticator,
+        keep: Callable[[Sequence[Mark]], Awaitable[None]],
+    ) -> None:
+        self._hub = hub
+        self._events = events
+        self._activities = activities
+        self._parties = parties
+        self._auth = auth
+        self._keep = keep
+        self._marks: dict[tuple[int, str], int] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
+        self.sends: dict[str, int] = {}
+
+    async def answer(self, session: Session, frame: Frame) -> None:
+        """Do what the frame asks. Raises ApiError (BadFrame with the ref) for what is refused."""
+        match frame:
+            case Send():
+                await self._send(session, frame)
+            case Received():
+                self._received(session, frame)
+            case Ping():
+                session.tell({"type": "pong"} if frame.ref is None else {"type": "pong", "ref": frame.ref})
+            case Typing():
+                await self._type(session, frame)
+            case Refresh():
+                await self._refresh(session, frame)
+            case Hello():
+                raise BadFrame("The session has said hello already.", frame.ref)
+
+    async def close(self) -> None:
+        """Store the received marks that are still waiting."""
+        while self._keeper is not None:
+            await asyncio.wait([self._keeper])
+
+    async def _send(self, session: Session, frame: Send) -> None:
+        def answer(result: Result | Exception) -> None:
+            self._hub.answer(session, _answer(frame.ref, result))
+
+        try:
+            await self._activities.submit(session.caller.person, frame.activity, frame.activity.idempotency_key, answer)
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+
+    def _received(self, session: Session, frame: Received) -> None:
+        if session.device_id is None:
+            raise BadFrame("'received' needs a session with a device_id.", frame.ref)
+        key = (session.caller.person, session.device_id)
+        self._marks[key] = max(self._marks.get(key, 0), min(frame.id, self._hub.head))
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_marks(), name="received marks")
+
+    async def _keep_marks(self) -> None:
+        """One write for all the marks that came while the last one was under way."""
+        try:
+            while self._marks:
+                marks, self._marks = self._marks, {}
+                await self._keep([(person, device, id) for (person, device), id in marks.items()])
+        finally:
+            self._keeper = None
+
+    async def _type(self, session: Session, frame: Typing) -> None:
+        person = session.caller.person
+        to = Party(PARTY_TYPES[frame.to.type], frame.to.id)
+        if self._typing.take((person, to.key)):
+            return
+        await self._parties.load((to.key,))
+        if self._parties.get(to.key) is None:
+            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {to}.").about(frame.ref)
+        by = Party.of_key(person)
+        data = {"from": {"type": by.type.value, "id": by.id}, "to": {"type": to.type.value, "id": to.id}}
+        self._events.publish((to.key,), EventName.TYPING, data)
+
+    async def _refresh(self, session: Session, frame: Refresh) -> None:
+        try:
+            caller = await self._auth.verify(frame.token)
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+        if caller.person_id != session.caller.person_id:
+            raise ApiError(ErrorCode.FORBIDDEN, "The token is another person's.").about(frame.ref)
+        session.renewed(caller)
+        refreshed = {"type": "refreshed", "token_expires_at": rfc3339(caller.expires_at_ms)}
+        session.tell(refreshed if frame.ref is None else {**refreshed, "ref": frame.ref})
+
+
+def _answer(ref: str | int, result: Result | Exception) -> dict[str, Any]:
+    """The ``ack`` or ``error`` for a send that reached the log."""
+    try:
+        if isinstance(result, Exception):
+            raise result
+        activity, duplicate = accepted(result)
+    except ApiError as error:
+        return error_frame(error.about(ref))
+    created_at = rfc3339(activity.created_at_ms)
+    return {"type": "ack", "ref": ref, "id": activity.id, "created_at": created_at, "duplicate": duplicate}
+
+
+def error_frame(error: ApiError) -> dict[str, Any]:
+    """The ``error`` frame for a refused frame."""
+    frame: dict[str, Any] = {"type": "error", "code": error.socket_code.value, "message": error.message}
+    if error.ref is not None:
+        frame["ref"] = error.ref
+    if error.retry_after_seconds is not None:
+        frame["retry_after"] = round(error.retry_after_seconds, 3)
+    return frame

@@ -1,0 +1,185 @@
+"""The hub: which sessions are here, and the one step that hands each commit to them.
+
+``committed`` is called by the log straight after a commit and never awaits: it appends to the ring and writes each
+concerned socket once. Behind sessions are left to the catch-up readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from protocol.codec import CODECS
+from protocol.errors import CloseCode
+from server.live.events import EventName
+from server.live.ring import Entry, Ring, frames
+from server.live.session import Session
+
+
+class Hub:
+    """The live sessions of this node. ``head``: the newest id that every live session has been served up to."""
+
+    def __init__(self, epoch: str, head: int, ring_size: int, max_per_person: int = 16) -> None:
+        self.epoch = epoch
+        self.ring = Ring(head, ring_size)
+        self._max_per_person = max_per_person
+        self._by_party: dict[int, dict[Session, None]] = {}
+        self._by_id: dict[str, Session] = {}
+        self._catch_up: Callable[[Session], None] = lambda session: None
+        self._recent: dict[tuple[bool, tuple[int, ...]], list[tuple[int, bytes]]] = {}
+        self._answered: list[Session] = []
+
+    @property
+    def head(self) -> int:
+        return self.ring.end
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_id.values()))
+
+    def people(self) -> Collection[int]:
+        """The parties with live sessions: people (and companies, as negative keys)."""
+        return self._by_party.keys()
+
+    def catch_up_with(self, listed: Callable[[Session], None]) -> None:
+        """``listed(session)`` puts a behind session on the catch-up list."""
+        self._catch_up = listed
+
+    # --- sessions -----------------------------------------------------------------------------------------------
+
+    def add(self, session: Session) -> None:
+        """Take in a session; it replaces an older one of its device, and the oldest one beyond the person's limit."""
+        for other in self.sessions_of(session.caller.person):
+            if session.device_id is not None and other.device_id == session.device_id:
+                other.close(CloseCode.REPLACED, "the same device_id opened a newer session")
+        mine = self.sessions_of(session.caller.person)
+        for oldest in mine[: max(0, len(mine) - self._max_per_person + 1)]:
+            oldest.close(CloseCode.REPLACED, "too many sessions of one person")
+        self._by_id[session.id] = session
+        for party in session.parties:
+            self._by_party.setdefault(party, {})[session] = None
+
+    def remove(self, session: Session) -> None:
+        """Forget a session. Harmless if it is not here."""
+        if self._by_id.pop(session.id, None) is not None:
+            for party in session.parties:
+                self._leave(session, party)
+
+    def get(self, session_id: str) -> Session | None:
+        """The session with this id, if it is here."""
+        return self._by_id.get(session_id)
+
+    def sessions_of(self, party: int) -> list[Session]:
+        """The sessions of a party (a company's: all its members'), oldest first."""
+        return list(self._by_party.get(party, ()))
+
+    def follow(self, session: Session, parties: tuple[int, ...]) -> None:
+        """Its person's membership changed: from now on these are its parties."""
+        if session.id in self._by_id:
+            for gone in set(session.parties) - set(parties):
+                self._leave(session, gone)
+            for party in parties:
+                self._by_party.setdefault(party, {})[session] = None
+            session.parties = parties
+
+    def _leave(self, session: Session, party: int) -> None:
+        sessions = self._by_party.get(party)
+        if sessions is not None:
+            sessions.pop(session, None)
+            if not sessions:
+                del self._by_party[party]
+
+    # --- delivery -----------------------------------------------------------------------------------------------
+
+    def start(self, session: Session, last_activity_id: int | None) -> None:
+        """Begin delivery after ``last_activity_id`` (None: at the head)."""
+        if last_activity_id is None:
+            session.cursor = self.head
+            session.live = True
+            return
+        session.cursor = min(last_activity_id, self.head)
+        session.backlog_until = self.head
+        self.resume(session)
+
+    def resume(self, session: Session) -> None:
+        """A behind session can go on: from the ring if that reaches back far enough, else from the log."""
+        if not session.live and not session.closed and not self.join(session):
+            self._catch_up(session)
+
+    def join(self, session: Session) -> bool:
+        """Serve the rest from the ring in one step and make the session live. False if the ring starts too late.
+
+        A socket that gets full meanwhile leaves the session behind; it is resumed when the socket has drained.
+        """
+        if session.cursor < self.ring.start:
+            return False
+        if session.deliver(session.concerns(self.ring.since(session.cursor))):
+            session.reach(self.head)
+            session.live = True
+        return True
+
+    def answer(self, session: Session, frame: dict[str, Any]) -> None:
+        """Put an answer to a frame of this batch; it is written with the batch's activities, or by :meth:`flush`."""
+        session.put(frame)
+        self._answered.append(session)
+
+    def flush(self) -> None:
+        """Write the answers that no activity took along."""
+        for session in self._answered:
+            session.flush()
+        self._answered.clear()
+
+    def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
+        """A commit that covers (previous_head, head]: move every live session on."""
+        self.ring.append(previous_head, head, entries)
+        for session, theirs in self._concerned(entries).items():
+            session.cursor = previous_head
+            session.live = self._deliver(session, theirs)
+        self._recent.clear()
+        self.flush()
+
+    def _concerned(self, entries: Sequence[Entry]) -> dict[Session, list[Entry]]:
+        concerned: dict[Session, list[Entry]] = {}
+        for entry in entries:
+            for party in entry.parties:
+                for session in self._by_party.get(party, ()):
+                    if session.live:
+                        theirs = concerned.get(session)
+                        if theirs is None:
+                            concerned[session] = [entry]
+                        elif theirs[-1] is not entry:
+                            theirs.append(entry)
+        return concerned
+
+    def _deliver(self, session: Session, entries: list[Entry]) -> bool:
+        """As ``session.deliver``; sessions that get the same activities share the frame."""
+        key = (session.codec.binary, tuple([entry.id for entry in entries]))
+        ready = self._recent.get(key)
+        if ready is None:
+            ready = self._recent[key] = list(frames(session.codec, entries))
+        for last, frame in ready:
+            if session.wire.paused:
+                return False
+            session.flush_with(frame)
+            session.cursor = last
+        return True
+
+    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any]) -> None:
+        """Tell every live session of these parties; see :class:`server.live.events.Events`."""
+        sessions = {session: None for party in parties for session in self._by_party.get(party, ())}
+        if sessions:
+            frame = {"type": "event", "name": name, "data": dict(data)}
+            ready = {codec.binary: codec.frame(frame) for codec in CODECS.values()}
+            for session in sessions:
+                session.event(ready[session.codec.binary])
+
+    # --- all of them --------------------------------------------------------------------------------------------
+
+    def rewritten(self, epoch: str, head: int) -> None:
+        """History was rewritten: every session comes again and, with the new epoch, gets everything from 0."""
+        self.epoch = epoch
+        self.ring.restart(head)
+        for session in self:
+            session.close(CloseCode.GOING_AWAY, "the log has a new epoch")

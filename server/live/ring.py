@@ -1,0 +1,102 @@
+"""The newest few thousand activities, each encoded at most once per subprotocol."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from protocol.activity import Activity
+from protocol.codec import MAX_FRAME_BYTES, Codec, EncodedName
+
+MAX_RING_BYTES = 64 * 1024 * 1024
+
+
+class Entry:
+    """One activity on the live path: the row, its parties' names, and its bytes once somebody has needed them."""
+
+    __slots__ = ("activity", "binary", "id", "parties", "receiver", "sender", "text")
+
+    def __init__(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> None:
+        self.activity = activity
+        self.id = activity.id
+        self.sender = sender
+        self.receiver = receiver
+        self.parties = (
+            (activity.sender, activity.receiver) if activity.sender != activity.receiver else (activity.sender,)
+        )
+        self.text: bytes | None = None
+        self.binary: bytes | None = None
+
+    def encoded(self, codec: Codec) -> bytes:
+        """The activity in this subprotocol; encoded the first time, shared by every session after that."""
+        found = self.binary if codec.binary else self.text
+        if found is None:
+            found = codec.activity(self.activity, self.sender, self.receiver)
+            if codec.binary:
+                self.binary = found
+            else:
+                self.text = found
+        return found
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it keeps in memory."""
+        return len(self.activity.message or "") * 2 + 500
+
+
+def frames(codec: Codec, entries: Sequence[Entry], limit_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
+    """The entries as websocket frames of at most 500 activities and about ``limit_bytes``; (last id, bytes) each.
+
+    One activity alone may be larger: JSON can escape a character to six bytes.
+    """
+    batch: list[bytes] = []
+    size = last = 0
+    for entry in entries:
+        encoded = entry.encoded(codec)
+        if batch and (size + len(encoded) > limit_bytes or len(batch) == 500):
+            yield last, codec.websocket(codec.activities(batch))
+            batch, size = [], 0
+        batch.append(encoded)
+        size += len(encoded) + 1
+        last = entry.id
+    if batch:
+        yield last, codec.websocket(codec.activities(batch))
+
+
+class Ring:
+    """Everything that was committed in (start, end], in id order, as long as it fits."""
+
+    def __init__(self, head: int, size: int) -> None:
+        self.start = head
+        self.end = head
+        self._size = size
+        self._bytes = 0
+        self._entries: deque[Entry] = deque()
+
+    def append(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
+        """Take a commit that covers (previous_head, head]. A hole before it empties the ring first."""
+        if previous_head != self.end:
+            self.restart(previous_head)
+        self._entries.extend(entries)
+        self._bytes += sum(entry.size for entry in entries)
+        self.end = head
+        while len(self._entries) > self._size or self._bytes > MAX_RING_BYTES:
+            oldest = self._entries.popleft()
+            self._bytes -= oldest.size
+            self.start = oldest.id
+
+    def restart(self, head: int) -> None:
+        """Forget everything; the ring goes on from ``head``."""
+        self._entries.clear()
+        self._bytes = 0
+        self.start = self.end = head
+
+    def since(self, cursor: int) -> list[Entry]:
+        """The entries newer than ``cursor``, oldest first. Only right when ``cursor >= start``."""
+        newer: list[Entry] = []
+        for entry in reversed(self._entries):
+            if entry.id <= cursor:
+                break
+            newer.append(entry)
+        newer.reverse()
+        return newer

@@ -1,0 +1,191 @@
+"""A session is a cursor over the log.
+
+Everything its person is a party to with an id in (start, cursor] has been handed to its socket, in id order, without a
+gap and without a repeat. It is *live* (its cursor is the hub's head, and each commit moves it on) or *behind* (its
+cursor is its own, and the catch-up readers move it on from the log until the ring takes over). A session whose socket
+is full simply becomes behind: nothing is queued for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from protocol.codec import Codec
+from protocol.errors import CloseCode
+from server.auth import Caller
+from server.live.events import EventName
+from server.live.ring import Entry, frames
+from server.live.wire import Wire
+
+TOKEN_WARNING_SECONDS = 60.0
+CLOSE_SECONDS = 5.0
+"""How long a peer may take to answer our close frame before the connection is dropped."""
+FIRST_PAGE, LARGEST_PAGE = 100, 500
+
+
+class Session:
+    """One authenticated socket of one device of one person."""
+
+    __slots__ = (
+        "_expiry_told", "_ping_every", "_ping_timeout", "_pinged_at", "backlog_until", "caller", "closed", "codec",
+        "cursor", "device_id", "id", "listed", "live", "next_ping", "on_closed", "opened_at_ms", "outbox", "page_limit",
+        "parties", "received_id", "wire",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        caller: Caller,
+        device_id: str | None,
+        codec: Codec,
+        wire: Wire,
+        parties: tuple[int, ...],
+        *,
+        ping_every: float,
+        ping_timeout: float,
+        on_closed: Callable[[Session], None],
+    ) -> None:
+        """``parties``: the keys whose activity it gets: the person's own and their companies'. Times in seconds."""
+        self.id = id
+        self.caller = caller
+        self.device_id = device_id
+        self.codec = codec
+        self.wire = wire
+        self.parties = parties
+        self.cursor = 0
+        self.live = False
+        self.listed = False
+        self.closed = False
+        self.backlog_until: int | None = None
+        self.page_limit = FIRST_PAGE
+        self.received_id = 0
+        self.outbox: list[bytes] = []
+        self.opened_at_ms = int(time.time() * 1000)
+        self.on_closed = on_closed
+        self.next_ping = 0.0
+        self._ping_every = ping_every
+        self._ping_timeout = ping_timeout
+        self._pinged_at: float | None = None
+        self._expiry_told = False
+
+    # --- delivery -----------------------------------------------------------------------------------------------
+
+    def deliver(self, entries: Sequence[Entry]) -> bool:
+        """Hand entries newer than the cursor to the socket, in order, as far as it takes them.
+
+        Moves the cursor with what was handed over. False if the socket was full before the end.
+        """
+        for last, frame in frames(self.codec, entries):
+            if self.wire.paused:
+                return False
+            self.flush_with(frame)
+            self.cursor = last
+        return True
+
+    def reach(self, id: int) -> None:
+        """There is nothing for this session up to ``id`` that it has not got."""
+        self.cursor = max(self.cursor, id)
+        if self.backlog_until is not None and self.cursor >= self.backlog_until:
+            self.backlog_until = None
+            self.put({"type": "caught_up", "id": self.cursor})
+            self.flush()
+
+    def put(self, frame: dict[str, Any]) -> None:
+        """Add a frame to what the next flush writes."""
+        self.outbox.append(self.codec.frame(frame))
+
+    def flush(self) -> None:
+        """Write what was put, in one write."""
+        if self.outbox:
+            frames, self.outbox = self.outbox, []
+            self.wire.write(frames)
+
+    def flush_with(self, frame: bytes) -> None:
+        """Write what was put and one more frame, in one write."""
+        self.outbox.append(frame)
+        self.flush()
+
+    def tell(self, frame: dict[str, Any]) -> None:
+        """Write a frame now."""
+        self.flush_with(self.codec.frame(frame))
+
+    def event(self, frame: bytes) -> None:
+        """Pass on a live event; one that a full socket has no room for is dropped, as it is live only."""
+        if not self.wire.paused:
+            self.flush_with(frame)
+
+    def concerns(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of the entries that this session's person is a party to."""
+        mine = self.parties
+        return [entry for entry in entries if any(party in mine for party in entry.parties)]
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def start(self, now: float, phase: float) -> float:
+        """Begin the life signs, the first after ``phase`` of an interval (0 to 1); returns the first deadline."""
+        self.next_ping = now + self._ping_every * phase
+        return min(self.next_ping, now + self._token_seconds_left())
+
+    def on_timer(self, now: float) -> float | None:
+        """Pings, the peer's silence, the token's end; see :class:`server.live.timers.Timed`."""
+        if self.wire.lost:
+            return None
+        if self.wire.closing or self.closed:
+            self.wire.abort()
+            return None
+        if self._silent(now):
+            self.close(CloseCode.NO_LIFE_SIGN, "no sign of life")
+            return now + CLOSE_SECONDS
+        left = self._token_seconds_left()
+        if left <= 0:
+            self.close(CloseCode.UNAUTHORIZED, "token expired")
+            return now + CLOSE_SECONDS
+        if left <= TOKEN_WARNING_SECONDS:
+            self._warn(left)
+        self._ping(now)
+        return self._next(now, left)
+
+    def renewed(self, caller: Caller) -> None:
+        """A new token for the same person."""
+        self.caller = caller
+        self._expiry_told = False
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does."""
+        if not self.closed:
+            self.closed = True
+            self.flush()
+            self.wire.close(code, reason)
+            self.on_closed(self)
+
+    def _token_seconds_left(self) -> float:
+        return self.caller.expires_at_ms / 1000 - time.time()
+
+    def _silent(self, now: float) -> bool:
+        # A socket that is full says nothing because it reads nothing: slow, not dead. TCP ends it if it is dead.
+        waited = self._pinged_at is not None and not self.wire.heard and now - self._pinged_at >= self._ping_timeout
+        return waited and not self.wire.paused
+
+    def _ping(self, now: float) -> None:
+        if self.wire.heard:
+            self._pinged_at = None
+        if now >= self.next_ping and not self.wire.paused:
+            self.next_ping += self._ping_every * max(1, (now - self.next_ping) // self._ping_every + 1)
+            self._pinged_at = now
+            self.wire.ping()
+
+    def _next(self, now: float, left: float) -> float:
+        silence = self._pinged_at + self._ping_timeout if self._pinged_at is not None else self.next_ping
+        warning = left if self._expiry_told else left - TOKEN_WARNING_SECONDS
+        following = min(max(self.next_ping, now + 1) if self.wire.paused else self.next_ping, silence, now + warning)
+        return max(following, now + _LEAST_SECONDS)
+
+    def _warn(self, left: float) -> None:
+        if not self._expiry_told:
+            self._expiry_told = True
+            self.tell({"type": "event", "name": EventName.TOKEN_EXPIRING, "data": {"seconds": max(0, round(left))}})
+
+
+_LEAST_SECONDS = 0.01

@@ -1,0 +1,111 @@
+"""A session's way to its socket: ready frames out, flow control and signs of life in.
+
+aiohttp does the upgrade and reads the frames. Compression is off, so frames that are ready go straight to the transport
+(``request.transport`` is public), and this protocol stands between the transport and aiohttp's own to hear when the
+write buffer is full or empty again. No task waits for any socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp import web
+
+_PING = b"\x89\x00"
+_MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
+
+
+class Wire(asyncio.Protocol):
+    """One socket. ``paused``: its write buffer is above the high-water mark. ``heard``: bytes came since the ping."""
+
+    __slots__ = (
+        "_inner", "_resumed", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code", "heard", "lost", "paused",
+    )  # fmt: skip
+
+    def __init__(self, request: web.Request, resumed: Callable[[], None]) -> None:
+        """Take over an upgraded request's transport; ``resumed`` is called when a full buffer has drained."""
+        transport = cast(asyncio.Transport, request.transport)
+        self._inner = cast(asyncio.Protocol, transport.get_protocol())
+        self._transport = transport
+        self._resumed: Callable[[], None] | None = resumed
+        self._waiter: asyncio.Future[None] | None = None
+        self.paused = False
+        self.heard = True
+        self.close_code: int | None = None
+        self.lost = False
+        self.bytes_in = 0
+        self.bytes_out = 0
+        transport.set_protocol(self)
+
+    def write(self, frames: list[bytes]) -> None:
+        """Put ready frames on the socket, in one write. Nothing is written once it is closing."""
+        if self.closing or self.lost:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.bytes_out += len(data)
+        self._transport.write(data)
+
+    def ping(self) -> None:
+        """Send a websocket ping and start listening for a sign of life."""
+        self.heard = False
+        self.write([_PING])
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame; what is in the buffer goes first. The peer's answer ends the connection."""
+        payload = code.to_bytes(2, "big") + reason.encode()[:_MAX_REASON_BYTES]
+        self.write([bytes((0x88, len(payload))) + payload])
+        self.close_code = self.close_code or code
+        self._wake()
+
+    @property
+    def closing(self) -> bool:
+        """A close frame was sent: nothing is written after it."""
+        return self.close_code is not None
+
+    def finish(self) -> None:
+        """Close the connection after what is in the buffer."""
+        if not self.lost:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if not self.lost:
+            self._transport.abort()
+
+    async def drained(self) -> None:
+        """Wait while the write buffer is full: who does not read its answers is not read either."""
+        while self.paused and not self.closing and not self.lost:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        self.bytes_in += len(data)
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._inner.resume_writing()
+        self._wake()
+        if self._resumed is not None:
+            self._resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._resumed = None
+        self._wake()
+        self._inner.connection_lost(exc)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._waiter = None

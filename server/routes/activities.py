@@ -1,0 +1,281 @@
+"""POST and GET /apps/buzz/activity, /apps/buzz/conversations, DELETE /apps/buzz/clear."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from pydantic import AfterValidator, Field, TypeAdapter
+from yarl import URL
+
+from protocol.activity import (
+    MAX_IDEMPOTENCY_KEY_CHARACTERS,
+    NEW_ACTIVITY,
+    Activity,
+    NewActivity,
+    Party,
+    posted,
+)
+from protocol.codec import JSON
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import MAX_ID, Strict, parse_value
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json
+from server.live.hub import Hub
+from server.services.activities import Activities
+from storage.contract import ActivityLog, Conversation, Range
+
+EPOCH_HEADER = "Buzz-Log-Epoch"
+REPLAYED_HEADER = "Idempotent-Replayed"
+_COMPRESS_FROM_BYTES = 1_024
+_MAX_CONVERSATIONS = 1_000
+
+
+def _party_key(text: str) -> str:
+    Party.parse(text)
+    return text
+
+
+def _unsigned(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_ID):
+        raise ValueError(f"should be an unsigned integer of at most {MAX_ID}")
+    return text
+
+
+def _page_limit(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 10_000):
+        raise ValueError("should be 1 to 10000")
+    return text
+
+
+Unsigned = Annotated[str, AfterValidator(_unsigned)]
+PageLimit = Annotated[str, AfterValidator(_page_limit)]
+PartyText = Annotated[str, AfterValidator(_party_key), Field(examples=["person:7", "company:123"])]
+
+
+class NewerQuery(Strict):
+    """What ``GET activity/<id>`` takes besides the id."""
+
+    limit: PageLimit | None = None
+    party: PartyText | None = None
+
+
+class OlderQuery(Strict):
+    """Backwards: the newest first, older than ``before``."""
+
+    before: Unsigned | None = None
+    limit: PageLimit = "100"
+    party: PartyText | None = None
+
+
+class ConversationsQuery(Strict):
+    """How many conversations."""
+
+    limit: Annotated[str, AfterValidator(_page_limit)] = "100"
+
+
+_NEWER: TypeAdapter[NewerQuery] = TypeAdapter(NewerQuery)
+_OLDER: TypeAdapter[OlderQuery] = TypeAdapter(OlderQuery)
+_CONVERSATIONS: TypeAdapter[ConversationsQuery] = TypeAdapter(ConversationsQuery)
+
+
+def routes(
+    activities: Activities, store: ActivityLog, hub: Hub, auth: Authenticator, development: bool
+) -> list[web.RouteDef]:
+    """The routes of this resource. ``clear`` exists in development mode only."""
+
+    @operation(
+        Operation(
+            "Post an activity",
+            "activity",
+            body=NewActivity,
+            errors=(400, 401, 403, 404, 413, 415, 422, 429, 503),
+            flat_400=True,
+            headers={"Idempotency-Key": "The same key again gets the first answer again, and nothing is stored twice"},
+        )
+    )
+    async def post(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        key = _idempotency_key(request)
+        new = await read_json(request, NEW_ACTIVITY, limit_bytes=512 * 1024)
+        stored = await activities.post(caller.person, new, key)
+        headers = {REPLAYED_HEADER: "true"} if stored.duplicate else None
+        return json_response({"success": True, "data": posted(stored.activity)}, headers=headers)
+
+    @operation(
+        Operation(
+            "Everything newer than an id that the caller is a party to, oldest first",
+            "activity",
+            query=NewerQuery,
+            answer=list[dict[str, Any]],
+            errors=(400, 401, 503),
+            flat_400=True,
+        )
+    )
+    async def newer(request: web.Request) -> web.StreamResponse:
+        caller = await auth.person(request)
+        after = int(parse_value(TypeAdapter(_IdPath), {"id": request.match_info["id"]}).id)
+        query = parse_value(_NEWER, _single(request))
+        wanted = Range(await activities.parties_of(caller.person), after=after, with_party=_key(query.party))
+        if query.limit is None:
+            return await _streamed(request, activities, hub.epoch, wanted)
+        return await _paged(request, activities, hub.epoch, wanted._replace(limit=int(query.limit)))
+
+    @operation(
+        Operation(
+            "The newest first, older than `before`",
+            "activity",
+            query=OlderQuery,
+            answer=list[dict[str, Any]],
+            errors=(400, 401, 503),
+            flat_400=True,
+        )
+    )
+    async def older(request: web.Request) -> web.StreamResponse:
+        caller = await auth.person(request)
+        query = parse_value(_OLDER, _single(request))
+        wanted = Range(
+            await activities.parties_of(caller.person),
+            before=int(query.before) if query.before is not None else MAX_ID,
+            limit=int(query.limit),
+            with_party=_key(query.party),
+            newest_first=True,
+        )
+        return await _paged(request, activities, hub.epoch, wanted)
+
+    @operation(
+        Operation(
+            "Whom the caller has talked with, the latest first",
+            "activity",
+            query=ConversationsQuery,
+            answer=list[dict[str, Any]],
+            errors=(400, 401, 503),
+        )
+    )
+    async def conversations(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        query = parse_value(_CONVERSATIONS, _single(request))
+        found = await activities.conversations(caller.person, int(query.limit))
+        return json_response([_conversation(activities, caller.person, row) for row in found])
+
+    @operation(
+        Operation("Wipe the caller's history (development only)", "activity", status=204, errors=(401,), flat_400=True)
+    )
+    async def clear(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        epoch = await store.clear(caller.person)
+        hub.rewritten(epoch, (await store.state())[1])
+        return web.Response(status=204)
+
+    found = [
+        web.post("/apps/buzz/activity", post),
+        web.get("/apps/buzz/activity", older),
+        web.get("/apps/buzz/activity/{id}", newer),
+        web.get("/apps/buzz/conversations", conversations),
+    ]
+    return [*found, web.delete("/apps/buzz/clear", clear)] if development else found
+
+
+class _IdPath(Strict):
+    id: Unsigned
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        raise ApiError(
+            ErrorCode.BAD_REQUEST,
+            f"Invalid header: 'Idempotency-Key': should be 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} characters",
+        )
+    return key
+
+
+def _single(request: web.Request) -> dict[str, str]:
+    """The query as a map. A parameter given twice is refused: which one was meant can't be known."""
+    query = request.query
+    for name in query:
+        if len(query.getall(name)) > 1:
+            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: '{name}': is given more than once")
+    return dict(query)
+
+
+def _key(party: str | None) -> int | None:
+    return None if party is None else Party.parse(party).key
+
+
+def _conversation(activities: Activities, person: int, row: Conversation) -> dict[str, Any]:
+    party = Party.of_key(row.party)
+    shown: dict[str, Any] = {
+        "party": {"type": party.type.value, "id": party.id, **activities.name(row.party)},
+        "last_activity": msgspec.Raw(activities.encoded(row.last, JSON)),
+        "unread": row.unread,
+    }
+    if row.mine != person:
+        shown["as"] = {"type": "company", "id": -row.mine, **activities.name(row.mine)}
+    return shown
+
+
+# --- the body: one JSON array, in the memory of a page ------------------------------------------------------------
+
+
+async def _paged(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.Response:
+    page = await activities.read(wanted._replace(limit=wanted.limit + 1))
+    more, page = len(page) > wanted.limit, page[: wanted.limit]
+    body = b"[" + b",".join(activities.encoded(activity, JSON) for activity in page) + b"]"
+    response = web.Response(body=body, content_type="application/json", headers={EPOCH_HEADER: epoch})
+    if more:
+        response.headers["Link"] = f'<{_next_page(request, wanted, page[-1].id)}>; rel="next"'
+    if len(body) >= _COMPRESS_FROM_BYTES:
+        response.enable_compression()
+    return response
+
+
+def _next_page(request: web.Request, wanted: Range, last: int) -> URL:
+    here = request.rel_url
+    if wanted.newest_first:
+        return here.update_query(before=str(last))
+    return here.with_path(f"/apps/buzz/activity/{last}").with_query(here.query)
+
+
+async def _streamed(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.StreamResponse:
+    pages = activities.stream(wanted)
+    first: list[Activity] = await anext(pages, [])
+    body = b",".join(activities.encoded(activity, JSON) for activity in first)
+    response = web.StreamResponse(headers={EPOCH_HEADER: epoch})
+    response.content_type = "application/json"
+    if len(body) >= _COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        return await _write_all(request, response, _gzipped(_chunks(body, pages, activities)), gzip=True)
+    return await _write_all(request, response, _chunks(body, pages, activities))
+
+
+async def _write_all(
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], gzip: bool = False
+) -> web.StreamResponse:
+    if gzip:
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+    await response.prepare(request)
+    async for chunk in chunks:
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+async def _chunks(first: bytes, pages: AsyncIterator[list[Activity]], activities: Activities) -> AsyncIterator[bytes]:
+    yield b"[" + first
+    async for page in pages:
+        yield b"," + b",".join(activities.encoded(activity, JSON) for activity in page)
+    yield b"]"
+
+
+async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    # Level 1: ciphertext hardly shrinks; what does is the frame around it.
+    packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
+    async for chunk in chunks:
+        packed = packer.compress(chunk)
+        if packed:
+            yield packed
+    yield packer.flush()

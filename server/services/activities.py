@@ -1,0 +1,165 @@
+"""What may be posted, by whom, and how often; and reading the log back.
+
+The one way into the log for ``POST activity``, the socket's ``send`` and the calls that Twilio reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from protocol.activity import Activity, NewActivity, Party
+from protocol.codec import Codec
+from protocol.errors import ApiError, ErrorCode
+from server.limits import Buckets
+from server.live.log import Log, Submission
+from server.services.parties import Parties
+from storage.contract import ActivityLog, Conversation, Posting, Range, Refusal, Result, Stored
+
+PAGE = 1_000
+"""Rows read in one trip while a history is streamed."""
+
+Answer = Callable[[Result | Exception], None]
+
+
+class Activities:
+    """Posting and reading activities. ``now_ms`` is the wall clock in milliseconds."""
+
+    def __init__(
+        self, store: ActivityLog, log: Log, parties: Parties, send_rate: int, now_ms: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._parties = parties
+        self._now_ms = now_ms
+        self._sends: Buckets[int] = Buckets(send_rate, 4 * send_rate)
+
+    # --- posting ------------------------------------------------------------------------------------------------
+
+    async def post(self, author: int, new: NewActivity, key: str | None = None, limited: bool = True) -> Stored:
+        """Store an activity durably. ``key`` is the Idempotency-Key; ``limited``: it counts as a send of its author.
+
+        Raises ApiError: forbidden, not_found, unprocessable, rate_limited, unavailable.
+        """
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def answer(result: Result | Exception) -> None:
+            if done.cancelled():
+                return
+            if isinstance(result, Exception):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+        await self.submit(author, new, key, answer, limited)
+        return accepted(await done)
+
+    async def submit(
+        self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
+    ) -> None:
+        """Check an activity and hand it to the log; ``answer`` is called right after its commit.
+
+        Raises ApiError for what can be refused before. Does not wait for anything when its parties are known.
+        """
+        if limited:
+            wait = self._sends.take(author)
+            if wait:
+                raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
+        sender, receiver = new.sender, new.receiver
+        acting = receiver if new.kind.author_is_receiver else sender
+        if acting != author and acting not in await self._parties.companies_of(author):
+            raise ApiError(ErrorCode.FORBIDDEN, _not_a_party(new))
+        sender_name, receiver_name = self._parties.get(sender), self._parties.get(receiver)
+        if sender_name is None or receiver_name is None:
+            await self._parties.load((sender, receiver))
+            sender_name, receiver_name = self._parties.get(sender), self._parties.get(receiver)
+        if sender_name is None:
+            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(sender)}.")
+        if receiver_name is None:
+            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(receiver)}.")
+        self._log.submit(Submission(self._posting(author, new, key), sender_name, receiver_name, answer))
+
+    def _posting(self, author: int, new: NewActivity, key: str | None) -> Posting:
+        return Posting(
+            new.kind,
+            new.sender,
+            new.receiver,
+            author,
+            new.call_time,
+            new.message,
+            new.message_id,
+            self._now_ms(),
+            key,
+            _digest(new) if key is not None else None,
+        )
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def parties_of(self, person: int) -> tuple[int, ...]:
+        """The keys whose activity a person sees: their own and their companies'."""
+        return (person, *await self._parties.companies_of(person))
+
+    async def read(self, wanted: Range) -> list[Activity]:
+        """One page; the names of its parties are known afterwards."""
+        [page] = await self._store.read([wanted])
+        await self._parties.load({key for row in page for key in (row.sender, row.receiver)})
+        return page
+
+    async def stream(self, wanted: Range) -> AsyncIterator[list[Activity]]:
+        """Everything in the range, page by page, in the memory of one page."""
+        while True:
+            page = await self.read(wanted._replace(limit=PAGE))
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+            wanted = wanted._replace(after=page[-1].id)
+
+    async def last_id(self, person: int) -> int:
+        """The id of the newest activity that a person is a party to; 0 if there is none."""
+        page = (await self._store.read([Range(await self.parties_of(person), limit=1, newest_first=True)]))[0]
+        return page[0].id if page else 0
+
+    async def conversations(self, person: int, limit: int) -> list[Conversation]:
+        """Whom a person has talked with, the latest first."""
+        found = await self._store.conversations(await self.parties_of(person), limit)
+        await self._parties.load({key for row in found for key in (row.party, row.last.sender, row.last.receiver)})
+        return found
+
+    def name(self, key: int) -> dict[str, Any]:
+        """A party's id and names; it must be known (:meth:`read`, :meth:`conversations`)."""
+        found: dict[str, Any] = msgspec.json.decode(self._parties.shown(key).json)
+        return found
+
+    def encoded(self, activity: Activity, codec: Codec) -> bytes:
+        """An activity as it is shown to clients; its parties' names must be known (:meth:`read`)."""
+        return codec.activity(activity, self._parties.shown(activity.sender), self._parties.shown(activity.receiver))
+
+
+def accepted(result: Result) -> Stored:
+    """What was stored; raises ApiError for what the log refused."""
+    if isinstance(result, Stored):
+        return result
+    if result is Refusal.MESSAGE_NOT_FOUND:
+        raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: {result.value}.")
+    raise ApiError(ErrorCode.UNPROCESSABLE, f"Unprocessable Content: {result.value}.")
+
+
+def _not_a_party(new: NewActivity) -> str:
+    side = "receivable" if new.kind.author_is_receiver else "sendable"
+    return f"Forbidden: for {new.type} the {side} must be you or a company that you are a member of."
+
+
+def _digest(new: NewActivity) -> bytes:
+    """What must be the same when an idempotency key is used again: every field, however the JSON was written.
+
+    A chat message may have been encrypted anew: there the message id is what counts.
+    """
+    parts = (new.type, new.sender, new.receiver, new.call_time, new.message_id)
+    if new.type != "chat_message":
+        parts = (*parts, new.message)  # type: ignore[assignment]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
