@@ -17,7 +17,7 @@ from buzz_client.codec import CODECS, Encoding
 from buzz_client.composing import as_party, chat_activity, idempotent
 from buzz_client.connection import Connection, Welcome
 from buzz_client.cursor import CursorStore, MemoryCursor
-from buzz_client.delivery import Delivery
+from buzz_client.delivery import ActivityIterator, Delivery
 from buzz_client.errors import BuzzError, ClientClosed, HttpError
 from buzz_client.events import Callback, Events
 from buzz_client.http import BuzzHttp
@@ -46,7 +46,7 @@ class BuzzClient:
         cursor: keeps the place between runs; in memory if none is given.
         device_id: a stable name of this device, at most 64 characters. A second session with it replaces the first.
         encoding: which of the two subprotocols to speak.
-        mark_received: tell the server by itself what this device has handled.
+        mark_received: tell the server by itself what this device has handled, if it has a ``device_id``.
         open_timeout_seconds: how long ``async with`` tries to get the first session; None: for ever.
         backoff: how long to wait between tries; half a second at first, half a minute at most, if none is given.
         tap: called with every frame that comes in, for watching.
@@ -90,7 +90,7 @@ class BuzzClient:
             owner_id=place.person_id if place else None,
             tap=tap,
         )
-        self._keeping = Keeping(store, self._mark_received if mark_received else None)
+        self._keeping = Keeping(store, self._mark_received if mark_received and device_id else None)
         self._runner: asyncio.Task[None] | None = None
         self._over: BaseException | None = None
 
@@ -159,17 +159,24 @@ class BuzzClient:
             raise ClientClosed("use the client with `async with`")
         return await self._sending.send(idempotent(activity))
 
-    async def send_message(self, to: Party | str, ciphertext: str, *, message_id: str | None = None) -> Ack:
-        """Send a chat message to a person or company. Encrypting it is the caller's: the server sees what is given."""
-        return await self._send_chat("chat_message", to, message=ciphertext, message_id=message_id)
+    async def send_message(
+        self, to: Party | str, ciphertext: str, *, message_id: str | None = None, sender: Party | str | None = None
+    ) -> Ack:
+        """Send a chat message to a person or company. Encrypting it is the caller's: the server sees what is given.
 
-    async def react(self, to: Party | str, message_id: str, ciphertext: str) -> Ack:
+        ``sender`` is a company of this person's, to write in its name.
+        """
+        return await self._send_chat("chat_message", sender, to, message=ciphertext, message_id=message_id)
+
+    async def react(
+        self, to: Party | str, message_id: str, ciphertext: str, *, sender: Party | str | None = None
+    ) -> Ack:
         """React to a message exchanged with that party; the (encrypted) emoji is the ciphertext."""
-        return await self._send_chat("chat_reaction_emoji", to, message_id=message_id, message=ciphertext)
+        return await self._send_chat("chat_reaction_emoji", sender, to, message_id=message_id, message=ciphertext)
 
-    async def mark_read(self, to: Party | str, message_id: str) -> Ack:
+    async def mark_read(self, to: Party | str, message_id: str, *, sender: Party | str | None = None) -> Ack:
         """Tell that party that this message was read."""
-        return await self._send_chat("chat_read_indicator", to, message_id=message_id)
+        return await self._send_chat("chat_read_indicator", sender, to, message_id=message_id)
 
     def activities(self) -> AsyncIterator[Activity]:
         """Every activity of this person from the start on: each once, in id order, across any number of reconnects.
@@ -180,7 +187,7 @@ class BuzzClient:
         Raises:
             SessionEnded: when the session cannot go on, after everything that had arrived.
         """
-        return _Activities(self._next_activity)
+        return ActivityIterator(self._next_activity)
 
     def on(self, name: str, callback: Callback) -> Callable[[], None]:
         """Call back with the data of each live event of that name, one after another; returns how to end this.
@@ -198,7 +205,13 @@ class BuzzClient:
             self._sending.post(("typing", party), {"type": "typing", "to": party.as_wire()})
 
     def received(self, activity_id: int) -> None:
-        """Tell the server that this device has safely kept everything up to this id."""
+        """Tell the server that this device has safely kept everything up to this id.
+
+        Raises:
+            ValueError: without a ``device_id`` there is no device to keep this for.
+        """
+        if self.welcome.device_id is None:
+            raise ValueError("give the client a device_id: what was received is kept for each device")
         self._mark_received(activity_id)
 
     async def refresh(self) -> None:
@@ -276,22 +289,9 @@ class BuzzClient:
     def _mark_received(self, activity_id: int) -> None:
         self._sending.post("received", {"type": "received", "id": activity_id})
 
-    async def _send_chat(self, kind: str, to: Party | str, **fields: str | None) -> Ack:
-        return await self.send(chat_activity(kind, self.welcome.person_id, to, **fields))
-
-
-class _Activities:
-    """The iterator of `BuzzClient.activities`."""
-
-    def __init__(self, next_activity: Callable[[], Any]) -> None:
-        self._next_activity = next_activity
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Activity:
-        activity: Activity = await self._next_activity()
-        return activity
+    async def _send_chat(self, kind: str, sender: Party | str | None, to: Party | str, **fields: str | None) -> Ack:
+        me = Party("person", self.welcome.person_id)
+        return await self.send(chat_activity(kind, as_party(sender or me), as_party(to), **fields))
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

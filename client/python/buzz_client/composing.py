@@ -9,15 +9,14 @@ from typing import Any
 from buzz_client.activity import Party
 
 
-def chat_activity(kind: str, sender_id: int, to: Party | str, **fields: str | None) -> dict[str, Any]:
-    """One of the three chat activities from a person to a party; fields that are None are left out."""
-    party = as_party(to)
+def chat_activity(kind: str, sender: Party, to: Party, **fields: str | None) -> dict[str, Any]:
+    """One of the three chat activities from one party to another; fields that are None are left out."""
     return {
         "type": kind,
-        "sendable_type": "person",
-        "sendable_id": sender_id,
-        "receivable_type": party.kind,
-        "receivable_id": party.id,
+        "sendable_type": sender.kind,
+        "sendable_id": sender.id,
+        "receivable_type": to.kind,
+        "receivable_id": to.id,
         **{name: value for name, value in fields.items() if value is not None},
     }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
 
 from buzz_client.activity import Activity
 from buzz_client.inbox import Inbox
@@ -99,3 +100,19 @@ class Delivery:
         if not page:
             await self._resync()
             await self._arrived.wait()
+
+
+class ActivityIterator:
+    """The iterator that `BuzzClient.activities` hands out.
+
+    No generator: leaving the loop must not depend on when the garbage collector finalises one.
+    """
+
+    def __init__(self, next_activity: Callable[[], Awaitable[Activity]]) -> None:
+        self._next_activity = next_activity
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Activity:
+        return await self._next_activity()

@@ -175,7 +175,7 @@ class SmallServer:
                 "type": "welcome",
                 "session_id": f"s{len(self.peers)}",
                 "person_id": peer.person_id,
-                "device_id": hello.get("device_id") or f"made-up-{len(self.peers)}",
+                "device_id": hello.get("device_id"),
                 "head_id": len(self.log),
                 "epoch": self.epoch,
                 "heartbeat_seconds": 25,

@@ -88,7 +88,7 @@ async def test_a_cut_leaves_no_gap_and_no_repeat(server: SmallServer) -> None:
         await server.write(3)
         assert ids(await take(buzz, 7)) == [3, 4, 5, 6, 7, 8, 9]
     assert server.peers[1].hello["last_activity_id"] == 3
-    assert server.peers[1].hello["device_id"] == server.peers[0].hello.get("device_id", "made-up-0")
+    assert server.peers[1].hello["epoch"] == "first"
 
 
 async def test_an_idle_client_that_began_at_the_head_misses_nothing_while_it_is_cut(server: SmallServer) -> None:
@@ -405,7 +405,7 @@ async def test_another_persons_cursor_is_refused(server: SmallServer) -> None:
 
 async def test_received_follows_what_was_handled(server: SmallServer) -> None:
     await server.write(3)
-    async with client(server, since=0) as buzz:
+    async with client(server, since=0, device_id="d") as buzz:
         await take(buzz, 3)
     [peer] = server.peers
     await server.until(lambda: {"type": "received", "id": 3} in peer.frames)
@@ -414,11 +414,22 @@ async def test_received_follows_what_was_handled(server: SmallServer) -> None:
 
 async def test_received_is_the_callers_if_they_want(server: SmallServer) -> None:
     await server.write(3)
-    async with client(server, since=0, mark_received=False) as buzz:
+    async with client(server, since=0, mark_received=False, device_id="d") as buzz:
         await take(buzz, 3)
         buzz.received(2)
         await server.until(lambda: server.peers[0].frames)
     assert server.peers[0].frames == [{"type": "received", "id": 2}]
+
+
+async def test_without_a_device_nothing_is_marked_as_received(server: SmallServer) -> None:
+    await server.write(3)
+    async with client(server, since=0) as buzz:
+        await take(buzz, 3)
+        with pytest.raises(ValueError, match="device_id"):
+            buzz.received(2)
+        await buzz.send_message("person:8", "x", sender="company:3")
+    assert [frame["type"] for frame in server.peers[0].frames] == ["send"]
+    assert server.log[-1]["sendable_type"] == "AppModelsCompany"
 
 
 async def test_events_reach_their_callbacks(server: SmallServer) -> None:

@@ -247,8 +247,7 @@ def test_the_inbox_is_bounded_and_knows_that_it_is_behind() -> None:
     inbox = Inbox(limit=2)
     inbox.begin("e", 0)
     inbox.put(activities(1, 2, 3))
-    assert inbox.full
-    assert not inbox.behind
+    assert (inbox.full, inbox.behind) == (True, False)
     inbox.pass_over(activities(4, 5))
     assert inbox.behind
     assert drained(inbox) == [1, 2, 3]
