@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
-
-import msgspec
 
 from protocol import phone
 from protocol.activity import rfc3339
@@ -20,14 +19,16 @@ class LastTimes(NamedTuple):
     user_update: int | None = None
 
 
-class Number(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Number:
     """The person's Buzz number in two parts: ``country_code`` without ``+``, national ``number``."""
 
     country_code: str
     number: str
 
 
-class Heartbeat(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
     """The seed's six fields, spelt as in its example, and the number (null while there is none to give)."""
 
     last_contact_update: str | None

@@ -7,9 +7,8 @@ from "unknown" would help somebody who probes, so it becomes "no number" and tak
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
-
-import msgspec
 
 from protocol import phone
 from protocol.errors import ApiError, ErrorCode
@@ -27,7 +26,8 @@ _REQUIRED: Final = ("number_code", "number", "inbound_code", "inbound")
 _MALFORMED: Final = "?"
 
 
-class Lookup(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Lookup:
     """The parameters of both look-ups, as text; what had another type than text or whole number is malformed text."""
 
     number_code: str
@@ -67,11 +67,14 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**40 else _MALFORMED
 
 
-class CallKeys(NamedTuple):
-    """How a repeat of one call's request is known: Twilio's idempotency token and the call's own id, where given."""
-
-    idempotency_token: str | None = None
-    call_sid: str | None = None
+def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
+    """What a repeat of this call's request is known by: Twilio's idempotency token and its CallSid, where given."""
+    named = (("token", idempotency_token), ("call", call_sid))
+    return tuple(
+        f"{kind}:{value}"
+        for kind, value in named
+        if isinstance(value, str) and 0 < len(value) <= MAX_CALL_TOKEN_CHARACTERS
+    )
 
 
 class BlockedCaller(NamedTuple):
@@ -100,14 +103,16 @@ def _printable(text: str, limit: int) -> str:
     return cut if cut.isprintable() else "".join(character for character in cut if character.isprintable())
 
 
-class TrustAnswer(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustAnswer:
     """The answer to trust-lookup: may the phone ring, and whose number is it (null: nobody's)."""
 
     trusted: bool
     user_id: int | None
 
 
-class TrustedContact(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustedContact:
     """A contact that the called person trusts."""
 
     id: int
@@ -118,7 +123,8 @@ class TrustedContact(msgspec.Struct, frozen=True):
     number: str
 
 
-class TrustedPerson(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustedPerson:
     """A member who calls from this number."""
 
     id: int
@@ -127,7 +133,8 @@ class TrustedPerson(msgspec.Struct, frozen=True):
     avatar: str | None
 
 
-class TrustedCompany(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrustedCompany:
     """A company that the called person trusts."""
 
     id: int
@@ -135,7 +142,8 @@ class TrustedCompany(msgspec.Struct, frozen=True):
     avatar: str | None
 
 
-class CallAnswer(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CallAnswer:
     """The answer to call-lookup; three empty lists for every caller who is not trusted."""
 
     contacts: tuple[TrustedContact, ...] = ()

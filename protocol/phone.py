@@ -74,9 +74,13 @@ def normalise(code: str, number: str) -> str | None:
 def _normalise(code: str, number: str) -> str | None:
     if not is_country_code(code) or _NUMBER.fullmatch(number) is None:
         return None
-    if not number.startswith("+"):
-        return _possible(f"+{code} {number}")
-    return _possible(number, required_code=int(code))
+    if number.startswith("+"):
+        return _possible(number, required_code=int(code))
+    # Bare digits are nearly always E.164 without its plus.
+    plain = f"+{code}{number}"
+    if _E164.fullmatch(plain) is not None and is_plain(plain):
+        return None if plain in NO_CALLER_NUMBERS else plain
+    return _possible(f"+{code} {number}")
 
 
 def _possible(text: str, required_code: int | None = None) -> str | None:

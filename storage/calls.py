@@ -119,7 +119,8 @@ def _identity(call: NewBlockedCall) -> _Identity:
 
 def _key(*parts: object) -> str:
     # A digest: nothing that a caller or Twilio sent lies around in a table of keys.
-    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+    text = "\0".join(map(str, parts))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 async def _fresh(transaction: Transaction, calls: Sequence[NewBlockedCall]) -> list[bool]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ApiError
-from protocol.lookup import UNKNOWN_CALLER, blocked_caller, parse_lookup
+from protocol.lookup import UNKNOWN_CALLER, blocked_caller, call_tokens, parse_lookup
 
 SEED = {"number_code": "1", "number": "2385551629", "inbound_code": "1", "inbound": "9876543210"}
 
@@ -69,3 +69,9 @@ def test_what_is_kept_is_short_and_printable(code: str, inbound: str, caller_id:
     shown = blocked_caller(parse_lookup({**SEED, "inbound_code": code, "inbound": inbound, "caller_id": caller_id}))
     assert all(part.isprintable() and len(part) <= 100 for part in shown)
     assert "".join(shown).encode()
+
+
+def test_what_repeats_are_known_by() -> None:
+    assert call_tokens("t", "CA1") == ("token:t", "call:CA1")
+    assert call_tokens(None, "") == ()
+    assert call_tokens("t" * 129, ["CA1"]) == ()

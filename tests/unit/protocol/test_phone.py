@@ -90,7 +90,8 @@ def test_no_text_makes_it_raise(code: str, number: str) -> None:
 
 @given(
     st.sampled_from(["1", "44", "39", "225", "49", "91", "86", "7"]),
-    st.text(alphabet="0123456789+().- ", min_size=1, max_size=phone.MAX_NUMBER_CHARACTERS),
+    st.text(alphabet="0123456789+().- ", min_size=1, max_size=phone.MAX_NUMBER_CHARACTERS)
+    | st.text(alphabet="0123456789", min_size=4, max_size=14),
 )
 def test_the_library_decides(code: str, number: str) -> None:
     """Against the rule as the specification states it, word by word."""
