@@ -55,6 +55,7 @@ CREATE TABLE trust_request (
     created_at_ms INTEGER NOT NULL
 );
 CREATE INDEX trust_request_person ON trust_request (person_id);
+CREATE INDEX trust_request_from ON trust_request (from_party);
 
 -- The numbers that somebody calls from, in E.164. owner_kind: 'person', 'company' or 'contact'. person_id: whose
 -- contact it is, 0 for the other two: a number that is in thousands of address books must not make a look-up slow.

@@ -1,0 +1,203 @@
+"""The directory's objects: who there is, who belongs together, who trusts whom. Mirrored from the operator's system.
+
+Each has a kind and an identity (its primary key). Two objects are equal when nothing that is stored differs: that is
+how an import tells what has changed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, get_args
+
+import msgspec
+
+from protocol.activity import Party, rfc3339
+
+Identity = tuple[int | str, ...]
+
+
+class Kind(StrEnum):
+    """What an object is: the ``kind`` of its line."""
+
+    PERSON = "person"
+    COMPANY = "company"
+    MEMBER = "member"
+    CONTACT = "contact"
+    TRUSTED_COMPANY = "trusted_company"
+    TRUST_REQUEST = "trust_request"
+    NUMBER = "number"
+    SERVICE_CODE = "service_code"
+
+
+class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What all objects share. Array-like: an import spools millions of them."""
+
+    @property
+    def identity(self) -> Identity:
+        """The values of :data:`KEYS`, in their order."""
+        return tuple(getattr(self, name) for name in KEYS[self.kind])
+
+    @property
+    def kind(self) -> Kind:
+        return _KINDS[type(self)]
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        """The keys of the parties that must exist for this object to be; it is removed with any of them."""
+        return ()
+
+
+class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
+    """Somebody who uses the app. ``numbers`` are those they call from, in E.164, sorted."""
+
+    id: int
+    first_name: str
+    middle_name: str | None = None
+    last_name: str | None = None
+    avatar: str | None = None
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> int:
+        return self.id
+
+    @property
+    def named(self) -> tuple[str | None, ...]:
+        """What others see of them."""
+        return (self.first_name, self.middle_name, self.last_name)
+
+
+class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
+    """A company. Its members are coworkers, and speak for it."""
+
+    id: int
+    name: str
+    avatar: str | None = None
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> int:
+        return -self.id
+
+    @property
+    def named(self) -> tuple[str | None, ...]:
+        """What others see of it."""
+        return (self.name,)
+
+
+class Member(_Object, frozen=True, array_like=True, gc=False, tag="member"):
+    """A person is a member of a company."""
+
+    company_id: int
+    person_id: int
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return (-self.company_id, self.person_id)
+
+
+class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
+    """Somebody in a person's address book. Where ``trusted``, calls from their numbers ring."""
+
+    id: int
+    person_id: int
+    first_name: str | None = None
+    middle_name: str | None = None
+    last_name: str | None = None
+    avatar: str | None = None
+    trusted: bool = False
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return (self.person_id,)
+
+
+class TrustedCompany(_Object, frozen=True, array_like=True, gc=False, tag="trusted_company"):
+    """A person trusts a company: its calls ring."""
+
+    person_id: int
+    company_id: int
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return (self.person_id, -self.company_id)
+
+
+class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_request"):
+    """Somebody (a party key) asks a person to be trusted. Who asks need not be in the directory."""
+
+    id: int
+    person_id: int
+    from_party: int
+    created_at_ms: int
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return (self.person_id,)
+
+
+class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
+    """A Buzz number: a person's already, or (without ``person_id``) one for the pool."""
+
+    number: str
+    person_id: int | None = None
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return () if self.person_id is None else (self.person_id,)
+
+
+class ServiceCode(_Object, frozen=True, array_like=True, gc=False, tag="service_code"):
+    """The code by which consumers name a company on the privacy line and the web form."""
+
+    code: str
+    name: str
+    company_id: int
+
+    @property
+    def parties(self) -> tuple[int, ...]:
+        return (-self.company_id,)
+
+
+class Removed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="removed"):
+    """The object of this kind and identity is to be removed. That there is none is no mistake."""
+
+    kind: Kind
+    identity: Identity
+
+    @property
+    def removed_party(self) -> int | None:
+        """The party's key, if it is one that is removed: what belongs to it goes too."""
+        if self.kind not in (Kind.PERSON, Kind.COMPANY):
+            return None
+        party_id = int(self.identity[0])
+        return party_id if self.kind is Kind.PERSON else -party_id
+
+
+Object = Person | Company | Member | Contact | TrustedCompany | TrustRequest | Number | ServiceCode
+Entry = Object | Removed
+"""What one line asks for: the object as it shall be, or that it shall not be."""
+
+_KINDS: dict[type, Kind] = {each: Kind(each.__struct_config__.tag) for each in get_args(Object)}
+KEYS: dict[Kind, tuple[str, ...]] = {
+    Kind.PERSON: ("id",),
+    Kind.COMPANY: ("id",),
+    Kind.MEMBER: ("company_id", "person_id"),
+    Kind.CONTACT: ("id",),
+    Kind.TRUSTED_COMPANY: ("person_id", "company_id"),
+    Kind.TRUST_REQUEST: ("id",),
+    Kind.NUMBER: ("number",),
+    Kind.SERVICE_CODE: ("code",),
+}
+"""The fields that make an object's identity: the path of its admin route, in this order."""
+
+
+def line(found: Object) -> dict[str, Any]:
+    """The object as a line of an import spells it."""
+    fields = {"kind": found.kind.value, **msgspec.structs.asdict(found)}
+    if isinstance(found, TrustRequest):
+        party = Party.of_key(fields.pop("from_party"))
+        fields |= {"from": {"type": party.type.value, "id": party.id}, "created_at": rfc3339(found.created_at_ms)}
+        del fields["created_at_ms"]
+    return fields

@@ -1,0 +1,270 @@
+"""One line of a directory import: strict models, one for each kind, and the entry that a line asks for.
+
+``"deleted": true`` removes: then only the fields of the identity are needed, and others are checked but not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from pydantic import AfterValidator, AwareDatetime, Discriminator, Field, StringConstraints, TypeAdapter
+
+from protocol import directory, phone
+from protocol.activity import PARTY_TYPES, Id, Party, PartyTypeName
+from protocol.directory import KEYS, Entry, Kind, Removed
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import MAX_ID, Strict, parse_json
+
+T = TypeVar("T")
+
+MAX_NAME_CHARACTERS = 255
+MAX_AVATAR_CHARACTERS = 2_048
+MAX_NUMBERS = 100
+"""Numbers of one person, company or contact."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _e164(text: str) -> str:
+    found = phone.parse_e164(text)
+    if found is None:
+        raise ValueError("should be a telephone number in E.164, such as +12025550101")
+    return found
+
+
+def _sorted(numbers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(numbers)))
+
+
+# PostgreSQL has no text with U+0000.
+Text = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00]*$")]
+Avatar = Annotated[str, StringConstraints(max_length=MAX_AVATAR_CHARACTERS, pattern=r"^[^\x00]*$")]
+E164 = Annotated[str, AfterValidator(_e164), Field(description="E.164", examples=["+12025550101"])]
+Numbers = Annotated[tuple[E164, ...], Field(max_length=MAX_NUMBERS), AfterValidator(_sorted)]
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
+
+
+class _Line(Strict):
+    deleted: bool = Field(False, description="Removes the object; its other fields are then not needed.")
+
+    def put(self) -> directory.Object:
+        """The object that the line describes. Raises ApiError that names the first field missing."""
+        raise TypeError("each kind has its own")
+
+
+class PersonLine(_Line):
+    """Somebody who uses the app; ``numbers`` are those they call from."""
+
+    kind: Literal["person"]
+    id: Id
+    first_name: Text | None = None
+    middle_name: Text | None = None
+    last_name: Text | None = None
+    avatar: Avatar | None = None
+    numbers: Numbers = ()
+
+    def put(self) -> directory.Object:
+        first_name = _required(self.first_name, "first_name")
+        return directory.Person(self.id, first_name, self.middle_name, self.last_name, self.avatar, self.numbers)
+
+
+class CompanyLine(_Line):
+    """A company; ``numbers`` are those it calls from."""
+
+    kind: Literal["company"]
+    id: Id
+    name: Text | None = None
+    avatar: Avatar | None = None
+    numbers: Numbers = ()
+
+    def put(self) -> directory.Object:
+        return directory.Company(self.id, _required(self.name, "name"), self.avatar, self.numbers)
+
+
+class MemberLine(_Line):
+    """A person is a member of a company."""
+
+    kind: Literal["member"]
+    company_id: Id
+    person_id: Id
+
+    def put(self) -> directory.Object:
+        return directory.Member(self.company_id, self.person_id)
+
+
+class ContactLine(_Line):
+    """Somebody in a person's address book."""
+
+    kind: Literal["contact"]
+    id: Id
+    person_id: Id | None = None
+    first_name: Text | None = None
+    middle_name: Text | None = None
+    last_name: Text | None = None
+    avatar: Avatar | None = None
+    trusted: bool = False
+    numbers: Numbers = ()
+
+    def put(self) -> directory.Object:
+        return directory.Contact(
+            self.id,
+            _required(self.person_id, "person_id"),
+            self.first_name,
+            self.middle_name,
+            self.last_name,
+            self.avatar,
+            self.trusted,
+            self.numbers,
+        )
+
+
+class TrustedCompanyLine(_Line):
+    """A person trusts a company."""
+
+    kind: Literal["trusted_company"]
+    person_id: Id
+    company_id: Id
+
+    def put(self) -> directory.Object:
+        return directory.TrustedCompany(self.person_id, self.company_id)
+
+
+class PartyFields(Strict):
+    """A party as the wire names it."""
+
+    type: PartyTypeName
+    id: Id
+
+    @property
+    def key(self) -> int:
+        return Party(PARTY_TYPES[self.type], self.id).key
+
+
+class TrustRequestLine(_Line):
+    """Somebody asks a person to be trusted."""
+
+    kind: Literal["trust_request"]
+    id: Id
+    person_id: Id | None = None
+    asked_by: PartyFields | None = Field(None, alias="from")
+    created_at: Annotated[AwareDatetime, Field(ge=_EPOCH)] | None = None
+
+    def put(self) -> directory.Object:
+        person_id = _required(self.person_id, "person_id")
+        asked_by = _required(self.asked_by, "from")
+        # Whole seconds, as the wire shows it: the same line again is no change.
+        seconds = (_required(self.created_at, "created_at") - _EPOCH) // timedelta(seconds=1)
+        return directory.TrustRequest(self.id, person_id, asked_by.key, seconds * 1000)
+
+
+class NumberLine(_Line):
+    """A Buzz number: a person's, or (without ``person_id``) one for the pool."""
+
+    kind: Literal["number"]
+    number: E164
+    person_id: Id | None = None
+
+    def put(self) -> directory.Object:
+        return directory.Number(self.number, self.person_id)
+
+
+class ServiceCodeLine(_Line):
+    """The code by which consumers name a company."""
+
+    kind: Literal["service_code"]
+    code: Code
+    name: Text | None = None
+    company_id: Id | None = None
+
+    def put(self) -> directory.Object:
+        return directory.ServiceCode(self.code, _required(self.name, "name"), _required(self.company_id, "company_id"))
+
+
+DirectoryLine = Annotated[
+    PersonLine
+    | CompanyLine
+    | MemberLine
+    | ContactLine
+    | TrustedCompanyLine
+    | TrustRequestLine
+    | NumberLine
+    | ServiceCodeLine,
+    Discriminator("kind"),
+]
+"""Any line, for the description of the API. Parsing goes by the kind straight to its model."""
+
+_MODELS: dict[Kind, type[_Line]] = {
+    Kind.PERSON: PersonLine,
+    Kind.COMPANY: CompanyLine,
+    Kind.MEMBER: MemberLine,
+    Kind.CONTACT: ContactLine,
+    Kind.TRUSTED_COMPANY: TrustedCompanyLine,
+    Kind.TRUST_REQUEST: TrustRequestLine,
+    Kind.NUMBER: NumberLine,
+    Kind.SERVICE_CODE: ServiceCodeLine,
+}
+_ADAPTERS: dict[Kind, TypeAdapter[_Line]] = {kind: TypeAdapter(model) for kind, model in _MODELS.items()}
+_INTEGER_KEYS = frozenset(name for names in KEYS.values() for name in names) - {"number", "code"}
+
+
+class _OnlyKind(msgspec.Struct):
+    kind: Kind
+
+
+_kind_of = msgspec.json.Decoder(_OnlyKind)
+
+
+def parse_line(text: bytes) -> Entry:
+    """What a line asks for. Raises ApiError with one sentence that names the first field at fault."""
+    try:
+        kind = _kind_of.decode(text).kind
+    except msgspec.ValidationError:
+        expected = ", ".join(Kind)
+        raise _refused(f"should be a JSON object with 'kind', one of {expected}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise _refused("is not valid JSON") from None
+    return _entry(kind, parse_json(_ADAPTERS[kind], text))
+
+
+def parse_object(kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> Entry:
+    """What a request for one object asks for: the identity from its path, the rest from its body.
+
+    The body may repeat the identity. Raises ApiError: bad_request that names the first field at fault, or not_found
+    where the path has not as many parts as the kind's identity.
+    """
+    names = KEYS[kind]
+    if len(path) != len(names):
+        raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: the path is /admin/directory/{kind}/{'/'.join(names)}.")
+    fields: dict[str, int | str] = {"kind": kind.value}
+    fields |= {name: _identifier(name, text) for name, text in zip(names, path, strict=True)}
+    for name, value in fields.items():
+        if name in body and body[name] != value:
+            raise _refused(f"Invalid parameter: '{name}': should agree with the path")
+    return _entry(kind, parse_json(_ADAPTERS[kind], msgspec.json.encode({**body, **fields})))
+
+
+def _identifier(name: str, text: str) -> int | str:
+    if name not in _INTEGER_KEYS:
+        return text
+    if text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= MAX_ID:
+        return int(text)
+    raise _refused(f"Invalid parameter: '{name}': should be an unsigned integer from 1")
+
+
+def _entry(kind: Kind, found: _Line) -> Entry:
+    if found.deleted:
+        return Removed(kind, tuple(getattr(found, name) for name in KEYS[kind]))
+    return found.put()
+
+
+def _required(value: T | None, name: str) -> T:
+    if value is None:
+        raise _refused(f"Missing required parameter: '{name}'")
+    return value
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(ErrorCode.BAD_REQUEST, message)
