@@ -1,16 +1,33 @@
-"""One frozen settings object, read once: defaults < ``buzz.toml`` < ``BUZZ_*`` environment < flags.
+"""One frozen settings object: every setting with its default, its range and what it does.
 
-An unknown key or a value out of range stops the start with its name and what was expected.
+``server/settings_sources.py`` reads it from buzz.toml, the environment and the flags; ``docs/settings.md`` lists it.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One JSON object a line for machines, or text for people."""
+
+    JSON = "json"
+    TEXT = "text"
 
 
 class Mode(StrEnum):
@@ -20,28 +37,60 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+        raise ValueError("should be http(s)://HOST[:PORT], without a path")
+    return value.rstrip("/").lower()
+
+
+def _secret_url(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in schemes or not (parts.netloc or parts.scheme == "unix"):
+            raise ValueError(f"should be a URL that begins with {' or '.join(f'{each}://' for each in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
+DatabaseUrl = Annotated[SecretStr, _secret_url("postgresql", "postgres")]
+BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss", "unix")]
 
 
 class Settings(BaseSettings):
     """Everything an operator can set. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
 
-    model_config = SettingsConfigDict(env_prefix="BUZZ_", frozen=True, extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BUZZ_", env_ignore_empty=True, frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
 
     mode: Mode = Field(Mode.PRODUCTION, description="development or production")
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: Annotated[int, Field(ge=0, le=65_535)] = Field(8080, description="Port to listen on; 0 picks a free one")
+    port: Port = Field(8080, description="Port to listen on; 0 picks a free one")
     data_dir: Path = Field(Path("var"), description="Where the database, the signing key and the lock file are")
-    public_url: str | None = Field(None, description="The address Twilio and receivers see, e.g. https://buzz.example")
+    public_url: Origin | None = Field(
+        None, description="The address Twilio and receivers see, e.g. https://buzz.example"
+    )
 
     # Storage and bus
-    database_url: SecretStr | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
-    bus_url: SecretStr | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
-    bus_namespace: str = Field("buzz", description="Prefix of the bus channels, for two clusters on one bus")
+    database_url: DatabaseUrl | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
+    bus_url: BusUrl | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
+    bus_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
+        "buzz", description="Prefix of the bus channels, for two clusters on one bus"
+    )
 
     # Sockets
-    origins: tuple[str, ...] = Field((), description="Browser origins allowed besides the server's own host")
+    origins: Origins = Field((), description="Browser origins allowed besides the server's own host")
     max_frame_bytes: Count = Field(128 * 1024, description="Largest frame taken from a client")
     hello_timeout_seconds: Seconds = Field(10, description="Time for the first frame")
     heartbeat_seconds: Seconds = Field(25, description="How often a session is pinged")
@@ -68,6 +117,17 @@ class Settings(BaseSettings):
     jwt_audience: str | None = Field(None, description="The aud its tokens must carry")
     jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
 
+    # Watching it
+    log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
+    log_format: LogFormat | None = Field(None, description="json or text; unset: json in production")
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        missing = [name for name in ("jwt_issuer", "jwt_audience") if self.jwks and not getattr(self, name)]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} should be set together with jwks: tokens are held against them")
+        return self
+
     @property
     def development(self) -> bool:
         return self.mode is Mode.DEVELOPMENT
@@ -76,8 +136,3 @@ class Settings(BaseSettings):
     def signing_key_path(self) -> Path:
         """Where Buzz's own signing key is. Several nodes of one cluster share the file."""
         return self.signing_key_file or self.data_dir / "signing-key.pem"
-
-
-def load(**flags: Any) -> Settings:
-    """Build the settings; ``flags`` are those of the command line that were given (None: not given)."""
-    return Settings(**{name: value for name, value in flags.items() if value is not None})
