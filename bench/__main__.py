@@ -1,0 +1,108 @@
+"""`python -m bench`: run the rows, show the table, write `results.json` and `report.html`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench import machine, page, results, table
+from bench.context import Bench
+from bench.cores import choose_cores, pin_to
+from bench.figures import Sample
+from bench.process import REPOSITORY, BenchFault
+from bench.registry import Row, all_rows
+
+DEFAULT_REPEATS = 3
+
+
+def main() -> int:
+    """Returns 1 when a row could not be measured; a bar that is not met is reported, not an error."""
+    known = all_rows()
+    options = _options(known)
+    wanted = [known[name] for name in options.row or known]
+    options.work.mkdir(parents=True, exist_ok=True)
+    cores = choose_cores()
+    pin_to(cores.load)
+    about = dict(machine.describe(cores, options.work))
+    found = results.read(options.results)
+    with _progress() as progress:
+        task = progress.add_task("", total=len(wanted) * options.repeat)
+        for row in wanted:
+            say = partial(_say, progress, task, row.name)
+            bench = Bench(options.work.resolve(), cores, options.quick, say)
+            samples, fault = _measure(row, bench, options.repeat, lambda: progress.advance(task))
+            found.rows[row.name] = results.of_row(row, samples, fault, about, quick=options.quick)
+            found = results.in_order(found, known)
+            results.write(options.results, found)
+    options.report.write_text(page.page(found))
+    shown = [found.rows[row.name] for row in wanted]
+    Console().print(table.table(shown))
+    return 1 if any(outcome.fault for outcome in shown) else 0
+
+
+def _options(known: Iterable[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Buzz against its bars.")
+    parser.add_argument("--row", action="append", choices=list(known), help="only this row; may be given again")
+    parser.add_argument("--repeat", type=int, default=DEFAULT_REPEATS, help="repeats; medians are shown")
+    parser.add_argument("--quick", action="store_true", help="small sizes: shows that the bench runs, measures nothing")
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "var" / "bench", help="data directories and logs")
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "bench" / "results.json")
+    parser.add_argument("--report", type=Path, default=REPOSITORY / "bench" / "report.html")
+    return parser.parse_args()
+
+
+def _progress() -> Progress:
+    # No refresh by itself: a thread that redraws would take time from the load.
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+
+
+def _say(progress: Progress, task: TaskID, row: str, text: str) -> None:
+    progress.update(task, description=f"{row}: {text}", refresh=True)
+
+
+def _measure(row: Row, bench: Bench, repeats: int, advance: Callable[[], None]) -> tuple[list[Sample], str]:
+    """The samples of all repeats, and what went wrong if something did."""
+    samples: list[Sample] = []
+    try:
+        for _ in range(repeats):
+            samples.append(uvloop.run(_once(row, bench)))
+            advance()
+    except (BenchFault, OSError, ExceptionGroup) as fault:
+        return samples, "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in _leaves(fault))
+    return samples, ""
+
+
+async def _once(row: Row, bench: Bench) -> Sample:
+    """One repeat. A client that broke inside a callback makes the figure worthless, so it is a fault too."""
+    broken: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: broken.append(f"{context.get('message')}: {context.get('exception')!r}")
+    )
+    gc.collect()
+    gc.freeze()
+    sample = await row.measure(bench)
+    if broken:
+        raise BenchFault(f"{len(broken)} errors in the load, the first: {broken[0]}")
+    return sample
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

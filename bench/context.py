@@ -1,0 +1,67 @@
+"""What a row gets to work with: sizes, places, servers and controls on the right core, and the progress shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import world
+from bench.cores import Cores
+from bench.process import ServerProcess, module, script, serving
+from bench.world import Buzz, World
+
+# The limits that production has stay on; they only lie above what a load from a hundred people on one address reaches.
+RAISED_LIMITS: Mapping[str, str] = {
+    "BUZZ_SEND_RATE_LIMIT": "1000000",
+    "BUZZ_FRAME_RATE_LIMIT": "1000000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`quick` shrinks every size to what shows that the bench runs; its figures mean nothing.
+
+    `say` changes the text beside the progress bar.
+    """
+
+    work: Path
+    cores: Cores
+    quick: bool
+    say: Callable[[str], None]
+
+    def pick(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    @property
+    def seconds(self) -> float:
+        """How long a rate is measured, after `warm_up_seconds`."""
+        return 0.3 if self.quick else 5.0
+
+    @property
+    def warm_up_seconds(self) -> float:
+        return 0.2 if self.quick else 1.5
+
+    @asynccontextmanager
+    async def controls(self) -> AsyncIterator[ServerProcess]:
+        """The bare aiohttp handlers, on the server's core."""
+        command = module("bench.controls")
+        async with serving(command, core=self.cores.server, log=self.work / "controls.log") as process:
+            yield process
+
+    @asynccontextmanager
+    async def buzz(
+        self, inhabitants: World, *, keep: str = "", environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Buzz]:
+        """Buzz on the server's core, with a directory and a history of its own.
+
+        With `keep`, the data directory of that name stays from run to run (a long history takes minutes to make);
+        without, it is fresh.
+        """
+        directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say)
+        command = script("run.py", "serve", "--dev", "--port", "0", "--data-dir", str(directory))
+        log = self.work / "buzz.log"
+        settings = {**RAISED_LIMITS, **(environment or {})}
+        async with serving(command, core=self.cores.server, log=log, environment=settings) as process:
+            yield Buzz(process, directory)

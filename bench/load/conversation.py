@@ -1,0 +1,143 @@
+"""People in pairs who write to each other: the load of the sends, in a closed loop or an open one.
+
+Every frame that comes in is decoded and checked: a run in which an activity was lost, doubled, out of order or refused
+gives no figure but a BenchFault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.load.frames import (
+    FRAME_DECODERS,
+    Ack,
+    Activities,
+    CaughtUp,
+    Codec,
+    Event,
+    Refused,
+    SendTemplate,
+    Welcome,
+    counter_of,
+)
+from bench.load.pacing import wait_until
+from bench.load.socket import SocketClient
+from bench.process import BenchFault
+
+SETTLE_WITHIN_SECONDS = 30.0
+# Message ids must not repeat within a log, and some logs are kept from run to run: the counter starts with the time,
+# and leaves room for 65,536 sends a second until the next run.
+_counters = itertools.count(int(time.time()) << 16)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Sends, acknowledgements and pushes of a set of sessions, counted.
+
+    `answered` is called with the client and how many of its sends were acknowledged together (the closed loop sends as
+    many anew); `pushed` with each push: client and counter (the open loop takes the time).
+    """
+
+    codec: Codec
+    templates: dict[int, SendTemplate]
+    answered: Callable[[SocketClient, int], None] | None = None
+    pushed: Callable[[SocketClient, int], None] | None = None
+    sent: int = 0
+    acked: int = 0
+    pushes: int = 0
+    caught_up: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def send(self, client: SocketClient) -> int:
+        """Write one new send; returns its counter."""
+        counter = next(_counters)
+        client.transport.write(self.templates[client.person].number(counter))
+        self.sent += 1
+        return counter
+
+    def send_many(self, client: SocketClient, how_many: int) -> None:
+        """Write new sends in one go."""
+        number = self.templates[client.person].number
+        client.transport.write(b"".join([number(counter) for counter in itertools.islice(_counters, how_many)]))
+        self.sent += how_many
+
+    def receive(self, client: SocketClient, payloads: list[bytes]) -> None:
+        """Handle the frames that arrived together on one session (a SocketClient's `on_payloads`)."""
+        decode = FRAME_DECODERS[self.codec].decode
+        acked = 0
+        for payload in payloads:
+            frame = decode(payload)
+            if type(frame) is Activities:
+                self._take_activities(client, frame)
+            elif type(frame) is Ack:
+                acked += 1
+            else:
+                self._take_other(client, frame)
+        if acked:
+            self.acked += acked
+            if self.answered is not None:
+                self.answered(client, acked)
+
+    def _take_activities(self, client: SocketClient, frame: Activities) -> None:
+        cursor = client.cursor
+        for activity in frame.activities:
+            if activity.id <= cursor:
+                self.faults.append(f"person {client.person} got activity {activity.id} after {cursor}")
+            cursor = activity.id
+            if self.pushed is not None and activity.message_id is not None:
+                self.pushed(client, counter_of(activity.message_id))
+        client.cursor = cursor
+        self.pushes += len(frame.activities)
+
+    def _take_other(self, client: SocketClient, frame: object) -> None:
+        if isinstance(frame, Welcome):
+            if client.welcomed is not None:
+                client.welcomed.set_result(None)
+        elif isinstance(frame, CaughtUp):
+            self.caught_up += 1
+        elif isinstance(frame, Refused):
+            self.faults.append(f"refused: {frame.code}: {frame.message}")
+        elif not isinstance(frame, Event):
+            self.faults.append(f"unexpected {frame}")
+
+    async def settle(self, pushes_a_send: int = 2) -> None:
+        """Wait until every send is acknowledged and pushed to all who are to have it; BenchFault if that fails."""
+        await wait_until(
+            lambda: bool(self.faults) or (self.acked == self.sent and self.pushes == self.sent * pushes_a_send),
+            within_seconds=SETTLE_WITHIN_SECONDS,
+        )
+        self.check()
+        if (self.acked, self.pushes) != (self.sent, self.sent * pushes_a_send):
+            raise BenchFault(f"{self.sent} sent, {self.acked} acknowledged, {self.pushes} pushed")
+
+    def check(self) -> None:
+        if self.faults:
+            raise BenchFault(f"{len(self.faults)} faults, the first: {self.faults[0]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a closed loop reached, and how busy the load's own core was meanwhile (0 to 1)."""
+
+    a_second: float
+    load_busy: float
+
+
+async def measure_rate(count: Callable[[], int], *, warm_up_seconds: float, seconds: float) -> Rate:
+    """The growth of a counter per second of wall time, after a warm-up."""
+    await asyncio.sleep(warm_up_seconds)
+    counted, cpu, started_at = count(), time.process_time(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    elapsed = time.perf_counter() - started_at
+    return Rate((count() - counted) / elapsed, (time.process_time() - cpu) / elapsed)
+
+
+def pairs(people: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Each person with whom they write to: neighbours write to each other."""
+    for first, second in zip(people[::2], people[1::2], strict=True):
+        yield first, second
+        yield second, first

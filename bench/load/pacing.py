@@ -1,0 +1,57 @@
+"""The open loop: requests leave at times fixed beforehand, whatever the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Schedule:
+    """`rate` requests a second for `seconds`, evenly spaced.
+
+    `fire(number)` sends one. Latency counts from `due[number]`, the time at which it should have gone out
+    (`time.perf_counter`), never from the time at which it did.
+    """
+
+    rate: float
+    seconds: float
+    fire: Callable[[int], None]
+    due: list[float] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Fire everything, then return; answers may still be under way."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        first = time.perf_counter() + 0.01
+        self.due = [first + number / self.rate for number in range(int(self.rate * self.seconds))]
+        position = 0
+
+        def spin() -> None:
+            """Look at the clock once every turn of the loop: timers of an event loop are a millisecond too coarse."""
+            nonlocal position
+            now = time.perf_counter()
+            while position < len(self.due) and self.due[position] <= now:
+                self.lateness.append(now - self.due[position])
+                self.fire(position)
+                position += 1
+            if position < len(self.due):
+                loop.call_soon(spin)
+            elif not done.done():
+                done.set_result(None)
+
+        spin()
+        await done
+
+
+async def wait_until(condition: Callable[[], bool], *, within_seconds: float) -> bool:
+    """Look at `condition` every few milliseconds until it holds; False when the time is up."""
+    deadline = time.perf_counter() + within_seconds
+    while not condition():
+        if time.perf_counter() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True

@@ -1,0 +1,62 @@
+"""What the figures were taken on: machine, versions, tree, and the disk's own limit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.cores import Cores
+from bench.process import REPOSITORY
+
+_PROBE_SECONDS = 0.5
+_BLOCK = b"\0" * 4096
+
+
+def describe(cores: Cores, work: Path) -> Mapping[str, str]:
+    return {
+        "processor": _processor(),
+        "cores": f"server {cores.server}, load {cores.load}" + (" (shared!)" if cores.are_shared else ""),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "aiohttp": version("aiohttp"),
+        "uvloop": version("uvloop"),
+        "commit": _commit(),
+        "fdatasync": f"{_syncs_a_second(work):,.0f}/s",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def _syncs_a_second(work: Path) -> float:
+    """How often a block can be appended and synced: the upper limit of commits, were each alone."""
+    path = work / "sync-probe"
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    try:
+        syncs, started_at = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - started_at) < _PROBE_SECONDS:
+            os.write(handle, _BLOCK)
+            os.fdatasync(handle)
+            syncs += 1
+        return syncs / elapsed
+    finally:
+        os.close(handle)
+        path.unlink()

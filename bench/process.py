@@ -1,0 +1,121 @@
+"""Start a server in a process of its own, pinned to the server's core, and read what it uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cores import pinned_to
+
+READY_LINE = re.compile(rb"listening on http://([^:/\s]+):(\d+)")
+READY_WITHIN_SECONDS = 60.0
+STOP_WITHIN_SECONDS = 20.0
+CLOCK_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class BenchFault(Exception):
+    """The bench could not measure, or measured something that is no figure (a lost activity, a refused send)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A server that listens. Times are those of the operating system for all of its threads together."""
+
+    process: asyncio.subprocess.Process
+    host: str
+    port: int
+    ready_after_seconds: float
+
+    def rss_bytes(self) -> int:
+        """Resident memory, from `/proc/PID/statm` (field 2, in pages: proc(5))."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+    def cpu_seconds(self) -> float:
+        """User and system time, from `/proc/PID/stat` (fields 14 and 15: proc(5))."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_A_SECOND
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this repository with this interpreter."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+def script(path: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(REPOSITORY / path), *arguments]
+
+
+@asynccontextmanager
+async def serving(
+    command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[ServerProcess]:
+    """Run `command` until the block ends; it must print `listening on http://HOST:PORT` when it is ready.
+
+    What the server writes goes to `log`. Raises BenchFault, with the end of the log, when it does not get ready.
+    """
+    started_at = time.perf_counter()
+    with pinned_to(core), log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=REPOSITORY,
+            env={**os.environ, **(environment or {})},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+        )
+    reader: asyncio.Task[None] | None = None
+    try:
+        host, port = await _wait_until_ready(process, log)
+        ready_after = time.perf_counter() - started_at
+        reader = asyncio.create_task(_keep_output(process, log), name="bench-server-output")
+        yield ServerProcess(process, host, port, ready_after)
+    finally:
+        await _stop(process)
+        if reader is not None:
+            await reader
+
+
+async def _wait_until_ready(process: asyncio.subprocess.Process, log: Path) -> tuple[str, int]:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_WITHIN_SECONDS):
+            async for line in process.stdout:
+                if match := READY_LINE.search(line):
+                    return match[1].decode(), int(match[2])
+    except TimeoutError:
+        await _stop(process)
+    raise BenchFault(f"the server did not get ready; the end of {log}:\n{_tail(log)}")
+
+
+async def _keep_output(process: asyncio.subprocess.Process, log: Path) -> None:
+    """Read on, so that a server that prints cannot block on a full pipe."""
+    assert process.stdout is not None
+    with log.with_suffix(".out").open("wb") as kept:
+        async for line in process.stdout:
+            kept.write(line)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Ask twice (the second SIGTERM skips the drain's wait), then kill."""
+    for ask in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        process.send_signal(ask)
+        try:
+            async with asyncio.timeout(STOP_WITHIN_SECONDS if ask == signal.SIGKILL else 1.0):
+                await process.wait()
+        except TimeoutError:
+            continue

@@ -1,0 +1,21 @@
+"""One module a row, or a few rows that share their set-up. ORDER is the order of the table."""
+
+ORDER = (
+    "durable-sends",
+    "latency",
+    "memory",
+    "opens",
+    "catch-up",
+    "newest",
+    "fan-out",
+    "look-ups",
+    "look-ups-under-load",
+    "growth-history",
+    "growth-sessions",
+    "reconnects",
+    "postgresql",
+    "two-nodes",
+    "import",
+    "start",
+    "peers",
+)

@@ -1,0 +1,51 @@
+"""The table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from bench.results import Entry, RowResults
+
+
+def table(rows: Iterable[RowResults]) -> Table:
+    """What, the figure, its control, the ratio, the spread of what is judged, the bar, and pass or not."""
+    found = Table(title="Speed and memory", title_justify="left")
+    found.add_column("what")
+    for title in ("figure", "control", "ratio", "spread"):
+        found.add_column(title, justify="right")
+    found.add_column("bar")
+    found.add_column("")
+    for row in rows:
+        for entry in row.entries:
+            found.add_row(
+                entry.what,
+                f"{number(entry.figure)} {entry.unit}",
+                number(entry.control),
+                number(entry.ratio),
+                f"{number(entry.lowest)} to {number(entry.highest)}",
+                entry.bar,
+                _verdict(entry),
+            )
+        if row.fault:
+            found.add_row(row.row, Text("not measured", "red"), "", "", "", row.fault.splitlines()[0], "")
+    return found
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, thousands apart."""
+    if value is None:
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _verdict(entry: Entry) -> Text:
+    if entry.passed is None:
+        return Text("")
+    if not entry.passed:
+        return Text("NOT MET", "bold red")
+    return Text("goal", "bold green") if entry.reaches_goal else Text("pass", "green")
