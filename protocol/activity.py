@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import msgspec
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field
 
-from protocol.validation import MAX_ID, Strict
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import MAX_ID, read_struct
 
 MAX_MESSAGE_BYTES = 65_536
 MAX_CALL_SECONDS = 86_400
@@ -99,13 +100,6 @@ MODEL_NAMES = {PartyType.PERSON: "AppModelsPerson", PartyType.COMPANY: "AppModel
 """How ``GET activity`` spells the two (the seed's response format)."""
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Uuid = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$", to_lower=True
-    ),
-]
-IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)]
 ActivityTypeName = Literal[
     "chat_message",
     "chat_read_indicator",
@@ -122,66 +116,100 @@ PartyTypeName = Literal[
 ]
 
 
-class NewActivity(Strict):
-    """What a client posts, checked. The seed's fields, names and limits.
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_WireId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+_CallSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_SECONDS)]
+_Ciphertext = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_BYTES)]
+_MessageId = Annotated[str, msgspec.Meta(pattern=_UUID)]
+_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)]
 
-    All but the last check run in pydantic's compiled core: this is on the path of every message.
+
+class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a client posts: the seed's fields, names and limits.
+
+    Decoding checks each field, straight from the bytes (this is on the path of every message); :meth:`checked` adds
+    what a type asks of the fields together.
     """
 
     type: ActivityTypeName
     receivable_type: PartyTypeName
-    receivable_id: Id
+    receivable_id: _WireId
     sendable_type: PartyTypeName
-    sendable_id: Id
-    call_time: Annotated[int, Field(ge=0, le=MAX_CALL_SECONDS)] | None = None
-    message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_BYTES)] | None = None
-    message_id: Uuid | None = None
+    sendable_id: _WireId
+    call_time: _CallSeconds | None = None
+    message: _Ciphertext | None = None
+    message_id: _MessageId | None = None
 
     @property
     def kind(self) -> ActivityType:
-        return ActivityType[self.type]
+        return _RULES[self.type].kind
 
     @property
     def sender(self) -> int:
         """The sender's party key."""
-        return Party(PARTY_TYPES[self.sendable_type], self.sendable_id).key
+        return _SIGNS[self.sendable_type] * self.sendable_id
 
     @property
     def receiver(self) -> int:
         """The receiver's party key."""
-        return Party(PARTY_TYPES[self.receivable_type], self.receivable_id).key
+        return _SIGNS[self.receivable_type] * self.receivable_id
 
-    @model_validator(mode="after")
-    def _fields_fit_the_type(self) -> Self:
-        fault = _misfit(ActivityType[self.type], self.message, self.message_id, self.call_time)
+    @property
+    def acting(self) -> int:
+        """The key of the party that records it: the receiver for ``incoming_*``, the sender for everything else."""
+        return self.receiver if _RULES[self.type].author_is_receiver else self.sender
+
+    def checked(self) -> Self:
+        """The same activity. Raises ApiError(bad_request) naming what its type lacks or does not take."""
+        fault = _RULES[self.type].misfit(self)
         if fault:
-            raise ValueError(fault)
+            raise ApiError(ErrorCode.BAD_REQUEST, fault)
         return self
 
 
-class SocketActivity(NewActivity):
+class SocketActivity(NewActivity, frozen=True, gc=False, forbid_unknown_fields=True):
     """The same inside a ``send`` frame, where the idempotency key is a field instead of a header."""
 
-    idempotency_key: IdempotencyKey | None = None
+    idempotency_key: _Key | None = None
 
 
-def _misfit(kind: ActivityType, message: str | None, message_id: str | None, call_time: int | None) -> str | None:
-    """What an activity of this type lacks or must not have, as a sentence; None if it fits."""
-    if message is None:
-        if kind.carries_message:
-            return "Missing required parameter: 'message'"
-    elif not kind.carries_message:
-        return f"Invalid parameter: 'message': is not taken with {kind.name}"
-    elif not message.isascii() and len(message.encode()) > MAX_MESSAGE_BYTES:
-        return f"Invalid parameter: 'message': should be 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8"
-    if kind.is_chat and message_id is None:
-        return "Missing required parameter: 'message_id'"
-    if kind.is_connected_call and call_time is None:
-        return "Missing required parameter: 'call_time'"
-    return None
+class _Rule(msgspec.Struct, frozen=True):
+    """What one type of activity asks for. Looked up by name once for each activity."""
+
+    kind: ActivityType
+    carries_message: bool
+    needs_message_id: bool
+    needs_call_time: bool
+    author_is_receiver: bool
+
+    def misfit(self, new: NewActivity) -> str | None:
+        """What is wrong, as a sentence; None if everything fits."""
+        message = new.message
+        if message is None:
+            if self.carries_message:
+                return "Missing required parameter: 'message'"
+        elif not self.carries_message:
+            return f"Invalid parameter: 'message': is not taken with {self.kind.name}"
+        elif not message.isascii() and len(message.encode()) > MAX_MESSAGE_BYTES:
+            return f"Invalid parameter: 'message': should be 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8"
+        if self.needs_message_id and new.message_id is None:
+            return "Missing required parameter: 'message_id'"
+        if self.needs_call_time and new.call_time is None:
+            return "Missing required parameter: 'call_time'"
+        return None
 
 
-NEW_ACTIVITY: TypeAdapter[NewActivity] = TypeAdapter(NewActivity)
+_RULES = {
+    kind.name: _Rule(kind, kind.carries_message, kind.is_chat, kind.is_connected_call, kind.author_is_receiver)
+    for kind in ActivityType
+}
+_SIGNS = {name: 1 if kind is PartyType.PERSON else -1 for name, kind in PARTY_TYPES.items()}
+_new_activity = msgspec.json.Decoder(NewActivity)
+
+
+def read_new_activity(data: bytes) -> NewActivity:
+    """A posted activity from its JSON. Raises ApiError(bad_request) naming the first parameter at fault."""
+    return read_struct(_new_activity, data).checked()
 
 
 class Activity(msgspec.Struct, frozen=True, array_like=True, gc=False):

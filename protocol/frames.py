@@ -1,166 +1,165 @@
-"""The socket's frames, both ways: models that check what clients send, and builders of what the server sends."""
+"""The socket's frames, both ways: clients' are checked as they are decoded, the server's are encoded as they are."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+import msgspec
 
-from protocol.activity import Id, PartyTypeName, SocketActivity
-from protocol.validation import MAX_ID, Strict
+from protocol.activity import PartyTypeName, SocketActivity
+from protocol.validation import MAX_ID
 
-Ref = Annotated[str, StringConstraints(max_length=64)] | Annotated[int, Field(ge=-MAX_ID - 1, le=2**64 - 1)]
-MAX_TOKEN_CHARACTERS = 8_192
 MAX_ACTIVITIES_PER_FRAME = 500
-Token = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_CHARACTERS)]
+MAX_TOKEN_CHARACTERS = 8_192
+
+_RefText = Annotated[str, msgspec.Meta(max_length=64)]
+_RefNumber = Annotated[int, msgspec.Meta(ge=-(2**63), le=MAX_ID)]
+Ref = _RefText | _RefNumber
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+_Token = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOKEN_CHARACTERS)]
 
 
-class Hello(Strict):
+class _FromClient(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, forbid_unknown_fields=True):
+    """A client's frame; its ``type`` is the class's name. Unknown fields are refused: a typo must not vanish."""
+
+
+class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The first frame. Unknown fields are ignored: an older server must not refuse a newer app."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    type: Literal["hello"]
     ref: Ref | None = None
-    token: Token | None = None
-    device_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
-    last_activity_id: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
-    epoch: Annotated[str, StringConstraints(max_length=64)] | None = None
-    resume_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    token: _Token | None = None
+    device_id: _Name | None = None
+    last_activity_id: _Id | None = None
+    epoch: _RefText | None = None
+    resume_id: _RefText | None = None
     client: Any = None
 
 
-class Send(Strict):
+class Send(_FromClient, frozen=True):
     """Post an activity; answered with ``ack`` or ``error`` under the same ref."""
 
-    type: Literal["send"]
     ref: Ref
     activity: SocketActivity
 
 
-class Received(Strict):
+class Received(_FromClient, frozen=True):
     """This device has safely kept everything up to ``id``."""
 
-    type: Literal["received"]
+    id: _Id
     ref: Ref | None = None
-    id: Annotated[int, Field(ge=0, le=MAX_ID)]
 
 
-class Addressee(Strict):
+class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom a typing notice is for."""
 
     type: PartyTypeName
-    id: Id
+    id: Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 
 
-class Typing(Strict):
+class Typing(_FromClient, frozen=True):
     """Passed on live, never stored."""
 
-    type: Literal["typing"]
-    ref: Ref | None = None
     to: Addressee
-
-
-class Refresh(Strict):
-    """A new token for the same person; the session goes on."""
-
-    type: Literal["refresh"]
     ref: Ref | None = None
-    token: Token
 
 
-class Ping(Strict):
+class Refresh(_FromClient, frozen=True):
+    """A new token for the same person; the session goes on. Answered with ``refreshed``."""
+
+    token: _Token
+    ref: Ref | None = None
+
+
+class Ping(_FromClient, frozen=True):
     """Answered with ``pong``."""
 
-    type: Literal["ping"]
     ref: Ref | None = None
 
 
-ClientFrame = Annotated[Hello | Send | Received | Typing | Refresh | Ping, Field(discriminator="type")]
-CLIENT_FRAME: TypeAdapter[Hello | Send | Received | Typing | Refresh | Ping] = TypeAdapter(ClientFrame)
+ClientFrame = Hello | Send | Received | Typing | Refresh | Ping
+CLIENT_FRAMES = (Hello, Send, Received, Typing, Refresh, Ping)
 
 
-class Welcome(Strict):
-    """The answer to ``hello``."""
+class ServerFrame(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """A frame of the server's. A field that has its default (None) is left out."""
 
-    type: Literal["welcome"] = "welcome"
-    ref: Ref | None = None
+
+class Welcome(ServerFrame, frozen=True, tag="welcome"):
+    """The answer to ``hello``. Times are RFC 3339."""
+
     session_id: str
     person_id: int
     device_id: str | None
     head_id: int
     epoch: str
-    heartbeat_seconds: float
+    heartbeat_seconds: int | float
     max_frame_bytes: int
     server_time: str
     token_expires_at: str
+    ref: Ref | None = None
 
 
-class Refreshed(Strict):
+class Refreshed(ServerFrame, frozen=True, tag="refreshed"):
     """The answer to ``refresh``: the session goes on with the new token."""
 
-    type: Literal["refreshed"] = "refreshed"
-    ref: Ref | None = None
     token_expires_at: str
+    ref: Ref | None = None
 
 
-class Activities(Strict):
-    """Catch-up and live alike: 1 to 500 activities, oldest first, each as in ``GET activity/<id>``."""
+class Activities(ServerFrame, frozen=True, tag="activities"):
+    """Catch-up and live alike: 1 to 500 activities, oldest first, each as in ``GET activity/<id>``.
 
-    type: Literal["activities"] = "activities"
-    activities: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ACTIVITIES_PER_FRAME)]
+    The server joins it from encoded activities (``Codec.activities``); this class describes it.
+    """
+
+    activities: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=MAX_ACTIVITIES_PER_FRAME)]
 
 
-class CaughtUp(Strict):
+class CaughtUp(ServerFrame, frozen=True, tag="caught_up"):
     """The backlog asked for in ``hello`` has been delivered; ``id`` is how far."""
 
-    type: Literal["caught_up"] = "caught_up"
     id: int
 
 
-class Ack(Strict):
-    """The activity is durable."""
+class Ack(ServerFrame, frozen=True, tag="ack", gc=False):
+    """The activity is durable. ``duplicate``: it was sent before, and this is the first one's answer."""
 
-    type: Literal["ack"] = "ack"
     ref: Ref
     id: int
     created_at: str
     duplicate: bool
 
 
-class Error(Strict):
+class Error(ServerFrame, frozen=True, tag="error"):
     """The frame was refused; the session goes on. ``retry_after`` is in seconds."""
 
-    type: Literal["error"] = "error"
-    ref: Ref | None = None
     code: str
     message: str
+    ref: Ref | None = None
     retry_after: float | None = None
 
 
-class Event(Strict):
+class Event(ServerFrame, frozen=True, tag="event"):
     """Live only, never part of the log."""
 
-    type: Literal["event"] = "event"
     name: str
     data: dict[str, Any]
 
 
-class Reconnect(Strict):
+class Reconnect(ServerFrame, frozen=True, tag="reconnect"):
     """This node is about to go away: open a new socket after ``after_ms``, with ``resume_id`` in its hello."""
 
-    type: Literal["reconnect"] = "reconnect"
     after_ms: int
     resume_id: str
     reason: str
 
 
-class Pong(Strict):
+class Pong(ServerFrame, frozen=True, tag="pong"):
     """The answer to ``ping``."""
 
-    type: Literal["pong"] = "pong"
     ref: Ref | None = None
 
 
 SERVER_FRAMES = (Welcome, Refreshed, Activities, CaughtUp, Ack, Error, Event, Reconnect, Pong)
-"""For the description of the protocol and its tests; the server builds these frames as plain maps or bytes."""
+"""All of them, for the description of the protocol and its tests."""

@@ -6,8 +6,10 @@ A bad request names the first parameter at fault and what was expected of it, in
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from protocol.errors import ApiError, ErrorCode
@@ -63,3 +65,66 @@ def describe(error: ValidationError) -> str:
 
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ").removeprefix("Input ")
+
+
+# --- structs, decoded straight from bytes (msgspec) ---------------------------------------------------------------
+
+
+def read_struct(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Decode and check JSON in one step. Of a duplicate key the last value counts (RFC 8259, section 4).
+
+    Raises ApiError(bad_request) with one sentence; never echoes the input, which may be a ciphertext.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, describe_struct(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, f"The body is not valid JSON: {error}") from None
+
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<field>.*)`")
+_EXPECTED = {
+    "`int`": "an integer",
+    "`int | null`": "an integer",
+    "`str`": "a string",
+    "`str | null`": "a string",
+    "`object`": "an object",
+}
+_SAID_BETTER = (
+    (re.compile(r"matching regex"), "should be a UUID"),
+    (re.compile(r"Expected `int` (?P<limit>[<>]=) (?P<number>-?\d+)"), "should be {limit} {number}"),
+    (re.compile(r"`str` of length (?P<limit>[<>]=) (?P<number>\d+)"), "should have {limit} {number} characters"),
+)
+_ENUMS = {
+    "type": "should be one of the types that the protocol has",
+    "sendable_type": "should be 'person' or 'company'",
+    "receivable_type": "should be 'person' or 'company'",
+}
+
+
+def describe_struct(error: msgspec.ValidationError) -> str:
+    """One sentence for msgspec's message: which parameter, and what was expected of it."""
+    match = _AT.fullmatch(str(error))
+    assert match is not None
+    what, path = match["what"], match["path"] or ""
+    field = _FIELD.fullmatch(what)
+    if field is not None:
+        name = f"{path}.{field['field']}" if path else field["field"]
+        return f"Missing required parameter: '{name}'" if "missing" in what else f"Unknown parameter: '{name}'"
+    if not path:
+        return "The body should be a JSON object."
+    return f"Invalid parameter: '{path}': {_expectation(what, path.rpartition('.')[2])}"
+
+
+def _expectation(what: str, name: str) -> str:
+    if what.startswith("Invalid "):
+        return _ENUMS.get(name, "is none of the values taken here")
+    for pattern, sentence in _SAID_BETTER:
+        found = pattern.search(what)
+        if found:
+            return sentence.format(**found.groupdict())
+    expected, _, got = what.removeprefix("Expected ").partition(", got ")
+    wanted = _EXPECTED.get(expected, expected.replace("`", ""))
+    return f"should be {wanted}, not {got.strip('`')}" if got else f"should be {wanted}"

@@ -86,11 +86,16 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
     return request[BODY]
 
 
-async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
-    """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
+async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The bytes of a JSON body. Raises ApiError: unsupported_media_type or too_large."""
     if request.content_type not in ("application/json", "application/octet-stream") and request.can_read_body:
         raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type: send application/json.")
-    return parse_json(adapter, await read_body(request, limit_bytes))
+    return await read_body(request, limit_bytes)
+
+
+async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
+    """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
+    return parse_json(adapter, await read_json_body(request, limit_bytes))
 
 
 def json_response(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from protocol.activity import PARTY_TYPES, Party, rfc3339
-from protocol.codec import BadFrame, Frame
+from protocol.codec import BadFrame
 from protocol.errors import ApiError, ErrorCode
-from protocol.frames import Hello, Ping, Received, Refresh, Send, Typing
+from protocol.frames import Ack, ClientFrame, Error, Hello, Ping, Pong, Received, Refresh, Refreshed, Send, Typing
 from server.auth import Authenticator
 from server.limits import Buckets
 from server.live.events import EventName, Events
@@ -48,7 +47,7 @@ class Dialogue:
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
         self.sends: dict[str, int] = {}
 
-    async def answer(self, session: Session, frame: Frame) -> None:
+    async def answer(self, session: Session, frame: ClientFrame) -> None:
         """Do what the frame asks. Raises ApiError (BadFrame with the ref) for what is refused."""
         match frame:
             case Send():
@@ -56,7 +55,7 @@ class Dialogue:
             case Received():
                 self._received(session, frame)
             case Ping():
-                session.tell({"type": "pong"} if frame.ref is None else {"type": "pong", "ref": frame.ref})
+                session.tell(Pong(frame.ref))
             case Typing():
                 await self._type(session, frame)
             case Refresh():
@@ -73,14 +72,16 @@ class Dialogue:
         def answer(result: Result | Exception) -> None:
             self._hub.answer(session, _answer(frame.ref, result))
 
+        new, author = frame.activity, session.caller.person
         try:
-            await self._activities.submit(session.caller.person, frame.activity, frame.activity.idempotency_key, answer)
+            if not self._activities.submit_known(author, new, new.idempotency_key, answer):
+                await self._activities.submit(author, new, new.idempotency_key, answer)
         except ApiError as error:
             raise error.about(frame.ref) from None
 
     def _received(self, session: Session, frame: Received) -> None:
         if session.device_id is None:
-            raise BadFrame("'received' needs a session with a device_id.", frame.ref)
+            return  # it is kept per device, and this session has not said which it is
         key = (session.caller.person, session.device_id)
         self._marks[key] = max(self._marks.get(key, 0), min(frame.id, self._hub.head))
         if self._keeper is None:
@@ -115,11 +116,10 @@ class Dialogue:
         if caller.person_id != session.caller.person_id:
             raise ApiError(ErrorCode.FORBIDDEN, "The token is another person's.").about(frame.ref)
         session.renewed(caller)
-        refreshed = {"type": "refreshed", "token_expires_at": rfc3339(caller.expires_at_ms)}
-        session.tell(refreshed if frame.ref is None else {**refreshed, "ref": frame.ref})
+        session.tell(Refreshed(rfc3339(caller.expires_at_ms), frame.ref))
 
 
-def _answer(ref: str | int, result: Result | Exception) -> dict[str, Any]:
+def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
     """The ``ack`` or ``error`` for a send that reached the log."""
     try:
         if isinstance(result, Exception):
@@ -127,15 +127,10 @@ def _answer(ref: str | int, result: Result | Exception) -> dict[str, Any]:
         activity, duplicate = accepted(result)
     except ApiError as error:
         return error_frame(error.about(ref))
-    created_at = rfc3339(activity.created_at_ms)
-    return {"type": "ack", "ref": ref, "id": activity.id, "created_at": created_at, "duplicate": duplicate}
+    return Ack(ref, activity.id, rfc3339(activity.created_at_ms), duplicate)
 
 
-def error_frame(error: ApiError) -> dict[str, Any]:
+def error_frame(error: ApiError) -> Error:
     """The ``error`` frame for a refused frame."""
-    frame: dict[str, Any] = {"type": "error", "code": error.socket_code.value, "message": error.message}
-    if error.ref is not None:
-        frame["ref"] = error.ref
-    if error.retry_after_seconds is not None:
-        frame["retry_after"] = round(error.retry_after_seconds, 3)
-    return frame
+    wait = error.retry_after_seconds
+    return Error(error.socket_code.value, error.message, error.ref, None if wait is None else round(wait, 3))

@@ -11,6 +11,7 @@ from typing import Any
 
 from protocol.codec import CODECS
 from protocol.errors import CloseCode
+from protocol.frames import Event, ServerFrame
 from server.live.events import EventName
 from server.live.ring import Entry, Ring, frames
 from server.live.session import Session
@@ -120,7 +121,7 @@ class Hub:
             session.live = True
         return True
 
-    def answer(self, session: Session, frame: dict[str, Any]) -> None:
+    def answer(self, session: Session, frame: ServerFrame) -> None:
         """Put an answer to a frame of this batch; it is written with the batch's activities, or by :meth:`flush`."""
         session.put(frame)
         self._answered.append(session)
@@ -170,7 +171,7 @@ class Hub:
         """Tell every live session of these parties; see :class:`server.live.events.Events`."""
         sessions = {session: None for party in parties for session in self._by_party.get(party, ())}
         if sessions:
-            frame = {"type": "event", "name": name, "data": dict(data)}
+            frame = Event(name, dict(data))
             ready = {codec.binary: codec.frame(frame) for codec in CODECS.values()}
             for session in sessions:
                 session.event(ready[session.codec.binary])

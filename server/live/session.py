@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from protocol.codec import Codec
 from protocol.errors import CloseCode
+from protocol.frames import CaughtUp, Event, ServerFrame
 from server.auth import Caller
 from server.live.events import EventName
 from server.live.ring import Entry, frames
@@ -89,10 +89,10 @@ class Session:
         self.cursor = max(self.cursor, id)
         if self.backlog_until is not None and self.cursor >= self.backlog_until:
             self.backlog_until = None
-            self.put({"type": "caught_up", "id": self.cursor})
+            self.put(CaughtUp(self.cursor))
             self.flush()
 
-    def put(self, frame: dict[str, Any]) -> None:
+    def put(self, frame: ServerFrame) -> None:
         """Add a frame to what the next flush writes."""
         self.outbox.append(self.codec.frame(frame))
 
@@ -107,7 +107,7 @@ class Session:
         self.outbox.append(frame)
         self.flush()
 
-    def tell(self, frame: dict[str, Any]) -> None:
+    def tell(self, frame: ServerFrame) -> None:
         """Write a frame now."""
         self.flush_with(self.codec.frame(frame))
 
@@ -185,7 +185,7 @@ class Session:
     def _warn(self, left: float) -> None:
         if not self._expiry_told:
             self._expiry_told = True
-            self.tell({"type": "event", "name": EventName.TOKEN_EXPIRING, "data": {"seconds": max(0, round(left))}})
+            self.tell(Event(EventName.TOKEN_EXPIRING, {"seconds": max(0, round(left))}))
 
 
 _LEAST_SECONDS = 0.01

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from aiohttp import WSMsgType, web
@@ -20,7 +20,7 @@ from aiohttp import WSMsgType, web
 from protocol.activity import rfc3339
 from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
-from protocol.frames import Hello
+from protocol.frames import Hello, Reconnect, Welcome
 from server.auth import Authenticator, Caller
 from server.http import Operation, operation
 from server.limits import TokenBucket
@@ -221,21 +221,20 @@ class Socket:
         if old is not None and old.caller.person_id == caller.person_id:
             old.close(CloseCode.GOING_AWAY, "resumed elsewhere")
 
-    def _welcome(self, session: Session, hello: Hello) -> dict[str, Any]:
+    def _welcome(self, session: Session, hello: Hello) -> Welcome:
         every = self._settings.heartbeat_seconds
-        welcome = {
-            "type": "welcome",
-            "session_id": session.id,
-            "person_id": session.caller.person_id,
-            "device_id": session.device_id,
-            "head_id": self._hub.head,
-            "epoch": self._hub.epoch,
-            "heartbeat_seconds": int(every) if every == int(every) else every,
-            "max_frame_bytes": self._settings.max_frame_bytes,
-            "server_time": rfc3339(self._now_ms()),
-            "token_expires_at": rfc3339(session.caller.expires_at_ms),
-        }
-        return welcome if hello.ref is None else {**welcome, "ref": hello.ref}
+        return Welcome(
+            session_id=session.id,
+            person_id=session.caller.person,
+            device_id=session.device_id,
+            head_id=self._hub.head,
+            epoch=self._hub.epoch,
+            heartbeat_seconds=int(every) if every == int(every) else every,
+            max_frame_bytes=self._settings.max_frame_bytes,
+            server_time=rfc3339(self._now_ms()),
+            token_expires_at=rfc3339(session.caller.expires_at_ms),
+            ref=hello.ref,
+        )
 
     def greet(self, address: str) -> None:
         """Count a socket that has not said hello; refuse beyond the address's limit."""
@@ -263,7 +262,7 @@ class Socket:
         for number, session in enumerate(sessions):
             after_ms = int(seconds * 800 * number / len(sessions))
             reason = "this node is going away"
-            session.tell({"type": "reconnect", "after_ms": after_ms, "resume_id": session.id, "reason": reason})
+            session.tell(Reconnect(after_ms, session.id, reason))
         await self._emptied(seconds)
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,23 +13,25 @@ from yarl import URL
 
 from protocol.activity import (
     MAX_IDEMPOTENCY_KEY_CHARACTERS,
-    NEW_ACTIVITY,
     Activity,
     NewActivity,
     Party,
     posted,
+    read_new_activity,
 )
 from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.http import Operation, json_response, operation, read_json_body
 from server.live.hub import Hub
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
 
 EPOCH_HEADER = "Buzz-Log-Epoch"
 REPLAYED_HEADER = "Idempotent-Replayed"
+MAX_POST_BYTES = 512 * 1024
+"""A message of 65,536 bytes can be six times that in JSON escapes."""
 _COMPRESS_FROM_BYTES = 1_024
 _MAX_CONVERSATIONS = 1_000
 
@@ -83,9 +85,14 @@ _CONVERSATIONS: TypeAdapter[ConversationsQuery] = TypeAdapter(ConversationsQuery
 
 
 def routes(
-    activities: Activities, store: ActivityLog, hub: Hub, auth: Authenticator, development: bool
+    activities: Activities,
+    store: ActivityLog,
+    hub: Hub,
+    auth: Authenticator,
+    development: bool,
+    also_clear: Sequence[Callable[[int], Awaitable[None]]] = (),
 ) -> list[web.RouteDef]:
-    """The routes of this resource. ``clear`` exists in development mode only."""
+    """The routes of this resource. ``clear`` exists in development mode only; it calls ``also_clear`` with the person."""
 
     @operation(
         Operation(
@@ -100,7 +107,7 @@ def routes(
     async def post(request: web.Request) -> web.Response:
         caller = await auth.person(request)
         key = _idempotency_key(request)
-        new = await read_json(request, NEW_ACTIVITY, limit_bytes=512 * 1024)
+        new = read_new_activity(await read_json_body(request, MAX_POST_BYTES))
         stored = await activities.post(caller.person, new, key)
         headers = {REPLAYED_HEADER: "true"} if stored.duplicate else None
         return json_response({"success": True, "data": posted(stored.activity)}, headers=headers)
@@ -166,6 +173,8 @@ def routes(
     )
     async def clear(request: web.Request) -> web.Response:
         caller = await auth.person(request)
+        for wipe in also_clear:
+            await wipe(caller.person)
         epoch = await store.clear(caller.person)
         hub.rewritten(epoch, (await store.state())[1])
         return web.Response(status=204)

@@ -63,25 +63,45 @@ class Activities:
     ) -> None:
         """Check an activity and hand it to the log; ``answer`` is called right after its commit.
 
-        Raises ApiError for what can be refused before. Does not wait for anything when its parties are known.
+        Raises ApiError for what can be refused before.
         """
+        if self.submit_known(author, new, key, answer, limited):
+            return
         if limited:
-            wait = self._sends.take(author)
-            if wait:
-                raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
-        sender, receiver = new.sender, new.receiver
-        acting = receiver if new.kind.author_is_receiver else sender
-        if acting != author and acting not in await self._parties.companies_of(author):
-            raise ApiError(ErrorCode.FORBIDDEN, _not_a_party(new))
-        sender_name, receiver_name = self._parties.get(sender), self._parties.get(receiver)
-        if sender_name is None or receiver_name is None:
-            await self._parties.load((sender, receiver))
-            sender_name, receiver_name = self._parties.get(sender), self._parties.get(receiver)
-        if sender_name is None:
-            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(sender)}.")
-        if receiver_name is None:
-            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(receiver)}.")
-        self._log.submit(Submission(self._posting(author, new, key), sender_name, receiver_name, answer))
+            self._take(author)
+        new.checked()
+        companies = await self._parties.companies_of(author) if new.acting != author else ()
+        await self._parties.load((new.sender, new.receiver))
+        for key_of_party in (new.sender, new.receiver):
+            if self._parties.get(key_of_party) is None:
+                _check_acting(author, new, companies)
+                raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(key_of_party)}.")
+        self._enter(author, new, key, answer, companies)
+
+    def submit_known(
+        self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
+    ) -> bool:
+        """As :meth:`submit` without waiting, when everybody concerned is known; False: nothing was done, submit it."""
+        companies = self._parties.known_companies(author) if new.acting != author else ()
+        if companies is None or self._parties.get(new.sender) is None or self._parties.get(new.receiver) is None:
+            return False
+        if limited:
+            self._take(author)
+        self._enter(author, new.checked(), key, answer, companies)
+        return True
+
+    def _take(self, author: int) -> None:
+        wait = self._sends.take(author)
+        if wait:
+            raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
+
+    def _enter(
+        self, author: int, new: NewActivity, key: str | None, answer: Answer, companies: tuple[int, ...]
+    ) -> None:
+        _check_acting(author, new, companies)
+        posting = self._posting(author, new, key)
+        sender, receiver = self._parties.shown(posting.sender), self._parties.shown(posting.receiver)
+        self._log.submit(Submission(posting, sender, receiver, answer))
 
     def _posting(self, author: int, new: NewActivity, key: str | None) -> Posting:
         return Posting(
@@ -91,7 +111,7 @@ class Activities:
             author,
             new.call_time,
             new.message,
-            new.message_id,
+            new.message_id.lower() if new.message_id is not None else None,
             self._now_ms(),
             key,
             _digest(new) if key is not None else None,
@@ -149,6 +169,11 @@ def accepted(result: Result) -> Stored:
     raise ApiError(ErrorCode.UNPROCESSABLE, f"Unprocessable Content: {result.value}.")
 
 
+def _check_acting(author: int, new: NewActivity, companies: tuple[int, ...]) -> None:
+    if new.acting != author and new.acting not in companies:
+        raise ApiError(ErrorCode.FORBIDDEN, _not_a_party(new))
+
+
 def _not_a_party(new: NewActivity) -> str:
     side = "receivable" if new.kind.author_is_receiver else "sendable"
     return f"Forbidden: for {new.type} the {side} must be you or a company that you are a member of."
@@ -159,7 +184,7 @@ def _digest(new: NewActivity) -> bytes:
 
     A chat message may have been encrypted anew: there the message id is what counts.
     """
-    parts = (new.type, new.sender, new.receiver, new.call_time, new.message_id)
+    parts = (new.type, new.sender, new.receiver, new.call_time, (new.message_id or "").lower())
     if new.type != "chat_message":
         parts = (*parts, new.message)  # type: ignore[assignment]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
