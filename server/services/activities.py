@@ -71,23 +71,33 @@ class Activities:
             self._take(author)
         new.checked()
         companies = await self._parties.companies_of(author) if new.acting != author else ()
+        _check_acting(author, new, companies)
         await self._parties.load((new.sender, new.receiver))
-        for key_of_party in (new.sender, new.receiver):
-            if self._parties.get(key_of_party) is None:
-                _check_acting(author, new, companies)
-                raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(key_of_party)}.")
-        self._enter(author, new, key, answer, companies)
+        for party in (new.sender, new.receiver):
+            if self._parties.get(party) is None:
+                raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(party)}.")
+        sender, receiver = self._parties.shown(new.sender), self._parties.shown(new.receiver)
+        self._log.submit(
+            Submission(self._posting(author, new, sender.key, receiver.key, key), sender, receiver, answer)
+        )
 
     def submit_known(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
     ) -> bool:
         """As :meth:`submit` without waiting, when everybody concerned is known; False: nothing was done, submit it."""
-        companies = self._parties.known_companies(author) if new.acting != author else ()
-        if companies is None or self._parties.get(new.sender) is None or self._parties.get(new.receiver) is None:
+        acting = new.acting
+        companies = self._parties.known_companies(author) if acting != author else ()
+        sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
+        if companies is None or sender is None or receiver is None:
             return False
         if limited:
             self._take(author)
-        self._enter(author, new.checked(), key, answer, companies)
+        new.checked()
+        if acting != author:
+            _check_acting(author, new, companies)
+        self._log.submit(
+            Submission(self._posting(author, new, sender.key, receiver.key, key), sender, receiver, answer)
+        )
         return True
 
     def _take(self, author: int) -> None:
@@ -95,19 +105,11 @@ class Activities:
         if wait:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
 
-    def _enter(
-        self, author: int, new: NewActivity, key: str | None, answer: Answer, companies: tuple[int, ...]
-    ) -> None:
-        _check_acting(author, new, companies)
-        posting = self._posting(author, new, key)
-        sender, receiver = self._parties.shown(posting.sender), self._parties.shown(posting.receiver)
-        self._log.submit(Submission(posting, sender, receiver, answer))
-
-    def _posting(self, author: int, new: NewActivity, key: str | None) -> Posting:
+    def _posting(self, author: int, new: NewActivity, sender: int, receiver: int, key: str | None) -> Posting:
         return Posting(
             new.kind,
-            new.sender,
-            new.receiver,
+            sender,
+            receiver,
             author,
             new.call_time,
             new.message,
