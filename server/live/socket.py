@@ -134,6 +134,12 @@ class Socket:
             self._ended(opened)
         return socket
 
+    def traffic(self) -> tuple[int, int]:
+        """Bytes read and bytes written by all sockets until now, open ones too."""
+        bytes_in = sum(wire.bytes_in for wire in self._sockets)
+        bytes_out = sum(wire.bytes_out for wire in self._sockets)
+        return self.stats.bytes_in + bytes_in, self.stats.bytes_out + bytes_out
+
     def _admit(self) -> None:
         if self.draining:
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is going away.", 1)

@@ -1,0 +1,76 @@
+"""GET /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation
+from server.telemetry import CONTENT_TYPE, Metrics
+
+CHECK_SECONDS = 2.0
+"""A part that does not answer in this time counts as failed."""
+
+_log = structlog.get_logger("health")
+
+Check = Callable[[], Awaitable[None]]
+"""Raises an exception if its part does not answer."""
+
+
+def routes(
+    auth: Authenticator, metrics: Metrics, draining: Callable[[], bool], checks: Mapping[str, Check]
+) -> list[web.RouteDef]:
+    """``checks``: by name (``storage``, ``bus``), what must answer for the node to be ready."""
+
+    @operation(Operation("The process runs", "operation", credential="none", answer=dict[str, str]))
+    async def healthz(_: web.Request) -> web.Response:
+        return json_response({"status": "ok"}, headers=_NOT_STORED)
+
+    @operation(
+        Operation(
+            "Storage and bus answer, and the node is not draining",
+            "operation",
+            credential="none",
+            answer=dict[str, str],
+            errors=(503,),
+        )
+    )
+    async def readyz(_: web.Request) -> web.Response:
+        states = await asyncio.gather(*(_state(check) for check in checks.values()))
+        found = dict(zip(checks, states, strict=True))
+        status = "draining" if draining() else "unready" if "failed" in states else "ready"
+        headers = _NOT_STORED if status == "ready" else {**_NOT_STORED, "Retry-After": "1"}
+        return json_response({"status": status, **found}, 200 if status == "ready" else 503, headers)
+
+    @operation(
+        Operation(
+            "Prometheus metrics",
+            "operation",
+            credential="admin",
+            answer=str,
+            content_type="text/plain",
+            errors=(401, 403),
+        )
+    )
+    async def scrape(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return web.Response(body=metrics.scrape(), headers={"Content-Type": CONTENT_TYPE})
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)]
+
+
+_NOT_STORED = {"Cache-Control": "no-store"}
+
+
+async def _state(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except Exception as error:  # noqa: BLE001 - whatever it was, this part does not answer
+        _log.warning("not ready", reason=str(error))
+        return "failed"
+    return "ok"

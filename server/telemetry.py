@@ -1,0 +1,180 @@
+"""What Prometheus is told of a node. No id, number or address is ever a label.
+
+Hot paths count in plain Python integers; at a scrape one collector turns these into Prometheus' families. Whatever has
+counts of its own (the socket, the log, the catch-up) is not told of metrics at all: it is watched, by a function that
+reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SIZES: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
+_PROBE_SECONDS: Final = 0.1
+
+Counts = float | Mapping[str, float]
+"""One value, or one for each value of the family's label."""
+
+
+class Tally:
+    """A counter by one label, in plain integers."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def add(self, label: str, by: int = 1) -> None:
+        self.counts[label] = self.counts.get(label, 0) + by
+
+
+class Spread:
+    """A histogram in plain integers: how many observations fell into each bucket, and their sum."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count ``value``, ``times`` over."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._sum += value * times
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    @property
+    def total(self) -> float:
+        """The sum of what was observed."""
+        return self._sum
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        so_far, found = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            so_far += count
+            found.append((bound, float(so_far)))
+        return found
+
+
+class Metrics:
+    """The metrics of one node, in a registry of its own.
+
+    ``sends``: by result (``stored``, ``duplicate``, or the error's code). ``webhooks``: by result. ``notices``: by what
+    became of them. ``looks``: looks at the log without a notice, by whether they ``found`` something (a bus that loses)
+    or ``nothing``.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._families: dict[str, Callable[[], Metric]] = {}
+        self.sends = self.tally("buzz_sends", "Activities sent, by result", "result")
+        self.webhooks = self.tally("buzz_webhook_deliveries", "Webhook deliveries tried, by result", "result")
+        self.notices = self.tally("buzz_notices", "Notices on the bus, by what became of them", "result")
+        self.looks = self.tally("buzz_looks", "Looks at the log without a notice, by what they found", "result")
+        self.commit_size = self.spread("buzz_commit_activities", "Activities committed at once", _SIZES)
+        self.commit_seconds = self.spread("buzz_commit_seconds", "Time a commit took", _SECONDS)
+        self.push_seconds = self.spread(
+            "buzz_send_to_push_seconds", "Time from a send's arrival to its write to the live sessions", _SECONDS
+        )
+        self.loop_lag_seconds = self.spread(
+            "buzz_event_loop_lag_seconds", "How late the event loop woke a timer, ten times a second", _SECONDS
+        )
+        self.registry.register(_Families(self._families))
+        ProcessCollector(registry=self.registry)
+
+    def tally(self, name: str, text: str, label: str) -> Tally:
+        """A new counter by one label."""
+        made = Tally()
+        self.watch_counter(name, text, lambda: made.counts, label)
+        return made
+
+    def spread(self, name: str, text: str, bounds: Sequence[float]) -> Spread:
+        """A new histogram."""
+        made = Spread(bounds)
+        self._add(name, lambda: HistogramMetricFamily(name, text, buckets=made.buckets(), sum_value=made.total))
+        return made
+
+    def watch_counter(self, name: str, text: str, read: Callable[[], Counts], label: str | None = None) -> None:
+        """Show a count that is kept elsewhere. ``read`` is called at each scrape."""
+
+        def family() -> Metric:
+            made = CounterMetricFamily(name, text, labels=[label] if label else None)
+            for labels, value in _samples(read()):
+                made.add_metric(labels, value)
+            return made
+
+        self._add(name, family)
+
+    def watch_gauge(self, name: str, text: str, read: Callable[[], Counts], label: str | None = None) -> None:
+        """Show a value that can fall, kept elsewhere. ``read`` is called at each scrape."""
+
+        def family() -> Metric:
+            made = GaugeMetricFamily(name, text, labels=[label] if label else None)
+            for labels, value in _samples(read()):
+                made.add_metric(labels, value)
+            return made
+
+        self._add(name, family)
+
+    def scrape(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def values(self) -> dict[str, float]:
+        """Every sample but buckets, by its name and labels: what ``stats`` and the admin page show."""
+        return {
+            sample.name + "".join(f"{{{key}={value}}}" for key, value in sample.labels.items()): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if not sample.name.endswith(("_bucket", "_created"))
+        }
+
+    async def probe_loop(self) -> None:
+        """Measure the event loop's lag, for as long as the task lives."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_at = loop.time() + _PROBE_SECONDS
+            await asyncio.sleep(_PROBE_SECONDS)
+            self.loop_lag_seconds.observe(max(0.0, loop.time() - due_at))
+
+    def _add(self, name: str, family: Callable[[], Metric]) -> None:
+        if name in self._families:
+            raise ValueError(f"the metric {name} is there twice")
+        self._families[name] = family
+
+
+class _Families(Collector):
+    """Prometheus' way to read values that are kept elsewhere."""
+
+    def __init__(self, families: Mapping[str, Callable[[], Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return [family() for family in self._families.values()]
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+
+def _samples(counts: Counts) -> Iterator[tuple[list[str], float]]:
+    if isinstance(counts, Mapping):
+        for label, value in dict(counts).items():
+            yield [str(label)], value
+    else:
+        yield [], counts
