@@ -89,6 +89,8 @@ class SqliteActivityLog:
             results, head = self._append_all(connection, batch, previous)
         except _NeedsCare:
             connection.execute("ROLLBACK TO batch")
+            # With it went the conversations that the batch had begun: their numbers will be given to other pairs.
+            self._conversations.clear()
             results, head = self._append_each(connection, batch, previous)
         connection.execute("UPDATE log SET head = ?", (head,))
         return Commit(previous, head, results)

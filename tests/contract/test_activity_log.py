@@ -185,3 +185,13 @@ async def test_reads_are_range_scans_of_an_index(database: Database) -> None:
     steps = [str(row[-1]) for row in plan]
     assert sum("USING" in step and "INDEX activity_" in step for step in steps) == 4
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN activity") for step in steps)
+
+
+async def test_a_repeat_in_a_batch_does_not_make_two_pairs_share_a_conversation(log: ActivityLog) -> None:
+    first = message(ALICE, BOB)
+    await log.append([first])
+    await log.append([first, message(ALICE, CAROL, text="for Carol alone")])
+    await log.append([message(BOB, ACME)])
+    assert await ids(log, ALICE, with_party=CAROL) == [2]
+    assert await ids(log, BOB, with_party=ACME) == [3]
+    assert [(row.party, row.last.id) for row in await log.conversations([BOB], 10)] == [(ACME, 3), (ALICE, 1)]
