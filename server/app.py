@@ -12,7 +12,7 @@ from aiohttp import web
 
 from protocol.errors import CloseCode
 from server.auth import Authenticator
-from server.authentication import open_authentication, wall_clock_ms
+from server.authentication import Authentication, open_authentication, wall_clock_ms
 from server.http import add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
@@ -35,11 +35,16 @@ LISTEN_BACKLOG = 4_096
 
 @dataclass(frozen=True)
 class Node:
-    """A running node: its HTTP application, and what stopping needs."""
+    """A running node: its HTTP application, what stopping needs, and the parts that tests look into."""
 
     application: web.Application
     socket: Socket
     hub: Hub
+    log: Log
+    catch_up: CatchUp
+    parties: Parties
+    auth: Authentication
+    database: SqliteDatabase
 
 
 @asynccontextmanager
@@ -74,7 +79,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
                 for number in range(settings.catch_up_readers)
             ]
             try:
-                yield Node(application, socket, hub)
+                yield Node(application, socket, hub, log, catch_up, parties, auth, database)
             finally:
                 await socket.close()
                 await log.close()
