@@ -79,7 +79,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         since = loop.time()
         move: asyncio.Future[Frame] = loop.create_future()
-        self._handler.live(connection)
+        try:
+            self._handler.live(connection)
+        except BaseException:
+            await connection.close()
+            raise
         reading = self._spawn(self._read(connection, move), "buzz-read")
         signs: set[asyncio.Future[Any]] = {reading, move}
         await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)

@@ -142,6 +142,8 @@ class SmallServer:
             self.page_requests += 1
             limit = int(parse_qs(url.query).get("limit", ["500"])[0])
             return self._page(int(token), int(url.path.rsplit("/", 1)[1]), limit)
+        if url.path == "/apps/buzz/activity":
+            return self._latest(int(token), {name: values[0] for name, values in parse_qs(url.query).items()})
         self.upgrades += 1
         return self.refuse(token)
 
@@ -149,6 +151,13 @@ class SmallServer:
         rows = [row for row in self.log[after:] if _concerns(row, person_id)]
         link = {"Link": '<next>; rel="next"'} if len(rows) > limit else {}
         return answer(200, rows[:limit], **{"Buzz-Log-Epoch": self.epoch} | link)
+
+    def _latest(self, person_id: int, query: dict[str, str]) -> Response:
+        other = int(query["party"].removeprefix("person:"))
+        rows = [
+            row for row in self.log[: int(query["before"]) - 1] if _concerns(row, person_id) and _concerns(row, other)
+        ]
+        return answer(200, rows[::-1][: int(query["limit"])])
 
     async def _session(self, socket: ServerConnection) -> None:
         token = (socket.request.headers.get("Authorization") if socket.request else None) or ""

@@ -1,0 +1,173 @@
+"""The conversation a chat shows: pure. Activities in, entries with running numbers out; typed lines in, intents out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from buzz_client import Activity, Party
+from server.cli.sealing import Envelope, Seal, Sealer
+
+HELP = """\
+  some text          send it
+  /react N EMOJI     react to message N, for instance: /react 3 👍
+  /read [N]          tell them that you have read up to message N (the newest if you name none)
+  /help              this
+  /quit              leave (also Ctrl-C or Ctrl-D)
+  //text             send a message that begins with a slash"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. ``about`` is the number of the message it is (``message``) or is about."""
+
+    kind: str  # message, reaction, read or call
+    id: int
+    about: int | None
+    message_id: str | None
+    mine: bool
+    name: str
+    at: datetime
+    text: str
+    seal: Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    """React to the message of that number."""
+
+    number: int
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The message of that number (None: the newest) was read."""
+
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Show the commands, or a mistake and then the commands."""
+
+    mistake: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Leave."""
+
+
+Intent = Say | React | Read | Help | Quit
+
+
+def intent(line: str) -> Intent | None:
+    """What a typed line asks for; None for an empty one."""
+    text = line.strip()
+    if not text:
+        return None
+    if text.startswith("//") or not text.startswith("/"):
+        return Say(text.removeprefix("/") if text.startswith("//") else text)
+    match text.split():
+        case ["/react", number, emoji] if number.isdecimal():
+            return React(int(number), emoji)
+        case ["/read"]:
+            return Read(None)
+        case ["/read", number] if number.isdecimal():
+            return Read(int(number))
+        case ["/help"]:
+            return Help()
+        case ["/quit"] | ["/exit"]:
+            return Quit()
+    return Help(f"not understood: {text}")
+
+
+class Conversation:
+    """What two parties have exchanged, as one of them sees it."""
+
+    def __init__(self, me: Party, to: Party, sealer: Sealer) -> None:
+        self.me = me
+        self.to = to
+        self.newest_id = 0
+        self.to_name = str(to)
+        self._sealer = sealer
+        self._numbers: dict[str, int] = {}
+        self._incoming: list[int] = []
+
+    def take(self, activity: Activity) -> Entry | None:
+        """The entry for an activity; None when it is of another conversation, or was taken before."""
+        if {activity.sender, activity.receiver} != {self.me, self.to} or activity.id <= self.newest_id:
+            return None
+        self.newest_id = activity.id
+        mine = activity.sender == self.me
+        name = activity.sender_name if not mine else "you"
+        self._learn_name(activity)
+        text, seal = self._open(activity)
+        return Entry(
+            kind=_kind(activity.type),
+            id=activity.id,
+            about=self._number(activity, mine),
+            message_id=activity.message_id,
+            mine=mine,
+            name=printable(name or str(activity.sender)),
+            at=activity.created_at,
+            text=printable(text),
+            seal=seal,
+        )
+
+    def message_id(self, number: int | None) -> str | None:
+        """The id of the message of that number; of the newest incoming one for None."""
+        wanted = number if number is not None else (self._incoming[-1] if self._incoming else None)
+        return next((message_id for message_id, each in self._numbers.items() if each == wanted), None)
+
+    def envelope(self, kind: str, message_id: str) -> Envelope:
+        """What an outgoing message is bound to."""
+        return Envelope(kind, str(self.me), str(self.to), message_id)
+
+    def seal(self, text: str, kind: str, message_id: str) -> str:
+        """An outgoing text as the server may see it."""
+        return self._sealer.seal(text, self.envelope(kind, message_id))
+
+    def _number(self, activity: Activity, mine: bool) -> int | None:
+        key = activity.message_id or ""
+        if activity.type == "chat_message":
+            self._numbers[key] = len(self._numbers) + 1
+            if not mine:
+                self._incoming.append(self._numbers[key])
+        return self._numbers.get(key)
+
+    def _open(self, activity: Activity) -> tuple[str, Seal]:
+        if activity.message is None:
+            return ("", Seal.PLAIN) if activity.type.startswith("chat_") else (_call(activity), Seal.PLAIN)
+        envelope = Envelope(activity.type, str(activity.sender), str(activity.receiver), activity.message_id or "")
+        return self._sealer.open(activity.message, envelope)
+
+    def _learn_name(self, activity: Activity) -> None:
+        theirs = activity.receiver_name if activity.receiver == self.to else activity.sender_name
+        self.to_name = printable(theirs) or self.to_name
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control characters (escape sequences begin with one) are shown as a box."""
+    return "".join(each if each.isprintable() or each in "\n\u200d\ufe0f" else "�" for each in text)
+
+
+def _kind(activity_type: str) -> str:
+    return {
+        "chat_message": "message",
+        "chat_reaction_emoji": "reaction",
+        "chat_read_indicator": "read",
+    }.get(activity_type, "call")
+
+
+def _call(activity: Activity) -> str:
+    words = activity.type.replace("_", " ")
+    return f"{words} ({activity.call_time_seconds} s)" if activity.call_time_seconds else words

@@ -1,0 +1,234 @@
+"""Where a chat is shown and typed: a terminal with a line at the bottom, plain lines through pipes, or JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import os
+import shutil
+import sys
+import termios
+import threading
+import tty
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.text import Text
+
+from server.cli.conversation import Entry
+from server.cli.line_editor import EndOfInput, LineEditor
+from server.cli.sealing import Seal
+
+_MAX_LINES_WAITING = 100
+_READ_BYTES = 65_536
+
+
+class Screen(Protocol):
+    """What a chat needs of its surroundings."""
+
+    def entry(self, entry: Entry) -> None:
+        """Show something that happened in the conversation."""
+
+    def note(self, kind: str, text: str, **facts: Any) -> None:
+        """Show something about the chat itself; ``kind`` and ``facts`` are for programs."""
+
+    def typing(self, name: str | None) -> None:
+        """Show who is typing; None: nobody any more."""
+
+    def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
+        """The lines that are typed, until the input ends; ``on_key`` is called while one is being typed."""
+
+
+class JsonScreen:
+    """One JSON object a line, for programs."""
+
+    def entry(self, entry: Entry) -> None:
+        """The entry's fields, the times in RFC 3339."""
+        self._print(
+            {
+                "type": entry.kind,
+                "n": entry.about,
+                "id": entry.id,
+                "message_id": entry.message_id,
+                "mine": entry.mine,
+                "name": entry.name,
+                "at": entry.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "text": entry.text,
+                "encryption": entry.seal.value,
+            }
+        )
+
+    def note(self, kind: str, text: str, **facts: Any) -> None:
+        """The note, with its facts."""
+        self._print({"type": kind, "text": text, **facts})
+
+    def typing(self, name: str | None) -> None:
+        """Who is typing."""
+        self._print({"type": "typing", "name": name})
+
+    def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
+        """Lines from standard input."""
+        return piped_lines()
+
+    def _print(self, value: dict[str, Any]) -> None:
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+class PlainScreen:
+    """Lines in, lines out, without colours or a prompt."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def entry(self, entry: Entry) -> None:
+        """One entry, usually on one line."""
+        self._show(entry_text(entry))
+
+    def note(self, kind: str, text: str, **facts: Any) -> None:
+        """A note, set apart by its look."""
+        self._show(Text(text, style="dim"))
+
+    def typing(self, name: str | None) -> None:
+        """Nothing: a line for it would only be in the way."""
+
+    def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
+        """Lines from standard input."""
+        return piped_lines()
+
+    def _show(self, text: Text) -> None:
+        self._console.print(text)
+        self._console.file.flush()
+
+
+class TerminalScreen(PlainScreen):
+    """A terminal: what happens scrolls above the line that is being typed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._editor = LineEditor()
+        self._typing: str | None = None
+        self._reading = False
+
+    def typing(self, name: str | None) -> None:
+        """Shown in the prompt."""
+        self._typing = name
+        self._draw()
+
+    async def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
+        """Lines as they are typed, character by character."""
+        keys: asyncio.Queue[str] = asyncio.Queue()
+        with raw_keys(keys.put_nowait):
+            self._reading = True
+            self._draw()
+            try:
+                while characters := await keys.get():
+                    finished = self._editor.feed(characters)
+                    self._draw()
+                    if self._editor.text:
+                        on_key()
+                    for line in finished:
+                        yield line
+            except EndOfInput:
+                return
+            finally:
+                self._reading = False
+                sys.stdout.write("\r\x1b[K")
+                sys.stdout.flush()
+
+    def _show(self, text: Text) -> None:
+        if self._reading:
+            sys.stdout.write("\r\x1b[K")
+        super()._show(text)
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._reading:
+            return
+        prompt = f"({self._typing} is typing) > " if self._typing else "> "
+        room = max(10, shutil.get_terminal_size().columns - len(prompt) - 2)
+        sys.stdout.write(f"\r\x1b[K{prompt}{self._editor.visible(room)}")
+        sys.stdout.flush()
+
+
+def choose_screen(as_json: bool) -> Screen:
+    """The screen that fits: JSON if asked for, else by what standard input and output are."""
+    if as_json:
+        return JsonScreen()
+    return TerminalScreen() if sys.stdin.isatty() and sys.stdout.isatty() else PlainScreen()
+
+
+def entry_text(entry: Entry) -> Text:
+    """An entry as people read it: number, time, who, what, and the marks."""
+    text = Text(f"{entry.at.astimezone():%H:%M} ", style="dim")
+    if entry.kind == "message":
+        text.append(f"[{entry.about}] ", style="dim")
+        text.append(f"{entry.name}: ", style="bold cyan" if entry.mine else "bold green")
+        text.append(_words(entry).replace("\n", "\n      "), style="not dim")
+        text.append(" ✓" if entry.mine else "")
+        return text
+    about = f"[{entry.about}]" if entry.about else "an older message"
+    said = {
+        "reaction": f"{entry.name} reacted {_words(entry)} to {about}",
+        "read": f"{'✓✓ ' if not entry.mine else ''}{entry.name} read up to {about}",
+    }.get(entry.kind, f"☎ {entry.text}")
+    return text.append(said)
+
+
+def _words(entry: Entry) -> str:
+    if entry.seal is Seal.LOCKED:
+        return "🔒 (encrypted with another passphrase, or none was given)"
+    return entry.text
+
+
+@contextmanager
+def raw_keys(on_characters: Callable[[str], None]) -> Iterator[None]:
+    """Hand over what is typed as it is typed, without the terminal's own echo and line; an empty string at the end."""
+    fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    before = termios.tcgetattr(fd)
+
+    def read() -> None:
+        data = os.read(fd, _READ_BYTES)
+        if (characters := decoder.decode(data)) or not data:
+            on_characters(characters)
+        if not data:
+            loop.remove_reader(fd)
+
+    tty.setcbreak(fd)
+    loop.add_reader(fd, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+async def piped_lines() -> AsyncIterator[str]:
+    """Lines from a standard input that is no terminal: a pipe or a file.
+
+    A thread reads (the event loop cannot watch files), straight from the descriptor: as a daemon it may be left in the
+    middle of a read when the program ends, which Python's buffered reader does not survive.
+    """
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue(_MAX_LINES_WAITING)
+
+    def put(line: str | None) -> None:
+        asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+
+    threading.Thread(target=_read_lines, args=(put,), name="standard input", daemon=True).start()
+    while (line := await lines.get()) is not None:
+        yield line
+
+
+def _read_lines(put: Callable[[str | None], None]) -> None:
+    rest = b""
+    while data := os.read(0, _READ_BYTES):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            put(line.decode(errors="replace"))
+    if rest:
+        put(rest.decode(errors="replace"))
+    put(None)

@@ -1,0 +1,59 @@
+"""Commands that run until they are interrupted: an orderly end on Ctrl-C and SIGTERM, one clear line on an error."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import typer
+
+from buzz_client import BuzzError
+
+
+def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, or until a signal asks to stop; then everything is closed as at the end.
+
+    Raises:
+        typer.Exit: with 1 after a mistake, named on standard error.
+    """
+    try:
+        asyncio.run(_run(work))
+    except (BuzzError, OSError, ValueError) as error:
+        if isinstance(error, BrokenPipeError):
+            _forget_standard_output()
+            return
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
+    """Run these side by side until one ends, then stop the others. Its error, if it has one, is raised."""
+    tasks = [asyncio.create_task(each, name=f"command-{number}") for number, each in enumerate(work)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _run(work: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(work, name="command")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return
+
+
+def _forget_standard_output() -> None:
+    """Whoever read it is gone (``| head``): nothing more must be flushed there at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
