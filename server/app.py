@@ -1,12 +1,18 @@
-"""The composition root: builds the parts, joins them, and says in which order they start and stop."""
+"""The composition root: builds the parts, joins them, and settles in which order they start and stop.
+
+Everything is put on one exit stack in the order in which it starts, so it stops in the reverse order: sockets, then the
+log (sends in flight are finished and answered), then what services still have to write, then storage.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -20,12 +26,28 @@ from server.live.hub import Hub
 from server.live.log import Log
 from server.live.socket import Socket
 from server.live.timers import Timers
+from server.live_metrics import watch_live_path
 from server.routes import activities as activity_routes
+from server.routes import blocked, encryption, health, heartbeat, lookups, public_keys
 from server.services.activities import Activities
+from server.services.heartbeat import Heartbeats
+from server.services.keys import Keys
+from server.services.numbers import Numbers
 from server.services.parties import Parties
+from server.services.trust import Trust
 from server.settings import Settings
+from server.telemetry import Metrics
+from server.telephony_metrics import TelephonyMetrics
 from storage.accounts import AccountStore, Device, Revocation
-from storage.migrate import migrate
+from storage.callers import CallerStore
+from storage.calls import CallStore
+from storage.contract import ActivityLog
+from storage.data_dir import DATABASE_NAME, hold
+from storage.database import Database
+from storage.errors import StorageError
+from storage.keys import KeyStore
+from storage.migrate import migrate, pending
+from storage.numbers import NumberStore
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog
 
@@ -35,61 +57,108 @@ LISTEN_BACKLOG = 4_096
 
 @dataclass(frozen=True)
 class Node:
-    """A running node: its HTTP application, what stopping needs, and the parts that tests look into."""
+    """A running node without its port: the HTTP application and the parts that others ask for."""
 
     application: web.Application
-    socket: Socket
-    hub: Hub
-    log: Log
-    catch_up: CatchUp
-    parties: Parties
+    settings: Settings
+    database: Database
+    store: ActivityLog
     auth: Authentication
-    database: SqliteDatabase
+    hub: Hub
+    socket: Socket
+    parties: Parties
+    activities: Activities
+    metrics: Metrics
 
 
 @asynccontextmanager
 async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[Node]:
-    """Everything but the listening port. Storage is opened first and closed last."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = await SqliteDatabase.open(settings.data_dir / "buzz.db")
-    try:
-        await migrate(database)
+    """Everything but the listening port. Raises StorageError, KeyFileError or JwksError with what to do about it."""
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        database, store = await stack.enter_async_context(_storage(settings))
         accounts = AccountStore(database)
-        async with open_authentication(settings, accounts, now_ms) as auth, asyncio.TaskGroup() as tasks:
-            store = SqliteActivityLog(database)
-            epoch, head = await store.state()
-            hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person)
-            parties = Parties(database)
-            log = Log(store, hub)
-            catch_up = CatchUp(hub, store, parties)
-            hub.catch_up_with(catch_up.add)
-            timers = Timers()
-            activities = Activities(store, log, parties, settings.send_rate_limit, now_ms)
-            dialogue = Dialogue(hub, hub, activities, parties, auth, _keeper(accounts, now_ms))
-            socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms)
-            _follow(hub, parties, auth)
+        auth = await stack.enter_async_context(open_authentication(settings, accounts, now_ms))
+        parties = Parties(database)
+        stack.push_async_callback(parties.close)
 
-            application = web.Application(middlewares=[errors_middleware])
-            application.on_response_prepare.append(add_request_id)
-            application.add_routes(socket.routes())
-            application.add_routes(activity_routes.routes(activities, store, hub, auth, settings.development))
+        # The live path: log -> hub -> session -> socket.
+        epoch, head = await store.state()
+        hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person)
+        log = Log(store, hub, metrics)
+        catch_up = CatchUp(hub, store, parties)
+        hub.catch_up_with(catch_up.add)
+        timers = Timers()
+        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms)
+        dialogue = Dialogue(hub, hub, activities, parties, auth, _keeper(accounts, now_ms))
+        socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms)
+        for stop in (dialogue.close, log.close, socket.close):
+            stack.push_async_callback(stop)
+        stack.callback(timers.close)
+        _follow(hub, parties, auth)
+        watch_live_path(metrics, hub, socket, log, catch_up)
+        await stack.enter_async_context(_running("event loop probe", metrics.probe_loop()))
+        for number in range(settings.catch_up_readers):
+            await stack.enter_async_context(_running(f"catch-up reader {number}", catch_up.run()))
 
-            readers = [
-                tasks.create_task(catch_up.run(), name=f"catch-up reader {number}")
-                for number in range(settings.catch_up_readers)
-            ]
-            try:
-                yield Node(application, socket, hub, log, catch_up, parties, auth, database)
-            finally:
-                await socket.close()
-                await log.close()
-                await dialogue.close()
-                for reader in readers:
-                    reader.cancel()
-                timers.close()
-                await parties.close()
+        # The services.
+        telephony = TelephonyMetrics(metrics.registry)
+        calls, key_store = CallStore(database), KeyStore(database)
+        trust = Trust(CallerStore(database), calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
+        stack.push_async_callback(trust.close)
+        numbers = Numbers(NumberStore(database), telephony, now_ms, fictional=settings.development)
+        heartbeats = Heartbeats(database, activities, numbers)
+        keys = Keys(key_store, store, parties, hub, now_ms)
+
+        # The routes.
+        application = web.Application(middlewares=[errors_middleware])
+        application.on_response_prepare.append(add_request_id)
+        cleared = (calls.clear, key_store.clear)
+        for routes in (
+            socket.routes(),
+            activity_routes.routes(activities, store, hub, auth, settings.development, also_clear=cleared),
+            lookups.routes(trust, auth),
+            heartbeat.routes(heartbeats, auth),
+            blocked.routes(trust, auth),
+            encryption.routes(keys, auth),
+            public_keys.routes(keys, auth),
+            health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
+        ):
+            application.add_routes(routes)
+        yield Node(application, settings, database, store, auth, hub, socket, parties, activities, metrics)
+
+
+@asynccontextmanager
+async def _storage(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
+    """The database, migrated in development and checked in production, and the log on it."""
+    with hold(settings.data_dir):
+        database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
+        try:
+            await _migrated(database, settings.development)
+            yield database, SqliteActivityLog(database)
+        finally:
+            await database.close()
+
+
+async def _migrated(database: Database, development: bool) -> None:
+    if development:
+        await migrate(database)
+    elif await pending(database):
+        raise StorageError("The database's schema is older than this release: run `run.py migrate` first.")
+
+
+@asynccontextmanager
+async def _running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a task until the block ends. Should it fail before, the failure ends the node: nobody limps on without it."""
+    task = asyncio.create_task(work, name=name)
+    owner = asyncio.current_task()
+    task.add_done_callback(lambda done: owner.cancel() if owner and not done.cancelled() and done.exception() else None)
+    try:
+        yield
     finally:
-        await database.close()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:
@@ -116,6 +185,9 @@ def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
     auth.subscribe(revoked)
 
 
+# --- serving ------------------------------------------------------------------------------------------------------
+
+
 async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -> None:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal skips the wait.
 
@@ -125,25 +197,35 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
         runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.port, backlog=LISTEN_BACKLOG)
-            await site.start()
+            await web.TCPSite(runner, settings.host, settings.port, backlog=LISTEN_BACKLOG).start()
             host, port = runner.addresses[0][:2]
+            _calm_the_collector()
             ready(f"http://{host}:{port}")
-            await _until_stopped(node, settings.drain_seconds)
+            await _until_stopped(node.socket, settings.drain_seconds)
         finally:
             await runner.cleanup()
 
 
-async def _until_stopped(node: Node, drain_seconds: float) -> None:
+def _calm_the_collector() -> None:
+    """Leave what start-up made out of every later collection, and collect less often.
+
+    Sessions live long and refer to each other: a full collection walks all of them, tens of milliseconds at 15,000.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def _until_stopped(socket: Socket, drain_seconds: float) -> None:
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, lambda: second.set() if first.is_set() else first.set())
     await first.wait()
-    draining = asyncio.create_task(node.socket.drain(drain_seconds), name="drain")
+    draining = asyncio.create_task(socket.drain(drain_seconds), name="drain")
     skip = asyncio.create_task(second.wait(), name="second signal")
     await asyncio.wait((draining, skip), return_when=asyncio.FIRST_COMPLETED)
     for task in (draining, skip):
         task.cancel()
     await asyncio.wait((draining, skip))
-    await node.socket.close()
+    await socket.close()

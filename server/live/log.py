@@ -7,7 +7,8 @@ is written once: an acknowledgement travels with the activities of its batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 import structlog
@@ -16,6 +17,7 @@ from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
 from server.live.hub import Hub
 from server.live.ring import Entry
+from server.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
 from storage.errors import StorageError
 
@@ -37,9 +39,11 @@ class Submission(NamedTuple):
 class Log:
     """One writer. ``submit`` from anywhere; ``close`` finishes what waits."""
 
-    def __init__(self, store: ActivityLog, hub: Hub) -> None:
+    def __init__(self, store: ActivityLog, hub: Hub, metrics: Metrics) -> None:
         self._store = store
         self._hub = hub
+        self._metrics = metrics
+        self._oldest = 0.0
         self._waiting: list[Submission] = []
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
@@ -51,6 +55,8 @@ class Log:
         """Queue a posting for the next commit. Raises ApiError(unavailable) when too much waits, or after close."""
         if self._closed or len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             raise ApiError(ErrorCode.UNAVAILABLE, "The log has too much to write; try again shortly.", 1)
+        if not self._waiting:
+            self._oldest = perf_counter()
         self._waiting.append(submission)
         self._waiting_bytes += len(submission.posting.message or "")
         if self._writer is None:
@@ -67,11 +73,12 @@ class Log:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 self._waiting_bytes = sum(len(each.posting.message or "") for each in self._waiting)
-                await self._commit(batch)
+                await self._commit(batch, self._oldest)
         finally:
             self._writer = None
 
-    async def _commit(self, batch: list[Submission]) -> None:
+    async def _commit(self, batch: list[Submission], submitted_at: float) -> None:
+        started_at = self._oldest = perf_counter()
         try:
             commit = await self._store.append([submission.posting for submission in batch])
         except StorageError as error:
@@ -82,6 +89,8 @@ class Log:
             _log.exception("commit failed", postings=len(batch))
             self._refuse(batch)
             return
+        self._metrics.commit_seconds.observe(perf_counter() - started_at)
+        self._metrics.commit_size.observe(len(batch))
         self.commits += 1
         self.committed += commit.head - commit.previous_head
         for submission, result in zip(batch, commit.results, strict=True):
@@ -92,8 +101,21 @@ class Log:
             if isinstance(result, Stored) and not result.duplicate
         ]
         self._hub.committed(commit.previous_head, commit.head, entries)
+        self._count(commit.results, len(entries), submitted_at)
+
+    def _count(self, results: Sequence[Result], stored: int, submitted_at: float) -> None:
+        metrics = self._metrics
+        metrics.sends.add("stored", stored)
+        duplicates = sum(isinstance(result, Stored) for result in results) - stored
+        if duplicates:
+            metrics.sends.add("duplicate", duplicates)
+        if len(results) > stored + duplicates:
+            metrics.sends.add("refused", len(results) - stored - duplicates)
+        # One observation a batch, for its oldest: an upper bound for each of its activities.
+        metrics.push_seconds.observe(perf_counter() - submitted_at, len(results))
 
     def _refuse(self, batch: list[Submission]) -> None:
+        self._metrics.sends.add("unavailable", len(batch))
         for submission in batch:
             submission.answer(ApiError(ErrorCode.UNAVAILABLE, "The activity was not stored; try again.", 1))
         self._hub.flush()
