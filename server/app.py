@@ -27,6 +27,7 @@ from server.live.log import Log
 from server.live.socket import Socket
 from server.live.timers import Timers
 from server.live_metrics import watch_live_path
+from server.privacy_node import PrivacyNode, open_privacy
 from server.routes import activities as activity_routes
 from server.routes import blocked, encryption, health, heartbeat, lookups, public_keys
 from server.services.activities import Activities
@@ -69,6 +70,7 @@ class Node:
     parties: Parties
     activities: Activities
     metrics: Metrics
+    privacy: PrivacyNode
 
 
 @asynccontextmanager
@@ -110,6 +112,10 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         heartbeats = Heartbeats(database, activities, numbers)
         keys = Keys(key_store, store, parties, hub, now_ms)
 
+        privacy = await stack.enter_async_context(
+            open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
+        )
+
         # The routes.
         application = web.Application(middlewares=[errors_middleware])
         application.on_response_prepare.append(add_request_id)
@@ -122,10 +128,11 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             blocked.routes(trust, auth),
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
+            privacy.routes,
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):
             application.add_routes(routes)
-        yield Node(application, settings, database, store, auth, hub, socket, parties, activities, metrics)
+        yield Node(application, settings, database, store, auth, hub, socket, parties, activities, metrics, privacy)
 
 
 @asynccontextmanager

@@ -63,6 +63,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
+RetrySeconds = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_comma_separated)]
 DatabaseUrl = Annotated[SecretStr, _secret_url("postgresql", "postgres")]
 BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss", "unix")]
 
@@ -108,7 +109,32 @@ class Settings(BaseSettings):
     # Look-ups
     lookup_deadline_ms: Count = Field(1_000, description="A look-up is answered untrusted after this long")
     twilio_auth_token: SecretStr | None = Field(None, description="Checks X-Twilio-Signature")
+    twilio_account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")] | None = Field(
+        None, description="The Twilio account that recordings are fetched and numbers bought with"
+    )
+    twilio_api_url: Origin = Field("https://api.twilio.com", description="Twilio's REST API; tests play it themselves")
     number_provider: Annotated[str, Field(pattern="^(pool|twilio)$")] = Field("pool", description="pool or twilio")
+    number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
+        "US", description="Where the twilio provider buys numbers: a country's two letters"
+    )
+
+    # Privacy requests and webhooks
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = Field(
+        0, description="Proxies in front whose X-Forwarded-For entries are believed"
+    )
+    privacy_forms_per_minute: Count = Field(10, description="Privacy forms that one address may send a minute")
+    webhook_retry_seconds: RetrySeconds = Field(
+        (1800, 1800, 1800), description="Waits before the automatic retries of a webhook; then it has failed"
+    )
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=25)] = Field(
+        15, description="How long a webhook's receiver may take to answer"
+    )
+    webhook_tolerance_seconds: Seconds = Field(
+        300, description="How far off the signature's time of an event from another service may be"
+    )
+    webhook_ca_file: Path | None = Field(
+        None, description="Certificates of authorities that webhooks trust besides the system's"
+    )
 
     # Tokens
     signing_key_file: Path | None = Field(None, description="Buzz's own signing key; unset: in the data directory")

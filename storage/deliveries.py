@@ -51,6 +51,14 @@ class Delivery(NamedTuple):
     error: str
 
 
+class Leased(NamedTuple):
+    """A delivery that was begun under a lease. ``more``: the endpoint seems to have other lanes that are due."""
+
+    delivery: Delivery
+    lease: str
+    more: bool
+
+
 class Filter(NamedTuple):
     """Which deliveries to list: newest first, with ids below ``before``."""
 
@@ -120,7 +128,7 @@ async def next_due_ms(reader: Database | Transaction, now_ms: int) -> int | None
     return found
 
 
-async def lease(transaction: Transaction, endpoint_id: int, lease: str, now_ms: int, until_ms: int) -> Delivery | None:
+async def lease(transaction: Transaction, endpoint_id: int, lease: str, now_ms: int, until_ms: int) -> Leased | None:
     """Take the endpoint's lane that has been due longest, under the name ``lease``, and begin its oldest delivery.
 
     None: nothing is due, or the endpoint is gone or not enabled.
@@ -134,20 +142,27 @@ async def lease(transaction: Transaction, endpoint_id: int, lease: str, now_ms: 
         now_ms,
         _CANDIDATES,
     )
-    for (request_id,) in lanes:
-        taken = await transaction.execute(
-            """UPDATE webhook_lane SET lease = ?, lease_until_ms = ?
-               WHERE endpoint_id = ? AND request_id = ? AND due_at_ms <= ? AND lease_until_ms <= ?""",
-            lease,
-            until_ms,
-            endpoint_id,
-            request_id,
-            now_ms,
-            now_ms,
-        )
-        if taken:
-            return await _begin(transaction, endpoint_id, request_id, now_ms)
+    for position, (request_id,) in enumerate(lanes, start=1):
+        if await _take(transaction, endpoint_id, request_id, lease, now_ms, until_ms):
+            delivery = await _begin(transaction, endpoint_id, request_id, now_ms)
+            return Leased(delivery, lease, position < len(lanes)) if delivery else None
     return None
+
+
+async def _take(
+    transaction: Transaction, endpoint_id: int, request_id: str, lease: str, now_ms: int, until_ms: int
+) -> bool:
+    taken = await transaction.execute(
+        """UPDATE webhook_lane SET lease = ?, lease_until_ms = ?
+           WHERE endpoint_id = ? AND request_id = ? AND due_at_ms <= ? AND lease_until_ms <= ?""",
+        lease,
+        until_ms,
+        endpoint_id,
+        request_id,
+        now_ms,
+        now_ms,
+    )
+    return taken > 0
 
 
 async def _begin(transaction: Transaction, endpoint_id: int, request_id: str, now_ms: int) -> Delivery | None:

@@ -32,7 +32,8 @@ async def queue(database: Database, endpoint: Endpoint, request_id: str = "r1", 
 
 async def lease(database: Database, endpoint: Endpoint, name: str = "a", now_ms: int = NOW) -> Delivery | None:
     async with database.transaction() as transaction:
-        return await deliveries.lease(transaction, endpoint.id, name, now_ms, now_ms + LEASE_MS)
+        leased = await deliveries.lease(transaction, endpoint.id, name, now_ms, now_ms + LEASE_MS)
+    return leased and leased.delivery
 
 
 async def finish(database: Database, done: Delivery, name: str = "a", now_ms: int = NOW) -> bool:

@@ -18,7 +18,7 @@ from protocol.privacy_request import (
 from storage import privacy, recording_fetches, service_codes
 from storage.database import Database
 from storage.errors import StorageConflict
-from storage.privacy import KeptRequest
+from storage.privacy_rows import KeptRequest
 
 NOW = 1_584_211_480_000
 COMPANY = 7

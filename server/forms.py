@@ -1,0 +1,85 @@
+"""Reading a form's body, as a browser or a program sends it: multipart, urlencoded or JSON, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import BadHttpMessage
+
+from protocol.errors import ApiError, ErrorCode
+from protocol.forms import MAX_FIELDS, FormError, Tree, nest, tree_of
+
+TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
+_BUFFER_BYTES: Final = 2**16
+
+
+async def tree_of_body(request: web.Request, body: bytes) -> Tree:
+    """The fields of a body that was read already, nested as their names say.
+
+    Raises ApiError: unsupported_media_type, or bad_request naming the field.
+    """
+    try:
+        if request.content_type == "multipart/form-data":
+            return nest(await _multipart_fields(request.headers["Content-Type"], body))
+        if request.content_type == "application/x-www-form-urlencoded":
+            return nest(_urlencoded_fields(body))
+        if request.content_type == "application/json":
+            return tree_of(_json(body))
+    except FormError as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, str(error)) from error
+    raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"Unsupported Media Type: send one of {', '.join(TYPES)}.")
+
+
+def _urlencoded_fields(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except UnicodeDecodeError as error:
+        raise FormError("body", "should be UTF-8") from error
+    except ValueError as error:
+        raise FormError("body", f"should have at most {MAX_FIELDS} fields") from error
+
+
+def _json(body: bytes) -> object:
+    try:
+        found: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormError("body", "should be a JSON object in UTF-8") from error
+    return found
+
+
+async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
+    # The whole body is in memory, because its signature covers it; aiohttp's reader parses it from there.
+    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), _BUFFER_BYTES)
+    stream.feed_data(body)
+    stream.feed_eof()
+    fields: list[tuple[str, str]] = []
+    try:
+        reader = MultipartReader({"Content-Type": content_type}, stream)
+        while (part := await reader.next()) is not None:
+            if len(fields) == MAX_FIELDS:
+                raise FormError("body", f"should have at most {MAX_FIELDS} fields")
+            fields.append(await _field(part))
+    except FormError:
+        raise
+    except (ValueError, LookupError, AssertionError, RuntimeError, BadHttpMessage, EOFError) as error:
+        raise FormError("body", "should be well-formed multipart/form-data (RFC 7578)") from error
+    return fields
+
+
+async def _field(part: MultipartReader | BodyPartReader) -> tuple[str, str]:
+    if not isinstance(part, BodyPartReader) or part.name is None:
+        raise FormError("body", "every part should be a field with a name")
+    if "Content-Encoding" in part.headers or part.headers.get("Content-Transfer-Encoding", "binary") not in _AS_IT_IS:
+        raise FormError(part.name, "should be sent as it is, without an encoding of its own")
+    try:
+        return part.name, bytes(await part.read()).decode()
+    except UnicodeDecodeError as error:
+        raise FormError(part.name, "should be UTF-8") from error
+
+
+_AS_IT_IS: Final = frozenset({"7bit", "8bit", "binary"})

@@ -1,0 +1,74 @@
+"""The privacy half of a node: builds and joins what takes privacy requests in and sends their webhooks out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from server.auth import Authenticator
+from server.live.events import Events
+from server.privacy_page import PrivacyPage
+from server.routes import privacy_admin, privacy_form, privacy_requests, webhook_admin, webhook_receiver
+from server.services.parties import Parties
+from server.services.privacy import PrivacyRequests
+from server.services.privacy_changes import PrivacyChanges
+from server.services.received_events import ReceivedEvents
+from server.services.service_codes import ServiceCodes
+from server.services.webhook_admin import WebhookAdmin
+from server.services.webhooks import WebhookWorker
+from server.settings import Settings
+from server.webhooks.queue import DeliveryQueue
+from server.webhooks.sender import open_sender
+from storage.database import Database
+
+
+@dataclass(frozen=True)
+class PrivacyNode:
+    """What the rest of the node needs of it: its routes, and the requests themselves (erasure)."""
+
+    routes: list[web.RouteDef]
+    requests: PrivacyRequests
+    worker: WebhookWorker
+
+
+@asynccontextmanager
+async def open_privacy(
+    settings: Settings,
+    database: Database,
+    events: Events,
+    parties: Parties,
+    auth: Authenticator,
+    now_ms: Callable[[], int],
+    count: Callable[[str], None] = lambda result: None,
+) -> AsyncIterator[PrivacyNode]:
+    """Build it and start its worker; at the end the worker stops first. ``count`` counts webhooks by result."""
+    async with AsyncExitStack() as stack:
+        sender = await stack.enter_async_context(
+            open_sender(
+                settings.webhook_timeout_seconds,
+                allow_loopback=settings.development,
+                ca_file=settings.webhook_ca_file,
+            )
+        )
+        queue = DeliveryQueue(database, now_ms)
+        worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
+        changes = PrivacyChanges(database, events, worker.wake, now_ms)
+        requests = PrivacyRequests(database, changes, parties.companies_of, now_ms)
+        received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
+        admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
+        routes = [
+            *privacy_form.routes(requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops),
+            *privacy_requests.routes(requests, auth),
+            *privacy_admin.routes(ServiceCodes(database, now_ms), requests, auth),
+            *webhook_receiver.routes(received),
+            *webhook_admin.routes(admin, auth, settings.public_url),
+        ]
+        # A worker that fails ends the node: nobody should wait for webhooks that nobody sends.
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(worker.run(), name="webhook worker")
+        stack.push_async_callback(worker.stop)
+        yield PrivacyNode(routes, requests, worker)

@@ -1,0 +1,130 @@
+"""/admin/service-codes and /admin/privacy-requests: the operator's side of privacy requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import AfterValidator, StringConstraints, TypeAdapter
+
+from protocol.activity import Id, rfc3339
+from protocol.privacy_request import view
+from protocol.validation import Strict
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json
+from server.routes.privacy_requests import ListQuery, list_query, list_response, recording_response
+from server.services.privacy import PrivacyRequests, StateChange
+from server.services.service_codes import ServiceCodes
+from storage.privacy import AuditEntry
+from storage.service_codes import OwnedCode
+
+_CODES: Final = "/admin/service-codes"
+_REQUESTS: Final = "/admin/privacy-requests"
+
+
+def _named(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("should be one line of text")
+    return value.strip()
+
+
+Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(_named)]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
+class NewServiceCode(Strict):
+    """``POST /admin/service-codes``. On the privacy line only codes of digits can be dialled."""
+
+    code: Code
+    name: Name
+    company_id: Id
+
+
+_NEW_CODE: TypeAdapter[NewServiceCode] = TypeAdapter(NewServiceCode)
+_CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
+
+
+def _described(summary: str, **more: Any) -> Operation:
+    more.setdefault("answer", dict[str, Any])
+    more.setdefault("errors", (400, 401, 403, 404, 503))
+    return Operation(summary, "privacy requests", credential="admin", **more)
+
+
+def routes(codes: ServiceCodes, requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]:
+    """The operator's routes."""
+    return [*_code_routes(codes, auth), *_request_routes(requests, auth)]
+
+
+def _code_routes(codes: ServiceCodes, auth: Authenticator) -> list[web.RouteDef]:
+    @operation(_described("Make or change a service code", body=NewServiceCode, status=201))
+    async def put(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        new = await read_json(request, _NEW_CODE)
+        return json_response(_code(await codes.put(new.code, new.company_id, new.name)), status=201)
+
+    @operation(_described("The service codes", answer=list[dict[str, Any]]))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response([_code(one) for one in await codes.listed()])
+
+    @operation(_described("Take no more requests for a service code", status=204, answer=None))
+    async def delete(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        await codes.remove(request.match_info["code"])
+        return web.Response(status=204)
+
+    return [web.post(_CODES, put), web.get(_CODES, listed), web.delete(_CODES + "/{code}", delete)]
+
+
+def _request_routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]:
+    @operation(_described("The privacy requests of all companies", query=ListQuery, answer=list[dict[str, Any]]))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        query = list_query(request)
+        limit = int(query.limit)
+        return list_response(request, await requests.every(query.position, limit), limit)
+
+    @operation(_described("One privacy request with its audit trail"))
+    async def one(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        found = await requests.one(request.match_info["id"])
+        trail = await requests.trail(found.id)
+        return json_response({**view(found), "audit": [_audit(entry) for entry in trail]})
+
+    @operation(_described("The recording of a voicemail", content_type="audio/mpeg", answer=None))
+    async def recording(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return recording_response(await requests.recording(request.match_info["id"]))
+
+    @operation(_described("Acknowledge, extend or complete a privacy request", body=StateChange))
+    async def change(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        wanted = await read_json(request, _CHANGE)
+        return json_response(view(await requests.change(request.match_info["id"], wanted, f"admin:{caller.subject}")))
+
+    @operation(_described("Erase the recording and the personal fields"))
+    async def erase(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        return json_response(view(await requests.erase(request.match_info["id"], f"admin:{caller.subject}")))
+
+    return [
+        web.get(_REQUESTS, listed),
+        web.get(_REQUESTS + "/{id}", one),
+        web.get(_REQUESTS + "/{id}/recording.mp3", recording),
+        web.patch(_REQUESTS + "/{id}", change),
+        web.post(_REQUESTS + "/{id}/erase", erase),
+    ]
+
+
+def _code(owned: OwnedCode) -> dict[str, Any]:
+    return {
+        "code": owned.code.code,
+        "name": owned.code.name,
+        "company_id": owned.company_id,
+        "created_at": rfc3339(owned.code.created_at_ms),
+        "updated_at": rfc3339(owned.code.updated_at_ms),
+    }
+
+
+def _audit(entry: AuditEntry) -> dict[str, Any]:
+    return {"at": rfc3339(entry.at_ms), "actor": entry.actor, "action": entry.action, "detail": entry.detail}

@@ -1,0 +1,131 @@
+"""GET and POST /privacy-requests/{code}: the hosted form, and the same for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from protocol.errors import ApiError, ErrorCode
+from protocol.forms import Tree
+from protocol.privacy_request import PrivacyRequest
+from protocol.validation import describe
+from protocol.web_form import WEB_FORM, WebForm, faults
+from server.client_address import client_address
+from server.forms import TYPES, tree_of_body
+from server.http import Operation, json_response, operation, read_body
+from server.limits import Buckets
+from server.privacy_page import PrivacyPage
+from server.services.privacy import PrivacyRequests
+from storage.service_codes import OwnedCode
+
+MAX_FORM_BYTES: Final = 64 * 1024
+_PATH: Final = "/privacy-requests/{code:[A-Za-z0-9_-]{1,32}}"
+
+
+def routes(
+    requests: PrivacyRequests, page: PrivacyPage, forms_per_minute: int, trusted_hops: int
+) -> list[web.RouteDef]:
+    """The form's routes. One address may send ``forms_per_minute``, all at once if it likes."""
+    limit: Buckets[str] = Buckets(forms_per_minute / 60, forms_per_minute)
+
+    @operation(
+        Operation(
+            "The hosted privacy form", "privacy requests", credential="none", content_type="text/html", errors=(404,)
+        )
+    )
+    async def show(request: web.Request) -> web.Response:
+        try:
+            owned = await requests.service_code(request.match_info["code"])
+        except ApiError as error:
+            if not _wants_page(request):
+                raise
+            return _problem(page, error)
+        return _html(page, page.form(request.path, owned.code.name, str(uuid4()), {}, {}))
+
+    @operation(
+        Operation(
+            "Make a privacy request",
+            "privacy requests",
+            credential="none",
+            body=WebForm,
+            body_types=TYPES,
+            answer=dict[str, str],
+            status=201,
+            errors=(400, 404, 413, 415, 429, 503),
+        )
+    )
+    async def submit(request: web.Request) -> web.Response:
+        address = client_address(request, trusted_hops)
+        try:
+            wait = limit.take(_group(address))
+            if wait:
+                raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: wait a little and send it again.", wait)
+            return await _taken(request, address)
+        except ApiError as error:
+            if not _wants_page(request):
+                raise
+            return _problem(page, error)
+
+    async def _taken(request: web.Request, address: str) -> web.Response:
+        owned = await requests.service_code(request.match_info["code"])
+        written = await tree_of_body(request, await read_body(request, MAX_FORM_BYTES))
+        try:
+            form = WEB_FORM.validate_python(written)
+        except ValidationError as error:
+            if not _wants_page(request):
+                raise ApiError(ErrorCode.BAD_REQUEST, describe(error)) from error
+            return _again(request, owned, written, faults(error))
+        if form.website:
+            return _done(request, owned, None)
+        return _done(request, owned, await requests.take_web_form(owned.code.code, form, address))
+
+    def _again(request: web.Request, owned: OwnedCode, written: Tree, wrong: Mapping[str, str]) -> web.Response:
+        texts = {name: value for name, value in written.items() if isinstance(value, str)}
+        submission = texts.get("submission") or str(uuid4())
+        return _html(page, page.form(request.path, owned.code.name, submission, texts, wrong), status=400)
+
+    def _done(request: web.Request, owned: OwnedCode, made: PrivacyRequest | None) -> web.Response:
+        # What fell into the trap is told the same as everybody, and nothing is stored.
+        if not _wants_page(request):
+            return json_response({"id": made.id if made else str(uuid4())}, status=201)
+        if made is None:
+            return _html(page, page.problem("We have your request", "Thank you."), status=201)
+        return _html(page, page.received(owned.code.name, made.id, made.deadline), status=201)
+
+    return [web.get(_PATH, show), web.post(_PATH, submit)]
+
+
+def _wants_page(request: web.Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "") and request.content_type != "application/json"
+
+
+def _group(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, which is the least that one subscriber has (RFC 6177)."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) and not parsed.ipv4_mapped else str(parsed)
+
+
+def _problem(page: PrivacyPage, error: ApiError) -> web.Response:
+    title, _, text = error.message.partition(": ")
+    response = _html(page, page.problem(title, text or title), status=error.kind.http_status)
+    if error.retry_after_seconds:
+        response.headers["Retry-After"] = str(max(1, -int(-error.retry_after_seconds // 1)))
+    return response
+
+
+def _html(page: PrivacyPage, text: str, status: int = 200) -> web.Response:
+    headers = {
+        "Content-Security-Policy": page.content_security_policy,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)

@@ -1,0 +1,270 @@
+"""/admin/webhook-*: endpoints, their deliveries, and sources."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import AfterValidator, TypeAdapter
+
+from protocol.activity import rfc3339
+from protocol.validation import Strict, parse_value
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_body, read_json
+from server.routes.webhook_receiver import PATH as RECEIVER_PATH
+from server.services.webhook_admin import (
+    MAX_LISTED,
+    EndpointChange,
+    NewEndpoint,
+    NewSource,
+    Rotation,
+    SourceKeys,
+    WebhookAdmin,
+)
+from storage.deliveries import Delivery, Filter, Status
+from storage.webhook_endpoints import Endpoint, Keys, Source
+
+_ENDPOINTS: Final = "/admin/webhook-endpoints"
+_DELIVERIES: Final = "/admin/webhook-deliveries"
+_SOURCES: Final = "/admin/webhook-sources"
+_ID: Final = "/{id:[0-9]{1,18}}"
+
+_NEW_ENDPOINT: TypeAdapter[NewEndpoint] = TypeAdapter(NewEndpoint)
+_ENDPOINT_CHANGE: TypeAdapter[EndpointChange] = TypeAdapter(EndpointChange)
+_ROTATION: TypeAdapter[Rotation] = TypeAdapter(Rotation)
+_NEW_SOURCE: TypeAdapter[NewSource] = TypeAdapter(NewSource)
+_SOURCE_KEYS: TypeAdapter[SourceKeys] = TypeAdapter(SourceKeys)
+
+
+def _digits(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError("should be an unsigned integer")
+    return text
+
+
+def _few(text: str) -> str:
+    if not 1 <= int(_digits(text)) <= MAX_LISTED:
+        raise ValueError(f"should be 1 to {MAX_LISTED}")
+    return text
+
+
+def _status(text: str) -> str:
+    if text not in {status.value for status in Status}:
+        raise ValueError(f"should be one of {', '.join(Status)}")
+    return text
+
+
+Digits = Annotated[str, AfterValidator(_digits)]
+
+
+class DeliveryQuery(Strict):
+    """Which deliveries to list; ``before`` is a delivery's id."""
+
+    endpoint_id: Digits | None = None
+    request_id: str | None = None
+    status: Annotated[str, AfterValidator(_status)] | None = None
+    before: Digits | None = None
+    limit: Annotated[str, AfterValidator(_few)] = "100"
+
+    @property
+    def filter(self) -> Filter:
+        """The same for storage."""
+        return Filter(
+            endpoint_id=None if self.endpoint_id is None else int(self.endpoint_id),
+            request_id=self.request_id,
+            status=None if self.status is None else Status(self.status),
+            before=None if self.before is None else int(self.before),
+            limit=int(self.limit),
+        )
+
+
+class EndpointQuery(Strict):
+    """Whose endpoints to list."""
+
+    company_id: Digits | None = None
+
+
+_DELIVERY_QUERY: TypeAdapter[DeliveryQuery] = TypeAdapter(DeliveryQuery)
+_ENDPOINT_QUERY: TypeAdapter[EndpointQuery] = TypeAdapter(EndpointQuery)
+
+
+def routes(admin: WebhookAdmin, auth: Authenticator, public_url: str | None) -> list[web.RouteDef]:
+    """The operator's routes. ``public_url`` begins the URL that a source is told to post to."""
+    return [
+        *_endpoint_routes(admin, auth),
+        *_delivery_routes(admin, auth),
+        *_source_routes(admin, auth, public_url or ""),
+    ]
+
+
+def _described(summary: str, **more: Any) -> Operation:
+    more.setdefault("answer", dict[str, Any])
+    more.setdefault("errors", (400, 401, 403, 404, 503))
+    return Operation(summary, "webhooks", credential="admin", **more)
+
+
+def _id(request: web.Request) -> int:
+    return int(request.match_info["id"])
+
+
+def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
+    @operation(_described("Make a webhook endpoint; its keys are shown this once", body=NewEndpoint, status=201))
+    async def add(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        made = await admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
+        return json_response({**_endpoint(made), **_keys(made.keys)}, status=201)
+
+    @operation(_described("The webhook endpoints", query=EndpointQuery, answer=list[dict[str, Any]]))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        company_id = parse_value(_ENDPOINT_QUERY, dict(request.query)).company_id
+        found = await admin.endpoints(None if company_id is None else int(company_id))
+        return json_response([_endpoint(one) for one in found])
+
+    @operation(_described("One webhook endpoint"))
+    async def one(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response(_endpoint(await admin.endpoint(_id(request))))
+
+    @operation(_described("Change a webhook endpoint", body=EndpointChange))
+    async def change(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        wanted = await read_json(request, _ENDPOINT_CHANGE)
+        return json_response(_endpoint(await admin.change_endpoint(_id(request), wanted)))
+
+    @operation(_described("Delete a webhook endpoint and what waits for it", status=204, answer=None))
+    async def delete(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        await admin.delete_endpoint(_id(request))
+        return web.Response(status=204)
+
+    @operation(_described("Rotate an endpoint's keys; the new ones are shown this once", body=Rotation))
+    async def rotate(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        rotation = await read_json(request, _ROTATION) if await read_body(request) else Rotation()
+        rotated = await admin.rotate_endpoint(_id(request), rotation)
+        return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
+
+    @operation(_described("Send a marked test event", status=202))
+    async def test(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response(_delivery(await admin.test(_id(request))), status=202)
+
+    @operation(_described("Retry everything of an endpoint that failed", answer=dict[str, int]))
+    async def retry_failed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response({"retried": await admin.retry_failed(_id(request))})
+
+    return [
+        web.post(_ENDPOINTS, add),
+        web.get(_ENDPOINTS, listed),
+        web.get(_ENDPOINTS + _ID, one),
+        web.patch(_ENDPOINTS + _ID, change),
+        web.delete(_ENDPOINTS + _ID, delete),
+        web.post(_ENDPOINTS + _ID + "/rotate", rotate),
+        web.post(_ENDPOINTS + _ID + "/test", test),
+        web.post(_ENDPOINTS + _ID + "/retry-failed", retry_failed),
+    ]
+
+
+def _delivery_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
+    @operation(_described("The log of deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        wanted = parse_value(_DELIVERY_QUERY, dict(request.query)).filter
+        found = await admin.deliveries(wanted)
+        response = json_response([_delivery(one) for one in found])
+        if len(found) == wanted.limit:
+            response.headers["Link"] = f'<{request.rel_url.update_query(before=str(found[-1].id))}>; rel="next"'
+        return response
+
+    @operation(_described("Retry a delivery now", errors=(401, 403, 404, 409, 503)))
+    async def retry(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response(_delivery(await admin.retry(_id(request))))
+
+    return [web.get(_DELIVERIES, listed), web.post(_DELIVERIES + _ID + "/retry", retry)]
+
+
+def _source_routes(admin: WebhookAdmin, auth: Authenticator, public_url: str) -> list[web.RouteDef]:
+    @operation(_described("Let another service send events for a company", body=NewSource, status=201))
+    async def add(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        made = await admin.add_source(await read_json(request, _NEW_SOURCE))
+        return json_response(_source(request, made, public_url), status=201)
+
+    @operation(_described("The sources of events", answer=list[dict[str, Any]]))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response([_source(request, one, public_url) for one in await admin.sources()])
+
+    @operation(_described("Give a source new keys; those before count on for the overlap", body=SourceKeys))
+    async def rotate(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        given = await read_json(request, _SOURCE_KEYS)
+        return json_response(_source(request, await admin.rotate_source(_id(request), given), public_url))
+
+    @operation(_described("Take no more events from a source", status=204, answer=None))
+    async def delete(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        await admin.delete_source(_id(request))
+        return web.Response(status=204)
+
+    return [
+        web.post(_SOURCES, add),
+        web.get(_SOURCES, listed),
+        web.post(_SOURCES + _ID + "/rotate", rotate),
+        web.delete(_SOURCES + _ID, delete),
+    ]
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "company_id": endpoint.company_id,
+        "url": endpoint.url,
+        "format": endpoint.format,
+        "enabled": endpoint.enabled,
+        "previous_keys_until": _time(endpoint.keys.previous_until_ms),
+        "created_at": rfc3339(endpoint.created_at_ms),
+        "updated_at": rfc3339(endpoint.updated_at_ms),
+    }
+
+
+def _keys(keys: Keys) -> dict[str, Any]:
+    return {"api_key": keys.api_key, "secret": keys.secret}
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "endpoint_id": delivery.endpoint_id,
+        "request_id": delivery.request_id,
+        "event": delivery.event_name,
+        "status": delivery.status.value,
+        "attempts": delivery.attempts,
+        "created_at": rfc3339(delivery.created_at_ms),
+        "attempted_at": _time(delivery.attempted_at_ms),
+        "finished_at": _time(delivery.finished_at_ms),
+        "next_attempt_at": _time(delivery.next_attempt_at_ms),
+        "http_status": delivery.http_status,
+        "duration_ms": delivery.duration_ms,
+        "answer": delivery.answer,
+        "error": delivery.error,
+    }
+
+
+def _source(request: web.Request, source: Source, public_url: str) -> dict[str, Any]:
+    base = public_url or f"{request.scheme}://{request.host}"
+    return {
+        "id": source.id,
+        "company_id": source.company_id,
+        "url": f"{base}{RECEIVER_PATH}?source={source.id}",
+        "previous_keys_until": _time(source.keys.previous_until_ms),
+        "created_at": rfc3339(source.created_at_ms),
+        "updated_at": rfc3339(source.updated_at_ms),
+    }
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

@@ -1,0 +1,46 @@
+"""POST /webhooks/privacy-requests: events in from another such service."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from protocol.errors import ApiError, ErrorCode
+from server.forms import TYPES, tree_of_body
+from server.http import Operation, json_response, operation, read_body
+from server.services.received_events import ReceivedEvents
+
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+"""A recording is in it."""
+
+PATH: Final = "/webhooks/privacy-requests"
+
+
+def routes(events: ReceivedEvents) -> list[web.RouteDef]:
+    """The receiver's route; the query ``source`` names who sends."""
+
+    @operation(
+        Operation(
+            "Take a privacy-request event from another service",
+            "webhooks",
+            credential="event signature",
+            body_types=TYPES,
+            answer=dict[str, str],
+            errors=(400, 401, 409, 413, 415, 503),
+        )
+    )
+    async def receive(request: web.Request) -> web.Response:
+        source = await events.source(_source_id(request))
+        body = await read_body(request, MAX_EVENT_BYTES)
+        tree = await tree_of_body(request, body)
+        return json_response({"result": await events.take(source, request.headers, body, tree)})
+
+    return [web.post(PATH, receive)]
+
+
+def _source_id(request: web.Request) -> int:
+    text = request.query.get("source", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ApiError(ErrorCode.UNAUTHORIZED)
+    return int(text)

@@ -1,0 +1,191 @@
+"""Privacy requests: taking them in by web form, and what a company's members and the operator do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID, uuid4, uuid5
+
+from protocol.errors import ApiError, ErrorCode
+from protocol.privacy_request import CallSession, PrivacyRequest, RequestType, State, WebFormSession
+from protocol.validation import Strict
+from protocol.web_form import WebForm
+from server.services.privacy_changes import PrivacyChanges
+from storage import privacy, service_codes
+from storage.database import Database
+from storage.privacy import AuditEntry
+from storage.privacy_rows import KeptRequest
+from storage.service_codes import OwnedCode
+
+_SUBMISSIONS = UUID("5d0c8a0e-54a1-4a39-9d0e-5a7a6a0a8a57")
+"""Namespace for the ids of requests whose form names its submission (RFC 9562, 5.5): sent twice, it is one request."""
+
+MAX_LISTED = 500
+
+
+class StateChange(Strict):
+    """What a member changes; what is left out stays."""
+
+    acknowledged: bool | None = None
+    extended: bool | None = None
+    completed: bool | None = None
+
+
+class Position(NamedTuple):
+    """Where a list goes on: behind this time of change (milliseconds) and id."""
+
+    updated_at_ms: int = 0
+    request_id: str = ""
+
+
+class PrivacyRequests:
+    """The rules. ``companies_of`` gives the party keys (negative) of the companies a person is a member of."""
+
+    def __init__(
+        self,
+        database: Database,
+        changes: PrivacyChanges,
+        companies_of: Callable[[int], Awaitable[Sequence[int]]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._companies_of = companies_of
+        self._now_ms = now_ms
+
+    # --- taking in ------------------------------------------------------------------------------------------------
+
+    async def service_code(self, code: str) -> OwnedCode:
+        """The code that a consumer names. Raises ApiError(not_found)."""
+        found = await service_codes.find(self._database, code)
+        if found is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such service code.")
+        return found
+
+    async def take_web_form(self, code: str, form: WebForm, remote_ip: str) -> PrivacyRequest:
+        """Store what a consumer wrote. The same submission again is the same request.
+
+        Raises ApiError(not_found) for an unknown code.
+        """
+        owned, now_ms = await self.service_code(code), self._now_ms()
+        request = PrivacyRequest(
+            id=_request_id(code, form),
+            company_id=owned.company_id,
+            type=RequestType.WEB_FORM,
+            state=State(),
+            created_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            service_code=owned.code,
+            web_form_session=_session(form, remote_ip, now_ms),
+        )
+        async with self._changes.open() as change:
+            if await change.receive(KeptRequest(request), "consumer", "by web form"):
+                return request
+        return await self.one(request.id)
+
+    # --- a company's members --------------------------------------------------------------------------------------
+
+    async def listed(self, person_id: int, after: Position, limit: int) -> list[PrivacyRequest]:
+        """The requests of the person's companies from a position on, by time of change."""
+        company_ids = [-key for key in await self._companies_of(person_id)]
+        return await privacy.listed(self._database, company_ids, *after, limit)
+
+    async def of_member(self, person_id: int, request_id: str) -> PrivacyRequest:
+        """One request of the person's companies. Raises ApiError(not_found): theirs or not, it looks the same."""
+        found = await privacy.find(self._database, request_id.lower())
+        if found is None or -found.request.company_id not in await self._companies_of(person_id):
+            raise _no_such_request()
+        return found.request
+
+    # --- anybody who may --------------------------------------------------------------------------------------------
+
+    async def every(self, after: Position, limit: int) -> list[PrivacyRequest]:
+        """The requests of all companies: the operator's list."""
+        return await privacy.every(self._database, *after, limit)
+
+    async def one(self, request_id: str) -> PrivacyRequest:
+        """Any request. Raises ApiError(not_found)."""
+        found = await privacy.find(self._database, request_id.lower())
+        if found is None:
+            raise _no_such_request()
+        return found.request
+
+    async def trail(self, request_id: str) -> list[AuditEntry]:
+        """Who did what to a request, oldest first."""
+        return await privacy.trail(self._database, request_id.lower())
+
+    async def recording(self, request_id: str) -> bytes:
+        """The MP3. Raises ApiError(not_found) if there is none."""
+        mp3 = await privacy.recording(self._database, request_id.lower())
+        if mp3 is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no recording of this request.")
+        return mp3
+
+    async def change(self, request_id: str, wanted: StateChange, actor: str) -> PrivacyRequest:
+        """Change the state, on behalf of ``actor`` (for the audit trail). What changes nothing is not told."""
+        wishes = wanted.model_dump(exclude_none=True)
+        async with self._changes.open() as change:
+            kept = await privacy.hold(change.transaction, request_id.lower())
+            if kept is None:
+                raise _no_such_request()
+            state = replace(kept.request.state, **wishes)
+            if state == kept.request.state:
+                return kept.request
+            changed = replace(kept, request=replace(kept.request, state=state))
+            return await change.update(changed, actor, "changed", _difference(kept.request.state, state))
+
+    async def erase(self, request_id: str, actor: str) -> PrivacyRequest:
+        """Erase the recording and the personal fields; the request, its outcome and its audit trail stay."""
+        async with self._changes.open() as change:
+            kept = await privacy.hold(change.transaction, request_id.lower())
+            if kept is None:
+                raise _no_such_request()
+            if kept.request.erased_at_ms is not None:
+                return kept.request
+            await privacy.drop_recording(change.transaction, kept.request.id)
+            erased = replace(kept, request=_without_person(kept.request, change.now_ms))
+            return await change.update(erased, actor, "erased")
+
+    async def erase_callers(self, numbers: Sequence[str], actor: str) -> int:
+        """The same for every request left by a call from one of these numbers (E.164); returns how many."""
+        request_ids = await privacy.of_callers(self._database, numbers)
+        for request_id in request_ids:
+            await self.erase(request_id, actor)
+        return len(request_ids)
+
+
+def _request_id(code: str, form: WebForm) -> str:
+    if not form.submission:
+        return str(uuid4())
+    # The content is part of the name: a form corrected and sent again is another request.
+    return str(uuid5(_SUBMISSIONS, f"{code}\n{form.model_dump_json()}"))
+
+
+def _session(form: WebForm, remote_ip: str, now_ms: int) -> WebFormSession:
+    written = form.model_dump(exclude={"submission", "website"})
+    return WebFormSession(id=str(uuid4()), created_at_ms=now_ms, remote_ip=remote_ip, **written)
+
+
+def _difference(before: State, after: State) -> str:
+    names = ("acknowledged", "extended", "completed")
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return ", ".join(f"{name}: {str(getattr(after, name)).lower()}" for name in changed)
+
+
+def _without_person(request: PrivacyRequest, now_ms: int) -> PrivacyRequest:
+    form, call = request.web_form_session, request.call_session
+    return replace(
+        request,
+        erased_at_ms=now_ms,
+        web_form_session=form and replace(form, first_name="", last_name="", email="", other="", remote_ip=""),
+        call_session=call and _without_caller(call),
+    )
+
+
+def _without_caller(call: CallSession) -> CallSession:
+    return replace(call, caller_id="", caller_name="", transcription_text="")
+
+
+def _no_such_request() -> ApiError:
+    return ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such privacy request.")

@@ -1,0 +1,92 @@
+"""The one way in which a privacy request changes.
+
+The row, its audit entry and the deliveries it queues are one transaction. Only when that is durable is the company told
+live, and the worker woken that sends the webhooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from protocol.privacy_event import EventName
+from protocol.privacy_request import PrivacyRequest, view
+from server.live import events as live
+from storage import deliveries, privacy, webhook_endpoints
+from storage.database import Database, Transaction
+from storage.privacy_rows import KeptRequest
+
+Wake = Callable[[Collection[int]], None]
+"""Tells a worker that something is due for these endpoints."""
+
+_LIVE_NAMES = {
+    EventName.RECEIVED: live.EventName.PRIVACY_REQUEST_RECEIVED,
+    EventName.UPDATED: live.EventName.PRIVACY_REQUEST_UPDATED,
+}
+
+
+class PrivacyChanges:
+    """Opens changes. ``now_ms`` is the wall clock in milliseconds."""
+
+    def __init__(self, database: Database, events: live.Events, wake: Wake, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._events = events
+        self._wake = wake
+        self._now_ms = now_ms
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Change]:
+        """One change (to one request, as a rule): it is durable when the block has ended, and told then."""
+        async with self._database.transaction() as transaction:
+            change = Change(transaction, self._now_ms())
+            yield change
+        for name, request in change.told:
+            self._events.publish([-request.company_id], _LIVE_NAMES[name], view(request))
+        if change.endpoint_ids:
+            self._wake(change.endpoint_ids)
+
+
+class Change:
+    """What is done within one transaction. ``told`` and ``endpoint_ids`` are for those who are told afterwards."""
+
+    def __init__(self, transaction: Transaction, now_ms: int) -> None:
+        self.transaction = transaction
+        self.now_ms = now_ms
+        self.told: list[tuple[EventName, PrivacyRequest]] = []
+        self.endpoint_ids: set[int] = set()
+
+    async def receive(self, kept: KeptRequest, actor: str, detail: str = "", *, with_recording: bool = False) -> bool:
+        """Store a new request; False, and nothing happens, if its id is there already.
+
+        Raises StorageConflict if its call made another request already.
+        """
+        if not await privacy.insert(self.transaction, kept):
+            return False
+        await privacy.audit(self.transaction, kept, actor, "received", detail)
+        await self._tell(EventName.RECEIVED, kept.request, with_recording)
+        return True
+
+    async def update(
+        self, kept: KeptRequest, actor: str, action: str, detail: str = "", *, with_recording: bool = False
+    ) -> PrivacyRequest:
+        """Store a request that was held in this transaction, as it now is, and tell of it."""
+        saved = await self.note(kept, actor, action, detail)
+        await self._tell(EventName.UPDATED, saved.request, with_recording)
+        return saved.request
+
+    async def note(self, kept: KeptRequest, actor: str, action: str, detail: str = "") -> KeptRequest:
+        """Store it without telling anybody: for what is no news by itself."""
+        updated_at_ms = max(self.now_ms, kept.request.updated_at_ms)
+        changed = replace(kept, request=replace(kept.request, updated_at_ms=updated_at_ms))
+        saved = await privacy.save(self.transaction, changed)
+        await privacy.audit(self.transaction, saved, actor, action, detail)
+        return saved
+
+    async def _tell(self, name: EventName, request: PrivacyRequest, with_recording: bool) -> None:
+        endpoint_ids = await webhook_endpoints.endpoint_ids(self.transaction, request.company_id)
+        await deliveries.queue(
+            self.transaction, endpoint_ids, request.id, name.value, self.now_ms, with_recording=with_recording
+        )
+        self.told.append((name, request))
+        self.endpoint_ids.update(endpoint_ids)

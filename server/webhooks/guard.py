@@ -1,0 +1,128 @@
+"""No request forgery into the operator's network: which addresses a webhook may be sent to.
+
+The address is checked where the connection is made: aiohttp calls the socket factory with every address it is about to
+connect to, after the name was resolved, literal addresses too. A check of the URL alone could be got round by a name
+that resolves to a private address, or to another one the second time (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+MAX_URL_CHARACTERS: Final = 2_048
+
+_REFUSED_IPV6: Final = [
+    ip_network(text)
+    for text in (
+        "64:ff9b::/96",  # NAT64, RFC 6052: an IPv4 address in disguise
+        "64:ff9b:1::/48",  # NAT64 of a local network, RFC 8215
+        "::/96",  # IPv4-compatible, RFC 4291
+        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
+        "2001::/23",  # protocol assignments with Teredo, RFC 2928 and 4380
+        "2002::/16",  # 6to4, RFC 3056
+        "fec0::/10",  # site-local, RFC 3879
+        "100::/64",  # discard only, RFC 6666
+        "3fff::/20",  # documentation, RFC 9637
+        "5f00::/16",  # segment routing, RFC 9602
+    )
+]
+_REFUSED_IPV4: Final = [
+    ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # protocol assignments, RFC 6890
+        "192.88.99.0/24",  # 6to4 relays, RFC 7526
+        "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
+    )
+]
+
+
+class RefusedAddress(OSError):
+    """A webhook would have gone to an address that is not public. The message says which, and why."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(errno.EACCES, f"refused: {address} is not a public address")
+
+
+def is_public(address: str, *, allow_loopback: bool = False) -> bool:
+    """Whether a webhook may be sent to this address (a literal, a zone such as ``%eth0`` included).
+
+    Mapped addresses count as what they map to; loopback counts as public in development mode only.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if parsed.is_loopback:
+        return allow_loopback
+    return parsed.is_global and not parsed.is_multicast and not _is_refused(parsed)
+
+
+def _is_refused(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv4Address):
+        return any(address in network for network in _REFUSED_IPV4)
+    return address.scope_id is not None or any(address in network for network in _REFUSED_IPV6)
+
+
+def guarded_sockets(*, allow_loopback: bool = False) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """For ``aiohttp.TCPConnector(socket_factory=…)``: makes a socket for each address that is public.
+
+    The factory raises RefusedAddress, an OSError, for any other; aiohttp then tries the name's next address.
+    """
+
+    def make(address_info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, address = address_info
+        if not is_public(address[0], allow_loopback=allow_loopback):
+            raise RefusedAddress(address[0])
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    return make
+
+
+def check_url(url: str, *, allow_loopback: bool = False) -> str:
+    """The URL of an endpoint, if it may be one. Raises ValueError that says what was expected.
+
+    https alone; plain http to a loopback address in development mode. A host that is an address, in any spelling the
+    system's resolver takes (``0x7f.1``), is checked at once; a name is checked when it is connected to.
+    """
+    parts = urlsplit(_plain(url))
+    try:
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError("should have a port from 1 to 65535, or none") from error
+    if not host or parts.username is not None or parts.fragment:
+        raise ValueError("should be https://HOST[:PORT]/PATH, without a user name and without a fragment")
+    literal = _literal(host)
+    if literal is not None and not is_public(literal, allow_loopback=allow_loopback):
+        raise ValueError(f"should lead to a public address: {host} is not one")
+    on_loopback = host == "localhost" or (literal is not None and ip_address(literal).is_loopback)
+    if parts.scheme != "https" and not (parts.scheme == "http" and allow_loopback and on_loopback):
+        raise ValueError("should begin with https://")
+    if host == "localhost" and not allow_loopback:
+        raise ValueError("should lead to a public address: localhost is not one")
+    return url
+
+
+def _plain(url: str) -> str:
+    if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError(f"should be a URL of at most {MAX_URL_CHARACTERS} printable ASCII characters")
+    return url
+
+
+def _literal(host: str) -> str | None:
+    """The address that a host spells, or None if it is a name."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        # inet_aton takes what getaddrinfo does: 127.1, 0x7f.1, 017700000001, 2130706433.
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None

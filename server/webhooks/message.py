@@ -1,0 +1,72 @@
+"""One webhook as bytes: the event, both signatures, the body in the format its endpoint asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NamedTuple
+
+from protocol import multipart, privacy_signature, standard_webhooks
+from protocol.forms import flatten
+from protocol.privacy_event import EventName, event_of
+from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
+from storage.deliveries import Delivery
+from storage.webhook_endpoints import Endpoint
+
+MULTIPART: Final = "multipart"
+JSON: Final = "json"
+TEST_REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
+"""The id in test events. It is never a real request's."""
+
+
+class Message(NamedTuple):
+    """What is posted, ready to send."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Fresh(NamedTuple):
+    """What is made anew for each sending: the moment, and randomness that was never used before."""
+
+    now_ms: int
+    random_token: str
+    boundary: str
+
+
+def build(
+    endpoint: Endpoint, delivery: Delivery, request: PrivacyRequest, mp3: bytes | None, api_key: str, fresh: Fresh
+) -> Message:
+    """The message for one delivery, with the request as it stands now."""
+    signature = privacy_signature.sign(api_key, fresh.now_ms, fresh.random_token)
+    event = event_of(EventName(delivery.event_name), signature, request, mp3)
+    if endpoint.format == JSON:
+        content_type, body = "application/json", json.dumps(event, ensure_ascii=False).encode()
+    else:
+        content_type, body = multipart.content_type(fresh.boundary), multipart.encode(flatten(event), fresh.boundary)
+    signed = standard_webhooks.headers(
+        endpoint.keys.secrets(fresh.now_ms), f"msg_{delivery.id}", fresh.now_ms // 1000, body
+    )
+    return Message(endpoint.url, {"Content-Type": content_type, **signed}, body)
+
+
+def sample_request(company_id: int, now_ms: int) -> PrivacyRequest:
+    """The request that test events are about: nobody's."""
+    return PrivacyRequest(
+        id=TEST_REQUEST_ID,
+        company_id=company_id,
+        type=RequestType.WEB_FORM,
+        state=State(),
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        service_code=ServiceCode("0", "Test", now_ms, now_ms),
+        web_form_session=WebFormSession(
+            id=TEST_REQUEST_ID,
+            created_at_ms=now_ms,
+            first_name="Test",
+            last_name="Test",
+            email="test@example.com",
+            requester_type="Consumer",
+            other="This is a test event. It is about nobody.",
+        ),
+    )

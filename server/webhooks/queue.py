@@ -1,0 +1,102 @@
+"""The queue of deliveries as the worker sees it: leases and results of many endpoints share a commit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from protocol.privacy_event import EventName
+from protocol.privacy_request import PrivacyRequest
+from server.live.batcher import Batcher
+from server.webhooks.message import sample_request
+from storage import deliveries, privacy, webhook_endpoints
+from storage.database import Database, Transaction
+from storage.deliveries import Delivery, Leased
+from storage.webhook_endpoints import Endpoint
+
+LEASE_MS: Final = 60_000
+"""Longer than any attempt takes. A holder that died is replaced after this long."""
+
+_MAX_BATCH: Final = 100
+
+
+class Subject(NamedTuple):
+    """What a delivery is about, as it stands now."""
+
+    endpoint: Endpoint
+    request: PrivacyRequest
+    mp3: bytes | None
+
+
+class _Lease(NamedTuple):
+    endpoint_id: int
+
+
+class _Finish(NamedTuple):
+    lease: str
+    done: Delivery
+
+
+class DeliveryQueue:
+    """Leases deliveries and takes their results. ``now_ms`` is the wall clock in milliseconds."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+        self._writes: Batcher[_Lease | _Finish, Leased | bool | None] = Batcher(
+            "webhook deliveries", self._write, max_batch=_MAX_BATCH
+        )
+
+    async def due_endpoints(self) -> list[int]:
+        """The endpoints for which something is due now."""
+        return await deliveries.due_endpoints(self._database, self._now_ms())
+
+    async def seconds_to_next(self) -> float | None:
+        """How long until something falls due that is not due yet; None if nothing waits."""
+        now_ms = self._now_ms()
+        due_at_ms = await deliveries.next_due_ms(self._database, now_ms)
+        return None if due_at_ms is None else (due_at_ms - now_ms) / 1000
+
+    async def lease(self, endpoint_id: int) -> Leased | None:
+        """Begin the endpoint's next delivery; None if nothing is due."""
+        found = await self._writes.call(_Lease(endpoint_id))
+        return found if isinstance(found, Leased) else None
+
+    async def finish(self, leased: Leased, done: Delivery) -> bool:
+        """Keep how a delivery ended; False if the lease was lost meanwhile (somebody else makes the delivery)."""
+        return await self._writes.call(_Finish(leased.lease, done)) is True
+
+    async def subject(self, delivery: Delivery) -> Subject | None:
+        """What is to be sent, read now; None if the endpoint or the request is gone."""
+        endpoint = await webhook_endpoints.endpoint(self._database, delivery.endpoint_id)
+        if endpoint is None:
+            return None
+        if delivery.event_name == EventName.TEST:
+            return Subject(endpoint, sample_request(endpoint.company_id, delivery.created_at_ms), None)
+        kept = await privacy.find(self._database, delivery.request_id)
+        mp3 = await privacy.recording(self._database, delivery.request_id) if delivery.with_recording else None
+        return Subject(endpoint, kept.request, mp3) if kept else None
+
+    async def close(self) -> None:
+        """Write what waits, then take no more."""
+        await self._writes.close()
+
+    async def _write(self, items: Sequence[_Lease | _Finish]) -> list[Leased | bool | None]:
+        # In one order on every node, so that two batches never wait for each other's rows.
+        order = sorted(range(len(items)), key=lambda number: _row(items[number]))
+        results: list[Leased | bool | None] = [None] * len(items)
+        async with self._database.transaction() as transaction:
+            for number in order:
+                results[number] = await self._one(transaction, items[number])
+        return results
+
+    async def _one(self, transaction: Transaction, item: _Lease | _Finish) -> Leased | bool | None:
+        if isinstance(item, _Finish):
+            return await deliveries.finish(transaction, item.lease, item.done)
+        now_ms = self._now_ms()
+        return await deliveries.lease(transaction, item.endpoint_id, secrets.token_hex(8), now_ms, now_ms + LEASE_MS)
+
+
+def _row(item: _Lease | _Finish) -> tuple[int, str]:
+    return (item.done.endpoint_id, item.done.request_id) if isinstance(item, _Finish) else (item.endpoint_id, "")

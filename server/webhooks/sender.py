@@ -1,0 +1,125 @@
+"""Posting one webhook: within a time limit, to public addresses alone, following nothing, reading little."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import aiohttp
+
+from server.webhooks.guard import guarded_sockets
+from server.webhooks.message import Message
+from server.webhooks.resolver import ThreadResolver
+
+ANSWER_BYTES: Final = 1_024
+"""How much of an answer is read and kept in the log."""
+
+_ANSWER_SECONDS: Final = 2.0
+"""The status has been read by then; an answer that dribbles or never ends is left there."""
+
+_HEADERS: Final = {"User-Agent": "Buzz-Webhooks/1", "Accept": "*/*", "Accept-Encoding": "identity"}
+_MAX_ERROR_CHARACTERS: Final = 300
+
+
+class Answer(NamedTuple):
+    """How an attempt ended. ``status`` is None if there was no answer; ``error`` is "" after a 200 alone."""
+
+    status: int | None
+    duration_ms: int
+    text: str
+    error: str
+
+    @property
+    def ok(self) -> bool:
+        """Only a 200 is success."""
+        return self.status == 200
+
+    @property
+    def refuses_the_key(self) -> bool:
+        """Whether the receiver may be one that does not know our newest key yet."""
+        return self.status in (401, 403)
+
+
+class WebhookSender:
+    """Posts messages. It never raises for what an endpoint does: that is an :class:`Answer`."""
+
+    def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float) -> None:
+        self._session = session
+        self._timeout_seconds = timeout_seconds
+
+    async def post(self, message: Message) -> Answer:
+        """Send a message and read the beginning of what is answered."""
+        started = time.monotonic()
+        status, text, error = await self._exchange(message)
+        return Answer(status, int((time.monotonic() - started) * 1000), text, error[:_MAX_ERROR_CHARACTERS])
+
+    async def _exchange(self, message: Message) -> tuple[int | None, str, str]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._session.post(
+                    message.url, data=message.body, headers={**_HEADERS, **message.headers}, allow_redirects=False
+                )
+        except TimeoutError:
+            return None, "", f"no answer within {self._timeout_seconds:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return None, "", f"{type(error).__name__}: {error}"
+        try:
+            return response.status, await _beginning(response), _refusal(response)
+        finally:
+            # Not released for another request: what is left of the answer is never read.
+            response.close()
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    read = bytearray()
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while len(read) < ANSWER_BYTES and (chunk := await response.content.read(ANSWER_BYTES - len(read))):
+                read += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass  # the status decides; this is for the log alone
+    return read.decode(errors="replace").replace("\0", "�")
+
+
+def _refusal(response: aiohttp.ClientResponse) -> str:
+    if response.status == 200:
+        return ""
+    if 300 <= response.status < 400:
+        return f"HTTP {response.status}: redirects are not followed"
+    return f"HTTP {response.status}: only 200 is success"
+
+
+@asynccontextmanager
+async def open_sender(
+    timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None
+) -> AsyncIterator[WebhookSender]:
+    """A sender with its connections. ``ca_file``: certificates of authorities to trust besides the system's.
+
+    Raises OSError (ssl.SSLError too) if that file can't be read.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    resolver = ThreadResolver()
+    # How many go out at once is bounded by the worker, for each endpoint: a limit here would let one delay another.
+    connector = aiohttp.TCPConnector(
+        ssl=context,
+        limit=0,
+        resolver=resolver,
+        socket_factory=guarded_sockets(allow_loopback=allow_loopback),
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+    ) as session:
+        try:
+            yield WebhookSender(session, timeout_seconds)
+        finally:
+            await resolver.close()
