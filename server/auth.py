@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Protocol
 
 from storage.accounts import Revocation
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 SCOPE_LOOKUP = "lookup"
 SCOPE_ADMIN = "admin"

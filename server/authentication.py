@@ -7,7 +7,6 @@ belong to an open authentication: one follows revocations and the key file, one 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
 from server.auth import SCOPE_ADMIN, SCOPE_LOOKUP, Caller, OnRevoked
+from server.clock import wall_clock_ms as wall_clock_ms
 from server.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, check_source
 from server.revocations import LOOK_SECONDS, Revocations
 from server.settings import Settings
@@ -41,11 +41,6 @@ _REVOCATION_KEPT_MS = 10 * 366 * 86_400 * 1000
 TWILIO = Caller("twilio", None, frozenset({SCOPE_LOOKUP}), "", 2**62)
 
 _log = structlog.get_logger("auth")
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Authentication:

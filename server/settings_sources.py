@@ -19,7 +19,7 @@ from server.settings import Settings
 PREFIX: Final = "BUZZ_"
 CONFIG_VARIABLE: Final = "BUZZ_CONFIG"
 DEFAULT_CONFIG: Final = Path("buzz.toml")
-NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "BUZZ_TOKEN", "BUZZ_URL"})
+NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "BUZZ_TOKEN", "BUZZ_URL", "BUZZ_PASSPHRASE"})
 """Variables that the command line reads: the settings file, and what its client commands connect with."""
 
 MASK: Final = "********"

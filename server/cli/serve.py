@@ -1,0 +1,93 @@
+"""`run.py serve`: the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.cli.errors import CommandError
+from server.cli.options import Config, DataDir
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add `serve`."""
+    app.command("serve")(serve_command)
+
+
+def serve_command(
+    dev: Annotated[bool, typer.Option("--dev", help="Development mode: conveniences, fictional numbers.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings and end.")] = False,
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C, then drain it; a second signal skips the wait.
+
+    Prints `listening on http://HOST:PORT` when it is ready.
+
+    Example: run.py serve --dev --port 8080
+    """
+    from server.settings_sources import as_toml, load
+
+    settings = load(config, mode="development" if dev else None, host=host, port=port, data_dir=data_dir)
+    if print_config:
+        print(as_toml(settings))
+        return
+    _check(settings)
+    with _announced(settings) as ready:
+        _run(settings, ready)
+
+
+def _check(settings: Settings) -> None:
+    from server.production import faults
+
+    found = faults(settings)
+    if found:
+        raise CommandError("\n       ".join([*found, "(Or start with --dev: development mode.)"]))
+
+
+@contextmanager
+def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
+    """Hold the data directory where it holds the database; tell others the URL there, and people on standard output."""
+    from storage.data_dir import hold
+
+    def say(url: str) -> None:
+        print(f"listening on {url}", flush=True)
+
+    if settings.database_url is not None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        yield say
+        return
+    with hold(settings.data_dir) as lock:
+
+        def announce(url: str) -> None:
+            lock.announce(url)
+            say(url)
+
+        yield announce
+
+
+def _run(settings: Settings, ready: Callable[[str], None]) -> None:
+    from server.app import serve
+    from server.logs import configure
+
+    configure(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings, ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return None
+    return new_event_loop

@@ -1,0 +1,90 @@
+"""`run.py token`: access tokens, made with the key in the data directory and revoked in storage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from server.cli.errors import CommandError
+from server.cli.options import AsJson, Config, DataDir
+
+token = typer.Typer(help="Make and revoke access tokens.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `token`."""
+    app.add_typer(token, name="token")
+
+
+@token.command("create")
+def create(
+    person: Annotated[int | None, typer.Option(metavar="ID", help="For a person's devices.")] = None,
+    service: Annotated[str | None, typer.Option(metavar="NAME", help="For a program; needs --scope.")] = None,
+    scope: Annotated[str | None, typer.Option(metavar="lookup|admin", help="What the program may do.")] = None,
+    ttl: Annotated[int, typer.Option(metavar="SECONDS", help="How long it counts.")] = 30 * 86_400,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Print a new token, alone on standard output. Needs the signing key and no database.
+
+    Example: run.py token create --person 456 --ttl 86400
+    """
+    from server.clock import wall_clock_ms
+    from server.settings_sources import load
+    from server.signing_keys import load_or_create
+    from server.tokens import mint_person, mint_service
+
+    settings = load(config, data_dir=data_dir)
+    if (person is None) == (service is None) or (service is None) != (scope is None):
+        raise CommandError("give either --person ID, or --service NAME with --scope lookup or admin")
+    ring = load_or_create(settings.signing_key_path, development=settings.development)
+    try:
+        if person is not None:
+            print(mint_person(ring, person, ttl, wall_clock_ms()))
+        else:
+            print(mint_service(ring, str(service), str(scope), ttl, wall_clock_ms()))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+@token.command("revoke")
+def revoke(
+    token_or_id: Annotated[str | None, typer.Argument(metavar="[TOKEN_OR_ID]", help="The token, or its id.")] = None,
+    person: Annotated[int | None, typer.Option(metavar="ID", help="Every token this person has now.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a token, or all that a person has. Live sessions end within two seconds.
+
+    Examples: run.py token revoke "$BUZZ_TOKEN" · run.py token revoke --person 456
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    if (token_or_id is None) == (person is None):
+        raise CommandError("give either a token (or its id), or --person ID")
+    wanted = {"person_id": person} if person is not None else {"token": token_or_id}
+    show(call(config, data_dir, "POST", "/admin/revocations", json=wanted), as_json, "revoked")
+
+
+@token.command("rotate")
+def rotate_key(
+    forget_old: Annotated[
+        bool, typer.Option("--forget-old", help="Every token made until now stops to count; restart running servers.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Sign with a new key from now on. Tokens of the last three keys go on until they expire.
+
+    A running server takes the new key within a second.
+
+    Example: run.py token rotate
+    """
+    from server.settings_sources import load
+    from server.signing_keys import rotate
+
+    ring = rotate(load(config, data_dir=data_dir).signing_key_path, forget_old=forget_old)
+    print(f"signing with key {ring.signing.kid}; {len(ring.by_header) - 1} older verify")
