@@ -13,8 +13,8 @@ from server.cli.errors import explain
 COMMANDS: Final = {
     "serve": "server.cli.serve",
     "token": "server.cli.tokens",
-    "chat": "server.cli.live_commands",
-    "listen": "server.cli.live_commands",
+    "chat": "server.cli.chat",
+    "listen": "server.cli.chat",
 }
 """Command (or group of commands) to the module whose ``register(app)`` adds it."""
 
