@@ -127,10 +127,11 @@ class Supervisor:
             try:
                 connection = await self._open_connection(token, {**self._handler.hello(), **extra})
             except OpenFailed as failure:
-                await self._mourn(failure.verdict)
+                verdict = failure.verdict
             else:
                 self._tokens_refused = 0
                 return connection
+            await self._mourn(verdict)
 
     async def _token(self) -> str:
         """The current token. A source that cannot be reached is asked again later; its other errors end the session."""
