@@ -1,7 +1,7 @@
 """The composition root: builds the parts, joins them, and settles in which order they start and stop.
 
-Everything is put on one exit stack in the order in which it starts, so it stops in the reverse order: sockets, then the
-log (sends in flight are finished and answered), then what services still have to write, then storage.
+Everything is put on one exit stack in the order in which it starts, so it stops in the reverse order: services, then
+the log (sends in flight are finished and answered), then the sockets, then storage.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Node:
     store: ActivityLog
     auth: Authentication
     hub: Hub
+    log: Log
     socket: Socket
     parties: Parties
     activities: Activities
@@ -94,7 +95,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         activities = Activities(store, log, parties, settings.send_rate_limit, now_ms)
         dialogue = Dialogue(hub, hub, activities, parties, auth, _keeper(accounts, now_ms))
         socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms)
-        for stop in (dialogue.close, log.close, socket.close):
+        for stop in (dialogue.close, socket.close, log.close):  # the log first: its answers still reach their sockets
             stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, auth)
@@ -132,7 +133,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):
             application.add_routes(routes)
-        yield Node(application, settings, database, store, auth, hub, socket, parties, activities, metrics, privacy)
+        yield Node(
+            application, settings, database, store, auth, hub, log, socket, parties, activities, metrics, privacy
+        )
 
 
 @asynccontextmanager
@@ -208,7 +211,7 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
             host, port = runner.addresses[0][:2]
             _calm_the_collector()
             ready(f"http://{host}:{port}")
-            await _until_stopped(node.socket, settings.drain_seconds)
+            await _until_stopped(node, settings.drain_seconds)
         finally:
             await runner.cleanup()
 
@@ -223,16 +226,17 @@ def _calm_the_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _until_stopped(socket: Socket, drain_seconds: float) -> None:
+async def _until_stopped(node: Node, drain_seconds: float) -> None:
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, lambda: second.set() if first.is_set() else first.set())
     await first.wait()
-    draining = asyncio.create_task(socket.drain(drain_seconds), name="drain")
+    draining = asyncio.create_task(node.socket.drain(drain_seconds), name="drain")
     skip = asyncio.create_task(second.wait(), name="second signal")
     await asyncio.wait((draining, skip), return_when=asyncio.FIRST_COMPLETED)
     for task in (draining, skip):
         task.cancel()
     await asyncio.wait((draining, skip))
-    await socket.close()
+    await node.log.close()
+    await node.socket.close()

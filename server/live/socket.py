@@ -22,18 +22,22 @@ from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
 from protocol.frames import Hello, Reconnect, Welcome
 from server.auth import Authenticator, Caller
+from server.client_address import client_address
 from server.http import Operation, operation
 from server.limits import TokenBucket
 from server.live.dialogue import Dialogue, error_frame
 from server.live.hub import Hub
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
+from server.live.turnstile import Turnstile
 from server.live.wire import Wire
 from server.services.parties import Parties
 from server.settings import Settings
 from storage.errors import StorageUnavailable
 
 BAD_FRAMES_A_MINUTE = 20
+ADMITTED_PER_TURN = 2
+"""Upgrades in one turn of the event loop, however many come at once."""
 _log = structlog.get_logger("socket")
 
 
@@ -99,6 +103,7 @@ class Socket:
         self._dialogue = dialogue
         self._now_ms = now_ms
         self._greeting: Counter[str] = Counter()
+        self._turnstile = Turnstile(ADMITTED_PER_TURN)
         self._sockets: dict[Wire, None] = {}
         self._empty = asyncio.Event()
         self.draining = False
@@ -116,6 +121,7 @@ class Socket:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Upgrade, then read frames until the socket ends."""
         self._admit()
+        await self._turnstile.enter()
         socket = web.WebSocketResponse(
             protocols=tuple(CODECS),
             compress=False,
@@ -306,7 +312,7 @@ class _Opened:
 
     async def serve(self) -> None:
         """Read frames until the socket ends, and close it with the right code where we end it."""
-        address = self._request.remote or ""
+        address = client_address(self._request, self._socket._settings.trusted_hops)
         try:
             self._socket.check_origin(self._request)
             self._socket.greet(address)
