@@ -1,0 +1,171 @@
+"""A real node: in this process on a free port, or as a process of its own that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from server.app import Node, open_node
+from server.authentication import wall_clock_ms
+from server.live.log import Submission
+from server.settings import Mode, Settings
+from server.signing_keys import load_or_create
+from server.tokens import mint_person, mint_service
+from storage.contract import Posting
+
+READY_SECONDS = 30
+ROOT = Path(__file__).parents[2]
+
+
+def settings_for(data_dir: Path, **more: Any) -> Settings:
+    """Settings of a test node: development, a free port, nothing else changed unless said."""
+    return Settings(mode=Mode.DEVELOPMENT, data_dir=data_dir, port=0, **more)
+
+
+class Tokens:
+    """Mints tokens with the data directory's own key, as ``run.py token create`` does."""
+
+    def __init__(self, data_dir: Path, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._path = data_dir / "signing-key.pem"
+        self._now_ms = now_ms
+
+    def person(self, id: int, ttl_seconds: int = 3_600) -> str:
+        return mint_person(load_or_create(self._path, development=True), id, ttl_seconds, self._now_ms())
+
+    def service(self, scope: str, ttl_seconds: int = 3_600) -> str:
+        return mint_service(load_or_create(self._path, development=True), "test", scope, ttl_seconds, self._now_ms())
+
+
+@dataclass(frozen=True)
+class RunningNode:
+    """A node that listens in this process."""
+
+    node: Node
+    host: str
+    port: int
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    async def append(self, postings: list[Posting], each: int = 1_000) -> None:
+        """Put a history into the log below the live path's rate limits; the hub hears of it as of any commit."""
+        for start in range(0, len(postings), each):
+            some = postings[start : start + each]
+            await self.node.parties.load({key for posting in some for key in (posting.sender, posting.receiver)})
+            answered = asyncio.Event()
+            for number, posting in enumerate(some, 1):
+                last = number == len(some)
+                self.node.log.submit(
+                    Submission(
+                        posting,
+                        self.node.parties.shown(posting.sender),
+                        self.node.parties.shown(posting.receiver),
+                        (lambda result: answered.set()) if last else (lambda result: None),
+                    )
+                )
+            await answered.wait()
+
+
+@asynccontextmanager
+async def running_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[RunningNode]:
+    """Open a node and listen; stop in the order in which ``server.app.serve`` does."""
+    async with open_node(settings, now_ms) as node:
+        runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, backlog=1_024).start()
+            host, port = runner.addresses[0][:2]
+            yield RunningNode(node, host, port, settings)
+            await node.socket.close()
+        finally:
+            await runner.cleanup()
+
+
+_SERVE = """
+import asyncio, sys
+from pathlib import Path
+from server.app import serve
+from server.settings import Settings
+more = dict(pair.split("=", 1) for pair in sys.argv[3:])
+settings = Settings(mode="development", data_dir=Path(sys.argv[1]), port=int(sys.argv[2]), **more)
+asyncio.run(serve(settings, lambda url: print("listening on", url, flush=True)))
+"""
+
+
+class NodeProcess:
+    """A node as a process of its own. ``kill`` is ``kill -9``."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+        self.output: list[str] = []
+        self._drain = asyncio.create_task(self._read(), name="node's output")
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        await self._ended()
+
+    async def terminate(self) -> int:
+        """SIGTERM, and wait for its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await self._ended()
+
+    async def _ended(self) -> int:
+        code = await self.process.wait()
+        await self._drain
+        return code
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.output.append(line.decode(errors="replace"))
+
+
+@asynccontextmanager
+async def node_process(
+    data_dir: Path, port: int = 0, *, preexec: Callable[[], None] | None = None, **more: object
+) -> AsyncIterator[NodeProcess]:
+    """Start a node as a process and wait until it listens; it is killed at the end if it still runs."""
+    flags = [f"{name}={value}" for name, value in more.items()]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SERVE, str(data_dir), str(port), *flags,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT, env=_environment(),
+        preexec_fn=preexec,
+    )  # fmt: skip
+    try:
+        node = NodeProcess(process, await _until_listening(process))
+        yield node
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    await node._drain
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BUZZ_")}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+
+
+async def _until_listening(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    said: list[str] = []
+    async with asyncio.timeout(READY_SECONDS):
+        async for raw in process.stdout:
+            line = raw.decode(errors="replace").strip()
+            if line.startswith("listening on "):
+                return line.removeprefix("listening on ")
+            said.append(line)
+    raise AssertionError("the node ended before it listened:\n" + "\n".join(said))

@@ -1,0 +1,71 @@
+"""Who lives in the test directory, written with the real migrations and read by the real node."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from storage.migrate import migrate
+from storage.sqlite import SqliteDatabase
+
+JANE, BOB, CAROL, DAVE, EVE = 456, 7, 8, 9, 13
+ACME, GLOBEX = 123, 124
+NAMES = {JANE: "Jane", BOB: "Bob", CAROL: "Carol", DAVE: "Dave", EVE: "Eve"}
+COMPANIES = {ACME: "Acme", GLOBEX: "Globex"}
+MEMBERS = ((ACME, CAROL), (ACME, DAVE))
+CROWD = range(10_001, 10_201)
+"""Two hundred people more, for load."""
+
+
+def database_path(data_dir: Path) -> Path:
+    return data_dir / "buzz.db"
+
+
+def make_directory(data_dir: Path) -> Path:
+    """A data directory whose database is migrated and has the people above. Returns it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    # A loop of its own, also where one is running: fixtures of a whole session come here.
+    asyncio.run(_migrated(database_path(data_dir)))
+    people = [(id, name) for id, name in NAMES.items()] + [(id, f"P{id}") for id in CROWD]
+    with closing(sqlite3.connect(database_path(data_dir), isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO person (id, first_name, last_name) VALUES (?, ?, 'Smith')", people)
+        connection.executemany("INSERT INTO company (id, name) VALUES (?, ?)", COMPANIES.items())
+        connection.executemany("INSERT INTO member (company_id, person_id) VALUES (?, ?)", MEMBERS)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return data_dir
+
+
+async def _migrated(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    try:
+        await migrate(database)
+    finally:
+        await database.close()
+
+
+def copy_directory(template: Path, data_dir: Path) -> Path:
+    """A fresh data directory with the template's database. Much cheaper than making one."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(database_path(template), database_path(data_dir))
+    return data_dir
+
+
+def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+    """Change the database of a running node as another process would, and leave its WAL alone."""
+    with closing(sqlite3.connect(database_path(data_dir), isolation_level=None, timeout=10)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA synchronous=OFF")
+        for sql, parameters in statements:
+            connection.execute(sql, parameters)
+
+
+def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    """What the database says now, read beside the node."""
+    with closing(sqlite3.connect(f"file:{database_path(data_dir)}?mode=ro", uri=True, timeout=10)) as connection:
+        return connection.execute(sql, parameters).fetchall()

@@ -1,0 +1,45 @@
+"""What must never happen while a test runs: an exception nobody took, a task left behind, an error in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from structlog.testing import capture_logs
+
+
+class Watch:
+    """The complaints of one test. ``expect`` names errors in the log that the test brings about on purpose."""
+
+    def __init__(self) -> None:
+        self.loop_exceptions: list[dict[str, Any]] = []
+        self.log: list[Any] = []
+        self._expected: set[str] = set()
+
+    def expect(self, *events: str) -> None:
+        self._expected.update(events)
+
+    def check(self) -> None:
+        assert not self.loop_exceptions, f"unhandled in the loop: {self.loop_exceptions}"
+        errors = [entry for entry in self.log if entry["log_level"] in ("error", "critical")]
+        unexpected = [entry for entry in errors if entry["event"] not in self._expected]
+        assert not unexpected, f"errors in the server's log: {unexpected}"
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[Watch]:
+    """Watch the loop, its tasks and the log until the block ends, then fail on what should not have been."""
+    watch = Watch()
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    loop.set_exception_handler(lambda _, context: watch.loop_exceptions.append(context))
+    with capture_logs() as watch.log:
+        yield watch
+        # Tasks that end in this very moment (a transport's goodbye) may have one more step to take.
+        for _ in range(10):
+            await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]
+    assert not left, f"tasks left behind: {left}"
+    watch.check()
