@@ -43,7 +43,7 @@ from storage.accounts import AccountStore, Device, Revocation
 from storage.callers import CallerStore
 from storage.calls import CallStore
 from storage.contract import ActivityLog
-from storage.data_dir import DATABASE_NAME, hold
+from storage.data_dir import DATABASE_NAME
 from storage.database import Database
 from storage.errors import StorageError
 from storage.keys import KeyStore
@@ -141,13 +141,13 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 @asynccontextmanager
 async def _storage(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
     """The database, migrated in development and checked in production, and the log on it."""
-    with hold(settings.data_dir):
-        database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
-        try:
-            await _migrated(database, settings.development)
-            yield database, SqliteActivityLog(database)
-        finally:
-            await database.close()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
+    try:
+        await _migrated(database, settings.development)
+        yield database, SqliteActivityLog(database)
+    finally:
+        await database.close()
 
 
 async def _migrated(database: Database, development: bool) -> None:
