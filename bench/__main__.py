@@ -22,6 +22,7 @@ from bench.process import REPOSITORY, BenchFault
 from bench.registry import Row, all_rows
 
 DEFAULT_REPEATS = 3
+PRINTED_COLUMNS = 170  # where the table goes to a file
 
 
 def main() -> int:
@@ -45,7 +46,7 @@ def main() -> int:
             results.write(options.results, found)
     options.report.write_text(page.page(found))
     shown = [found.rows[row.name] for row in wanted]
-    Console().print(table.table(shown))
+    Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS).print(table.table(shown))
     return 1 if any(outcome.fault for outcome in shown) else 0
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-DATABASE_NAME = "buzz.sqlite3"
+DATABASE_NAME = "buzz.db"
 _ROWS_A_STATEMENT = 500_000
 _FIRST_AT_MS = 1_700_000_000_000
 

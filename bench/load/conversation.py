@@ -6,7 +6,6 @@ gives no figure but a BenchFault.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -117,23 +116,6 @@ class Conversation:
     def check(self) -> None:
         if self.faults:
             raise BenchFault(f"{len(self.faults)} faults, the first: {self.faults[0]}")
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What a closed loop reached, and how busy the load's own core was meanwhile (0 to 1)."""
-
-    a_second: float
-    load_busy: float
-
-
-async def measure_rate(count: Callable[[], int], *, warm_up_seconds: float, seconds: float) -> Rate:
-    """The growth of a counter per second of wall time, after a warm-up."""
-    await asyncio.sleep(warm_up_seconds)
-    counted, cpu, started_at = count(), time.process_time(), time.perf_counter()
-    await asyncio.sleep(seconds)
-    elapsed = time.perf_counter() - started_at
-    return Rate((count() - counted) / elapsed, (time.process_time() - cpu) / elapsed)
 
 
 def pairs(people: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bench.context import Bench
 from bench.figures import Line, Reading, Sample, ratio_at_least
-from bench.load.conversation import Conversation, Rate, measure_rate, pairs
+from bench.load.conversation import Conversation, pairs
 from bench.load.frames import Codec, send_template
+from bench.load.rate import Rate, compare, measure_rate
 from bench.load.sessions import open_bare, open_sessions
 from bench.load.socket import SocketClient, abort_all
 from bench.process import ServerProcess
@@ -32,7 +33,7 @@ async def measure(bench: Bench) -> Sample:
             bench.say(f"sends, {codec}")
             rate = await send_rate(bench, buzz, codec)
             readings[codec] = Reading(rate.a_second, echoes[codec].a_second)
-            notes[codec] = f"load's core busy {rate.load_busy:.0%} (control {echoes[codec].load_busy:.0%})"
+            notes[codec] = compare(rate, echoes[codec])
     return Sample(readings, notes=notes)
 
 
@@ -41,7 +42,7 @@ async def send_rate(bench: Bench, buzz: Buzz, codec: Codec, people: int = PEOPLE
     conversation = Conversation(codec, {a: send_template(codec, a, b) for a, b in pairs(range(1, people + 1))})
     clients = await open_sessions(buzz, range(1, people + 1), conversation)
     try:
-        rate = await _drive(bench, conversation, clients)
+        rate = await _drive(bench, buzz.process, conversation, clients)
         await conversation.settle()
     finally:
         await abort_all(clients)
@@ -60,17 +61,19 @@ async def echo_rate(bench: Bench, control: ServerProcess, codec: Codec, people: 
 
     clients = await open_bare(control, "/echo", range(1, people + 1), returned)
     try:
-        return await _drive(bench, conversation, clients)
+        return await _drive(bench, control, conversation, clients)
     finally:
         await abort_all(clients)
 
 
-async def _drive(bench: Bench, conversation: Conversation, clients: list[SocketClient]) -> Rate:
+async def _drive(bench: Bench, server: ServerProcess, conversation: Conversation, clients: list[SocketClient]) -> Rate:
     """Keep ten in flight for each client while the rate is taken; then send no more."""
     conversation.answered = conversation.send_many
     for client in clients:
         conversation.send_many(client, IN_FLIGHT)
-    rate = await measure_rate(lambda: conversation.acked, warm_up_seconds=bench.warm_up_seconds, seconds=bench.seconds)
+    rate = await measure_rate(
+        server, lambda: conversation.acked, warm_up_seconds=bench.warm_up_seconds, seconds=bench.seconds
+    )
     conversation.answered = None
     conversation.check()
     return rate

@@ -6,12 +6,14 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from bench.context import Bench
 from bench.figures import Line, Reading, Sample, ratio_at_least
 from bench.load import wire
 from bench.load.conversation import Conversation
 from bench.load.frames import Codec, send_template
+from bench.load.rate import Rate, Stopwatch, compare
 from bench.load.sessions import open_bare, open_sessions
 from bench.load.socket import SocketClient, abort_all
 from bench.process import BenchFault, ServerProcess
@@ -39,11 +41,10 @@ async def measure(bench: Bench) -> Sample:
     members = bench.pick(MEMBERS, 100)
     sender = members + 1
     async with bench.buzz(World(people=sender, company_members=members)) as buzz:
-        mine, busy, frame_bytes = await _buzz_deliveries(bench, buzz, members, sender)
+        mine, frame_bytes = await _buzz_deliveries(bench, buzz, members, sender)
     async with bench.controls() as control:
-        bare, bare_busy = await _bare_deliveries(bench, control, members, frame_bytes)
-    note = f"load's core busy {busy:.0%} (control {bare_busy:.0%})"
-    return Sample({"deliveries": Reading(mine, bare)}, notes={"deliveries": note})
+        bare = await _bare_deliveries(bench, control, members, frame_bytes)
+    return Sample({"deliveries": Reading(mine.a_second, bare.a_second)}, notes={"deliveries": compare(mine, bare)})
 
 
 class Arrivals:
@@ -74,21 +75,22 @@ class Arrivals:
             raise BenchFault(f"{self.missing} members did not get the activity") from error
 
 
-async def _rounds(bench: Bench, arrivals: Arrivals, receivers: int, send: Callable[[], object]) -> tuple[float, float]:
-    """Deliveries per second from the send to the last arrival (the median round), and how busy the load was."""
+async def _rounds(
+    bench: Bench, server: ServerProcess, arrivals: Arrivals, receivers: int, send: Callable[[], object]
+) -> Rate:
+    """Deliveries per second from the send to the last arrival: that of the median round, and what all rounds took."""
     seconds: list[float] = []
-    cpu = 0.0
+    watch = Stopwatch(server)
     for _ in range(bench.pick(ROUNDS, 2)):
         arrivals.expect(receivers)
-        cpu_before, started_at = time.process_time(), time.perf_counter()
+        started_at = time.perf_counter()
         send()
         await arrivals.wait()
         seconds.append(time.perf_counter() - started_at)
-        cpu += time.process_time() - cpu_before
-    return receivers / statistics.median(seconds), cpu / sum(seconds)
+    return replace(watch.rate(receivers * len(seconds)), a_second=receivers / statistics.median(seconds))
 
 
-async def _buzz_deliveries(bench: Bench, buzz: Buzz, members: int, sender: int) -> tuple[float, float, int]:
+async def _buzz_deliveries(bench: Bench, buzz: Buzz, members: int, sender: int) -> tuple[Rate, int]:
     bench.say(f"opening {members:,} members' sessions")
     conversation = Conversation(CODEC, {sender: send_template(CODEC, sender, FIRST_COMPANY, to_company=True)})
     clients = await open_sessions(buzz, range(1, members + 1), conversation)
@@ -98,20 +100,20 @@ async def _buzz_deliveries(bench: Bench, buzz: Buzz, members: int, sender: int) 
         client.on_payloads = arrivals.take
     try:
         bench.say("company fan-out")
-        rate, busy = await _rounds(bench, arrivals, members, lambda: conversation.send(writers[0]))
+        rate = await _rounds(bench, buzz.process, arrivals, members, lambda: conversation.send(writers[0]))
         await conversation.settle(pushes_a_send=1)
     finally:
         await abort_all([*clients, *writers])
-    return rate, busy, arrivals.frame_bytes
+    return rate, arrivals.frame_bytes
 
 
-async def _bare_deliveries(bench: Bench, control: ServerProcess, members: int, frame_bytes: int) -> tuple[float, float]:
+async def _bare_deliveries(bench: Bench, control: ServerProcess, members: int, frame_bytes: int) -> Rate:
     bench.say("bare fan-out")
     arrivals = Arrivals()
     clients = await open_bare(control, "/member", range(members), arrivals.take)
     conductors = await open_bare(control, "/fan-out", [0], arrivals.take)
     frame = wire.frame(wire.BINARY, bytes(frame_bytes))
     try:
-        return await _rounds(bench, arrivals, members, lambda: conductors[0].write(frame))
+        return await _rounds(bench, control, arrivals, members, lambda: conductors[0].write(frame))
     finally:
         await abort_all([*clients, *conductors])

@@ -48,7 +48,12 @@ async def measure(bench: Bench) -> Sample:
     async with bench.buzz(World(people=PEOPLE)) as buzz:
         for rate in RATES if not bench.quick else (RATE,):
             bench.say(f"sends at {rate:,}/s")
-            delays[rate] = await send_delays(bench, buzz, rate)
+            try:
+                delays[rate] = await send_delays(bench, buzz, rate)
+            except BenchFault:
+                if rate <= RATE:
+                    raise
+                break  # beyond what it can take a server refuses sends: the curve ends here
     readings = {
         name: Reading(delays[RATE].milliseconds(share), echoed.milliseconds(share))
         for name, share in (("p50", 0.50), ("p99", 0.99))

@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 from bench import world
 from bench.context import Bench
 from bench.figures import Line, Reading, Sample, figure_at_most, percentile, ratio_at_least
-from bench.load.conversation import Conversation, Rate, measure_rate, pairs
+from bench.load.conversation import Conversation, pairs
 from bench.load.frames import send_template
 from bench.load.http import HttpClient, connect, get
 from bench.load.pacing import Schedule, wait_until
+from bench.load.rate import Rate, compare, measure_rate
 from bench.load.sessions import open_sessions
 from bench.load.socket import abort_all
 from bench.process import BenchFault, ServerProcess
@@ -55,7 +56,7 @@ async def measure_rate_of_look_ups(bench: Bench) -> Sample:
         bench.say("trust look-ups")
         token, numbers = buzz.tokens.of_service("bench", "lookup"), itertools.count()
         mine = await _closed_loop(bench, buzz.process, lambda: look_up(buzz, token, next(numbers)))
-    note = f"half from trusted contacts, half from strangers; load's core busy {mine.load_busy:.0%}"
+    note = f"half from trusted contacts, half from strangers; {compare(mine, bare)}"
     return Sample({"rate": Reading(mine.a_second, bare.a_second)}, notes={"rate": note})
 
 
@@ -74,7 +75,7 @@ async def _closed_loop(bench: Bench, server: ServerProcess, next_request: Callab
     clients = [await connect(server.host, server.port, answer) for _ in range(CONNECTIONS)]
     for client in clients:
         client.request(next_request())
-    rate = await measure_rate(lambda: answered, warm_up_seconds=bench.warm_up_seconds, seconds=bench.seconds)
+    rate = await measure_rate(server, lambda: answered, warm_up_seconds=bench.warm_up_seconds, seconds=bench.seconds)
     running = False
     for client in clients:
         client.transport.abort()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 
 from bench.context import Bench
 from bench.figures import Line, Reading, Sample, ratio_at_least
 from bench.load.conversation import Conversation
+from bench.load.rate import Rate, Stopwatch, compare
 from bench.load.sessions import open_bare, open_sessions
 from bench.load.socket import SocketClient, abort_all
+from bench.process import ServerProcess
 from bench.registry import row
 from bench.world import World
 
@@ -22,22 +23,20 @@ async def measure(bench: Bench) -> Sample:
     people = range(1, bench.pick(SESSIONS, 50) + 1)
     bench.say("bare upgrades")
     async with bench.controls() as control:
-        bare, bare_busy = await _opened_a_second(open_bare(control, "/idle", people, _ignore))
+        bare = await _opening_rate(control, open_bare(control, "/idle", people, _ignore))
     async with bench.buzz(World(people=len(people))) as buzz:
         bench.say("sessions")
         buzz.tokens.of_people(people)
-        mine, busy = await _opened_a_second(open_sessions(buzz, people, Conversation("msgpack", {})))
-    note = f"load's core busy {busy:.0%} (control {bare_busy:.0%})"
-    return Sample({"opens": Reading(mine, bare)}, notes={"opens": note})
+        mine = await _opening_rate(buzz.process, open_sessions(buzz, people, Conversation("msgpack", {})))
+    return Sample({"opens": Reading(mine.a_second, bare.a_second)}, notes={"opens": compare(mine, bare)})
 
 
-async def _opened_a_second(opening: Awaitable[list[SocketClient]]) -> tuple[float, float]:
-    cpu, started_at = time.process_time(), time.perf_counter()
+async def _opening_rate(server: ServerProcess, opening: Awaitable[list[SocketClient]]) -> Rate:
+    watch = Stopwatch(server)
     clients = await opening
-    elapsed = time.perf_counter() - started_at
-    busy = (time.process_time() - cpu) / elapsed
+    rate = watch.rate(len(clients))
     await abort_all(clients)
-    return len(clients) / elapsed, busy
+    return rate
 
 
 def _ignore(_client: SocketClient, _payloads: list[bytes]) -> None:

@@ -1,0 +1,61 @@
+"""Rates: how fast a counter grew, and what the server and the load took for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.process import ServerProcess
+
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a closed loop reached, how busy each side's core was meanwhile (0 to 1), and the server's processor time for
+    one. A server that was less than wholly busy shows that something else held the loop up."""
+
+    a_second: float
+    server_busy: float
+    load_busy: float
+
+    @property
+    def server_microseconds(self) -> float:
+        return self.server_busy / self.a_second * MICROSECONDS if self.a_second else float("nan")
+
+
+class Stopwatch:
+    """Wall and processor time of both sides from its making."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+        self._server_cpu = server.cpu_seconds()
+        self._load_cpu = time.process_time()
+        self._started_at = time.perf_counter()
+
+    def rate(self, how_many: int) -> Rate:
+        elapsed = time.perf_counter() - self._started_at
+        server_cpu = self._server.cpu_seconds() - self._server_cpu
+        load_cpu = time.process_time() - self._load_cpu
+        return Rate(how_many / elapsed, server_cpu / elapsed, load_cpu / elapsed)
+
+
+async def measure_rate(
+    server: ServerProcess, count: Callable[[], int], *, warm_up_seconds: float, seconds: float
+) -> Rate:
+    """The growth of a counter per second of wall time, after a warm-up."""
+    await asyncio.sleep(warm_up_seconds)
+    counted, watch = count(), Stopwatch(server)
+    await asyncio.sleep(seconds)
+    return watch.rate(count() - counted)
+
+
+def compare(mine: Rate, control: Rate) -> str:
+    """A note for the reader: processor time for one, and whether the load held anything up."""
+    return (
+        f"{mine.server_microseconds:.1f} µs of the server's processor each (control {control.server_microseconds:.1f});"
+        f" busy: server {mine.server_busy:.0%}, load {mine.load_busy:.0%}"
+        f" (control {control.server_busy:.0%}, {control.load_busy:.0%})"
+    )
