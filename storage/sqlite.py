@@ -120,17 +120,11 @@ class SqliteDatabase:
     async def ping(self) -> None:
         await self.fetch("SELECT 1")
 
-    async def backup(self, destination: Path) -> None:
-        """Copy the database as it is now while it goes on being written (SQLite's online backup)."""
-
-        def copy(connection: sqlite3.Connection) -> None:
-            target = sqlite3.connect(destination)
-            try:
-                connection.backup(target, pages=2_000)
-            finally:
-                target.close()
-
-        await self.read(copy)
+    async def checkpoint(self) -> bool:
+        """Fold the WAL back and empty it: nothing of the past is left in it. False if a reader was in the way."""
+        async with self._writing:
+            [(busy, _, _)] = await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        return not busy
 
     async def close(self) -> None:
         """Fold the WAL back, refresh the planner's statistics, close every connection and end its thread."""

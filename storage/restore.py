@@ -1,0 +1,70 @@
+"""Putting a backup back: checked, brought to this release's schema, and marked as another history, before it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from storage import sqlite_files
+from storage.accounts import AccountStore
+from storage.data_dir import DATABASE_NAME
+from storage.errors import StorageError
+from storage.migrate import migrate
+from storage.sqlite import SqliteDatabase
+from storage.sqlite_log import SqliteActivityLog
+
+
+class Restored(NamedTuple):
+    """What is in place now. ``previous``: where the database that was there is kept; None if there was none."""
+
+    epoch: str
+    head_id: int
+    devices_set_back: int
+    previous: Path | None
+
+
+async def restore(source: Path, data_dir: Path) -> Restored:
+    """Make a backup the database of a data directory that the caller holds.
+
+    Raises StorageError if the backup is damaged or no Buzz, SchemaTooNew if a newer release made it. Whatever is
+    raised, the database that was there stays in place.
+    """
+    await asyncio.to_thread(_check, source)
+    path = data_dir / DATABASE_NAME
+    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=data_dir) as folder:
+        fresh = Path(folder) / DATABASE_NAME
+        await asyncio.to_thread(sqlite_files.copy, source, fresh)
+        epoch, head_id, set_back = await _as_new_history(fresh)
+        aside = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+        previous = aside if path.exists() else None
+        await asyncio.to_thread(sqlite_files.put_in_place, fresh, path, aside)
+    return Restored(epoch, head_id, set_back, previous)
+
+
+def _check(source: Path) -> None:
+    if not source.is_file():
+        raise StorageError(f"There is no file {source}.")
+    found = sqlite_files.faults(source)
+    if found:
+        raise StorageError(f"{source} is damaged, nothing was changed: {found[0]}")
+    with sqlite_files.read_only(source) as connection:
+        sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('schema_step', 'log', 'activity')"
+        [tables] = connection.execute(sql).fetchone()
+    if tables != 3:
+        raise StorageError(f"{source} is no backup of Buzz: it lacks the tables of the log.")
+
+
+async def _as_new_history(path: Path) -> tuple[str, int, int]:
+    """Migrate; renew the epoch, so that every client catches up from 0; no device can have kept more than there is."""
+    database = await SqliteDatabase.open(path)
+    try:
+        await migrate(database)
+        log = SqliteActivityLog(database)
+        epoch = await log.renew_epoch()
+        _, head_id = await log.state()
+        return epoch, head_id, await AccountStore(database).clamp_received(head_id)
+    finally:
+        await database.close()

@@ -1,0 +1,98 @@
+"""A SQLite database as files: copying one that is in use, checking one, putting a copy back in place.
+
+Everything here blocks and is run in a thread by whoever has an event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from storage.errors import StorageError
+
+_COMPANIONS: Final = ("-wal", "-shm")
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that can't write, checkpoint or make the file. Raises StorageError for what is no database."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=5)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} can't be read as a SQLite database: {error}.") from error
+
+
+def copy(source: Path, destination: Path) -> int:
+    """Copy a database, also one that is being written, as it is at one moment; returns the bytes of the copy.
+
+    The copy is made whole or not at all: it gets its name when it is on disk. Raises StorageError; also if the
+    destination is there already.
+    """
+    if destination.exists():
+        raise StorageError(f"{destination} is there already: name a new file.")
+    partial = destination.with_name(f".{destination.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        _copy_pages(source, partial)
+        # A link never replaces what somebody else made meanwhile.
+        os.link(partial, destination)
+        sync_folder(destination.parent)
+        return destination.stat().st_size
+    except OSError as error:
+        raise StorageError(f"{destination} can't be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def faults(path: Path) -> list[str]:
+    """What SQLite finds wrong with the file; an empty list if it is sound. Reads all of it."""
+    with read_only(path) as connection:
+        found = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(20)")]
+    return [] if found == ["ok"] else found
+
+
+def put_in_place(fresh: Path, path: Path, aside: Path) -> None:
+    """Make ``fresh`` the database at ``path``; what was there is kept as ``aside``. Nobody may have it open.
+
+    At every moment there is a whole database at ``path``, the old or the new one.
+    """
+    if path.exists():
+        _fold(path)
+        # A WAL that could not be folded belongs to the old file: it must not be replayed into the new one.
+        for companion in _COMPANIONS:
+            if (beside := path.with_name(path.name + companion)).exists():
+                beside.replace(aside.with_name(aside.name + companion))
+        os.link(path, aside)
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _copy_pages(source: Path, destination: Path) -> None:
+    # In one step: a backup in several steps starts over whenever somebody commits in between.
+    with read_only(source) as reader, closing(sqlite3.connect(destination)) as target:
+        reader.backup(target, pages=-1)
+
+
+def _fold(path: Path) -> None:
+    """Fold the WAL back as well as it can be: the database may be broken, which is why it is being replaced."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error:
+        return
