@@ -8,7 +8,6 @@ is full simply becomes behind: nothing is queued for it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from protocol.codec import Codec
@@ -17,6 +16,7 @@ from protocol.frames import CaughtUp, Event, ServerFrame
 from server.auth import Caller
 from server.live.events import EventName
 from server.live.ring import Entry, frames
+from server.live.timers import Timers
 from server.live.wire import Wire
 
 TOKEN_WARNING_SECONDS = 60.0
@@ -29,9 +29,9 @@ class Session:
     """One authenticated socket of one device of one person."""
 
     __slots__ = (
-        "_expiry_told", "_ping_every", "_ping_timeout", "_pinged_at", "backlog_until", "caller", "closed", "codec",
-        "cursor", "device_id", "id", "listed", "live", "next_ping", "on_closed", "opened_at_ms", "outbox", "page_limit",
-        "parties", "received_id", "wire",
+        "_due", "_expiry_told", "_next_ping", "_now_ms", "_ping_every", "_ping_timeout", "_pinged_at", "_timers",
+        "backlog_until", "caller", "closed", "codec", "cursor", "device_id", "id", "listed", "live", "on_closed",
+        "opened_at_ms", "outbox", "page_limit", "parties", "received_id", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -43,11 +43,16 @@ class Session:
         wire: Wire,
         parties: tuple[int, ...],
         *,
+        timers: Timers,
+        now_ms: Callable[[], int],
         ping_every: float,
         ping_timeout: float,
         on_closed: Callable[[Session], None],
     ) -> None:
-        """``parties``: the keys whose activity it gets: the person's own and their companies'. Times in seconds."""
+        """``parties``: the keys whose activity it gets: the person's own and their companies'.
+
+        ``ping_every`` and ``ping_timeout`` are in seconds; ``now_ms`` is the wall clock, by which tokens expire.
+        """
         self.id = id
         self.caller = caller
         self.device_id = device_id
@@ -62,9 +67,12 @@ class Session:
         self.page_limit = FIRST_PAGE
         self.received_id = 0
         self.outbox: list[bytes] = []
-        self.opened_at_ms = int(time.time() * 1000)
+        self.opened_at_ms = now_ms()
         self.on_closed = on_closed
-        self.next_ping = 0.0
+        self._timers = timers
+        self._now_ms = now_ms
+        self._due = 0.0
+        self._next_ping = 0.0
         self._ping_every = ping_every
         self._ping_timeout = ping_timeout
         self._pinged_at: float | None = None
@@ -123,34 +131,34 @@ class Session:
 
     # --- time ---------------------------------------------------------------------------------------------------
 
-    def start(self, now: float, phase: float) -> float:
-        """Begin the life signs, the first after ``phase`` of an interval (0 to 1); returns the first deadline."""
-        self.next_ping = now + self._ping_every * phase
-        return min(self.next_ping, now + self._token_seconds_left())
+    def start(self, phase: float) -> None:
+        """Begin the life signs, the first after ``phase`` of an interval (0 to 1), and watch the token's time."""
+        now = self._timers.now()
+        self._next_ping = now + self._ping_every * phase
+        self._ask_at(self._next(now))
 
     def on_timer(self, now: float) -> float | None:
         """Pings, the peer's silence, the token's end; see :class:`server.live.timers.Timed`."""
-        if self.wire.lost:
+        if self.wire.lost or now < self._due:
             return None
-        if self.wire.closing or self.closed:
+        if self.closed:
             self.wire.abort()
-            return None
-        if self._silent(now):
-            self.close(CloseCode.NO_LIFE_SIGN, "no sign of life")
-            return now + CLOSE_SECONDS
-        left = self._token_seconds_left()
-        if left <= 0:
+        elif self._token_seconds_left() <= 0:
             self.close(CloseCode.UNAUTHORIZED, "token expired")
-            return now + CLOSE_SECONDS
-        if left <= TOKEN_WARNING_SECONDS:
-            self._warn(left)
-        self._ping(now)
-        return self._next(now, left)
+        elif self._silent(now):
+            self.close(CloseCode.NO_LIFE_SIGN, "no sign of life")
+        else:
+            self._warn()
+            self._ping(now)
+            self._due = self._next(now)
+            return self._due
+        return None
 
     def renewed(self, caller: Caller) -> None:
-        """A new token for the same person."""
+        """A new token for the same person; it may end sooner than the old one."""
         self.caller = caller
         self._expiry_told = False
+        self._ask_at(self._next(self._timers.now()))
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does."""
@@ -159,31 +167,49 @@ class Session:
             self.flush()
             self.wire.close(code, reason)
             self.on_closed(self)
+            self._ask_at(self._timers.now() + CLOSE_SECONDS)
+
+    def _ask_at(self, when: float) -> None:
+        """The one deadline that counts from now on; an older one is passed over when it comes."""
+        self._due = when
+        self._timers.add(when, self)
 
     def _token_seconds_left(self) -> float:
-        return self.caller.expires_at_ms / 1000 - time.time()
+        return (self.caller.expires_at_ms - self._now_ms()) / 1000
 
     def _silent(self, now: float) -> bool:
+        if self._pinged_at is None or self.wire.heard or now - self._pinged_at < self._ping_timeout:
+            return False
         # A socket that is full says nothing because it reads nothing: slow, not dead. TCP ends it if it is dead.
-        waited = self._pinged_at is not None and not self.wire.heard and now - self._pinged_at >= self._ping_timeout
-        return waited and not self.wire.paused
+        if self.wire.paused:
+            return False
+        if self.wire.still_taking():
+            self._pinged_at = now
+            return False
+        return True
 
     def _ping(self, now: float) -> None:
-        if self.wire.heard:
+        if self.wire.heard or self.wire.paused:
             self._pinged_at = None
-        if now >= self.next_ping and not self.wire.paused:
-            self.next_ping += self._ping_every * max(1, (now - self.next_ping) // self._ping_every + 1)
+        if now >= self._next_ping and not self.wire.paused and self._pinged_at is None:
+            self._next_ping += self._ping_every * max(1, (now - self._next_ping) // self._ping_every + 1)
             self._pinged_at = now
             self.wire.ping()
 
-    def _next(self, now: float, left: float) -> float:
-        silence = self._pinged_at + self._ping_timeout if self._pinged_at is not None else self.next_ping
-        warning = left if self._expiry_told else left - TOKEN_WARNING_SECONDS
-        following = min(max(self.next_ping, now + 1) if self.wire.paused else self.next_ping, silence, now + warning)
-        return max(following, now + _LEAST_SECONDS)
+    def _next(self, now: float) -> float:
+        left = self._token_seconds_left()
+        token = now + (left if self._expiry_told else left - TOKEN_WARNING_SECONDS)
+        if self.wire.paused:
+            sign = now + self._ping_every
+        elif self._pinged_at is not None:
+            sign = self._pinged_at + self._ping_timeout
+        else:
+            sign = self._next_ping
+        return max(min(sign, token), now + _LEAST_SECONDS)
 
-    def _warn(self, left: float) -> None:
-        if not self._expiry_told:
+    def _warn(self) -> None:
+        left = self._token_seconds_left()
+        if left <= TOKEN_WARNING_SECONDS and not self._expiry_told:
             self._expiry_told = True
             self.tell(Event(EventName.TOKEN_EXPIRING, {"seconds": max(0, round(left))}))
 

@@ -192,7 +192,7 @@ class Socket:
             self._hub.start(session, 0 if other_history else hello.last_activity_id)
         else:
             self._hub.start(session, None)
-        self._timers.add(session.start(asyncio.get_running_loop().time(), random.random()), session)
+        session.start(random.random())
         self.stats.opened += 1
         return session
 
@@ -218,15 +218,12 @@ class Socket:
             codec,
             wire,
             parties,
+            timers=self._timers,
+            now_ms=self._now_ms,
             ping_every=self._settings.heartbeat_seconds,
             ping_timeout=self._settings.heartbeat_timeout_seconds,
-            on_closed=self._closed,
+            on_closed=self._hub.remove,
         )
-
-    def _closed(self, session: Session) -> None:
-        """We ended a session: it leaves the hub now, and its socket soon, whether the peer answers or not."""
-        self._hub.remove(session)
-        self._timers.add(asyncio.get_running_loop().time() + CLOSE_SECONDS, session)
 
     def _replace(self, hello: Hello, caller: Caller) -> None:
         old = self._hub.get(hello.resume_id) if hello.resume_id is not None else None

@@ -7,6 +7,10 @@ import heapq
 from itertools import count
 from typing import Protocol
 
+import structlog
+
+_log = structlog.get_logger("timers")
+
 
 class Timed(Protocol):
     """Something with deadlines. It is asked when one comes and says when the next one is."""
@@ -26,15 +30,24 @@ class Timers:
         self._heap: list[tuple[float, int, Timed]] = []
         self._order = count()
         self._handle: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def add(self, when: float, timed: Timed) -> None:
-        """Ask ``timed`` at ``when`` (the loop's time)."""
+        """Ask ``timed`` at ``when`` (the loop's time). After :meth:`close` nobody is asked any more."""
+        if self._closed:
+            return
         heapq.heappush(self._heap, (when, next(self._order), timed))
         if self._heap[0][2] is timed:
             self._arm()
 
+    @staticmethod
+    def now() -> float:
+        """The loop's time in seconds, which all deadlines are in."""
+        return asyncio.get_running_loop().time()
+
     def close(self) -> None:
         """Ask nobody any more."""
+        self._closed = True
         self._heap.clear()
         if self._handle is not None:
             self._handle.cancel()
@@ -51,10 +64,18 @@ class Timers:
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
             _, _, timed = heapq.heappop(self._heap)
-            following = timed.on_timer(now)
+            following = _asked(timed, now)
             if following is not None:
                 heapq.heappush(self._heap, (max(following, now + _LEAST_SECONDS), next(self._order), timed))
         self._arm()
+
+
+def _asked(timed: Timed, now: float) -> float | None:
+    try:
+        return timed.on_timer(now)
+    except Exception:  # noqa: BLE001 - one that fails must not stop everybody else's clock
+        _log.exception("a timer failed")
+        return None
 
 
 _LEAST_SECONDS = 0.001

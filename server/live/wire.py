@@ -8,6 +8,9 @@ write buffer is full or empty again. No task waits for any socket.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 from typing import cast
 
@@ -18,10 +21,15 @@ _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, 
 
 
 class Wire(asyncio.Protocol):
-    """One socket. ``paused``: its write buffer is above the high-water mark. ``heard``: bytes came since the ping."""
+    """One socket. ``paused``: its write buffer is above the high-water mark.
+
+    ``heard``: since the ping the peer has shown that it lives: bytes came, or it has read enough for a full buffer to
+    drain.
+    """
 
     __slots__ = (
-        "_inner", "_resumed", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code", "heard", "lost", "paused",
+        "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code", "heard",
+        "lost", "paused",
     )  # fmt: skip
 
     def __init__(self, request: web.Request, resumed: Callable[[], None]) -> None:
@@ -33,6 +41,7 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self.paused = False
         self.heard = True
+        self._taken_at_ping = 0
         self.close_code: int | None = None
         self.lost = False
         self.bytes_in = 0
@@ -51,6 +60,25 @@ class Wire(asyncio.Protocol):
         """Send a websocket ping and start listening for a sign of life."""
         self.heard = False
         self.write([_PING])
+        self._taken_at_ping = self._taken()
+
+    def still_taking(self) -> bool:
+        """Whether the ping is still on its way behind other bytes, and the peer has taken some since the last look.
+
+        That is a slow line with megabytes in the kernel's buffer: it lives, and can't answer what it has not got.
+        """
+        before, self._taken_at_ping = self._taken_at_ping, self._taken()
+        return before < self._taken_at_ping < self.bytes_out
+
+    def _taken(self) -> int:
+        """How many of our bytes the peer's machine has acknowledged (SIOCOUTQ, tcp(7); elsewhere: the kernel has)."""
+        queued = self._transport.get_write_buffer_size()
+        connection = self._transport.get_extra_info("socket")
+        try:
+            answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError, AttributeError):
+            return self.bytes_out - queued
+        return self.bytes_out - queued - int(struct.unpack("i", answer)[0])
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame; what is in the buffer goes first. The peer's answer ends the connection."""
@@ -94,6 +122,7 @@ class Wire(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.paused = False
+        self.heard = True
         self._inner.resume_writing()
         self._wake()
         if self._resumed is not None:
