@@ -7,7 +7,7 @@ how an import tells what has changed.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, get_args
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -32,14 +32,12 @@ class Kind(StrEnum):
 class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What all objects share. Array-like: an import spools millions of them."""
 
-    @property
-    def identity(self) -> Identity:
-        """The values of :data:`KEYS`, in their order."""
-        return tuple(getattr(self, name) for name in KEYS[self.kind])
+    kind: ClassVar[Kind]
 
     @property
-    def kind(self) -> Kind:
-        return _KINDS[type(self)]
+    def identity(self) -> Identity:
+        """The values of the fields that :data:`KEYS` names, in their order."""
+        raise TypeError("each kind has its own")
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -50,12 +48,17 @@ class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
     """Somebody who uses the app. ``numbers`` are those they call from, in E.164, sorted."""
 
+    kind: ClassVar = Kind.PERSON
     id: int
     first_name: str
     middle_name: str | None = None
     last_name: str | None = None
     avatar: str | None = None
     numbers: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return (self.id,)
 
     @property
     def key(self) -> int:
@@ -70,10 +73,15 @@ class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
 class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
     """A company. Its members are coworkers, and speak for it."""
 
+    kind: ClassVar = Kind.COMPANY
     id: int
     name: str
     avatar: str | None = None
     numbers: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return (self.id,)
 
     @property
     def key(self) -> int:
@@ -88,8 +96,13 @@ class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
 class Member(_Object, frozen=True, array_like=True, gc=False, tag="member"):
     """A person is a member of a company."""
 
+    kind: ClassVar = Kind.MEMBER
     company_id: int
     person_id: int
+
+    @property
+    def identity(self) -> Identity:
+        return (self.company_id, self.person_id)
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -99,6 +112,7 @@ class Member(_Object, frozen=True, array_like=True, gc=False, tag="member"):
 class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
     """Somebody in a person's address book. Where ``trusted``, calls from their numbers ring."""
 
+    kind: ClassVar = Kind.CONTACT
     id: int
     person_id: int
     first_name: str | None = None
@@ -109,6 +123,10 @@ class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
     numbers: tuple[str, ...] = ()
 
     @property
+    def identity(self) -> Identity:
+        return (self.id,)
+
+    @property
     def parties(self) -> tuple[int, ...]:
         return (self.person_id,)
 
@@ -116,8 +134,13 @@ class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
 class TrustedCompany(_Object, frozen=True, array_like=True, gc=False, tag="trusted_company"):
     """A person trusts a company: its calls ring."""
 
+    kind: ClassVar = Kind.TRUSTED_COMPANY
     person_id: int
     company_id: int
+
+    @property
+    def identity(self) -> Identity:
+        return (self.person_id, self.company_id)
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -127,10 +150,15 @@ class TrustedCompany(_Object, frozen=True, array_like=True, gc=False, tag="trust
 class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_request"):
     """Somebody (a party key) asks a person to be trusted. Who asks need not be in the directory."""
 
+    kind: ClassVar = Kind.TRUST_REQUEST
     id: int
     person_id: int
     from_party: int
     created_at_ms: int
+
+    @property
+    def identity(self) -> Identity:
+        return (self.id,)
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -140,8 +168,13 @@ class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_r
 class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
     """A Buzz number: a person's already, or (without ``person_id``) one for the pool."""
 
+    kind: ClassVar = Kind.NUMBER
     number: str
     person_id: int | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return (self.number,)
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -151,9 +184,14 @@ class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
 class ServiceCode(_Object, frozen=True, array_like=True, gc=False, tag="service_code"):
     """The code by which consumers name a company on the privacy line and the web form."""
 
+    kind: ClassVar = Kind.SERVICE_CODE
     code: str
     name: str
     company_id: int
+
+    @property
+    def identity(self) -> Identity:
+        return (self.code,)
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -179,7 +217,6 @@ Object = Person | Company | Member | Contact | TrustedCompany | TrustRequest | N
 Entry = Object | Removed
 """What one line asks for: the object as it shall be, or that it shall not be."""
 
-_KINDS: dict[type, Kind] = {each: Kind(each.__struct_config__.tag) for each in get_args(Object)}
 KEYS: dict[Kind, tuple[str, ...]] = {
     Kind.PERSON: ("id",),
     Kind.COMPANY: ("id",),
@@ -200,4 +237,6 @@ def line(found: Object) -> dict[str, Any]:
         party = Party.of_key(fields.pop("from_party"))
         fields |= {"from": {"type": party.type.value, "id": party.id}, "created_at": rfc3339(found.created_at_ms)}
         del fields["created_at_ms"]
+    if "numbers" in fields:
+        fields["numbers"] = list(fields["numbers"])
     return fields

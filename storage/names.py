@@ -9,37 +9,39 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from protocol.names import CompanyName, Name, PersonName
-from storage.database import Database, Row
+from storage.database import Database, Row, Transaction
+
+Reader = Database | Transaction
 
 _MAX_IDS = 512
 
 
-async def read_names(database: Database, keys: Collection[int]) -> dict[int, Name]:
+async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:
     """The names of these parties (keys: +id a person, -id a company); who does not exist is left out."""
     people = await _read(
-        database,
+        reader,
         "SELECT id, first_name, middle_name, last_name FROM person WHERE id IN",
         [key for key in keys if key > 0],
     )
-    companies = await _read(database, "SELECT id, name FROM company WHERE id IN", [-key for key in keys if key < 0])
+    companies = await _read(reader, "SELECT id, name FROM company WHERE id IN", [-key for key in keys if key < 0])
     found: list[Name] = [PersonName(*row) for row in people]
     found += [CompanyName(*row) for row in companies]
     return {name.key: name for name in found}
 
 
-async def read_memberships(database: Database, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
+async def read_memberships(reader: Reader, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
     """For each person the keys (negative, sorted) of the companies that they are a member of."""
-    rows = await _read(database, "SELECT person_id, company_id FROM member WHERE person_id IN", list(person_ids))
+    rows = await _read(reader, "SELECT person_id, company_id FROM member WHERE person_id IN", list(person_ids))
     found: dict[int, list[int]] = {person: [] for person in person_ids}
     for person, company in rows:
         found[person].append(-company)
     return {person: tuple(sorted(companies)) for person, companies in found.items()}
 
 
-async def _read(database: Database, select: str, ids: Sequence[int]) -> list[Row]:
+async def _read(reader: Reader, select: str, ids: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
     for chunk in in_chunks(ids):
-        rows += await database.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
+        rows += await reader.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
     return rows
 
 

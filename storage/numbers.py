@@ -171,14 +171,24 @@ class ImportedNumber(NamedTuple):
     person_id: int | None = None
 
 
-async def conflicts(transaction: Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
+async def imported(reader: Database | Transaction, e164s: Sequence[str]) -> dict[str, ImportedNumber]:
+    """Those of these numbers that are free or somebody's, as a line would give them."""
+    found: dict[str, ImportedNumber] = {}
+    for chunk in _chunks(e164s):
+        sql = f"SELECT e164, person_id FROM buzz_number WHERE e164 IN ({', '.join('?' * len(chunk))})"
+        for e164, person_id in await reader.fetch(f"{sql} AND state IN ('free', 'allocated')", *chunk):
+            found[e164] = ImportedNumber(e164, person_id)
+    return found
+
+
+async def conflicts(reader: Database | Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
     """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
     owners = {line.e164: line.person_id for line in lines if line.person_id is not None}
     found: dict[str, str] = {}
     for chunk in _chunks(owners):
         marks = ", ".join("?" * len(chunk))
         sql = f"SELECT e164, state, person_id FROM buzz_number WHERE e164 IN ({marks})"
-        for e164, state, person_id in await transaction.fetch(sql, *chunk):
+        for e164, state, person_id in await reader.fetch(sql, *chunk):
             if state == NumberState.RESTING:
                 found[e164] = "the number was released and still rests"
             elif state == NumberState.ALLOCATED and person_id != owners[e164]:
@@ -206,6 +216,14 @@ async def put_many(transaction: Transaction, lines: Sequence[ImportedNumber], no
     wrong = await conflicts(transaction, given)
     if wrong:
         raise StorageConflict("; ".join(f"{e164}: {why}" for e164, why in wrong.items()))
+
+
+async def release_many(transaction: Transaction, person_ids: Sequence[int], now_ms: int) -> None:
+    """These people are gone: what numbers they had rest, and reservations for them are dropped."""
+    await transaction.execute_many(_DROP_RESERVATION, [(person_id,) for person_id in person_ids])
+    await transaction.execute_many(
+        f"{_REST} WHERE person_id = ?", [(now_ms + REST_MS, now_ms, person_id) for person_id in person_ids]
+    )
 
 
 async def remove_many(transaction: Transaction, e164s: Sequence[str], now_ms: int) -> None:

@@ -1,0 +1,180 @@
+"""Whom a change of the directory concerns, and in what: the heartbeat's times to move, the events to send.
+
+A change of a contact concerns the person whose it is; of a person, their coworkers and themself; of a company, those
+who trust it; of a membership, all the company's members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from protocol.directory import Company, Contact, Kind, Member, Number, Object, Person, TrustedCompany, TrustRequest
+from protocol.heartbeat import LastTimes
+from server.services.parties import DirectoryChange
+from storage.database import Transaction
+from storage.directory import Change
+from storage.directory_reads import members, trusting
+from storage.names import read_memberships
+
+_SEVERAL = 0
+_MAX_REQUESTS = 1_000
+_MAX_NOTED = 2_000
+
+
+# What an app mirrors, and what the heartbeat has a time for each of. Plain integers: an import adds up millions.
+CONTACTS: Final = 1
+TRUST_REQUESTS: Final = 2
+COMPANIES: Final = 4
+COWORKERS: Final = 8
+USER: Final = 16
+_NAMES: Final = {
+    CONTACTS: "contacts",
+    TRUST_REQUESTS: "trust_requests",
+    COMPANIES: "companies",
+    COWORKERS: "coworkers",
+    USER: "user",
+}
+
+
+def list_names(lists: int) -> list[str]:
+    """As ``directory.changed`` carries them."""
+    return [name for each, name in _NAMES.items() if lists & each]
+
+
+class Effects:
+    """Collects, over all changes of one transaction, what follows from them."""
+
+    def __init__(self) -> None:
+        self.concerned: dict[int, int] = {}
+        self.requests: list[TrustRequest] = []
+        """New requests for trust, to be told one by one; beyond the limit ``directory.changed`` has to do."""
+        self._requested_at_ms: dict[int, int] = {}
+        self._moved: dict[int, int] = {}
+        self._names: list[int] | None = []
+        self._members: set[int] | None = set()
+        self._changed_people: list[int] = []
+        self._changed_companies: list[int] = []
+        self._colleagues: dict[int, int] = {}
+
+    def note(self, change: Change) -> None:
+        """One object was put or removed (a party's removal: :meth:`note_removed_party`)."""
+        if change.kind in (Kind.PERSON, Kind.COMPANY):
+            self._note_party(change)
+            return
+        for found in (change.before, change.after):
+            if found is not None:
+                self._note_belonging(found)
+        if isinstance(change.after, TrustRequest):
+            self._note_request(change.after)
+
+    def note_removed_party(self, found: Object) -> None:
+        """A person or a company is going; :meth:`spread` before it is gone."""
+        if isinstance(found, Person):
+            self._changed_people.append(found.id)
+            self._note_name(found.key)
+        elif isinstance(found, Company):
+            self._colleagues[found.id] = _SEVERAL
+            self._changed_companies.append(found.id)
+            self._note_name(found.key)
+
+    async def spread(self, transaction: Transaction) -> None:
+        """Find the coworkers and the trusting of what was noted since the last time, as the tables are now."""
+        for person, companies in (await read_memberships(transaction, self._changed_people)).items():
+            for key in companies:
+                self._note_colleague(-key, person)
+        for company, person in await members(transaction, list(self._colleagues)):
+            if self._colleagues[company] != person:
+                self._move(person, COWORKERS)
+        for _, person in await trusting(transaction, self._changed_companies):
+            self._move(person, COMPANIES)
+        self._changed_people, self._changed_companies, self._colleagues = [], [], {}
+
+    async def spread_removal(self, transaction: Transaction, company_ids: Iterable[int]) -> None:
+        """The same for parties that are about to go: their members are members no longer."""
+        for _, person in await members(transaction, list(company_ids)):
+            self._note_membership(person)
+        await self.spread(transaction)
+
+    def times(self, now_ms: int) -> Iterator[tuple[int, LastTimes]]:
+        """The times to move for each person, in the order of their ids (so that two nodes do not deadlock)."""
+        for person in sorted(self._moved.keys() | self._requested_at_ms.keys()):
+            moved = self._moved.get(person, 0)
+            yield (
+                person,
+                LastTimes(
+                    contact_update=now_ms if moved & CONTACTS else None,
+                    trust_request=self._requested_at_ms.get(person),
+                    company_update=now_ms if moved & COMPANIES else None,
+                    coworker_update=now_ms if moved & COWORKERS else None,
+                    user_update=now_ms if moved & USER else None,
+                ),
+            )
+
+    def change(self) -> DirectoryChange:
+        """What is stale now in the caches of every node; everything, where that is shorter to say."""
+        return DirectoryChange(
+            None if self._names is None else tuple(self._names),
+            None if self._members is None else tuple(self._members),
+        )
+
+    def _note_belonging(self, found: Object) -> None:
+        if isinstance(found, Contact):
+            self._move(found.person_id, CONTACTS)
+        elif isinstance(found, Member):
+            self._note_member(found)
+        elif isinstance(found, TrustedCompany):
+            self._move(found.person_id, COMPANIES)
+        elif isinstance(found, TrustRequest):
+            self._concern(found.person_id, TRUST_REQUESTS)
+        elif isinstance(found, Number) and found.person_id is not None:
+            self._move(found.person_id, USER)
+
+    def _note_party(self, change: Change) -> None:
+        before, found = change.before, change.after
+        assert isinstance(found, Person | Company)
+        if not isinstance(before, Person | Company) or before.named != found.named:
+            self._note_name(found.key)
+        if isinstance(found, Company):
+            self._changed_companies.append(found.id)
+            return
+        # The upsert itself moves a person's own time. Somebody new has no coworkers but by `member` lines.
+        self._concern(found.id, USER)
+        if before is not None:
+            self._changed_people.append(found.id)
+
+    def _note_member(self, found: Member) -> None:
+        self._move(found.person_id, COWORKERS)
+        self._note_membership(found.person_id)
+        self._colleagues[found.company_id] = _SEVERAL
+
+    def _note_request(self, found: TrustRequest) -> None:
+        latest = self._requested_at_ms.get(found.person_id, 0)
+        self._requested_at_ms[found.person_id] = max(latest, found.created_at_ms)
+        if len(self.requests) < _MAX_REQUESTS:
+            self.requests.append(found)
+
+    def _note_colleague(self, company_id: int, person_id: int) -> None:
+        """A company's member changed. Alone, they are no news to themself."""
+        known = self._colleagues.setdefault(company_id, person_id)
+        if known != person_id:
+            self._colleagues[company_id] = _SEVERAL
+
+    def _note_name(self, key: int) -> None:
+        if self._names is not None:
+            self._names.append(key)
+            if len(self._names) > _MAX_NOTED:
+                self._names = None
+
+    def _note_membership(self, person_id: int) -> None:
+        if self._members is not None:
+            self._members.add(person_id)
+            if len(self._members) > _MAX_NOTED:
+                self._members = None
+
+    def _move(self, person_id: int, lists: int) -> None:
+        self._moved[person_id] = self._moved.get(person_id, 0) | lists
+        self._concern(person_id, lists)
+
+    def _concern(self, person_id: int, lists: int) -> None:
+        self.concerned[person_id] = self.concerned.get(person_id, 0) | lists

@@ -1,0 +1,122 @@
+"""What a change of the directory would do: everything it asks for, compared with what is stored.
+
+Reads committed rows and writes nothing. What does not differ is left out, so that an import of a whole directory costs
+the writer only what has changed since the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from protocol.activity import Party
+from protocol.directory import Company, Entry, Kind, Number, Object, Person, Removed
+from server.services import directory_stores
+from server.services.directory_import import LineEntry, Misfit
+from server.services.directory_survey import Survey
+from server.services.spool import Spool
+from storage import directory_reads, numbers
+from storage.database import Database
+from storage.directory import Change
+
+E = TypeVar("E", bound=Entry)
+
+
+@dataclass(slots=True)
+class Report:
+    """What was (or would be) done: lines read, and by kind how many objects were put and removed."""
+
+    lines: int = 0
+    put: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> int:
+        """How many objects differ from what was stored."""
+        return sum(self.put.values()) + sum(self.removed.values())
+
+    def count(self, change: Change) -> None:
+        counts = self.removed if change.after is None else self.put
+        counts[change.kind.value] = counts.get(change.kind.value, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``gone``: the parties that are removed first, with all they have. Everything else is in the spool of changes."""
+
+    report: Report
+    gone: list[Object]
+
+
+async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
+    """Compare, and spool what differs. Raises Misfit for a line that refers to nobody, or takes another's number."""
+    await _check_needed(database, survey)
+    report = Report(lines=survey.lines)
+    gone = await _removed_parties(database, survey)
+    for found in gone:
+        report.count(Change(found.kind, found, None))
+    async for chunk in entries.read():
+        differing = await _differing(database, survey, chunk)
+        for change in differing:
+            report.count(change)
+        if differing:
+            await changes.add(differing)
+    return Plan(report, gone)
+
+
+async def _check_needed(database: Database, survey: Survey) -> None:
+    there = await directory_reads.existing(database, [key for key in survey.needed if not survey.is_gone(key)])
+    absent = [(line, key) for key, line in survey.needed.items() if key not in there]
+    if absent:
+        line, key = min(absent)
+        party = Party.of_key(key)
+        raise Misfit(line, f"there is no {party.type.value} {party.id} in the directory")
+
+
+async def _removed_parties(database: Database, survey: Survey) -> list[Object]:
+    found: list[Object] = []
+    for kind, keys in (
+        (Kind.PERSON, [key for key in survey.deleted if key > 0]),
+        (Kind.COMPANY, [-key for key in survey.deleted if key < 0]),
+    ):
+        found += (await directory_stores.read(database, kind, [(each,) for each in keys])).values()
+    return found
+
+
+async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEntry]) -> list[Change]:
+    counting = [each for each in chunk if not survey.is_superseded(each.line, each.entry)]
+    found: list[Change] = []
+    for kind, entries in _by_kind(each.entry for each in counting):
+        identities = [entry.identity for entry in entries]
+        current = await directory_stores.read(database, kind, identities)
+        for identity, entry in zip(identities, entries, strict=True):
+            before = current.get(identity)
+            if before is not None and survey.deleted and _goes_first(survey, before):
+                before = None
+            after = None if isinstance(entry, Removed) else entry
+            if before != after:
+                found.append(Change(kind, before, after))
+    await _check_numbers(database, counting, found)
+    return found
+
+
+def _goes_first(survey: Survey, stored: Object) -> bool:
+    """Whether an object is removed with a party before the changes are written."""
+    own = (stored.key,) if isinstance(stored, Person | Company) else stored.parties
+    return any(key in survey.deleted for key in own)
+
+
+def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:
+    found: dict[Kind, list[E]] = {}
+    for entry in entries:
+        found.setdefault(entry.kind, []).append(entry)
+    yield from found.items()
+
+
+async def _check_numbers(database: Database, chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:
+    given = [directory_stores.imported(change.after) for change in changes if isinstance(change.after, Number)]
+    wrong = await numbers.conflicts(database, given) if given else {}
+    for line, entry in chunk:
+        if wrong and isinstance(entry, Number) and entry.number in wrong:
+            raise Misfit(line, wrong[entry.number])

@@ -1,0 +1,66 @@
+"""Each kind of object to the store that keeps it: numbers and service codes have their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.directory import Company, Identity, Kind, Number, Object, Person, ServiceCode
+from storage import directory, directory_reads, numbers, service_codes
+from storage.database import Transaction
+from storage.directory import Change
+from storage.names import Reader
+
+
+async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:
+    """Those of these objects that exist, as they are."""
+    if kind is Kind.NUMBER:
+        found = await numbers.imported(reader, [str(e164) for (e164,) in identities])
+        return {(e164,): Number(e164, line.person_id) for e164, line in found.items()}
+    if kind is Kind.SERVICE_CODE:
+        codes = [await service_codes.find(reader, str(code)) for (code,) in identities]
+        return {(o.code.code,): ServiceCode(o.code.code, o.code.name, o.company_id) for o in codes if o is not None}
+    return await directory_reads.read(reader, kind, identities)
+
+
+async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change], now_ms: int) -> None:
+    """Write changes of one kind."""
+    if kind is Kind.NUMBER:
+        await _write_numbers(transaction, changes, now_ms)
+    elif kind is Kind.SERVICE_CODE:
+        await _write_codes(transaction, changes, now_ms)
+    else:
+        await directory.write(transaction, kind, changes, now_ms)
+
+
+async def remove_parties(transaction: Transaction, parties: Sequence[Object], now_ms: int) -> None:
+    """Remove people and companies with all they have: their Buzz numbers rest, their codes take no more requests."""
+    people = [found.id for found in parties if isinstance(found, Person)]
+    companies = [found.id for found in parties if isinstance(found, Company)]
+    await directory.remove_parties(transaction, [*people, *(-company for company in companies)])
+    if people:
+        await numbers.release_many(transaction, people, now_ms)
+    for company in companies:
+        for owned in await service_codes.all_codes(transaction, company):
+            await service_codes.remove(transaction, owned.code.code, now_ms)
+
+
+def imported(found: Number) -> numbers.ImportedNumber:
+    """A ``number`` object as the number store takes it."""
+    return numbers.ImportedNumber(found.number, found.person_id)
+
+
+async def _write_numbers(transaction: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+    puts = [imported(change.after) for change in changes if isinstance(change.after, Number)]
+    gone = [change.before.number for change in changes if change.after is None and isinstance(change.before, Number)]
+    if gone:
+        await numbers.remove_many(transaction, gone, now_ms)
+    if puts:
+        await numbers.put_many(transaction, puts, now_ms)
+
+
+async def _write_codes(transaction: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+    for _, before, after in changes:
+        if isinstance(after, ServiceCode):
+            await service_codes.put(transaction, after.code, after.company_id, after.name, now_ms)
+        elif isinstance(before, ServiceCode):
+            await service_codes.remove(transaction, before.code, now_ms)

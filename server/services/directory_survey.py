@@ -1,0 +1,91 @@
+"""What an import asks for as a whole: which of its lines count, and what they need that it does not bring.
+
+Lines are in order: of several for one object the last counts, and removing a party removes what earlier lines gave it.
+From that a survey makes something that can be applied in any order: first the parties that are removed, then every line
+that is not superseded. What a line refers to may come later in the same import.
+"""
+
+from __future__ import annotations
+
+from protocol.directory import Company, Entry, Identity, Kind, Number, Person, Removed
+from protocol.errors import ApiError, ErrorCode
+
+
+class Survey:
+    """Takes each line once, in order. Holds ids, not objects: some 100 bytes a line."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.deleted: dict[int, int] = {}
+        """Parties (keys) that are removed, and the last line that says so."""
+        self.needed: dict[int, int] = {}
+        """Parties (keys) that lines refer to and none brings, and the first such line."""
+        self._present: set[int] = set()
+        self._seen: dict[Kind, set[Identity | int | str]] = {kind: set() for kind in Kind}
+        self._last: dict[tuple[Kind, Identity], int] = {}
+        self._given: set[int] = set()
+
+    def take(self, line: int, entry: Entry) -> None:
+        """Count a line in. Raises ApiError (bad_request) if it can't stand beside the earlier ones."""
+        self.lines += 1
+        if isinstance(entry, Removed):
+            self._take_removed(line, entry)
+            return
+        if isinstance(entry, Person | Company):
+            self._take_party(line, entry)
+            return
+        if isinstance(entry, Number):
+            self._check_number(entry)
+        self._note(line, entry.kind, entry.identity)
+        for key in entry.parties:
+            if key not in self._present:
+                self.needed.setdefault(key, line)
+
+    def is_superseded(self, line: int, entry: Entry) -> bool:
+        """Whether a later line makes this one count for nothing, or :attr:`deleted` says what it does."""
+        if self._last and self._last.get((entry.kind, entry.identity), 0) > line:
+            return True
+        if isinstance(entry, Removed):
+            return entry.removed_party is not None
+        if not self.deleted:
+            return False
+        keys = (entry.key,) if isinstance(entry, Person | Company) else entry.parties
+        return any(self.deleted.get(key, 0) > line for key in keys)
+
+    def is_gone(self, key: int) -> bool:
+        """Whether the import removes this party for good."""
+        return key in self.deleted and key not in self._present
+
+    def _take_party(self, line: int, entry: Person | Company) -> None:
+        if entry.key in self._present:
+            self._last[entry.kind, entry.identity] = line
+        self._present.add(entry.key)
+        self.needed.pop(entry.key, None)
+
+    def _take_removed(self, line: int, entry: Removed) -> None:
+        key = entry.removed_party
+        if key is None:
+            self._note(line, entry.kind, entry.identity)
+            return
+        self.deleted[key] = line
+        self._present.discard(key)
+        self.needed.pop(key, None)
+
+    def _note(self, line: int, kind: Kind, identity: Identity) -> None:
+        seen = self._seen[kind]
+        short = identity[0] if len(identity) == 1 else identity
+        if short in seen:
+            self._last[kind, identity] = line
+        seen.add(short)
+
+    def _check_number(self, entry: Number) -> None:
+        if entry.number in self._seen[Kind.NUMBER]:
+            raise _refused("Invalid parameter: 'number': an earlier line is about this number already")
+        if entry.person_id is not None:
+            if entry.person_id in self._given:
+                raise _refused("Invalid parameter: 'person_id': an earlier line gives this person a number already")
+            self._given.add(entry.person_id)
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(ErrorCode.BAD_REQUEST, message)

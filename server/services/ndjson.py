@@ -1,0 +1,51 @@
+"""Lines of a stream that comes in pieces of any size: numbered from 1, and bounded in length."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """One line without its end; ``text`` is None where it was longer than allowed (it was not kept)."""
+
+    number: int
+    text: bytes | None
+
+
+class LineSplitter:
+    """Puts lines together from pieces. Holds at most one unfinished line of ``max_bytes``."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._number = 0
+        self._rest = b""
+        self._too_long = False
+
+    def feed(self, data: bytes) -> list[Line]:
+        """The lines that ``data`` completes, blank ones left out but counted."""
+        *ends, rest = data.split(b"\n")
+        lines = [self._finish(piece) for piece in ends]
+        self._keep(rest)
+        return [line for line in lines if line.text is None or line.text]
+
+    def end(self) -> list[Line]:
+        """The last line, if it had no end."""
+        line = self._finish(b"")
+        return [line] if line.text is None or line.text else []
+
+    def _keep(self, piece: bytes) -> None:
+        if self._too_long or len(self._rest) + len(piece) > self._max_bytes:
+            self._rest, self._too_long = b"", True
+        else:
+            self._rest += piece
+
+    def _finish(self, piece: bytes) -> Line:
+        self._keep(piece)
+        text = None if self._too_long else self._rest.strip(b" \t\r")
+        self._rest, self._too_long = b"", False
+        self._number += 1
+        if self._number == 1 and text is not None:
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        return Line(self._number, text)

@@ -1,0 +1,154 @@
+"""Writing the directory: objects that have changed, a party with all it has, the times of the people concerned.
+
+Numbers and service codes have stores of their own. Functions take the transaction that they are part of; whoever calls
+says what was there before, so that nothing is written that does not differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from protocol.directory import Company, Contact, Kind, Object, Person
+from protocol.heartbeat import LastTimes
+from storage.database import Transaction, Value
+
+_TOUCHED_AT_ONCE: Final = 2_000
+
+
+class Change(NamedTuple):
+    """One object as it was (None: it was not) and as it shall be (None: not)."""
+
+    kind: Kind
+    before: Object | None
+    after: Object | None
+
+
+async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change], now_ms: int) -> None:
+    """Write changed objects of one kind. A changed person's ``user_update`` moves with them.
+
+    People and companies are removed by :func:`remove_parties`, never here.
+    """
+    puts = [change.after for change in changes if change.after is not None]
+    gone = [change.before.identity for change in changes if change.after is None and change.before is not None]
+    await _write_numbers(transaction, kind, changes)
+    if puts:
+        await transaction.execute_many(_PUT[kind], [_row(found, now_ms) for found in puts])
+    if gone:
+        await transaction.execute_many(_REMOVE[kind], gone)
+
+
+async def remove_parties(transaction: Transaction, keys: Iterable[int]) -> None:
+    """Remove people and companies (keys) with their numbers, memberships, contacts, trust and requests for trust."""
+    keys = list(keys)
+    for statements, ids in (
+        (_REMOVE_PERSON, [k for k in keys if k > 0]),
+        (_REMOVE_COMPANY, [-k for k in keys if k < 0]),
+    ):
+        for statement in statements if ids else ():
+            await transaction.execute_many(statement, [(each,) for each in ids])
+
+
+async def touch(transaction: Transaction, times: Iterable[tuple[int, LastTimes]]) -> None:
+    """Move the times of people; None leaves one as it is. A request for trust only ever moves it on."""
+    each = iter(times)
+    while chunk := list(islice(each, _TOUCHED_AT_ONCE)):
+        await transaction.execute_many(_TOUCH, [(t[0], t[1], t[1], t[2], t[3], t[4], person) for person, t in chunk])
+
+
+async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
+    """The numbers of owners, where they differ. What is new needs no look for old rows."""
+    if kind not in (Kind.PERSON, Kind.COMPANY, Kind.CONTACT):
+        return
+    stale, fresh = [], []
+    for _, before, after in changes:
+        old, new = _phones(kind, before), _phones(kind, after)
+        if old == new:
+            continue
+        if before is not None and old:
+            stale.append((kind.value, before.identity[0]))
+        fresh += new
+    if stale:
+        await transaction.execute_many("DELETE FROM phone WHERE owner_kind = ? AND owner_id = ?", stale)
+    if fresh:
+        await transaction.execute_many(_PUT_PHONE, fresh)
+
+
+def _phones(kind: Kind, owner: Object | None) -> list[tuple[str, str, int, int]]:
+    """Rows of ``phone``: a contact's carry the person whose address book it is in."""
+    if isinstance(owner, Contact):
+        return [(e164, kind.value, owner.id, owner.person_id) for e164 in owner.numbers]
+    if isinstance(owner, Person | Company):
+        return [(e164, kind.value, owner.id, 0) for e164 in owner.numbers]
+    return []
+
+
+def _row(found: Object, now_ms: int) -> tuple[Value, ...]:
+    """What an object's table has of it: its fields in their order, without its numbers."""
+    values: tuple[Value, ...] = msgspec.structs.astuple(found)
+    if isinstance(found, Person):
+        return (*values[:-1], now_ms)
+    return values[:-1] if isinstance(found, Company | Contact) else values
+
+
+_PUT_PHONE: Final = """
+    INSERT INTO phone (e164, owner_kind, owner_id, person_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+
+_PUT: Final = {
+    Kind.PERSON: """
+        INSERT INTO person (id, first_name, middle_name, last_name, avatar, user_update_at_ms) VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET first_name = excluded.first_name, middle_name = excluded.middle_name,
+            last_name = excluded.last_name, avatar = excluded.avatar, user_update_at_ms = excluded.user_update_at_ms""",
+    Kind.COMPANY: """
+        INSERT INTO company (id, name, avatar) VALUES (?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name, avatar = excluded.avatar""",
+    Kind.MEMBER: "INSERT INTO member (company_id, person_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    Kind.CONTACT: """
+        INSERT INTO contact (id, person_id, first_name, middle_name, last_name, avatar, trusted)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, first_name = excluded.first_name,
+            middle_name = excluded.middle_name, last_name = excluded.last_name, avatar = excluded.avatar,
+            trusted = excluded.trusted""",
+    Kind.TRUSTED_COMPANY: "INSERT INTO trusted_company (person_id, company_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    Kind.TRUST_REQUEST: """
+        INSERT INTO trust_request (id, person_id, from_party, created_at_ms) VALUES (?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, from_party = excluded.from_party,
+            created_at_ms = excluded.created_at_ms""",
+}
+
+_REMOVE: Final = {
+    Kind.MEMBER: "DELETE FROM member WHERE company_id = ? AND person_id = ?",
+    Kind.CONTACT: "DELETE FROM contact WHERE id = ?",
+    Kind.TRUSTED_COMPANY: "DELETE FROM trusted_company WHERE person_id = ? AND company_id = ?",
+    Kind.TRUST_REQUEST: "DELETE FROM trust_request WHERE id = ?",
+}
+
+_REMOVE_PERSON: Final = (
+    "DELETE FROM phone WHERE owner_kind = 'contact' AND owner_id IN (SELECT id FROM contact WHERE person_id = ?)",
+    "DELETE FROM contact WHERE person_id = ?",
+    "DELETE FROM phone WHERE owner_kind = 'person' AND owner_id = ?",
+    "DELETE FROM member WHERE person_id = ?",
+    "DELETE FROM trusted_company WHERE person_id = ?",
+    "DELETE FROM trust_request WHERE person_id = ?",
+    "DELETE FROM trust_request WHERE from_party = ?",
+    "DELETE FROM person WHERE id = ?",
+)
+_REMOVE_COMPANY: Final = (
+    "DELETE FROM phone WHERE owner_kind = 'company' AND owner_id = ?",
+    "DELETE FROM member WHERE company_id = ?",
+    "DELETE FROM trusted_company WHERE company_id = ?",
+    "DELETE FROM trust_request WHERE from_party = -CAST(? AS BIGINT)",
+    "DELETE FROM company WHERE id = ?",
+)
+_TOUCH: Final = """
+    UPDATE person SET
+        contact_update_at_ms = COALESCE(CAST(? AS BIGINT), contact_update_at_ms),
+        trust_request_at_ms = CASE WHEN CAST(? AS BIGINT) > COALESCE(trust_request_at_ms, -1)
+            THEN CAST(? AS BIGINT) ELSE trust_request_at_ms END,
+        company_update_at_ms = COALESCE(CAST(? AS BIGINT), company_update_at_ms),
+        coworker_update_at_ms = COALESCE(CAST(? AS BIGINT), coworker_update_at_ms),
+        user_update_at_ms = COALESCE(CAST(? AS BIGINT), user_update_at_ms)
+    WHERE id = ?"""
