@@ -210,8 +210,9 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
             await web.TCPSite(runner, settings.host, settings.port, backlog=LISTEN_BACKLOG).start()
             host, port = runner.addresses[0][:2]
             _calm_the_collector()
+            signals = _catch_signals()
             ready(f"http://{host}:{port}")
-            await _until_stopped(node, settings.drain_seconds)
+            await _until_stopped(node, settings.drain_seconds, *signals)
         finally:
             await runner.cleanup()
 
@@ -226,11 +227,17 @@ def _calm_the_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _until_stopped(node: Node, drain_seconds: float) -> None:
+def _catch_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Set by the first and by the second signal to stop. Before anybody is told that the node is ready: a signal that
+    comes at once must drain, too."""
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, lambda: second.set() if first.is_set() else first.set())
+    return first, second
+
+
+async def _until_stopped(node: Node, drain_seconds: float, first: asyncio.Event, second: asyncio.Event) -> None:
     await first.wait()
     draining = asyncio.create_task(node.socket.drain(drain_seconds), name="drain")
     skip = asyncio.create_task(second.wait(), name="second signal")
