@@ -1,0 +1,239 @@
+"""Two clients talk while their server is killed and restarted: both go on, nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from buzz_client import Ack, Activity, Backoff, BuzzClient, FileCursor
+from tests.harness.node import ROOT, NodeProcess, Tokens, node_process
+from tests.harness.people import BOB, JANE
+
+MESSAGES = 300
+AT_ONCE = 10
+
+
+class Lives:
+    """One server on one port, started again and again."""
+
+    def __init__(self, data_dir: Path, **settings: object) -> None:
+        self._data_dir = data_dir
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._port = 0
+        self.node: NodeProcess
+
+    async def start(self) -> None:
+        process = node_process(self._data_dir, self._port, **self._settings)
+        self.node = await self._stack.enter_async_context(process)
+        self._port = urlsplit(self.node.url).port or 0
+
+    async def kill(self) -> None:
+        """kill -9, then the next life."""
+        await self.node.kill()
+        await self.start()
+
+    async def restart(self) -> None:
+        """SIGTERM: the server drains; then the next life."""
+        assert await self.node.terminate() == 0
+        await self.start()
+
+    async def end(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def lives(data_dir: Path, **settings: object) -> AsyncIterator[Lives]:
+    server = Lives(data_dir, **settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.end()
+
+
+class Talker:
+    """One side of the conversation: sends its messages, takes everybody's."""
+
+    def __init__(self, buzz: BuzzClient, name: str, to: int, progress: Callable[[], None]) -> None:
+        self.buzz = buzz
+        self.name = name
+        self.to = to
+        self.acks: list[Ack] = []
+        self.taken: list[Activity] = []
+        self._progress = progress
+        self._window = asyncio.Semaphore(AT_ONCE)
+
+    async def talk(self) -> None:
+        await asyncio.gather(self._take(), *(self._send(number) for number in range(MESSAGES)))
+
+    async def _send(self, number: int) -> None:
+        async with self._window:
+            self.acks.append(await self.buzz.send_message(f"person:{self.to}", f"{self.name} {number}"))
+            self._progress()
+
+    async def _take(self) -> None:
+        async for activity in self.buzz.activities():
+            self.taken.append(activity)
+            if len(self.taken) == 2 * MESSAGES:
+                return
+
+    def check(self) -> None:
+        ids = [activity.id for activity in self.taken]
+        assert ids == sorted(set(ids))
+        texts = [activity.message for activity in self.taken]
+        said = [f"{who} {number}" for who in ("Jane", "Bob") for number in range(MESSAGES)]
+        assert sorted(map(str, texts)) == sorted(said)
+        assert {ack.id for ack in self.acks} <= set(ids)
+
+
+async def converse(server: Lives, tokens: Tokens, end_life: Callable[[], Awaitable[None]]) -> None:
+    """Both send and take; a life of the server ends each time another fifth of the messages is acknowledged."""
+    moved = asyncio.Event()
+    backoff = {"backoff": Backoff(base_seconds=0.05, cap_seconds=0.5)}
+    async with (
+        BuzzClient(server.node.url, tokens.person(JANE), since=0, device_id="j", **backoff) as jane,
+        BuzzClient(server.node.url, tokens.person(BOB), since=0, device_id="b", encoding="json", **backoff) as bob,
+    ):
+        talkers = [Talker(jane, "Jane", BOB, moved.set), Talker(bob, "Bob", JANE, moved.set)]
+        talking = asyncio.gather(*(talker.talk() for talker in talkers))
+        for part in range(1, 4):
+            while sum(len(talker.acks) for talker in talkers) < part * 2 * MESSAGES // 5:
+                moved.clear()
+                await moved.wait()
+            await end_life()
+        await talking
+        for talker in talkers:
+            talker.check()
+
+
+@pytest.mark.usefixtures("watch")
+async def test_kill_9(data_dir: Path) -> None:
+    async with asyncio.timeout(120), lives(data_dir, send_rate_limit=10_000) as server:
+        await converse(server, Tokens(data_dir), server.kill)
+
+
+@pytest.mark.usefixtures("watch")
+async def test_sigterm(data_dir: Path) -> None:
+    async with asyncio.timeout(120), lives(data_dir, send_rate_limit=10_000, drain_seconds=0.3) as server:
+        await converse(server, Tokens(data_dir), server.restart)
+
+
+@pytest.mark.usefixtures("watch")
+async def test_a_device_that_was_away_goes_on_from_its_file(data_dir: Path, tmp_path: Path) -> None:
+    tokens, cursor = Tokens(data_dir), FileCursor(tmp_path / "bob.json")
+    async with asyncio.timeout(60), lives(data_dir) as server:
+        async with BuzzClient(server.node.url, tokens.person(JANE)) as jane:
+            async with BuzzClient(server.node.url, tokens.person(BOB), cursor=cursor, device_id="b") as bob:
+                await jane.send_message(f"person:{BOB}", "one")
+                assert [activity.message async for activity in first(bob, 1)] == ["one"]
+            await jane.send_message(f"person:{BOB}", "two")
+            await server.kill()
+            await jane.send_message(f"person:{BOB}", "three")
+        async with BuzzClient(server.node.url, tokens.person(BOB), cursor=cursor, device_id="b") as bob:
+            assert [activity.message async for activity in first(bob, 2)] == ["two", "three"]
+
+
+async def first(buzz: BuzzClient, count: int) -> AsyncIterator[Activity]:
+    activities = buzz.activities()
+    for _ in range(count):
+        yield await anext(activities)
+
+
+class Terminal:
+    """`run.py chat` in a terminal without a screen: lines in, lines out."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n".encode())
+
+    async def until(self, text: str) -> None:
+        """Read on until a line has this text in it."""
+        assert self.process.stdout
+        while not (self.lines and text in self.lines[-1]):
+            line = await self.process.stdout.readline()
+            assert line, f"{text!r} did not come; this did: {self.lines}"
+            self.lines.append(line.decode().rstrip("\n"))
+
+    def messages(self) -> list[str]:
+        return [line.split("] ", 1)[1] for line in self.lines if "] " in line and ": " in line.split("] ", 1)[1]]
+
+
+@asynccontextmanager
+async def run_py(*arguments: str, **environment: str) -> AsyncIterator[Terminal]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "run.py", *arguments, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=os.environ | environment
+    )
+    try:
+        yield Terminal(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.usefixtures("watch")
+async def test_two_chats_go_on_through_kill_9(data_dir: Path) -> None:
+    tokens = Tokens(data_dir)
+    async with asyncio.timeout(120), lives(data_dir) as server:
+        url, secret = {"BUZZ_URL": server.node.url}, {"BUZZ_PASSPHRASE": "open sesame"}
+        async with (
+            run_py("chat", "--to", f"person:{BOB}", BUZZ_TOKEN=tokens.person(JANE), **url, **secret) as jane,
+            run_py("chat", "--to", f"person:{JANE}", BUZZ_TOKEN=tokens.person(BOB), **url, **secret) as bob,
+        ):
+            await jane.until("You are")
+            await bob.until("You are")
+            jane.type("hello Bob")
+            await bob.until("Jane Smith: hello Bob")
+            bob.type("/react 1 👍")
+            bob.type("/read")
+            await jane.until("Bob Smith reacted 👍 to [1]")
+            await jane.until("✓✓ Bob Smith read up to [1]")
+            await server.node.kill()
+            await jane.until("reconnecting")
+            await bob.until("reconnecting")
+            jane.type("are you there?")
+            await server.start()
+            await bob.until("Jane Smith: are you there?")
+            bob.type("still here")
+            await jane.until("Bob Smith: still here")
+            await bob.until("you: still here")
+            assert jane.messages() == ["you: hello Bob ✓", "you: are you there? ✓", "Bob Smith: still here"]
+            assert bob.messages() == ["Jane Smith: hello Bob", "Jane Smith: are you there?", "you: still here ✓"]
+        bodies = (data_dir / "buzz.db").read_bytes() + (data_dir / "buzz.db-wal").read_bytes()
+        assert b"are you there" not in bodies
+        assert b"buzz-demo-1:" in bodies
+
+
+@pytest.mark.usefixtures("watch")
+async def test_listen_goes_on_through_kill_9(data_dir: Path) -> None:
+    tokens = Tokens(data_dir)
+    async with asyncio.timeout(60), lives(data_dir) as server:
+        url = server.node.url
+        async with (
+            run_py("listen", "--since", "0", BUZZ_TOKEN=tokens.person(BOB), BUZZ_URL=url) as listen,
+            BuzzClient(url, tokens.person(JANE)) as jane,
+        ):
+            await jane.send_message(f"person:{BOB}", "before")
+            await listen.until("before")
+            await server.kill()
+            await jane.send_message(f"person:{BOB}", "after")
+            await listen.until("after")
+        frames: list[dict[str, Any]] = [json.loads(line) for line in listen.lines]
+        rows = [row for frame in frames if frame["type"] == "activities" for row in frame["activities"]]
+        assert [row["message"] for row in rows] == ["before", "after"]
+        assert [frame["type"] for frame in frames].count("welcome") == 2
