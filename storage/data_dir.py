@@ -19,6 +19,7 @@ from storage.errors import StorageError, StoreLocked
 
 LOCK_NAME: Final = "buzz.lock"
 DATABASE_NAME: Final = "buzz.db"
+BACKUP_FOLDER: Final = "backups"
 
 _PATIENCE_SECONDS: Final = 0.5
 """Somebody who only asks who holds the lock has it for microseconds: a server that starts tries that long."""

@@ -13,8 +13,17 @@ from server.cli.errors import explain
 COMMANDS: Final = {
     "serve": "server.cli.serve",
     "token": "server.cli.tokens",
+    "numbers": "server.cli.numbers",
     "chat": "server.cli.chat",
     "listen": "server.cli.chat",
+    "stats": "server.cli.watching",
+    "sessions": "server.cli.watching",
+    "log-level": "server.cli.watching",
+    "doctor": "server.cli.doctor",
+    "migrate": "server.cli.database",
+    "backup": "server.cli.database",
+    "restore": "server.cli.database",
+    "erase": "server.cli.erasure",
 }
 """Command (or group of commands) to the module whose ``register(app)`` adds it."""
 

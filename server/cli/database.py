@@ -1,0 +1,109 @@
+"""`run.py migrate`, `backup`, `restore`: the database as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.cli.errors import CommandError
+from server.cli.options import AsJson, Config, DataDir
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+    from storage.migrate import Step
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("migrate")(migrate)
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Bring the database's schema to this release. Each step is one transaction.
+
+    Example: run.py migrate
+    """
+    from server.cli.output import show_rows
+    from server.settings_sources import load
+    from storage.data_dir import holder
+
+    settings = load(config, data_dir=data_dir)
+    if holder(settings.data_dir) is not None:
+        # A server never starts on a schema that is not its own.
+        show_rows([], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date.")
+        return
+    steps = asyncio.run(_migrate(settings))
+    rows = [{"step": step.number, "name": step.name} for step in steps]
+    show_rows(rows, as_json, ("step", "name"), "Nothing to apply: the schema is up to date.")
+
+
+def backup(
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new file, or a folder to put one into.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the database, as it is at one moment, to a file. The server goes on meanwhile.
+
+    The signing key is not in it: keep signing-key.pem safe on its own.
+
+    Example: run.py backup /backups/buzz.db
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+    from server.settings_sources import load
+    from storage.data_dir import BACKUP_FOLDER
+
+    if destination.exists() and not destination.is_dir():
+        raise CommandError(f"{destination} is there already: name a new file.")
+    if not destination.is_dir() and not destination.absolute().parent.is_dir():
+        raise CommandError(f"there is no folder {destination.absolute().parent}.")
+    made = call(config, data_dir, "POST", "/admin/backups")
+    source = load(config, data_dir=data_dir).data_dir / BACKUP_FOLDER / made["name"]
+    placed = Path(shutil.move(source, destination))
+    show({"file": str(placed), "bytes": made["bytes"]}, as_json, "backed up")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A file that `backup` made.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in place; stop the server first. What was there is kept beside it.
+
+    The log gets a new epoch, so that clients catch up from the beginning.
+
+    Example: run.py restore /backups/buzz.db
+    """
+    from server.cli.output import show
+    from server.settings_sources import load
+    from storage.data_dir import hold
+    from storage.restore import restore as put_back
+
+    settings = load(config, data_dir=data_dir)
+    if settings.database_url is not None:
+        raise CommandError("the database is PostgreSQL: restore it with pg_restore.")
+    with hold(settings.data_dir):
+        done = asyncio.run(put_back(source, settings.data_dir))
+    previous = str(done.previous) if done.previous else None
+    show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")
+
+
+async def _migrate(settings: Settings) -> list[Step]:
+    from storage.data_dir import DATABASE_NAME, hold
+    from storage.migrate import migrate as apply
+    from storage.sqlite import SqliteDatabase
+
+    with hold(settings.data_dir):
+        database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
+        try:
+            return await apply(database)
+        finally:
+            await database.close()

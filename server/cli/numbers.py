@@ -1,0 +1,83 @@
+"""`run.py numbers`: the pool of Buzz numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from server.cli.options import AsJson, Config, DataDir
+
+if TYPE_CHECKING:
+    from server.cli.admin import Admin
+
+numbers = typer.Typer(help="The pool of numbers that people get.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `numbers`."""
+    app.add_typer(numbers, name="numbers")
+
+
+@numbers.command("add")
+def add(
+    new: Annotated[
+        list[str], typer.Argument(metavar="NUMBER…", help="E.164, as +12385551629; - reads them from stdin.")
+    ],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put numbers into the pool. Those it knows stay as they are.
+
+    Example: run.py numbers add +12385551629 +12385551630
+    """
+    from server.cli.admin import run
+    from server.cli.output import show
+    from server.routes.number_admin import MAX_NUMBERS
+    from server.settings_sources import load
+
+    wanted = list(_given(new))
+
+    async def work(admin: Admin) -> dict[str, int]:
+        total = {"added": 0, "known": 0}
+        for start in range(0, len(wanted), MAX_NUMBERS):
+            body = {"numbers": wanted[start : start + MAX_NUMBERS]}
+            done = await admin.call("POST", "/admin/numbers", json=body)
+            total = {name: total[name] + done[name] for name in total}
+        return total
+
+    show(run(load(config, data_dir=data_dir), work), as_json)
+
+
+@numbers.command("list")
+def list_numbers(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the pool: every number, whether it is free, and whose it is.
+
+    Example: run.py numbers list --json
+    """
+    from server.cli.admin import run
+    from server.cli.output import show_rows
+    from server.settings_sources import load
+
+    async def work(admin: Admin) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            after = found[-1]["number"] if found else ""
+            page = (await admin.call("GET", "/admin/numbers", params={"after": after}))["numbers"]
+            if not page:
+                return found
+            found += page
+
+    rows = run(load(config, data_dir=data_dir), work)
+    show_rows(rows, as_json, ("number", "state", "person_id", "until"), "The pool is empty: run.py numbers add NUMBER…")
+
+
+def _given(new: list[str]) -> Iterable[str]:
+    for number in new:
+        if number == "-":
+            yield from sys.stdin.read().split()
+        else:
+            yield number

@@ -1,0 +1,71 @@
+"""`run.py stats`, `sessions`, `log-level`: a node seen from outside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from server.cli.options import AsJson, Config, DataDir
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("stats")(stats)
+    app.command("sessions")(sessions)
+    app.command("log-level")(log_level)
+
+
+def stats(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Show what the node holds, in figures; with --json every metric too.
+
+    Example: run.py stats
+    """
+    from server.cli.admin import call
+    from server.cli.output import print_json, show
+
+    found = call(config, data_dir, "GET", "/admin/stats")
+    if as_json:
+        print_json(found)
+        return
+    found.pop("metrics")
+    for subject, figures in found.items():
+        show(figures, as_json, subject)
+
+
+def sessions(
+    person: Annotated[int | None, typer.Option(metavar="ID", help="Only this person's.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the live sessions of the running node.
+
+    Example: run.py sessions --person 456
+    """
+    from server.cli.admin import call
+    from server.cli.output import show_rows
+
+    query = {} if person is None else {"person_id": str(person)}
+    found = call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
+    columns = ("id", "person_id", "device_id", "opened_at", "live", "behind_by", "token_expires_at")
+    show_rows(found, as_json, columns, "No live sessions.")
+
+
+def log_level(
+    level: Annotated[str | None, typer.Argument(help="debug, info, warning or error.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the running node's log level, or set it until its next start.
+
+    Example: run.py log-level debug
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    if level is None:
+        show(call(config, data_dir, "GET", "/admin/log-level"), as_json)
+    else:
+        show(call(config, data_dir, "PUT", "/admin/log-level", json={"level": level}), as_json)

@@ -1,0 +1,179 @@
+"""/admin: sessions, revocations, figures, erasure, backups, the doctor, the level of the log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import structlog
+from aiohttp import web
+from pydantic import Field, TypeAdapter, model_validator
+
+from protocol.activity import Id, rfc3339
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import Strict, parse_value
+from server.authentication import Authentication
+from server.http import Operation, json_response, operation, read_json
+from server.live.hub import Hub
+from server.live.session import Session
+from server.logs import current_level, set_level
+from server.services.backups import Backups
+from server.services.census import Census
+from server.services.doctor import examine_storage
+from server.services.erasure import Erasure
+from server.settings import LogLevel, Settings
+from storage.contract import ActivityLog
+from storage.database import Database
+
+MAX_LISTED: Final = 1_000
+_log = structlog.get_logger("admin")
+
+
+class NewRevocation(Strict):
+    """``POST /admin/revocations``: one token (whole, or its id), or every token that a person has now."""
+
+    token: Annotated[str, Field(min_length=1, max_length=8_192)] | None = None
+    person_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> NewRevocation:
+        if (self.token is None) == (self.person_id is None):
+            raise ValueError("Give either 'token' or 'person_id'.")
+        return self
+
+
+class NewErasure(Strict):
+    """``POST /admin/erasures``."""
+
+    person_id: Id
+
+
+class Level(Strict):
+    """``PUT /admin/log-level``."""
+
+    level: Annotated[LogLevel, Field(strict=False)]
+
+
+class SessionsQuery(Strict):
+    """``GET /admin/sessions``: of one person only, if ``person_id`` is given."""
+
+    person_id: Annotated[int, Field(strict=False, ge=1, le=2**63 - 1)] | None = None
+
+
+_REVOCATION: TypeAdapter[NewRevocation] = TypeAdapter(NewRevocation)
+_ERASURE: TypeAdapter[NewErasure] = TypeAdapter(NewErasure)
+_LEVEL: TypeAdapter[Level] = TypeAdapter(Level)
+_SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
+
+
+def routes(
+    auth: Authentication, hub: Hub, census: Census, erasure: Erasure, backups: Backups, settings: Settings,
+    database: Database, log: ActivityLog,
+) -> list[web.RouteDef]:  # fmt: skip
+    """The operator's routes."""
+    return [
+        *_session_routes(auth, hub),
+        *_account_routes(auth, erasure),
+        *_watching_routes(auth, census),
+        *_storage_routes(auth, backups, settings, database, log),
+    ]
+
+
+def _described(summary: str, **more: Any) -> Operation:
+    more.setdefault("answer", dict[str, Any])
+    more.setdefault("errors", (400, 401, 403, 503))
+    return Operation(summary, "operation", credential="admin", **more)
+
+
+def _session_routes(auth: Authentication, hub: Hub) -> list[web.RouteDef]:
+    @operation(_described(f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        person_id = parse_value(_SESSIONS, dict(request.query)).person_id
+        found = list(hub) if person_id is None else hub.sessions_of(person_id)
+        shown = [_session(each, hub.head) for each in found[:MAX_LISTED]]
+        return json_response({"count": len(found), "sessions": shown})
+
+    return [web.get("/admin/sessions", listed)]
+
+
+def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef]:
+    @operation(_described("Revoke a token, or all that a person has", body=NewRevocation, status=201))
+    async def revoke(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        wanted = await read_json(request, _REVOCATION)
+        try:
+            if wanted.person_id is not None:
+                made = await auth.revoke_person(wanted.person_id)
+            else:
+                made = await auth.revoke_token(str(wanted.token))
+        except ValueError as error:
+            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'token': {error}") from error
+        _log.info("revoked", by=caller.subject, token_id=made.token_id, person_id=made.person_id)
+        shown = {"token_id": made.token_id, "person_id": made.person_id, "revoked_at": rfc3339(made.revoked_at_ms)}
+        return json_response(shown, status=201)
+
+    @operation(_described("Erase a person and what they wrote", body=NewErasure))
+    async def erase(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        wanted = await read_json(request, _ERASURE)
+        done = await erasure.person(wanted.person_id, f"admin:{caller.subject}")
+        _log.info("person erased", by=caller.subject, **done._asdict())
+        return json_response(done._asdict())
+
+    return [web.post("/admin/revocations", revoke), web.post("/admin/erasures", erase)]
+
+
+def _watching_routes(auth: Authentication, census: Census) -> list[web.RouteDef]:
+    @operation(_described("What this node holds, in figures"))
+    async def stats(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response({**await census.take(), "metrics": census.metrics()})
+
+    @operation(_described("The least that is logged"))
+    async def level(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response({"level": current_level().value})
+
+    @operation(_described("Log from this level on, until the next start", body=Level))
+    async def change_level(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        wanted = (await read_json(request, _LEVEL)).level
+        set_level(wanted)
+        _log.warning("log level changed", by=caller.subject, now=wanted.value)
+        return json_response({"level": wanted.value})
+
+    return [
+        web.get("/admin/stats", stats),
+        web.get("/admin/log-level", level),
+        web.put("/admin/log-level", change_level),
+    ]
+
+
+def _storage_routes(
+    auth: Authentication, backups: Backups, settings: Settings, database: Database, log: ActivityLog
+) -> list[web.RouteDef]:
+    @operation(_described("Back the database up into the data directory", status=201, errors=(401, 403, 409, 503)))
+    async def back_up(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response((await backups.make())._asdict(), status=201)
+
+    @operation(_described("Whether storage is sound; reads all of a SQLite file", answer=list[dict[str, Any]]))
+    async def doctor(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response([finding._asdict() for finding in await examine_storage(settings, database, log)])
+
+    return [web.post("/admin/backups", back_up), web.get("/admin/doctor", doctor)]
+
+
+def _session(session: Session, head: int) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "person_id": session.caller.person_id,
+        "device_id": session.device_id,
+        "opened_at": rfc3339(session.opened_at_ms),
+        "subprotocol": session.codec.name,
+        "live": session.live,
+        "behind_by": 0 if session.live else head - session.cursor,
+        "received_id": session.received_id,
+        "token_expires_at": rfc3339(session.caller.expires_at_ms),
+    }

@@ -1,0 +1,80 @@
+"""/admin/numbers: the pool of Buzz numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from protocol.activity import rfc3339
+from protocol.phone import parse_e164
+from protocol.validation import Strict, parse_value
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json
+from storage.numbers import BuzzNumber, NumberStore
+
+MAX_NUMBERS: Final = 1_000
+_PATH: Final = "/admin/numbers"
+
+
+def _e164(text: str) -> str:
+    if parse_e164(text) is None:
+        raise ValueError("should be a possible number in E.164: + and digits alone, for example +12385551629")
+    return text
+
+
+E164 = Annotated[str, AfterValidator(_e164)]
+
+
+class NewNumbers(Strict):
+    """``POST /admin/numbers``: numbers for the pool."""
+
+    numbers: Annotated[list[E164], Field(min_length=1, max_length=MAX_NUMBERS)]
+
+
+class NumbersQuery(Strict):
+    """``GET /admin/numbers``: those beyond ``after``, in order."""
+
+    after: Annotated[str, Field(max_length=20)] = ""
+    limit: Annotated[int, Field(strict=False, ge=1, le=MAX_NUMBERS)] = MAX_NUMBERS
+
+
+_NEW: TypeAdapter[NewNumbers] = TypeAdapter(NewNumbers)
+_LIST: TypeAdapter[NumbersQuery] = TypeAdapter(NumbersQuery)
+
+
+def routes(store: NumberStore, auth: Authenticator, now_ms: Callable[[], int]) -> list[web.RouteDef]:
+    """The routes of this resource."""
+
+    @operation(_described("Put numbers into the pool; those it knows stay as they are", body=NewNumbers, status=201))
+    async def add(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        wanted = set((await read_json(request, _NEW)).numbers)
+        added = await store.add(sorted(wanted), now_ms())
+        return json_response({"added": added, "known": len(wanted) - added}, status=201)
+
+    @operation(_described("Buzz numbers in order, and how many are in each state", query=NumbersQuery))
+    async def listed(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        query = parse_value(_LIST, dict(request.query))
+        found = await store.list(query.limit, query.after)
+        return json_response({"counts": await store.counts(), "numbers": [_shown(each) for each in found]})
+
+    return [web.post(_PATH, add), web.get(_PATH, listed)]
+
+
+def _described(summary: str, **more: Any) -> Operation:
+    return Operation(
+        summary, "numbers", credential="admin", answer=dict[str, Any], errors=(400, 401, 403, 413, 503), **more
+    )
+
+
+def _shown(number: BuzzNumber) -> dict[str, Any]:
+    return {
+        "number": number.e164,
+        "state": number.state.value,
+        "person_id": number.person_id,
+        "until": rfc3339(number.until_ms) if number.until_ms is not None else None,
+    }

@@ -1,0 +1,83 @@
+"""What a node holds, in figures: for `run.py stats` and the operators' page."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from server.live.hub import Hub
+from server.settings import Settings
+from server.telemetry import Metrics
+from server.version import VERSION
+from storage.contract import ActivityLog
+from storage.data_dir import DATABASE_NAME
+from storage.database import Database
+
+_COUNTED: Final = ("person", "company", "member", "contact", "device", "privacy_request", "webhook_endpoint")
+"""Tables that are counted row by row; the log is not: its head says enough and costs nothing."""
+
+
+class Census:
+    """Counts what is there."""
+
+    def __init__(self, settings: Settings, database: Database, log: ActivityLog, hub: Hub, metrics: Metrics) -> None:
+        self._settings = settings
+        self._database = database
+        self._log = log
+        self._hub = hub
+        self._metrics = metrics
+        self._started_at = time.monotonic()
+
+    async def take(self) -> dict[str, Any]:
+        """Figures by subject. Raises StorageUnavailable."""
+        epoch, head_id = await self._log.state()
+        live = sum(session.live for session in self._hub)
+        return {
+            "node": {
+                "version": VERSION,
+                "mode": self._settings.mode.value,
+                "process_id": os.getpid(),
+                "uptime_seconds": round(time.monotonic() - self._started_at),
+            },
+            "log": {"epoch": epoch, "head_id": head_id},
+            "sessions": {
+                "now": len(self._hub),
+                "behind": len(self._hub) - live,
+                "people": sum(1 for key in self._hub.people() if key > 0),
+            },
+            "stored": await self._counts(),
+            "numbers": await self._numbers(),
+            "storage": self._storage(),
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Every metric's value, by its name and labels."""
+        return self._metrics.values()
+
+    async def _counts(self) -> dict[str, int]:
+        found = {}
+        for table in _COUNTED:
+            [(found[table],)] = await self._database.fetch(f"SELECT COUNT(*) FROM {table}")
+        return found
+
+    async def _numbers(self) -> dict[str, int]:
+        rows: list[Any] = await self._database.fetch(
+            "SELECT state, COUNT(*) FROM buzz_number GROUP BY state ORDER BY state"
+        )
+        return dict(rows)
+
+    def _storage(self) -> dict[str, Any]:
+        if self._database.dialect != "sqlite":
+            return {"dialect": self._database.dialect}
+        path = self._settings.data_dir / DATABASE_NAME
+        wal = path.with_name(f"{DATABASE_NAME}-wal")
+        return {"dialect": "sqlite", "bytes": _size(path), "wal_bytes": _size(wal)}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
