@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
@@ -68,6 +69,27 @@ class NewPublicKey(Strict):
         except (ValueError, UnsupportedAlgorithm) as error:
             raise ValueError(f"Invalid parameter: 'public_key': should be {_EXPECTED[self.algorithm]}") from error
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionAnswer:
+    """A person's encryption data as it is given back."""
+
+    hash: str
+    e2e_id: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeyAnswer:
+    """One public key as everybody may read it. ``revoked_at`` null: in force. ``device_id`` null: for all devices."""
+
+    public_key: str
+    algorithm: str
+    device_id: str | None
+    fingerprint: str
+    updated_at: str
+    revoked_at: str | None
 
 
 ENCRYPTION_DATA: Final[TypeAdapter[EncryptionData]] = TypeAdapter(EncryptionData)

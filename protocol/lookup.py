@@ -104,6 +104,18 @@ def _printable(text: str, limit: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockedCallAnswer:
+    """One entry of ``GET blocked``. ``id`` is the person's, as the seed has it; ``call_id`` is the call's own."""
+
+    id: int
+    call_id: int
+    caller_id: str
+    country_code: str
+    phone_number: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrustAnswer:
     """The answer to trust-lookup: may the phone ring, and whose number is it (null: nobody's)."""
 

@@ -58,7 +58,7 @@ _LOOK_UP: Final = """
     UNION ALL
     SELECT 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar, 1
     FROM callee CROSS JOIN phone CROSS JOIN contact
-    WHERE phone.e164 = ? AND phone.person_id IN (0, callee.person_id) AND phone.owner_kind = 'contact'
+    WHERE phone.e164 = ? AND phone.person_id = callee.person_id AND phone.owner_kind = 'contact'
         AND contact.id = phone.owner_id AND contact.person_id = callee.person_id AND contact.trusted
     UNION ALL
     SELECT 'company', company.id, company.name, NULL, NULL, company.avatar, 1
@@ -80,7 +80,7 @@ _LOOK_UP: Final = """
                 UNION ALL
                 SELECT e164 FROM buzz_number WHERE person_id = person.id AND state = 'allocated'
             ) AS theirs CROSS JOIN phone AS known CROSS JOIN contact
-            WHERE known.e164 = theirs.e164 AND known.person_id IN (0, callee.person_id)
+            WHERE known.e164 = theirs.e164 AND known.person_id = callee.person_id
                 AND known.owner_kind = 'contact' AND contact.id = known.owner_id
                 AND contact.person_id = callee.person_id AND contact.trusted
         ) THEN 1

@@ -1,0 +1,46 @@
+"""PUT and GET /apps/buzz/encryption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from protocol.encryption import ENCRYPTION_DATA, EncryptionAnswer, EncryptionData
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json
+from server.services.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The answer to both: what is stored now."""
+
+    data: EncryptionAnswer
+    success: bool = True
+
+
+def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes of this resource."""
+
+    @operation(
+        Operation(
+            "Store the caller's encryption data",
+            "encryption",
+            body=EncryptionData,
+            answer=Saved,
+            errors=(400, 401, 413, 415, 503),
+            flat_400=True,
+        )
+    )
+    async def put(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        data = await read_json(request, ENCRYPTION_DATA)
+        return json_response(Saved(await keys.put_encryption(caller.person, data)))
+
+    @operation(Operation("The caller's encryption data", "encryption", answer=Saved, errors=(401, 404, 503)))
+    async def get(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        return json_response(Saved(await keys.encryption(caller.person)))
+
+    return [web.put("/apps/buzz/encryption", put), web.get("/apps/buzz/encryption", get)]

@@ -1,0 +1,28 @@
+"""GET /apps/buzz/heartbeat."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from protocol.heartbeat import Heartbeat
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation
+from server.services.heartbeat import Heartbeats
+
+
+def routes(heartbeats: Heartbeats, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes of this resource."""
+
+    @operation(
+        Operation(
+            "When each thing that the app mirrors last changed; gives the caller a number if they have none",
+            "telephony",
+            answer=Heartbeat,
+            errors=(401, 503),
+        )
+    )
+    async def beat(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        return json_response(await heartbeats.beat(caller.person))
+
+    return [web.get("/apps/buzz/heartbeat", beat, allow_head=False)]

@@ -1,0 +1,141 @@
+"""GET and POST /apps/buzz/trust-lookup and /apps/buzz/call-lookup: what Twilio asks while a phone rings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from multidict import MultiDict, MultiMapping
+
+from protocol.errors import ApiError, ErrorCode
+from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_lookup
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_body
+from server.services.trust import Trust
+from server.twilio_requests import form_pairs
+
+TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"
+CALL_PARAMETER: Final = "CallSid"
+_FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
+_ERRORS: Final = (400, 401, 413, 415, 503)
+_HEADERS: Final = {TOKEN_HEADER: "Twilio's: a repeat of a request carries the same one and is counted once"}
+
+
+def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
+    """Both look-ups, by GET with a query and by POST with JSON or a form, with the same answers."""
+
+    async def _trust(request: web.Request) -> web.Response:
+        await auth.lookup(request)
+        parameters = await _parameters(request)
+        tokens = call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
+        return json_response(await trust.trust(parse_lookup(parameters), tokens))
+
+    async def _call(request: web.Request) -> web.Response:
+        await auth.lookup(request)
+        return json_response(await trust.call(parse_lookup(await _parameters(request))))
+
+    @operation(
+        Operation(
+            "May this call ring, and whose number is called?",
+            "telephony",
+            credential="lookup",
+            query=Lookup,
+            answer=TrustAnswer,
+            errors=_ERRORS,
+            headers=_HEADERS,
+        )
+    )
+    async def trust_by_query(request: web.Request) -> web.Response:
+        return await _trust(request)
+
+    @operation(
+        Operation(
+            "The same, with the parameters in a body",
+            "telephony",
+            credential="lookup",
+            body=Lookup,
+            body_types=(_JSON, _FORM),
+            answer=TrustAnswer,
+            errors=_ERRORS,
+            headers=_HEADERS,
+        )
+    )
+    async def trust_by_body(request: web.Request) -> web.Response:
+        return await _trust(request)
+
+    @operation(
+        Operation(
+            "Who is calling? Nothing about a caller who is not trusted",
+            "telephony",
+            credential="lookup",
+            query=Lookup,
+            answer=CallAnswer,
+            errors=_ERRORS,
+        )
+    )
+    async def call_by_query(request: web.Request) -> web.Response:
+        return await _call(request)
+
+    @operation(
+        Operation(
+            "The same, with the parameters in a body",
+            "telephony",
+            credential="lookup",
+            body=Lookup,
+            body_types=(_JSON, _FORM),
+            answer=CallAnswer,
+            errors=_ERRORS,
+        )
+    )
+    async def call_by_body(request: web.Request) -> web.Response:
+        return await _call(request)
+
+    # A HEAD request would store a blocked call and show no answer.
+    return [
+        web.get("/apps/buzz/trust-lookup", trust_by_query, allow_head=False),
+        web.post("/apps/buzz/trust-lookup", trust_by_body),
+        web.get("/apps/buzz/call-lookup", call_by_query, allow_head=False),
+        web.post("/apps/buzz/call-lookup", call_by_body),
+    ]
+
+
+async def _parameters(request: web.Request) -> Mapping[str, object]:
+    """The query's parameters, and those of the body if there is one. Of a repeated one nothing can be known."""
+    found = _unrepeated(request.query)
+    if request.method == "POST":
+        found |= await _body_parameters(request)
+    return found
+
+
+def _unrepeated(pairs: MultiMapping[str]) -> dict[str, object]:
+    found: dict[str, object] = dict(pairs)
+    if len(found) != len(pairs):
+        found = {name: pairs.getall(name) if len(pairs.getall(name)) > 1 else value for name, value in found.items()}
+    return found
+
+
+async def _body_parameters(request: web.Request) -> dict[str, object]:
+    body = await read_body(request)
+    if not body:
+        return {}
+    if request.content_type == _JSON:
+        return _json_object(body)
+    if request.content_type == _FORM:
+        pairs = form_pairs(body)
+        if pairs is None:
+            raise ApiError(ErrorCode.BAD_REQUEST, "The form has too many fields.")
+        return _unrepeated(MultiDict(pairs))
+    raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"Unsupported Media Type: send {_JSON} or {_FORM}.")
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, "The body is not valid JSON in UTF-8.") from error
+    if not isinstance(found, dict):
+        raise ApiError(ErrorCode.BAD_REQUEST, "The body should be a JSON object.")
+    return found

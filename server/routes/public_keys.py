@@ -1,0 +1,61 @@
+"""PUT /apps/buzz/public-key and GET /apps/buzz/public-key/{person_id}."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from protocol.encryption import NEW_PUBLIC_KEY, NewPublicKey, PublicKeyAnswer
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import MAX_ID
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json
+from server.services.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The answer: the key as others read it."""
+
+    data: PublicKeyAnswer
+    success: bool = True
+
+
+def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes of this resource."""
+
+    @operation(
+        Operation(
+            "Publish one of the caller's public keys; the one it replaces is revoked",
+            "encryption",
+            body=NewPublicKey,
+            answer=Published,
+            errors=(400, 401, 409, 413, 415, 503),
+            flat_400=True,
+        )
+    )
+    async def put(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        new = await read_json(request, NEW_PUBLIC_KEY)
+        return json_response(Published(await keys.publish(caller.person, new)))
+
+    @operation(
+        Operation(
+            "A person's public keys: those in force first, then the revoked ones, the newest first",
+            "encryption",
+            answer=list[PublicKeyAnswer],
+            errors=(400, 401, 404, 503),
+        )
+    )
+    async def get(request: web.Request) -> web.Response:
+        await auth.person(request)
+        return json_response(await keys.keys(_person_id(request.match_info["person_id"])))
+
+    return [web.put("/apps/buzz/public-key", put), web.get("/apps/buzz/public-key/{person_id}", get)]
+
+
+def _person_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= MAX_ID):
+        raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'person_id': should be 1 to {MAX_ID}")
+    return int(text)

@@ -1,0 +1,33 @@
+"""The heartbeat: gives the caller a number if they have none, and says what has changed since the app last looked."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from protocol.heartbeat import Heartbeat, heartbeat
+from server.services.numbers import Numbers
+from storage.database import Database
+from storage.directory_reads import last_times
+
+
+class LastActivity(Protocol):
+    """The newest activity that a person is a party to (``server.services.activities.Activities``)."""
+
+    async def last_id(self, person: int) -> int:
+        """Its id; 0 if there is none."""
+        ...
+
+
+class Heartbeats:
+    """Answers heartbeats."""
+
+    def __init__(self, database: Database, activities: LastActivity, numbers: Numbers) -> None:
+        self._database = database
+        self._activities = activities
+        self._numbers = numbers
+
+    async def beat(self, person_id: int) -> Heartbeat:
+        """The answer for one person. Raises StorageUnavailable."""
+        number = await self._numbers.of(person_id)
+        times = await last_times(self._database, person_id)
+        return heartbeat(times, await self._activities.last_id(person_id), number)

@@ -1,0 +1,97 @@
+"""Encryption data and public keys; whoever talks with a person is told at once when one of their keys changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from protocol.activity import rfc3339
+from protocol.encryption import EncryptionAnswer, EncryptionData, NewPublicKey, PublicKeyAnswer, fingerprint
+from protocol.errors import ApiError, ErrorCode
+from server.live.events import EventName, Events
+from storage.keys import MAX_KEYS_IN_FORCE, Encryption, KeyStore, PublicKey, Published
+
+
+class Partners(Protocol):
+    """Who has talked with whom (the activity log)."""
+
+    async def partners(self, party: int) -> list[int]:
+        """The keys of everybody this party has talked with."""
+        ...
+
+
+class People(Protocol):
+    """Who exists (``server.services.parties.Parties``)."""
+
+    async def exists(self, key: int) -> bool: ...
+
+
+class Keys:
+    """What people publish for end-to-end encryption. Every method raises StorageUnavailable."""
+
+    def __init__(
+        self, store: KeyStore, partners: Partners, people: People, events: Events, now_ms: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._partners = partners
+        self._people = people
+        self._events = events
+        self._now_ms = now_ms
+
+    async def encryption(self, person_id: int) -> EncryptionAnswer:
+        """The person's own data. Raises ApiError(not_found) if it was never set."""
+        found = await self._store.encryption(person_id)
+        if found is None:
+            raise ApiError(ErrorCode.NOT_FOUND, "Not Found: no encryption data has been put yet.")
+        return EncryptionAnswer(found.hash, found.e2e_id, rfc3339(found.updated_at_ms))
+
+    async def put_encryption(self, person_id: int, data: EncryptionData) -> EncryptionAnswer:
+        """Store the person's data in place of what was there."""
+        now_ms = self._now_ms()
+        await self._store.put_encryption(person_id, Encryption(data.hash, data.e2e_id, now_ms))
+        return EncryptionAnswer(data.hash, data.e2e_id, rfc3339(now_ms))
+
+    async def keys(self, person_id: int) -> list[PublicKeyAnswer]:
+        """All keys of a person, revoked ones too. Raises ApiError(not_found) if there is no such person."""
+        if not await self._people.exists(person_id):
+            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no person:{person_id}.")
+        return [_shown(key) for key in await self._store.keys(person_id)]
+
+    async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
+        """Put a key in force and tell those who have talked with the person, and the person's other devices.
+
+        The same key again changes nothing. Raises ApiError(conflict) when too many are in force.
+        """
+        key = PublicKey(
+            new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
+        )
+        result = await self._store.publish(person_id, key)
+        if not isinstance(result, Published):
+            raise ApiError(
+                ErrorCode.CONFLICT,
+                f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of a device you have.",
+            )
+        if result.changed:
+            await self._tell(person_id, result)
+        return _shown(result.key)
+
+    async def _tell(self, person_id: int, result: Published) -> None:
+        # A key for one more device is told as well: it is how somebody could listen in unseen.
+        shown = msgspec.to_builtins(_shown(result.key))
+        del shown["public_key"], shown["revoked_at"]
+        data = {"person_id": person_id, **shown, "previous_fingerprint": result.previous}
+        partners = await self._partners.partners(person_id)
+        self._events.publish((person_id, *partners), EventName.KEY_CHANGED, data)
+
+
+def _shown(key: PublicKey) -> PublicKeyAnswer:
+    return PublicKeyAnswer(
+        public_key=key.public_key,
+        algorithm=key.algorithm,
+        device_id=key.device_id,
+        fingerprint=key.fingerprint,
+        updated_at=rfc3339(key.updated_at_ms),
+        revoked_at=None if key.revoked_at_ms is None else rfc3339(key.revoked_at_ms),
+    )

@@ -1,0 +1,193 @@
+"""Is this caller trusted, and who is it: the look-ups that the telephone network waits for while a phone rings.
+
+Concurrent look-ups share one trip to storage. Nothing that follows from an answer (a stored blocked call, live events)
+is waited for by it, and whatever the parameters are worth, the same query runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from protocol.activity import rfc3339
+from protocol.errors import ApiError
+from protocol.lookup import (
+    NOBODY,
+    UNTRUSTED,
+    BlockedCallAnswer,
+    CallAnswer,
+    Lookup,
+    TrustAnswer,
+    blocked_caller,
+)
+from server.live.batcher import Batcher
+from server.live.events import EventName, Events
+from server.services.recent import Recent
+from server.telephony_metrics import TelephonyMetrics
+from storage.callers import Ask, Callers, CallerStore
+from storage.calls import BARE_REPEAT_MS, BlockedCall, CallStore, NewBlockedCall
+from storage.errors import StorageError
+
+_MAX_BATCH: Final = 256
+_MAX_UNSTORED: Final = 50_000
+_RECENT_CALLS: Final = 50_000
+_FORGET_EVERY_MS: Final = 600_000
+
+_log = structlog.get_logger("trust")
+
+
+class Trust:
+    """Answers both look-ups, stores blocked calls, tells the called person's devices.
+
+    ``deadline_seconds``: an answer that storage has not given by then is "untrusted".
+    """
+
+    def __init__(
+        self,
+        callers: CallerStore,
+        calls: CallStore,
+        events: Events,
+        metrics: TelephonyMetrics,
+        deadline_seconds: float,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._calls = calls
+        self._events = events
+        self._metrics = metrics
+        self._deadline_seconds = deadline_seconds
+        self._now_ms = now_ms
+        self._asks: Batcher[Ask, Callers] = Batcher("look-ups", callers.look_up, max_batch=_MAX_BATCH)
+        self._blocked: Batcher[NewBlockedCall, None] = Batcher(
+            "blocked calls", self._store, max_batch=_MAX_BATCH, max_waiting=_MAX_UNSTORED
+        )
+        self._recent = Recent(BARE_REPEAT_MS, _RECENT_CALLS)
+        self._forget_at_ms = 0
+
+    async def trust(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> TrustAnswer:
+        """May the phone ring? ``tokens`` are what a repeat of the request is known by (protocol.lookup.call_tokens).
+
+        Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
+        """
+        found = await self._find("trust", lookup)
+        if found is None:
+            return UNTRUSTED
+        if found.person_id is not None:
+            self._follow_up(found.person_id, found, lookup, tokens)
+        return TrustAnswer(found.trusted, found.person_id)
+
+    async def call(self, lookup: Lookup) -> CallAnswer:
+        """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
+        found = await self._find("call", lookup)
+        return NOBODY if found is None else found.known
+
+    async def blocked(self, person_id: int) -> list[BlockedCallAnswer]:
+        """The person's latest 100 blocked calls, the newest first. Raises StorageUnavailable."""
+        return [shown(call) for call in await self._calls.latest(person_id)]
+
+    async def close(self) -> None:
+        """Answer what waits, store what is to be stored."""
+        await self._asks.close()
+        await self._blocked.close()
+
+    async def _find(self, kind: str, lookup: Lookup) -> Callers | None:
+        """What storage knows; None if it did not say so in time."""
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                found = await self._asks.submit(Ask(lookup.called, lookup.caller))
+        except TimeoutError:
+            found = None
+        self._metrics.looked_up(kind, _answer_name(found), time.perf_counter() - started)
+        return found
+
+    def _follow_up(self, person_id: int, found: Callers, lookup: Lookup, tokens: tuple[str, ...]) -> None:
+        """Store the call if it is blocked and tell the called person: once, however often Twilio asks about it."""
+        call = NewBlockedCall(
+            person_id, lookup.caller or lookup.inbound, *blocked_caller(lookup), self._now_ms(), tokens
+        )
+        if self._recent.has_any(_deciding(call), call.created_at_ms):
+            return
+        if found.trusted:
+            self._recent.mark(_all_keys(call), call.created_at_ms)
+            self._events.publish((person_id,), EventName.CALL_RINGING, _ringing(call, found.known))
+            return
+        try:
+            self._blocked.submit(call)
+        except ApiError:
+            self._metrics.blocked("lost")
+
+    async def _store(self, calls: Sequence[NewBlockedCall]) -> Sequence[None]:
+        try:
+            stored = await self._calls.record(calls)
+        except StorageError as error:
+            self._metrics.blocked("lost", len(calls))
+            _log.error("blocked calls could not be stored", count=len(calls), reason=str(error))
+            return [None] * len(calls)
+        for call, row in zip(calls, stored, strict=True):
+            if row is not None:
+                self._recent.mark(_all_keys(call), call.created_at_ms)
+                self._events.publish((row.person_id,), EventName.CALL_BLOCKED, msgspec.to_builtins(shown(row)))
+        fresh = sum(row is not None for row in stored)
+        self._metrics.blocked("stored", fresh)
+        self._metrics.blocked("repeated", len(calls) - fresh)
+        await self._forget()
+        return [None] * len(calls)
+
+    async def _forget(self) -> None:
+        """Now and then, drop what old repeats were known by."""
+        now_ms = self._now_ms()
+        if now_ms < self._forget_at_ms:
+            return
+        self._forget_at_ms = now_ms + _FORGET_EVERY_MS
+        try:
+            await self._calls.forget_tokens(now_ms)
+        except StorageError as error:
+            _log.warning("old call tokens could not be dropped", reason=str(error))
+
+
+def shown(call: BlockedCall) -> BlockedCallAnswer:
+    """A stored blocked call as ``GET blocked`` and ``call.blocked`` show it."""
+    return BlockedCallAnswer(
+        id=call.person_id,
+        call_id=call.id,
+        caller_id=call.caller_id,
+        country_code=call.country_code,
+        phone_number=call.phone_number,
+        created_at=rfc3339(call.created_at_ms),
+    )
+
+
+def _pair(call: NewBlockedCall) -> Hashable:
+    return call.person_id, call.caller
+
+
+def _deciding(call: NewBlockedCall) -> list[Hashable]:
+    """As storage judges it: by the tokens if there are any, otherwise by the pair of numbers."""
+    return [(call.person_id, each, "token") for each in call.tokens] or [_pair(call)]
+
+
+def _all_keys(call: NewBlockedCall) -> list[Hashable]:
+    return [_pair(call), *_deciding(call)]
+
+
+def _ringing(call: NewBlockedCall, known: CallAnswer) -> dict[str, Any]:
+    """What call-lookup says, and the number, so that the app can show who is calling before the phone rings."""
+    return {
+        "caller_id": call.caller_id,
+        "country_code": call.country_code,
+        "phone_number": call.phone_number,
+        **msgspec.to_builtins(known),
+    }
+
+
+def _answer_name(found: Callers | None) -> str:
+    if found is None:
+        return "late"
+    if found.person_id is None:
+        return "nobody"
+    return "trusted" if found.trusted else "untrusted"
