@@ -27,10 +27,12 @@ from server.live.log import Log
 from server.live.socket import Socket
 from server.live.timers import Timers
 from server.live_metrics import watch_live_path
+from server.operator_node import operator_routes
 from server.privacy_node import PrivacyNode, open_privacy
 from server.routes import activities as activity_routes
 from server.routes import blocked, encryption, health, heartbeat, lookups, public_keys
 from server.services.activities import Activities
+from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
 from server.services.keys import Keys
 from server.services.numbers import Numbers
@@ -113,6 +115,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         heartbeats = Heartbeats(database, activities, numbers)
         keys = Keys(key_store, store, parties, hub, now_ms)
 
+        directory = Directory(database, parties, hub, now_ms, spool_folder=settings.data_dir)
         privacy = await stack.enter_async_context(
             open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
         )
@@ -130,6 +133,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
             privacy.routes,
+            operator_routes(settings, database, store, auth, hub, metrics, directory.remove, privacy.requests, now_ms),
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):
             application.add_routes(routes)
