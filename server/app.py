@@ -107,7 +107,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             await stack.enter_async_context(_running(f"catch-up reader {number}", catch_up.run()))
 
         # The services.
-        telephony = TelephonyMetrics(metrics.registry)
+        telephony = TelephonyMetrics(metrics)
         calls, key_store = CallStore(database), KeyStore(database)
         trust = Trust(CallerStore(database), calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
         stack.push_async_callback(trust.close)

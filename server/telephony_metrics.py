@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from typing import Final, Literal
 
-_LOOKUP_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0)
+from server.telemetry import Metrics
+
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0)
 
 
 class TelephonyMetrics:
-    """Counters of one node, in the registry that ``/metrics`` shows."""
+    """Counts of one node.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._answers = Counter(
-            "buzz_lookups",
-            "Look-ups answered: trusted, untrusted, nobody, late",
-            ["lookup", "answer"],
-            registry=registry,
+    ``blocked``: blocked calls that were ``stored``, found to be ``repeated``, or ``lost`` (storage refused).
+    ``numbers``: heartbeats of people without a number who were ``given`` one, for whom there was ``none``, or for whom
+    the provider ``failed``.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        answers = "answered trusted, untrusted, nobody (a number that is nobody's) or late (after the deadline)"
+        self._lookups = {
+            "trust": metrics.tally("buzz_trust_lookups", f"Trust look-ups, {answers}", "answer"),
+            "call": metrics.tally("buzz_call_lookups", f"Call look-ups, {answers}", "answer"),
+        }
+        self._seconds = metrics.spread(
+            "buzz_lookup_seconds", "Time from a look-up's parameters to its answer", _SECONDS
         )
-        self._seconds = Histogram(
-            "buzz_lookup_seconds",
-            "Time from the parsed request to the answer",
-            ["lookup"],
-            registry=registry,
-            buckets=_LOOKUP_BUCKETS,
-        )
-        self._blocked = Counter(
-            "buzz_blocked_calls",
-            "Blocked calls: stored, repeated, lost (storage refused)",
-            ["result"],
-            registry=registry,
-        )
-        self._numbers = Counter(
-            "buzz_numbers_wanted",
-            "Heartbeats of people without a number: given, none, failed",
-            ["result"],
-            registry=registry,
+        self.blocked = metrics.tally("buzz_blocked_calls", "Blocked calls: stored, repeated or lost", "result")
+        self.numbers = metrics.tally(
+            "buzz_numbers_wanted", "Heartbeats of people without a number: given, none or failed", "result"
         )
 
-    def looked_up(self, lookup: str, answer: str, seconds: float) -> None:
-        """A look-up (``trust`` or ``call``) was answered."""
-        self._answers.labels(lookup, answer).inc()
-        self._seconds.labels(lookup).observe(seconds)
-
-    def blocked(self, result: str, count: int = 1) -> None:
-        """Blocked calls were ``stored``, found to be ``repeated``, or ``lost``."""
-        self._blocked.labels(result).inc(count)
-
-    def number_wanted(self, result: str) -> None:
-        """Somebody without a number was ``given`` one, there was ``none``, or the provider ``failed``."""
-        self._numbers.labels(result).inc()
+    def looked_up(self, lookup: Literal["trust", "call"], answer: str, seconds: float) -> None:
+        """A look-up was answered."""
+        self._lookups[lookup].add(answer)
+        self._seconds.observe(seconds)

@@ -76,7 +76,7 @@ class Numbers:
         if found is not None and found.e164 is not None:
             return found.e164
         given = await self._from_pool(person_id) or await self._from_provider(person_id)
-        self._metrics.number_wanted("none" if given is None else "given")
+        self._metrics.numbers.add("none" if given is None else "given")
         if given is None:
             self._complain()
         return given
@@ -119,12 +119,12 @@ class Numbers:
             found = await provider.find(reservation.allocation_id) if reservation.taken_over else None
             return found or await provider.buy(reservation.allocation_id)
         except NumberUnavailable as error:
-            self._metrics.number_wanted("failed")
+            self._metrics.numbers.add("failed")
             _log.warning("the number provider has none", reason=str(error))
             await self._store.cancel(reservation.allocation_id)
         except Exception:  # noqa: BLE001 - a failing provider never fails the heartbeat
             # The reservation stays: when its lease has run out, the next heartbeat looks what became of it.
-            self._metrics.number_wanted("failed")
+            self._metrics.numbers.add("failed")
             _log.exception("the number provider failed", allocation_id=reservation.allocation_id)
         return None
 

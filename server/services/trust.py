@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
@@ -94,7 +94,7 @@ class Trust:
         await self._asks.close()
         await self._blocked.close()
 
-    async def _find(self, kind: str, lookup: Lookup) -> Callers | None:
+    async def _find(self, kind: Literal["trust", "call"], lookup: Lookup) -> Callers | None:
         """What storage knows; None if it did not say so in time."""
         started = time.perf_counter()
         try:
@@ -119,13 +119,13 @@ class Trust:
         try:
             self._blocked.submit(call)
         except ApiError:
-            self._metrics.blocked("lost")
+            self._metrics.blocked.add("lost")
 
     async def _store(self, calls: Sequence[NewBlockedCall]) -> Sequence[None]:
         try:
             stored = await self._calls.record(calls)
         except StorageError as error:
-            self._metrics.blocked("lost", len(calls))
+            self._metrics.blocked.add("lost", len(calls))
             _log.error("blocked calls could not be stored", count=len(calls), reason=str(error))
             return [None] * len(calls)
         for call, row in zip(calls, stored, strict=True):
@@ -133,8 +133,8 @@ class Trust:
                 self._recent.mark(_all_keys(call), call.created_at_ms)
                 self._events.publish((row.person_id,), EventName.CALL_BLOCKED, msgspec.to_builtins(shown(row)))
         fresh = sum(row is not None for row in stored)
-        self._metrics.blocked("stored", fresh)
-        self._metrics.blocked("repeated", len(calls) - fresh)
+        self._metrics.blocked.add("stored", fresh)
+        self._metrics.blocked.add("repeated", len(calls) - fresh)
         await self._forget()
         return [None] * len(calls)
 
