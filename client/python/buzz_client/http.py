@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
@@ -25,6 +27,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _TRIES = 4
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PAGE = 500
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,7 @@ class BuzzHttp:
     async def post_activity(self, activity: Mapping[str, Any], idempotency_key: str | None = None) -> Json:
         """Store one activity and return it as stored. The key (one is made if none is given) makes it once only."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        answer: Json = await self._json("POST", "activity", body=activity, headers=headers)
-        data: Json = answer["data"]
-        return data
+        return await self._data("POST", "activity", body=activity, headers=headers)
 
     async def activities_after(self, activity_id: int, *, limit: int = _PAGE, party: Party | None = None) -> Page:
         """The next ``limit`` activities newer than that id, oldest first; 0 is before the first."""
@@ -102,24 +103,29 @@ class BuzzHttp:
 
     async def encryption(self) -> Json:
         """The caller's encryption data; `HttpError` 404 if none is set."""
-        return await self._json("GET", "encryption")
+        return await self._data("GET", "encryption")
 
     async def set_encryption(self, hash: str, e2e_id: str) -> Json:
         """Store the caller's encryption data."""
-        return await self._json("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
+        return await self._data("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
 
     async def put_public_key(self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None) -> Json:
         """Publish the caller's public key (base64)."""
         body: Json = {"public_key": public_key, "algorithm": algorithm}
-        return await self._json("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
+        return await self._data("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
 
     async def public_keys(self, person_id: int) -> Any:
         """That person's public keys, with fingerprints, revoked ones too."""
         return await self._call("GET", f"public-key/{person_id}")
 
-    async def privacy_requests(self, since: str | None = None) -> Any:
-        """The privacy requests of the caller's companies, changed after ``since`` (RFC 3339) if given."""
-        return await self._call("GET", "privacy-requests", query={"since": since})
+    async def privacy_requests(self, since: str | None = None) -> AsyncIterator[Json]:
+        """The privacy requests of the caller's companies, changed since then (RFC 3339) if given, page by page."""
+        query: Mapping[str, Any] | None = {"since": since}
+        while query is not None:
+            rows, headers = await self._exchange("GET", "privacy-requests", query=query)
+            for row in rows:
+                yield row
+            query = _next_query(headers.get("Link", ""))
 
     async def privacy_request(self, request_id: str) -> Json:
         """One privacy request."""
@@ -133,8 +139,8 @@ class BuzzHttp:
         rows, headers = await self._exchange("GET", route, query=query)
         if not isinstance(rows, list):
             raise UnreadableAnswer("a page of activities is no list; is it a Buzz server?")
-        more = 'rel="next"' in headers.get("Link", "")
-        return Page([Activity.from_wire(row) for row in rows], more, headers.get("Buzz-Log-Epoch"))
+        more = _next_query(headers.get("Link", ""))
+        return Page([Activity.from_wire(row) for row in rows], more is not None, headers.get("Buzz-Log-Epoch"))
 
     async def _list(self, method: str, route: str) -> list[Json]:
         answer: list[Json] = await self._call(method, route)
@@ -143,6 +149,14 @@ class BuzzHttp:
     async def _json(self, method: str, route: str, **request: Any) -> Json:
         answer: Json = await self._call(method, route, **request)
         return answer
+
+    async def _data(self, method: str, route: str, **request: Any) -> Json:
+        """For the routes that wrap their answer: ``{"success": true, "data": …}``."""
+        answer = await self._json(method, route, **request)
+        if not isinstance(answer.get("data"), dict):
+            raise UnreadableAnswer("the answer has no data; is it a Buzz server?")
+        data: Json = answer["data"]
+        return data
 
     async def _call(self, method: str, route: str, **request: Any) -> Any:
         answer, _ = await self._exchange(method, route, **request)
@@ -188,6 +202,12 @@ class BuzzHttp:
             if response.status >= 300:
                 raise _error(response.status, text, response.headers.get("Retry-After"))
             return _parse(text), response.headers
+
+
+def _next_query(link: str) -> Mapping[str, str] | None:
+    """The query of the next page, from a ``Link`` header (RFC 8288); None after the last."""
+    found = _NEXT.search(link)
+    return dict(parse_qsl(urlsplit(found.group(1)).query)) if found else None
 
 
 def _parse(text: str) -> Any:

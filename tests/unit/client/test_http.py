@@ -55,7 +55,7 @@ async def http(address: Address) -> AsyncIterator[BuzzHttp]:
 
 
 async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) -> None:
-    script.answers = [web.json_response({"data": {"id": 1}})]
+    script.answers = [web.json_response({"success": True, "data": {"id": 1}})]
     await http.heartbeat()
     await http.blocked()
     assert await http.post_activity({"type": "chat_message"}, idempotency_key="k") == {"id": 1}
@@ -64,7 +64,6 @@ async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) ->
     await http.encryption()
     await http.put_public_key("a2V5", "x25519", device_id="d")
     await http.public_keys(8)
-    await http.privacy_requests(since="2024-07-05T12:14:45Z")
     await http.privacy_request("u-1")
     await http.update_privacy_request("u-1", acknowledged=True)
     assert [(method, path, body) for method, path, body, _ in script.asked] == [
@@ -76,7 +75,6 @@ async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) ->
         ("GET", "/apps/buzz/encryption", None),
         ("PUT", "/apps/buzz/public-key", {"public_key": "a2V5", "algorithm": "x25519", "device_id": "d"}),
         ("GET", "/apps/buzz/public-key/8", None),
-        ("GET", "/apps/buzz/privacy-requests?since=2024-07-05T12:14:45Z", None),
         ("GET", "/apps/buzz/privacy-requests/u-1", None),
         ("PATCH", "/apps/buzz/privacy-requests/u-1", {"acknowledged": True}),
     ]
@@ -96,6 +94,17 @@ async def test_pages_follow_one_another(http: BuzzHttp, script: Script) -> None:
     page = await http.activities_before(9, limit=10)
     assert (page.activities[0].id, page.more, page.epoch) == (3, False, "e")
     assert script.asked[2][1] == "/apps/buzz/activity?before=9&limit=10"
+
+
+async def test_all_privacy_requests_are_listed(http: BuzzHttp, script: Script) -> None:
+    more = {"Link": '</apps/buzz/privacy-requests?cursor=15.u-1>; rel="next"'}
+    script.answers = [web.json_response([{"id": "u-1"}], headers=more), web.json_response([{"id": "u-2"}])]
+    found = [request["id"] async for request in http.privacy_requests(since="2024-07-05T12:14:45Z")]
+    assert found == ["u-1", "u-2"]
+    assert [path for _, path, *_ in script.asked] == [
+        "/apps/buzz/privacy-requests?since=2024-07-05T12:14:45Z",
+        "/apps/buzz/privacy-requests?cursor=15.u-1",
+    ]
 
 
 @pytest.mark.parametrize(
