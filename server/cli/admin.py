@@ -18,7 +18,8 @@ from aiohttp import web
 
 from server.cli.errors import CommandError
 from server.clock import wall_clock_ms
-from server.settings import Settings
+from server.logs import configure
+from server.settings import LogLevel, Settings
 from server.settings_sources import load
 from server.signing_keys import load_or_create
 from server.tokens import mint_service
@@ -100,6 +101,7 @@ async def _running(settings: Settings) -> str | None:
 async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
     from server.app import open_node
 
+    configure(settings.model_copy(update={"log_level": LogLevel.WARNING}))
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(hold(settings.data_dir))

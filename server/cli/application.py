@@ -13,6 +13,7 @@ from server.cli.errors import explain
 COMMANDS: Final = {
     "serve": "server.cli.serve",
     "token": "server.cli.tokens",
+    "import": "server.cli.directory",
     "numbers": "server.cli.numbers",
     "chat": "server.cli.chat",
     "listen": "server.cli.chat",

@@ -1,0 +1,107 @@
+"""`run.py import`: the directory, from a file or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from server.cli.errors import CommandError
+from server.cli.options import AsJson, Config, DataDir
+
+if TYPE_CHECKING:
+    from server.cli.admin import Admin
+
+_CHUNK_BYTES: Final = 256 * 1024
+
+
+def register(app: typer.Typer) -> None:
+    """Add `import`."""
+    app.command("import")(import_file)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON, one object a line; - is standard input.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would change.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import people, companies, members, contacts, trust, numbers and service codes: all of the file, or nothing.
+
+    The whole input is checked first; a fault is named with its line. The same import again changes nothing.
+
+    Example: run.py import directory.ndjson --dry-run
+    """
+    from server.cli.admin import run
+    from server.cli.output import print_json
+    from server.settings_sources import load
+
+    with _opened(file) as (stream, size), _progress(size) as advance:
+
+        async def work(admin: Admin) -> dict[str, Any]:
+            headers = {"Content-Type": "application/x-ndjson"}
+            query = {"dry_run": "true" if dry_run else "false"}
+            body = _chunks(stream, advance)
+            path = "/admin/directory/import"
+            done: dict[str, Any] = await admin.call("POST", path, data=body, headers=headers, params=query)
+            return done
+
+        done = run(load(config, data_dir=data_dir), work)
+    if as_json:
+        print_json(done)
+    else:
+        print(_sentence(done))
+
+
+async def _chunks(stream: IO[bytes], advance: Callable[[int], None]) -> AsyncIterator[bytes]:
+    while chunk := stream.read(_CHUNK_BYTES):
+        advance(len(chunk))
+        yield chunk
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[IO[bytes], int | None]]:
+    if str(file) == "-":
+        yield sys.stdin.buffer, None
+        return
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise CommandError(f"{file} can't be read: {error.strerror}.") from error
+    with stream:
+        yield stream, file.stat().st_size
+
+
+@contextmanager
+def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=size)
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            if size is not None and progress.tasks[task].completed >= size:
+                progress.update(task, description="checking and storing")
+
+        yield advance
+
+
+def _sentence(done: dict[str, Any]) -> str:
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing"
+
+    verb = "would change" if done["dry_run"] else "changed"
+    put, removed = counted(done["put"]), counted(done["removed"])
+    return f"{done['lines']} lines read, {done['changed']} objects {verb}. Put: {put}. Removed: {removed}."
