@@ -15,7 +15,7 @@ check: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=.:client/python $(BIN)/lint-imports
 
 bench: $(VENV)/.development
 	$(BIN)/python -m bench $(if $(ROW),--row $(ROW))
