@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -47,6 +48,8 @@ def _about() -> None:
 
 def main() -> None:
     """Run the command that the arguments name; end the process with its status."""
+    # What Buzz writes (the database, backups, keys) is its owner's alone.
+    os.umask(0o077)
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)(prog_name="run.py")
     except BrokenPipeError:

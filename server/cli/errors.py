@@ -7,8 +7,11 @@ class CommandError(Exception):
     """A mistake of the one who typed the command, or a state they can do something about. The message says what."""
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: BaseException) -> str | None:
     """The line for an error that operators meet; None for one that is a fault of ours and deserves its traceback."""
+    # What ends a node that has tasks comes out of their task group.
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     # These modules are slow to import: only a command that failed pays for it.
     from server.jwks import JwksError
     from server.settings_sources import SettingsError
