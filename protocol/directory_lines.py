@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
-from pydantic import AfterValidator, AwareDatetime, Discriminator, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    Discriminator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 
 from protocol import directory, phone
 from protocol.activity import PARTY_TYPES, Id, Party, PartyTypeName
@@ -42,8 +53,14 @@ def _e164s(texts: tuple[str, ...]) -> tuple[str, ...]:
 # PostgreSQL has no text with U+0000.
 Text = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00]*$")]
 Avatar = Annotated[str, StringConstraints(max_length=MAX_AVATAR_CHARACTERS, pattern=r"^[^\x00]*$")]
-E164 = Annotated[str, AfterValidator(_e164), Field(description="E.164", examples=["+12025550101"])]
-Numbers = Annotated[tuple[str, ...], Field(max_length=MAX_NUMBERS, examples=[["+12025550101"]]), AfterValidator(_e164s)]
+_E164_SCHEMA = {"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$", "examples": ["+12025550101"]}
+E164 = Annotated[str, AfterValidator(_e164), WithJsonSchema(_E164_SCHEMA)]
+Numbers = Annotated[
+    tuple[str, ...],
+    Field(max_length=MAX_NUMBERS),
+    AfterValidator(_e164s),
+    WithJsonSchema({"type": "array", "items": _E164_SCHEMA, "maxItems": MAX_NUMBERS, "default": []}),
+]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
 
@@ -206,6 +223,33 @@ _MODELS: dict[Kind, type[_Line]] = {
     Kind.NUMBER: NumberLine,
     Kind.SERVICE_CODE: ServiceCodeLine,
 }
+
+
+_NEEDED: dict[Kind, tuple[str, ...]] = {
+    Kind.PERSON: ("first_name",),
+    Kind.COMPANY: ("name",),
+    Kind.CONTACT: ("person_id",),
+    Kind.TRUST_REQUEST: ("person_id", "asked_by", "created_at"),
+    Kind.SERVICE_CODE: ("name", "company_id"),
+}
+"""Fields that only a removal does without."""
+
+
+def fields_model(kind: Kind) -> type[BaseModel]:
+    """A line without its kind and identity: the body of a PUT, whose path has these. For the description of the API."""
+    line = _MODELS[kind]
+    fields: dict[str, Any] = {
+        name: (given.annotation, given)
+        for name, given in line.model_fields.items()
+        if name not in ("kind", "deleted", *KEYS[kind], *_NEEDED.get(kind, ()))
+    }
+    for name in _NEEDED.get(kind, ()):
+        given = line.model_fields[name]
+        [required] = [each for each in get_args(given.annotation) if each is not NoneType]
+        fields[name] = (required, Field(alias=given.alias))
+    return create_model(line.__name__.removesuffix("Line") + "Fields", __base__=Strict, __doc__=line.__doc__, **fields)
+
+
 # The compiled validators, without a layer around them: an import calls them a million times.
 _VALIDATE = {kind.value: model.__pydantic_validator__.validate_json for kind, model in _MODELS.items()}
 _INTEGER_KEYS = frozenset(name for names in KEYS.values() for name in names) - {"number", "code"}

@@ -19,6 +19,7 @@ from aiohttp import web
 from protocol.errors import CloseCode
 from server.auth import Authenticator
 from server.authentication import Authentication, open_authentication, wall_clock_ms
+from server.demo import load_demo
 from server.http import add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
@@ -30,7 +31,7 @@ from server.live_metrics import watch_live_path
 from server.operator_node import operator_routes
 from server.privacy_node import PrivacyNode, open_privacy
 from server.routes import activities as activity_routes
-from server.routes import blocked, encryption, health, heartbeat, lookups, public_keys
+from server.routes import blocked, directory_admin, encryption, health, heartbeat, lookups, public_keys
 from server.services.activities import Activities
 from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
@@ -71,6 +72,7 @@ class Node:
     log: Log
     socket: Socket
     parties: Parties
+    directory: Directory
     activities: Activities
     metrics: Metrics
     privacy: PrivacyNode
@@ -112,10 +114,10 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         trust = Trust(CallerStore(database), calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
         stack.push_async_callback(trust.close)
         numbers = Numbers(NumberStore(database), telephony, now_ms, fictional=settings.development)
-        heartbeats = Heartbeats(database, activities, numbers)
         keys = Keys(key_store, store, parties, hub, now_ms)
 
         directory = Directory(database, parties, hub, now_ms, spool_folder=settings.data_dir)
+        heartbeats = Heartbeats(database, activities, numbers)
         privacy = await stack.enter_async_context(
             open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
         )
@@ -132,13 +134,26 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             blocked.routes(trust, auth),
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
+            directory_admin.routes(directory, auth),
             privacy.routes,
             operator_routes(settings, database, store, auth, hub, metrics, directory.remove, privacy.requests, now_ms),
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):
             application.add_routes(routes)
         yield Node(
-            application, settings, database, store, auth, hub, log, socket, parties, activities, metrics, privacy
+            application,
+            settings,
+            database,
+            store,
+            auth,
+            hub,
+            log,
+            socket,
+            parties,
+            directory,
+            activities,
+            metrics,
+            privacy,
         )
 
 
@@ -202,12 +217,14 @@ def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
 # --- serving ------------------------------------------------------------------------------------------------------
 
 
-async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None) -> None:
+async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None, demo: bool = False) -> None:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal skips the wait.
 
-    ``ready(url)`` is called once it listens.
+    ``ready(url)`` is called once it listens. ``demo``: an empty directory is filled with the demo's people first.
     """
     async with open_node(settings) as node:
+        if demo:
+            await load_demo(node.directory)
         runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:

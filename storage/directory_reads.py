@@ -16,6 +16,11 @@ async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> di
     return {found.identity: found for found in await _READ[kind](reader, identities)} if identities else {}
 
 
+async def anybody(reader: Reader) -> bool:
+    """Whether the directory has a person or a company."""
+    return bool(await reader.fetch("SELECT 1 FROM person UNION ALL SELECT 1 FROM company LIMIT 1"))
+
+
 async def existing(reader: Reader, keys: Sequence[int]) -> set[int]:
     """Those of these parties (keys) that are in the directory."""
     people = await _in(reader, "SELECT id FROM person WHERE id IN", [key for key in keys if key > 0])

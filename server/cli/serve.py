@@ -81,7 +81,7 @@ def _run(settings: Settings, ready: Callable[[str], None]) -> None:
 
     configure(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings, ready))
+        runner.run(serve(settings, ready, demo=settings.development))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from protocol.activity import Party, rfc3339
-from protocol.directory import Company, Entry, Kind, Object
+from protocol.directory import Company, Entry, Kind, Object, Removed
 from protocol.directory_lines import parse_object
 from protocol.errors import ApiError, ErrorCode
-from protocol.heartbeat import LastTimes
 from server.live.events import EventName, Events
 from server.services import directory_stores
 from server.services.directory_effects import Effects, list_names
@@ -60,10 +59,6 @@ class Directory:
         self._spool_folder = spool_folder
         self._changing = asyncio.Lock()
 
-    async def last_times(self, person_id: int) -> LastTimes:
-        """When each thing that this person's app mirrors last changed."""
-        return await directory_reads.last_times(self._database, person_id)
-
     async def find(self, kind: Kind, path: tuple[str, ...]) -> Object:
         """The object that an admin path names. Raises ApiError: not_found, bad_request."""
         identity = parse_object(kind, path, {"deleted": True}).identity
@@ -72,9 +67,18 @@ class Directory:
             raise ApiError(ErrorCode.NOT_FOUND)
         return found[identity]
 
-    async def put(self, kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> Report:
-        """Make one object what the body says. Raises ApiError: bad_request, not_found, conflict."""
-        return await self._change_one(parse_object(kind, path, body))
+    async def is_empty(self) -> bool:
+        """Whether there is nobody in the directory."""
+        return not await directory_reads.anybody(self._database)
+
+    async def put(self, kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> tuple[Object | None, bool]:
+        """Make one object what the body says: the object as it is now, and whether that is a change.
+
+        Raises ApiError: bad_request, not_found, conflict (whom it refers to is not there).
+        """
+        entry = parse_object(kind, path, body)
+        report = await self._change_one(entry)
+        return None if isinstance(entry, Removed) else entry, report.changed > 0
 
     async def remove(self, kind: Kind, path: tuple[str, ...]) -> None:
         """Remove one object. Raises ApiError: not_found, bad_request."""

@@ -1,0 +1,138 @@
+"""/admin/directory/…: the operator's main system keeps the directory up to date, one object or a whole import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+import msgspec
+from aiohttp import ClientPayloadError, web
+from pydantic import TypeAdapter
+
+from protocol.directory import KEYS, Kind, line
+from protocol.directory_lines import DirectoryLine, fields_model
+from protocol.errors import ApiError, ErrorCode
+from protocol.validation import Strict, parse_value
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation, read_json_body
+from server.services.directory import Directory
+
+_PATH: Final = "/admin/directory"
+_TAG: Final = "directory"
+
+
+class ImportQuery(Strict):
+    """``dry_run=true``: check everything and say what would change."""
+
+    dry_run: Literal["true", "false"] = "false"
+
+
+class ImportAnswer(msgspec.Struct, frozen=True):
+    """What an import did, or with ``dry_run`` would do: by kind, how many objects it puts and removes.
+
+    Objects that are stored as they read already are in ``lines`` alone.
+    """
+
+    lines: int
+    changed: int
+    put: dict[str, int]
+    removed: dict[str, int]
+    dry_run: bool
+
+
+class PutAnswer(msgspec.Struct, frozen=True):
+    """The object as it is now (null: removed), and whether it was otherwise before."""
+
+    changed: bool
+    object: dict[str, Any] | None
+
+
+_QUERY: TypeAdapter[ImportQuery] = TypeAdapter(ImportQuery)
+
+
+def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes of this resource: three for each kind of object, and the import."""
+
+    @operation(
+        Operation(
+            "Import directory lines (NDJSON), all or nothing",
+            _TAG,
+            credential="admin",
+            body=DirectoryLine,
+            body_types=("application/x-ndjson",),
+            query=ImportQuery,
+            answer=ImportAnswer,
+            errors=(400, 401, 403, 409, 413, 503),
+        )
+    )
+    async def import_lines(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        dry_run = parse_value(_QUERY, dict(request.query)).dry_run == "true"
+        report = await directory.import_lines(_pieces(request), dry_run)
+        return json_response(ImportAnswer(report.lines, report.changed, report.put, report.removed, dry_run))
+
+    found = [web.post(f"{_PATH}/import", import_lines)]
+    for kind in Kind:
+        found += _of_kind(kind, directory, auth)
+    return found
+
+
+def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
+    words = kind.value.replace("_", " ")
+
+    @operation(
+        Operation(f"A {words} as a line spells it", _TAG, "admin", answer=dict[str, Any], errors=(400, 401, 403, 404))
+    )
+    async def get(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response(line(await directory.find(kind, _identity(kind, request))))
+
+    @operation(
+        Operation(
+            f"Make or change a {words}",
+            _TAG,
+            credential="admin",
+            body=fields_model(kind),
+            answer=PutAnswer,
+            errors=(400, 401, 403, 409, 413, 415, 503),
+        )
+    )
+    async def put(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        body = await _json_object(request)
+        stored, changed = await directory.put(kind, _identity(kind, request), body)
+        return json_response(PutAnswer(changed, None if stored is None else line(stored)))
+
+    @operation(
+        Operation(f"Remove a {words}", _TAG, credential="admin", status=204, errors=(400, 401, 403, 404, 503)),
+    )
+    async def delete(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        await directory.remove(kind, _identity(kind, request))
+        return web.Response(status=204)
+
+    path = "/".join((_PATH, kind.value, *(f"{{{name}}}" for name in KEYS[kind])))
+    return [web.get(path, get), web.put(path, put), web.delete(path, delete)]
+
+
+def _identity(kind: Kind, request: web.Request) -> tuple[str, ...]:
+    return tuple(request.match_info[name] for name in KEYS[kind])
+
+
+async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.content.iter_any():
+            yield piece
+    except (ClientPayloadError, ConnectionError) as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, "The import ended too early. Nothing was imported.") from error
+
+
+async def _json_object(request: web.Request) -> dict[str, Any]:
+    data = await read_json_body(request)
+    try:
+        found = msgspec.json.decode(data or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(ErrorCode.BAD_REQUEST, "The body is not valid JSON in UTF-8.") from error
+    if not isinstance(found, dict):
+        raise ApiError(ErrorCode.BAD_REQUEST, "The body should be a JSON object.")
+    return found
