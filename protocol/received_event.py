@@ -142,17 +142,22 @@ def _read_call(fields: _Fields) -> CallSession:
 
 def _read_mp3(fields: _Fields) -> bytes | None:
     # The seed's table spells the field both ways.
-    key = "mp3_encoded_bytes" if fields.has("mp3_encoded_bytes") else "mp3_encoded_byes"
-    encoded = fields.text(key, most=MAX_RECORDING_BYTES * 2) if fields.has(key) else ""
+    for key in ("mp3_encoded_bytes", "mp3_encoded_byes"):
+        if fields.has(key) and (encoded := fields.text(key, most=MAX_RECORDING_BYTES * 2)):
+            return _mp3(fields, key, encoded)
+    return None
+
+
+def _mp3(fields: _Fields, key: str, encoded: str) -> bytes:
     try:
         mp3 = base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise fields.wrong(key, "should be base64") from error
     if len(mp3) > MAX_RECORDING_BYTES:
         raise fields.wrong(key, f"should be at most {MAX_RECORDING_BYTES} bytes")
-    if mp3 and not is_mp3(mp3):
+    if not is_mp3(mp3):
         raise fields.wrong(key, "should be an MP3")
-    return mp3 or None
+    return mp3
 
 
 def is_mp3(data: bytes) -> bool:

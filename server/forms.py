@@ -15,7 +15,6 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.forms import MAX_FIELDS, FormError, Tree, nest, tree_of
 
 TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
-_BUFFER_BYTES: Final = 2**16
 
 
 async def tree_of_body(request: web.Request, body: bytes) -> Tree:
@@ -54,7 +53,8 @@ def _json(body: bytes) -> object:
 
 async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
     # The whole body is in memory, because its signature covers it; aiohttp's reader parses it from there.
-    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), _BUFFER_BYTES)
+    # Its limit is out of reach: there is no transport behind it that could be paused.
+    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), limit=len(body) + 1)
     stream.feed_data(body)
     stream.feed_eof()
     fields: list[tuple[str, str]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -62,7 +63,11 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._session.post(
-                    message.url, data=message.body, headers={**_HEADERS, **message.headers}, allow_redirects=False
+                    message.url,
+                    # Written piece by piece: a recording must not hold up the loop.
+                    data=io.BytesIO(message.body),
+                    headers={**_HEADERS, **message.headers},
+                    allow_redirects=False,
                 )
         except TimeoutError:
             return None, "", f"no answer within {self._timeout_seconds:g} s"

@@ -1,0 +1,170 @@
+"""A node with two companies and their members, for the tests of privacy requests; asked over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientWebSocketResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from protocol.directory import Company, Kind, Member, Object, Person
+from protocol.twilio_signature import sign
+from server.app import Node, open_node
+from server.settings import Mode, Settings
+from server.signing_keys import KeyRing, load_or_create
+from server.tokens import mint_person, mint_service
+from storage import directory
+from storage.directory import Change
+
+JANE, BOB, EVE = 456, 7, 99
+ACME, OTHER = 123, 124
+CODE = "57"
+PUBLIC_URL = "https://buzz.example"
+TWILIO_TOKEN = "12345"
+START_MS = 1_584_211_480_000  # 2020-03-14 18:44:40 UTC, as in the seed
+FORM = {
+    "first_name": "Julian",
+    "last_name": "Salama",
+    "email": "admin@privacytollfree.com",
+    "state": "DE",
+    "requester_type": "Job Applicant",
+    "tell_me": "false",
+    "delete_me": "false",
+    "do_not_sell": "true",
+    "send_me": "false",
+    "other": "",
+}
+
+_OBJECTS: Mapping[Kind, tuple[Object, ...]] = {
+    Kind.PERSON: tuple(Person(one, "P", None, str(one), None, ()) for one in (JANE, BOB, EVE)),
+    Kind.COMPANY: (Company(ACME, "Acme", None, ()), Company(OTHER, "Other", None, ())),
+    Kind.MEMBER: (Member(ACME, JANE), Member(ACME, BOB), Member(OTHER, EVE)),
+}
+
+
+@dataclass
+class Clock:
+    """The server's wall clock, in milliseconds, turned by hand."""
+
+    ms: int = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def advance(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+@dataclass
+class Buzz:
+    """A running server, and the ways in."""
+
+    client: TestClient[web.Request, web.Application]
+    node: Node
+    ring: KeyRing
+    clock: Clock
+
+    @property
+    def admin(self) -> dict[str, str]:
+        return _bearer(mint_service(self.ring, "tests", "admin", 86_400, self.clock()))
+
+    def person(self, person_id: int) -> dict[str, str]:
+        return _bearer(mint_person(self.ring, person_id, 86_400, self.clock()))
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> tuple[int, Any]:
+        """One request; the answer as JSON where it is JSON, else as text."""
+        async with self.client.request(method, path, headers=headers, **more) as response:
+            is_json = response.content_type == "application/json"
+            return response.status, await response.json() if is_json else await response.text()
+
+    async def ask_admin(self, method: str, path: str, body: Any = None) -> Any:
+        """A request with the admin token that must succeed."""
+        status, answer = await self.ask(method, path, self.admin, **({} if body is None else {"json": body}))
+        assert status < 300, (status, answer)
+        return answer
+
+    async def service_code(self, code: str = CODE, company_id: int = ACME, name: str = "tes") -> None:
+        await self.ask_admin("POST", "/admin/service-codes", {"code": code, "company_id": company_id, "name": name})
+
+    async def endpoint(self, url: str, company_id: int = ACME, **more: Any) -> Any:
+        """Make a webhook endpoint; the answer with its keys."""
+        return await self.ask_admin("POST", "/admin/webhook-endpoints", {"company_id": company_id, "url": url, **more})
+
+    async def submit(self, code: str = CODE, **changes: str) -> str:
+        """Send the form as a program would; the request's id."""
+        status, answer = await self.ask("POST", f"/privacy-requests/{code}", json={**FORM, **changes})
+        assert status == 201, answer
+        return str(answer["id"])
+
+    async def deliveries(self, **query: str) -> Any:
+        status, answer = await self.ask("GET", "/admin/webhook-deliveries", self.admin, params=query)
+        assert status == 200, answer
+        return answer
+
+    async def settled(self, statuses: tuple[str, ...] = ("delivered", "failed", "cancelled")) -> Any:
+        """The log of deliveries, once every one of them has one of these statuses."""
+        return await self.until(lambda log: all(one["status"] in statuses for one in log))
+
+    async def until(self, ready: Callable[[Any], bool], within: float = 10) -> Any:
+        """The log of deliveries, once it is as wanted."""
+        async with asyncio.timeout(within):
+            while True:
+                log = await self.deliveries(limit="500")
+                if ready(log):
+                    return log
+
+    def later(self, seconds: float) -> None:
+        """Turn the clock, and let the worker see it."""
+        self.clock.advance(seconds)
+        self.node.privacy.worker.wake()
+
+    def signed(self, path_and_query: str, form: Mapping[str, str]) -> dict[str, str]:
+        """The headers of Twilio's request."""
+        return {"X-Twilio-Signature": sign(TWILIO_TOKEN, PUBLIC_URL + path_and_query, form.items())}
+
+    async def twilio(self, path_and_query: str, form: Mapping[str, str]) -> tuple[int, str]:
+        """A request by Twilio."""
+        return await self.ask("POST", path_and_query, self.signed(path_and_query, form), data=form)
+
+    @asynccontextmanager
+    async def live(self, person_id: int) -> AsyncIterator[ClientWebSocketResponse]:
+        """A person's session, welcomed."""
+        async with self.client.ws_connect("/apps/buzz/socket", headers=self.person(person_id)) as socket:
+            await socket.send_json({"type": "hello"})
+            assert (await socket.receive_json(timeout=5))["type"] == "welcome"
+            yield socket
+
+
+async def event(socket: ClientWebSocketResponse) -> tuple[str, Any]:
+    """The next live event's name and data."""
+    while True:
+        frame = await socket.receive_json(timeout=5)
+        if frame["type"] == "event":
+            return frame["name"], frame["data"]
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def open_buzz(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[Buzz]:
+    """Start a node on a data directory, with its directory filled."""
+    given = {"mode": Mode.DEVELOPMENT, "public_url": PUBLIC_URL, "twilio_auth_token": TWILIO_TOKEN, **settings}
+    async with (
+        open_node(Settings(data_dir=data_dir, **given), clock) as node,
+        TestClient(TestServer(node.application)) as client,
+    ):
+        async with node.database.transaction() as transaction:
+            for kind, objects in _OBJECTS.items():
+                changes = [Change(kind, None, each) for each in objects]
+                await directory.write(transaction, kind, changes, START_MS)
+        ring = load_or_create(data_dir / "signing-key.pem", development=True)
+        yield Buzz(client, node, ring, clock)

@@ -1,0 +1,310 @@
+"""Webhooks: what goes out, in which order, how often, and what each kind of failure leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import re
+import socket
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.fakes.privacy_buzz import JANE, OTHER, Buzz
+from tests.fakes.seed_events import WEB_FORM
+from tests.fakes.webhook_receiver import Receiver
+
+PATH = "/apps/buzz/privacy-requests"
+
+
+async def change(buzz: Buzz, request_id: str, **state: bool) -> None:
+    status, answer = await buzz.ask("PATCH", f"{PATH}/{request_id}", buzz.person(JANE), json=state)
+    assert status == 200, answer
+
+
+def shape(value: Any) -> Any:
+    """Keys and their order, without the values."""
+    return {key: shape(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+async def test_a_web_form_makes_the_seeds_event(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.api_key = endpoint["api_key"]
+    await buzz.submit()
+    (event,) = await receiver.wait_for(1)
+    assert json.dumps(shape(event)) == json.dumps(shape(WEB_FORM))
+    must_differ = {"signature", "id", "service_code", "web_form_session"}
+    assert {k: v for k, v in event.items() if k not in must_differ} == {
+        k: v for k, v in WEB_FORM.items() if k not in must_differ
+    }
+    session, example = event["web_form_session"], WEB_FORM["web_form_session"]
+    assert isinstance(example, dict)
+    assert {k: v for k, v in session.items() if k not in ("id", "remote_ip")} == {
+        k: v for k, v in example.items() if k not in ("id", "remote_ip")
+    }
+    assert re.fullmatch(r"[0-9a-f]{32}", event["signature"]["random_token"])
+    assert event["signature"]["timestamp"] == str(buzz.clock.ms)
+    assert receiver.headers[0]["Content-Type"].startswith("multipart/form-data; boundary=")
+
+
+async def test_the_whole_body_is_signed_as_well(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url, format="json")
+    await buzz.submit()
+    await receiver.wait_for(1)
+    headers, body = receiver.headers[0], receiver.bodies[0]
+    assert headers["Content-Type"] == "application/json"
+    assert headers["webhook-timestamp"] == str(buzz.clock.ms // 1000)
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    key = base64.b64decode(endpoint["secret"].removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+async def test_keys_are_shown_once(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    assert endpoint["secret"].startswith("whsec_")
+    for shown in (
+        await buzz.ask_admin("GET", f"/admin/webhook-endpoints/{endpoint['id']}"),
+        *await buzz.ask_admin("GET", "/admin/webhook-endpoints"),
+        await buzz.ask_admin("PATCH", f"/admin/webhook-endpoints/{endpoint['id']}", {"format": "json"}),
+    ):
+        assert endpoint["api_key"] not in json.dumps(shown)
+        assert endpoint["secret"] not in json.dumps(shown)
+
+
+async def test_only_200_is_success_and_failures_are_retried_three_times(buzz: Buzz, receiver: Receiver) -> None:
+    await buzz.endpoint(receiver.url)
+    receiver.answers = [500, 201, 302, 404]
+    await buzz.submit()
+    for tries, status in enumerate((500, 201, 302), start=1):
+        await receiver.wait_for_tries(tries)
+        (delivery,) = await buzz.until(lambda log, status=status: log[0]["http_status"] == status)
+        assert (delivery["status"], delivery["attempts"]) == ("pending", tries)
+        assert delivery["answer"] == f"answered {status}"
+        buzz.later(1_799)
+        assert len(receiver.seen) == tries, "not before its time"
+        buzz.later(1)
+    await receiver.wait_for_tries(4)
+    (delivery,) = await buzz.settled()
+    assert (delivery["status"], delivery["attempts"], delivery["http_status"]) == ("failed", 4, 404)
+    assert delivery["next_attempt_at"] is None
+    signatures = [event["signature"] for event in receiver.seen]
+    assert len({one["random_token"] for one in signatures}) == 4, "signed anew each time"
+    assert [int(one["timestamp"]) for one in signatures] == sorted({int(one["timestamp"]) for one in signatures})
+    assert len({headers["webhook-id"] for headers in receiver.headers}) == 1, "one event, whatever the attempt"
+
+
+async def test_a_failed_delivery_is_retried_by_hand_with_the_latest_state(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.status = 500
+    made = await buzz.submit()
+    for tries in range(1, 5):
+        await receiver.wait_for_tries(tries)
+        await buzz.until(lambda log, tries=tries: log[0]["attempts"] == tries and log[0]["http_status"] == 500)
+        buzz.later(1_800)
+    (failed,) = await buzz.settled()
+    receiver.status = 200
+    await change(buzz, made, completed=True)
+    (after_it,) = await receiver.wait_for(1)
+    assert after_it["event_name"] == "privacy_request.updated", "what follows a failed one goes out"
+    status, retried = await buzz.ask("POST", f"/admin/webhook-deliveries/{failed['id']}/retry", buzz.admin)
+    assert (status, retried["status"]) == (200, "pending")
+    _, event = await receiver.wait_for(2)
+    assert (event["event_name"], event["completed"]) == ("privacy_request.received", "true")
+    await buzz.settled()
+    status, answer = await buzz.ask("POST", f"/admin/webhook-deliveries/{failed['id']}/retry", buzz.admin)
+    assert status == 409, answer
+    assert (await buzz.ask("POST", "/admin/webhook-deliveries/999/retry", buzz.admin))[0] == 404
+    assert await buzz.ask_admin("POST", f"/admin/webhook-endpoints/{endpoint['id']}/retry-failed") == {"retried": 0}
+
+
+async def test_everything_that_failed_is_retried_at_once(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.status = 500
+    made = [await buzz.submit(first_name=f"N{number}") for number in range(3)]
+    for tries in range(1, 5):
+        await buzz.until(lambda log, tries=tries: all(one["attempts"] == tries and one["http_status"] for one in log))
+        await receiver.wait_for_tries(3 * tries)
+        await buzz.until(lambda log: all(one["next_attempt_at"] != log[0]["attempted_at"] for one in log))
+        buzz.later(1_800)
+    await buzz.settled()
+    receiver.status = 200
+    assert await buzz.ask_admin("POST", f"/admin/webhook-endpoints/{endpoint['id']}/retry-failed") == {"retried": 3}
+    events = await receiver.wait_for(3)
+    assert {event["id"] for event in events} == set(made)
+
+
+async def test_one_requests_events_go_out_one_after_another(buzz: Buzz, receiver: Receiver) -> None:
+    await buzz.endpoint(receiver.url)
+    gate = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        await gate.wait()
+        receiver.received.append(receiver.seen[-1])
+        return web.Response()
+
+    receiver.behave = slow
+    made = await buzz.submit()
+    await change(buzz, made, acknowledged=True)
+    await change(buzz, made, completed=True)
+    other = await buzz.submit(first_name="Other")
+    async with asyncio.timeout(5):
+        while len(receiver.seen) < 2:
+            await buzz.deliveries()
+    assert {event["id"] for event in receiver.seen} == {made, other}, "another request does not wait"
+    gate.set()
+    await receiver.wait_for(4)
+    mine = [event for event in receiver.seen if event["id"] == made]
+    assert [event["event_name"].removeprefix("privacy_request.") for event in mine] == [
+        "received",
+        "updated",
+        "updated",
+    ]
+    assert [event["completed"] for event in mine] == ["false", "true", "true"], "the state at the moment of sending"
+
+
+async def test_a_receiver_that_hangs_or_answers_without_end(buzz: Buzz, receiver: Receiver) -> None:
+    await buzz.endpoint(receiver.url)
+
+    async def hang(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    receiver.behave = hang
+    await buzz.submit()
+    (delivery,) = await buzz.until(lambda log: log[0]["error"] != "")
+    assert (delivery["status"], delivery["error"]) == ("pending", "no answer within 0.5 s")
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * 65_536)
+        except ConnectionError:
+            return response
+
+    receiver.behave = endless
+    buzz.later(1_800)
+    (delivery,) = await buzz.settled()
+    assert (delivery["status"], delivery["answer"]) == ("delivered", "x" * 1_024)
+
+
+async def test_a_redirect_is_not_followed(buzz: Buzz, receiver: Receiver) -> None:
+    await buzz.endpoint(receiver.url)
+
+    async def redirect(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": str(receiver.server.make_url("/hook"))})
+
+    receiver.behave = redirect
+    await buzz.submit()
+    (delivery,) = await buzz.until(lambda log: log[0]["http_status"] == 307)
+    assert delivery["error"] == "HTTP 307: redirects are not followed"
+    assert len(receiver.seen) == 1
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_refused_at_the_connection(
+    buzz: Buzz, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only the name server's answer is put in its place; the guard stands behind it.
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        assert host == "hooks.internal.example"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("10.0.0.1", "192.168.0.7")]
+
+    await buzz.endpoint("https://hooks.internal.example/hook")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    await buzz.submit()
+    (delivery,) = await buzz.until(lambda log: log[0]["error"] != "")
+    assert "is not a public address" in delivery["error"]
+    assert delivery["http_status"] is None
+
+
+@pytest.mark.parametrize(
+    "url", ["https://10.0.0.1/", "https://0xa.1/", "https://[::ffff:10.0.0.1]/", "http://a.example/"]
+)
+async def test_an_endpoint_at_a_private_address_is_refused(buzz: Buzz, url: str) -> None:
+    body = {"company_id": 1, "url": url}
+    status, answer = await buzz.ask("POST", "/admin/webhook-endpoints", buzz.admin, json=body)
+    assert status == 400
+    assert "Invalid parameter: 'url'" in answer["error"]["message"]
+
+
+async def test_a_test_event_is_marked_signed_and_tried_once(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.api_key = endpoint["api_key"]
+    queued = await buzz.ask_admin("POST", f"/admin/webhook-endpoints/{endpoint['id']}/test")
+    (event,) = await receiver.wait_for(1)
+    assert (event["event_name"], event["test"]) == ("privacy_request.test", "true")
+    assert shape(event["web_form_session"]) == shape(WEB_FORM["web_form_session"])
+    receiver.status = 500
+    await buzz.ask_admin("POST", f"/admin/webhook-endpoints/{endpoint['id']}/test")
+    newest, oldest = await buzz.settled()
+    assert (oldest["id"], oldest["status"], newest["status"]) == (queued["id"], "delivered", "failed")
+
+
+async def test_keys_rotate_with_an_overlap(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.api_key = endpoint["api_key"]
+    path = f"/admin/webhook-endpoints/{endpoint['id']}/rotate"
+    rotated = await buzz.ask_admin("POST", path, {"overlap_seconds": 3_600})
+    assert rotated["api_key"] != endpoint["api_key"]
+    await buzz.submit()
+    await receiver.wait_for(1)
+    assert len(receiver.seen) == 2, "the new key was refused, the old one taken, in one attempt"
+    assert len(receiver.headers[0]["webhook-signature"].split()) == 2
+    receiver.api_key = rotated["api_key"]
+    await buzz.submit(first_name="B")
+    await receiver.wait_for(2)
+    assert len(receiver.seen) == 3
+    receiver.api_key = endpoint["api_key"]
+    buzz.clock.advance(3_600)
+    await buzz.submit(first_name="C")
+    log = await buzz.until(lambda log: log[0]["http_status"] == 401)
+    assert log[0]["status"] == "pending", "after the overlap only the new key counts"
+    assert len(receiver.seen) == 4
+
+
+async def test_a_paused_endpoint_keeps_its_events_and_a_deleted_one_drops_them(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    path = f"/admin/webhook-endpoints/{endpoint['id']}"
+    await buzz.ask_admin("PATCH", path, {"enabled": False})
+    made = await buzz.submit()
+    buzz.later(10_000)
+    (delivery,) = await buzz.deliveries()
+    assert (delivery["status"], delivery["attempts"], receiver.seen) == ("pending", 0, [])
+    await buzz.ask_admin("PATCH", path, {"enabled": True})
+    (event,) = await receiver.wait_for(1)
+    assert event["id"] == made
+    await buzz.settled()
+    await buzz.ask_admin("PATCH", path, {"enabled": False})
+    await buzz.submit(first_name="B")
+    assert (await buzz.ask("DELETE", path, buzz.admin))[0] == 204
+    assert (await buzz.ask("DELETE", path, buzz.admin))[0] == 404
+    newest, _ = await buzz.settled()
+    assert newest["status"] == "cancelled"
+
+
+async def test_companies_hear_of_their_own_requests_alone(buzz: Buzz, receiver: Receiver) -> None:
+    await buzz.endpoint(receiver.url, OTHER)
+    await buzz.service_code("2", OTHER, "theirs")
+    await buzz.submit()
+    theirs = await buzz.submit("2")
+    (event,) = await receiver.wait_for(1)
+    assert event["id"] == theirs
+    assert len(await buzz.deliveries()) == 1
+
+
+async def test_the_log_is_filtered_and_paged(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    made = [await buzz.submit(first_name=f"N{number}") for number in range(3)]
+    await buzz.settled()
+    assert [one["request_id"] for one in await buzz.deliveries(limit="2")] == [made[2], made[1]]
+    first_page = await buzz.deliveries(limit="2")
+    assert [one["request_id"] for one in await buzz.deliveries(before=str(first_page[-1]["id"]))] == [made[0]]
+    assert len(await buzz.deliveries(endpoint_id=str(endpoint["id"]), status="delivered", request_id=made[1])) == 1
+    for query in ({"status": "lost"}, {"limit": "0"}, {"limit": "x"}, {"endpoint_id": "-1"}, {"colour": "red"}):
+        assert (await buzz.ask("GET", "/admin/webhook-deliveries", buzz.admin, params=query))[0] == 400
