@@ -72,7 +72,12 @@ class Settings(BaseSettings):
     """Everything an operator can set. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BUZZ_", env_ignore_empty=True, frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+        env_prefix="BUZZ_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
     mode: Mode = Field(Mode.PRODUCTION, description="development or production")
@@ -142,6 +147,10 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, description="The identity provider's iss")
     jwt_audience: str | None = Field(None, description="The aud its tokens must carry")
     jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None, description="The text of activities older than this is emptied; unset: never"
+    )
 
     # Watching it
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")

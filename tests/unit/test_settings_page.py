@@ -24,6 +24,8 @@ def _default(value: object) -> str:
     assert value is not PydanticUndefined, "every setting has a default"
     if value is None or value == ():
         return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(str(each) for each in value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

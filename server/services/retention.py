@@ -1,0 +1,53 @@
+"""Retention: the text of activities older than the operator keeps it is emptied, a little at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from server.live.hub import Hub
+from storage.contract import ActivityLog
+from storage.errors import StorageError
+
+CHUNK: Final = 500
+"""Activities emptied in one transaction: few enough not to hold up sends."""
+
+LOOK_EVERY_SECONDS: Final = 600.0
+_BREATH_SECONDS: Final = 0.05
+_DAY_MS: Final = 86_400_000
+_log = structlog.get_logger("retention")
+
+
+class Retention:
+    """Empties what is older than ``days``. Ids, types, parties and times stay: nobody's cursor breaks."""
+
+    def __init__(self, log: ActivityLog, hub: Hub, days: int, now_ms: Callable[[], int]) -> None:
+        self._log = log
+        self._hub = hub
+        self._days = days
+        self._now_ms = now_ms
+
+    async def run(self) -> None:
+        """Every ten minutes, for as long as the task lives."""
+        while True:
+            try:
+                await self.sweep()
+            except StorageError as error:
+                _log.warning("retention has to wait", reason=str(error))
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def sweep(self) -> int:
+        """Empty all that is due; returns how many activities that were. Raises StorageError."""
+        before_ms = self._now_ms() - self._days * _DAY_MS
+        total = 0
+        while emptied := await self._log.erase_before(before_ms, CHUNK):
+            total += emptied
+            await asyncio.sleep(_BREATH_SECONDS)
+        if total:
+            # What is kept ready in memory for the live path may still have the bodies.
+            self._hub.ring.restart(self._hub.head)
+            _log.info("old activities emptied", activities=total, older_than_days=self._days)
+        return total
