@@ -24,6 +24,7 @@ from server.cli.sealing import Seal
 
 _MAX_LINES_WAITING = 100
 _READ_BYTES = 65_536
+_NOTE_STYLES = {"warning": "yellow", "reconnecting": "yellow", "error": "red"}
 
 
 class Screen(Protocol):
@@ -89,7 +90,7 @@ class PlainScreen:
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
         """A note, set apart by its look."""
-        self._show(Text(text, style="dim"))
+        self._show(Text(text, style=_NOTE_STYLES.get(kind, "dim")))
 
     def typing(self, name: str | None) -> None:
         """Nothing: a line for it would only be in the way."""
@@ -162,19 +163,18 @@ def choose_screen(as_json: bool) -> Screen:
 
 def entry_text(entry: Entry) -> Text:
     """An entry as people read it: number, time, who, what, and the marks."""
-    text = Text(f"{entry.at.astimezone():%H:%M} ", style="dim")
+    text = Text().append(f"{entry.at.astimezone():%H:%M} ", style="dim")
     if entry.kind == "message":
         text.append(f"[{entry.about}] ", style="dim")
         text.append(f"{entry.name}: ", style="bold cyan" if entry.mine else "bold green")
-        text.append(_words(entry).replace("\n", "\n      "), style="not dim")
-        text.append(" ✓" if entry.mine else "")
-        return text
+        text.append(_words(entry).replace("\n", "\n      "))
+        return text.append(" ✓" if entry.mine else "", style="dim")
     about = f"[{entry.about}]" if entry.about else "an older message"
     said = {
         "reaction": f"{entry.name} reacted {_words(entry)} to {about}",
         "read": f"{'✓✓ ' if not entry.mine else ''}{entry.name} read up to {about}",
     }.get(entry.kind, f"☎ {entry.text}")
-    return text.append(said)
+    return text.append(said, style="dim")
 
 
 def _words(entry: Entry) -> str:
