@@ -20,7 +20,7 @@ from storage.errors import StorageUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
-F = TypeVar("F", bound=Handler)
+F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 MAX_BODY_BYTES = 128 * 1024
 _log = structlog.get_logger("http")

@@ -14,7 +14,7 @@ from server.limits import Buckets
 from server.live.events import EventName, Events
 from server.live.hub import Hub
 from server.live.session import Session
-from server.services.activities import Activities, accepted
+from server.services.activities import Activities, Answer, accepted
 from server.services.parties import Parties
 from storage.contract import Result
 
@@ -68,16 +68,30 @@ class Dialogue:
         while self._keeper is not None:
             await asyncio.wait([self._keeper])
 
-    async def _send(self, session: Session, frame: Send) -> None:
-        def answer(result: Result | Exception) -> None:
-            self._hub.answer(session, _answer(frame.ref, result))
-
-        new, author = frame.activity, session.caller.person
+    def send_known(self, session: Session, frame: Send) -> bool:
+        """Post the activity without waiting, if everybody concerned is known; False: nothing was done, answer it."""
+        new = frame.activity
         try:
-            if not self._activities.submit_known(author, new, new.idempotency_key, answer):
-                await self._activities.submit(author, new, new.idempotency_key, answer)
+            return self._activities.submit_known(
+                session.caller.person, new, new.idempotency_key, self._answer_to(session, frame.ref)
+            )
         except ApiError as error:
             raise error.about(frame.ref) from None
+
+    async def _send(self, session: Session, frame: Send) -> None:
+        new = frame.activity
+        try:
+            await self._activities.submit(
+                session.caller.person, new, new.idempotency_key, self._answer_to(session, frame.ref)
+            )
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+
+    def _answer_to(self, session: Session, ref: str | int) -> Answer:
+        def answer(result: Result | Exception) -> None:
+            self._hub.answer(session, _answer(ref, result))
+
+        return answer
 
     def _received(self, session: Session, frame: Received) -> None:
         if session.device_id is None:

@@ -1,0 +1,227 @@
+"""One socket from upgrade to end.
+
+Its task only reads. What is written comes from the hub, the catch-up readers and the answers to frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
+from protocol.errors import ApiError, CloseCode, ErrorCode
+from protocol.frames import Hello, Send
+from server.client_address import client_address
+from server.limits import TokenBucket
+from server.live.dialogue import Dialogue, error_frame
+from server.live.hub import Hub
+from server.live.session import CLOSE_SECONDS, Session
+from server.live.wire import Wire
+from server.settings import Settings
+from storage.errors import StorageUnavailable
+
+BAD_FRAMES_A_MINUTE = 20
+_log = structlog.get_logger("socket")
+
+
+class Refused(Exception):
+    """The socket is closed with this code."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Handshake:
+    """A socket that has not said hello yet; its deadline is one more entry in the timers."""
+
+    __slots__ = ("done", "wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.done = False
+
+    def on_timer(self, now: float) -> float | None:
+        """No hello in time: 4408; no answer to that either: dropped."""
+        if self.done or self.wire.lost:
+            return None
+        if self.wire.closing:
+            self.wire.abort()
+            return None
+        self.wire.close(CloseCode.NO_LIFE_SIGN, "no hello in time")
+        return now + CLOSE_SECONDS
+
+
+@dataclass(slots=True)
+class SocketStats:
+    """Plain counts, read by the metrics."""
+
+    opened: int = 0
+    refused: int = 0
+    frames_in: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    closes: Counter[int] = field(default_factory=Counter)
+
+
+class Door(Protocol):
+    """Who lets sockets in: what a connection asks of the route that it came through."""
+
+    settings: Settings
+    hub: Hub
+    dialogue: Dialogue
+    stats: SocketStats
+
+    def check_origin(self, request: web.Request) -> None:
+        """Raises Refused for a browser's page that may not."""
+        ...
+
+    def greet(self, address: str) -> None:
+        """Count a socket that has not said hello. Raises Refused beyond the address's limit."""
+        ...
+
+    def greeted(self, address: str) -> None:
+        """It has said hello, or is gone."""
+        ...
+
+    def deadline(self, handshake: Handshake) -> None:
+        """The hello must come in time."""
+        ...
+
+    async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
+        """Make it a session. Raises Refused."""
+        ...
+
+
+class Connection:
+    """One socket from upgrade to end."""
+
+    __slots__ = ("_bad_frames", "_codec", "_door", "_frames", "_request", "_websocket", "session", "wire")
+
+    def __init__(self, door: Door, request: web.Request, websocket: web.WebSocketResponse[bool]) -> None:
+        self._door = door
+        self._request = request
+        self._websocket = websocket
+        self._codec: Codec = CODECS.get(websocket.ws_protocol or "", JSON)
+        self.wire = Wire(request, self._resumed)
+        self.session: Session | None = None
+        rate = door.settings.frame_rate_limit
+        self._frames = TokenBucket(rate, rate)
+        self._bad_frames = TokenBucket(BAD_FRAMES_A_MINUTE / 60, BAD_FRAMES_A_MINUTE)
+
+    async def serve(self) -> None:
+        """Read frames until the socket ends, and close it with the right code where we end it."""
+        address = client_address(self._request, self._door.settings.trusted_hops)
+        try:
+            self._door.check_origin(self._request)
+            self._door.greet(address)
+            try:
+                self.session = await self._hello()
+            finally:
+                self._door.greeted(address)
+            if self.session is not None:
+                await self._read(self.session)
+        except Undecodable as error:
+            self._close(CloseCode.NOT_THE_PROTOCOL, str(error))
+        except Refused as refused:
+            self._close(refused.code, refused.reason)
+        except (ApiError, StorageUnavailable) as error:
+            self._close(CloseCode.OVER_CAPACITY, f"retry_after={getattr(error, 'retry_after_seconds', None) or 1:g}")
+        except Exception:  # noqa: BLE001 - logged; the client is told that it was our fault
+            _log.exception("session failed", session=self.session.id if self.session else None)
+            self._close(CloseCode.SERVER_FAULT, "server fault")
+        await self._farewell()
+
+    def _resumed(self) -> None:
+        if self.session is not None:
+            self._door.hub.resume(self.session)
+
+    def _close(self, code: CloseCode, reason: str) -> None:
+        if self.session is not None:
+            self.session.close(code, reason)
+        else:
+            self.wire.close(code, reason)
+
+    @property
+    def close_code(self) -> int:
+        """Why it ended; 1006 if the connection just broke (RFC 6455, section 7.1.5)."""
+        return self.wire.close_code or self._websocket.close_code or 1006
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def _hello(self) -> Session | None:
+        handshake = Handshake(self.wire)
+        self._door.deadline(handshake)
+        try:
+            while (data := self._payload(await self._websocket.receive())) is not None:
+                try:
+                    frame = self._codec.decode(data)
+                    if isinstance(frame, Hello):
+                        return await self._door.open(self._request, frame, self._codec, self.wire)
+                    raise BadFrame("The first frame should be 'hello'.", frame.ref)
+                except BadFrame as error:
+                    self._refuse(error)
+            return None
+        finally:
+            handshake.done = True
+
+    async def _read(self, session: Session) -> None:
+        clock = asyncio.get_running_loop().time
+        dialogue = self._door.dialogue
+        # This loop waits in ws.receive() itself, not in a coroutine of ours around it: an idle session is a chain of
+        # suspended frames, and each costs half a kilobyte.
+        while (data := self._payload(await self._websocket.receive())) is not None:
+            if self._frames.take(clock()):
+                raise Refused(CloseCode.TOO_MANY, "too many frames")
+            try:
+                frame = self._codec.decode(data)
+                if type(frame) is not Send or not dialogue.send_known(session, frame):
+                    await dialogue.answer(session, frame)
+            except ApiError as error:
+                self._refuse(error)
+            if self.wire.paused:
+                await self.wire.drained()
+
+    def _payload(self, message: Any) -> bytes | None:
+        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
+        kind = message.type
+        if kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY:
+            if kind is WSMsgType.CLOSE and not self.wire.closing:
+                self._close(_answer_to(message.data), "")
+            return None
+        if self.wire.closing:
+            return None
+        if (kind is WSMsgType.BINARY) is not self._codec.binary:
+            wanted = _KINDS[self._codec.binary]
+            raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{self._codec.name} takes {wanted} frames")
+        self._door.stats.frames_in += 1
+        return cast(bytes, message.data)
+
+    def _refuse(self, error: ApiError) -> None:
+        if error.code is ErrorCode.BAD_FRAME and self._bad_frames.take(asyncio.get_running_loop().time()):
+            raise Refused(CloseCode.NOT_THE_PROTOCOL, "too many bad frames")
+        self.wire.write([self._codec.frame(error_frame(error))])
+
+    async def _farewell(self) -> None:
+        """We sent a close frame: read until the peer's answer. The session's or handshake's timer bounds the wait."""
+        if self.wire.closing and not self._websocket.closed and not self.wire.lost:
+            timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.wire.abort)
+            try:
+                while (await self._websocket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    pass
+            finally:
+                timer.cancel()
+
+
+_KINDS: Mapping[bool, str] = {True: "binary", False: "text"}
+
+
+def _answer_to(code: object) -> CloseCode:
+    return CloseCode.GOING_AWAY if code == CloseCode.GOING_AWAY else CloseCode.NORMAL
