@@ -38,6 +38,7 @@ from server.services.heartbeat import Heartbeats
 from server.services.keys import Keys
 from server.services.numbers import Numbers
 from server.services.parties import Parties
+from server.services.retention import Retention
 from server.services.trust import Trust
 from server.settings import Settings
 from server.telemetry import Metrics
@@ -121,6 +122,10 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         privacy = await stack.enter_async_context(
             open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
         )
+
+        if settings.retention_days is not None:
+            retention = Retention(store, hub, settings.retention_days, now_ms)
+            await stack.enter_async_context(_running("retention", retention.run()))
 
         # The routes.
         application = web.Application(middlewares=[errors_middleware])

@@ -39,6 +39,7 @@ class SqliteActivityLog:
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._conversations: dict[Key, int] = {}
+        self._emptied_until = 0
 
     async def state(self) -> tuple[str, int]:
         [(epoch, head)] = await self._database.fetch("SELECT epoch, head FROM log")
@@ -54,6 +55,10 @@ class SqliteActivityLog:
 
     async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
         return await self._database.read(lambda c: [_read(c, wanted) for wanted in ranges])
+
+    async def tail(self, after: int, limit: int) -> list[Activity]:
+        sql = f"SELECT {_COLUMNS} FROM activity WHERE id > ? ORDER BY id LIMIT ?"
+        return await self._database.read(lambda c: _page(c, sql, (after, limit)))
 
     async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
         return await self._database.read(lambda c: _conversations(c, parties, limit))
@@ -77,10 +82,21 @@ class SqliteActivityLog:
         return await self._database.write(lambda c: c.execute(sql, (party,)).rowcount)
 
     async def erase_before(self, created_before_ms: int, limit: int) -> int:
-        return await self._database.write(partial(_erase_before, before=created_before_ms, limit=limit))
+        # The search is done by a reader, from where the last one ended: the writer is not held up by it.
+        search = partial(_due, before=created_before_ms, after=self._emptied_until, limit=limit)
+        due = await self._database.read(search)
+        if not due:
+            return 0
+        sql = f"UPDATE activity SET {_EMPTY} WHERE id = ?"
+        await self._database.write(lambda c: c.executemany(sql, [(number,) for number in due]))
+        self._emptied_until = due[-1]
+        return len(due)
 
     async def renew_epoch(self) -> str:
         return await self._database.write(_renew_epoch)
+
+    async def close(self) -> None:
+        """Nothing is held: the connections are the database's."""
 
     def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
         [previous] = connection.execute("SELECT head FROM log").fetchone()
@@ -299,12 +315,28 @@ def _clear(connection: sqlite3.Connection, party: int) -> str:
     return _renew_epoch(connection)
 
 
-def _erase_before(connection: sqlite3.Connection, before: int, limit: int) -> int:
-    # Ids and times rise together but for a clock that was set back; the scan goes by id from the oldest.
-    sql = f"""
-        UPDATE activity SET {_EMPTY} WHERE id IN (
-            SELECT id FROM activity WHERE created_at_ms < ? AND message IS NOT NULL ORDER BY id LIMIT ?)"""
-    return connection.execute(sql, (before, limit)).rowcount
+def _due(connection: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+    """The ids beyond ``after`` of at most ``limit`` activities with a body that are older than ``before``."""
+    sql = """
+        SELECT id FROM activity WHERE id > ? AND id < ? AND created_at_ms < ? AND message IS NOT NULL
+        ORDER BY id LIMIT ?"""
+    first = _first_since(connection, before)
+    return [number for (number,) in connection.execute(sql, (after, first, before, limit))]
+
+
+def _first_since(connection: sqlite3.Connection, created_ms: int) -> int:
+    """The id of the first activity that is not older. Ids and times rise together but for a clock that was set back."""
+    [head] = connection.execute("SELECT head FROM log").fetchone()
+    low, high = 0, int(head) + 1
+    sql = "SELECT id, created_at_ms FROM activity WHERE id > ? ORDER BY id LIMIT 1"
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = connection.execute(sql, (middle - 1,)).fetchone()
+        if found is None or found[0] >= high or found[1] >= created_ms:
+            high = middle
+        else:
+            low = int(found[0])
+    return high
 
 
 def _renew_epoch(connection: sqlite3.Connection) -> str:
