@@ -57,10 +57,13 @@ def _check(settings: Settings) -> None:
 @contextmanager
 def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
     """Hold the data directory where it holds the database; tell others the URL there, and people on standard output."""
+    from server.cli.guide import guide
     from storage.data_dir import hold
 
     def say(url: str) -> None:
         print(f"listening on {url}", flush=True)
+        if settings.development:
+            print(guide(settings, url), flush=True)
 
     if settings.database_url is not None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)

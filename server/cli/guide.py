@@ -1,0 +1,54 @@
+"""What a development server prints when it is ready: people to be, and commands to paste."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from server.demo import DEMO_PEOPLE
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+_TTL_SECONDS: Final = 7 * 86_400
+_TEXT: Final = """
+Development mode: conveniences are on, numbers are fictional. Ready to paste, each in a terminal of its own:
+
+  a conversation   {run} chat --to person:{bob}{url} --token $({run} token create --person {alice}{data})
+                   {run} chat --to person:{alice}{url} --token $({run} token create --person {bob}{data})
+  what arrives     {run} listen{url} --token $({run} token create --person {alice}{data})
+  an HTTP request  curl {base}/apps/buzz/heartbeat -H "Authorization: Bearer $TOKEN"
+  to read          {base}/docs (the protocol)  ·  {base}/admin (operators; token below)
+
+Tokens for a week, also to be had with `{run} token create`:
+{tokens}
+Ctrl-C stops the server; twice, at once."""
+
+
+def guide(settings: Settings, url: str) -> str:
+    """The text for a server that listens at ``url``. Makes tokens with the key in the data directory."""
+    from server.authentication import wall_clock_ms
+    from server.signing_keys import load_or_create
+    from server.tokens import mint_person, mint_service
+
+    ring = load_or_create(settings.signing_key_path, development=True)
+    now = wall_clock_ms()
+    tokens = [(f"{name} ({id})", mint_person(ring, id, _TTL_SECONDS, now)) for id, name in DEMO_PEOPLE.items()]
+    tokens.append(("an operator", mint_service(ring, "demo", "admin", _TTL_SECONDS, now)))
+    alice, bob, *_ = DEMO_PEOPLE
+    return _TEXT.format(
+        run=f"{_python()} run.py",
+        base=url,
+        url="" if url == "http://127.0.0.1:8080" else f" --url {url}",
+        data="" if settings.data_dir == Path("var") else f" --data-dir {settings.data_dir}",
+        alice=alice,
+        bob=bob,
+        tokens="".join(f"  {who}\n    {token}\n" for who, token in tokens),
+    )
+
+
+def _python() -> str:
+    """The interpreter as one would type it from the project's folder."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
