@@ -100,6 +100,10 @@ class ActivityLog(Protocol):
         """Read several ranges in one round trip; one list for each, each in id order."""
         ...
 
+    async def tail(self, after: int, limit: int) -> list[Activity]:
+        """Everything newer than ``after``, whoever's it is: the oldest ``limit`` of it, in id order."""
+        ...
+
     async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
         """The conversations of these parties, the one with the newest activity first."""
         ...
@@ -122,4 +126,8 @@ class ActivityLog(Protocol):
 
     async def renew_epoch(self) -> str:
         """History may have been lost or rewritten: give the log a new epoch and return it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the log holds; before its database is closed."""
         ...

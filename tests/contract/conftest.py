@@ -7,17 +7,44 @@ from pathlib import Path
 
 import pytest
 
+from storage.contract import ActivityLog
 from storage.database import Database
 from storage.migrate import migrate
+from storage.postgres import PostgresDatabase
+from storage.postgres_log import PostgresActivityLog
 from storage.sqlite import SqliteDatabase
+from storage.sqlite_log import SqliteActivityLog
+from tests.servers.fixtures import migrated_database
 
 
-@pytest.fixture(params=["sqlite"])
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     """A fresh, migrated database."""
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
-    try:
-        await migrate(opened)
-        yield opened
-    finally:
-        await opened.close()
+    opened: Database
+    if request.param == "sqlite":
+        opened = await SqliteDatabase.open(tmp_path / "buzz.db")
+        try:
+            await migrate(opened)
+            yield opened
+        finally:
+            await opened.close()
+        return
+    async with migrated_database(request.getfixturevalue("postgres_server")) as url:
+        opened = await PostgresDatabase.open(url)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@pytest.fixture
+async def log(database: Database) -> AsyncIterator[ActivityLog]:
+    """The activity log on it."""
+    opened: ActivityLog
+    if isinstance(database, SqliteDatabase):
+        opened = SqliteActivityLog(database)
+    else:
+        assert isinstance(database, PostgresDatabase)
+        opened = PostgresActivityLog(database)
+    yield opened
+    await opened.close()

@@ -9,16 +9,11 @@ import pytest
 from protocol.activity import ActivityType
 from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
 from storage.database import Database
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.log_reads import by_party, by_party_binds
+from storage.postgres import PostgresDatabase
+from storage.postgres_reads import pages, pages_binds
 
 ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
-
-
-@pytest.fixture
-def log(database: Database) -> ActivityLog:
-    assert isinstance(database, SqliteDatabase)
-    return SqliteActivityLog(database)
 
 
 def message(sender: int, receiver: int, author: int = 0, text: str = "ciphertext", **other: object) -> Posting:
@@ -175,16 +170,49 @@ async def test_every_character_of_a_message_survives(log: ActivityLog) -> None:
     assert activity.message == text
 
 
-async def test_reads_are_range_scans_of_an_index(database: Database) -> None:
-    from storage.log_reads import by_party, by_party_binds
-
-    wanted = Range((ALICE, ACME), limit=10)
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_reads_are_range_scans_of_an_index(database: Database, newest_first: bool) -> None:
+    wanted = Range((ALICE, ACME), limit=10, newest_first=newest_first)
+    if isinstance(database, PostgresDatabase):
+        steps = await _postgres_plan(database, wanted)
+        assert sum("Index Cond: ((ROW(" in step for step in steps) == 4
+        assert sum("Merge Append" in step for step in steps) == 1
+        assert not any(step.endswith(("Sort", "Bitmap Heap Scan", "Seq Scan")) for step in steps)
+        return
     plan = await database.fetch(
-        "EXPLAIN QUERY PLAN " + by_party("id", 2, 2, False), *by_party_binds(wanted, wanted.parties)
+        "EXPLAIN QUERY PLAN " + by_party("id", 2, 2, newest_first), *by_party_binds(wanted, wanted.parties)
     )
     steps = [str(row[-1]) for row in plan]
     assert sum("USING" in step and "INDEX activity_" in step for step in steps) == 4
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN activity") for step in steps)
+
+
+async def _postgres_plan(database: PostgresDatabase, wanted: Range) -> list[str]:
+    """The plan's lines, the names of its nodes last: ``->  Limit``, ``Index Cond: …``."""
+    sql = f"EXPLAIN (COSTS OFF) {pages(len(wanted.parties), wanted.newest_first)}"
+    rows = await database.read(lambda c: c.fetch(sql, *pages_binds([wanted, wanted])))
+    return [line for (line,) in rows]
+
+
+async def test_the_tail_is_everybodys_in_order(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(BOB, CAROL), message(CAROL, ACME)])
+    assert [activity.id for activity in await log.tail(1, 10)] == [2, 3]
+    assert [activity.id for activity in await log.tail(0, 2)] == [1, 2]
+    assert await log.tail(3, 10) == []
+
+
+async def test_many_people_are_read_in_one_call(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB), message(BOB, CAROL), message(CAROL, ACME), message(BOB, ALICE)])
+    found = await log.read(
+        [
+            Range((ALICE,)),
+            Range((CAROL, ACME), after=1),
+            Range((BOB,), limit=1),
+            Range((ALICE,), with_party=BOB, newest_first=True),
+            Range((BOB,), newest_first=True, limit=2),
+        ]
+    )
+    assert [[activity.id for activity in page] for page in found] == [[1, 4], [2, 3], [1], [4, 1], [4, 2]]
 
 
 async def test_a_repeat_in_a_batch_does_not_make_two_pairs_share_a_conversation(log: ActivityLog) -> None:

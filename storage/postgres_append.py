@@ -1,0 +1,311 @@
+"""Appending to the log on PostgreSQL: one statement for a whole batch, in one short critical section.
+
+The statement takes the lock on the ``log`` row, gives ids, inserts, and commits. Whoever comes next waits for that lock
+until the commit is visible, so ids become visible in order. A batch with a repeat in it, or with an activity about
+another one of the same moment, trips a constraint, is rolled back, and is gone through with care instead.
+
+A commit whose outcome is not known is resolved by looking. Every batch of a writer has a number, stored with it. After
+the connection was lost the writer claims a higher one: if the batch is there, that fails and its ids are read; if it
+succeeds, the batch is not there and, its number being too low, never will be, though the server may still be at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import structlog
+
+from protocol.activity import ActivityType
+from storage.contract import Commit, Posting, Result, Stored
+from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
+from storage.postgres import Connection, PostgresDatabase, commit, is_open, roll_back
+from storage.postgres_careful import ABOUT, Careful, activity, key_bytes, look_up
+from storage.postgres_errors import committing, translated
+
+APPEND_SECONDS = 15.0
+"""Longest wait for a batch; other nodes' batches go before it."""
+RESOLVE_SECONDS = 5.0
+"""How long a batch of unknown outcome is looked for before its senders are told that it is unknown."""
+CAREFUL_SECONDS = 1.0
+"""After a batch that needed care the next ones get it at once: under many repeats nothing is tried in vain."""
+_CONVERSATIONS_REMEMBERED = 100_000
+_log = structlog.get_logger("postgres")
+
+
+class _Batch(NamedTuple):
+    """Postings with all that their rows need: conversation numbers, and (where known) what each is about."""
+
+    postings: Sequence[Posting]
+    conversations: Sequence[int]
+    about: Sequence[int | None]
+
+
+class _NewEpoch(Exception):
+    """The log has another epoch than it had: what was remembered about it may no longer be so."""
+
+
+class Appender:
+    """The one writer of this process. Not for two batches at a time."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._writer = secrets.token_hex(8)
+        self._number = 0
+        self._epoch: str | None = None
+        self._conversations: dict[tuple[int, int], int] = {}
+        self._connection: Connection | None = None
+        self._in_doubt: int | None = None
+        self._careful_until = 0.0
+
+    async def append(self, postings: Sequence[Posting]) -> Commit:
+        """As ``ActivityLog.append``. Raises OutcomeUnknown when even looking did not help in RESOLVE_SECONDS."""
+        if self._in_doubt is not None:
+            await self._resolve(self._in_doubt, until=0)
+        while True:
+            try:
+                return await self._append(postings)
+            except _NewEpoch:
+                self._forget()
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._release()
+
+    def _forget(self) -> None:
+        self._epoch = None
+        self._conversations.clear()
+
+    async def _append(self, postings: Sequence[Posting]) -> Commit:
+        connection = await self._connected()
+        conversations = await self._numbers(connection, postings)
+        self._number += 1
+        try:
+            if time.monotonic() >= self._careful_until:
+                try:
+                    return await self._at_once(connection, _Batch(postings, conversations, [None] * len(postings)))
+                except StorageConflict:
+                    self._careful_until = time.monotonic() + CAREFUL_SECONDS
+            return await self._with_care(connection, postings, conversations)
+        except (StorageError, asyncio.CancelledError) as error:
+            await self._release(error)
+            raise
+
+    # --- the two ways of storing a batch ------------------------------------------------------------------------
+
+    async def _at_once(self, connection: Connection, batch: _Batch) -> Commit:
+        """The usual case: one statement, which is its own transaction."""
+        try:
+            with committing():
+                previous = await self._store(connection, batch)
+        except OutcomeUnknown as error:
+            previous = await self._resolved(error)
+        results: list[Result] = [
+            Stored(activity(number, posting), False) for number, posting in enumerate(batch.postings, previous + 1)
+        ]
+        return Commit(previous, previous + len(batch.postings), results)
+
+    async def _with_care(
+        self, connection: Connection, postings: Sequence[Posting], conversations: Sequence[int]
+    ) -> Commit:
+        """Under the log's lock: look everything up, decide one by one, store what is new."""
+        with translated():
+            await connection.execute("BEGIN")
+        try:
+            with translated():
+                head = await connection.fetchval(_LOCK, self._epoch, timeout=APPEND_SECONDS)
+                if head is None:
+                    raise _NewEpoch
+                careful = Careful(head, postings, await look_up(connection, postings))
+                batch = _Batch(
+                    [postings[at] for at in careful.kept], [conversations[at] for at in careful.kept], careful.about
+                )
+                if batch.postings:
+                    await self._store(connection, batch)
+        except BaseException:
+            await roll_back(connection)
+            raise
+        try:
+            await commit(connection)
+        except OutcomeUnknown as error:
+            await self._resolved(error)
+        return Commit(head, head + len(careful.kept), careful.results)
+
+    async def _store(self, connection: Connection, batch: _Batch) -> int:
+        """Run the statement; returns the head before it."""
+        statement = _STORE_ABOUT if any(posting.type in ABOUT for posting in batch.postings) else _STORE
+        columns = _columns(batch)
+        arguments = (self._writer, self._number, len(batch.postings), self._epoch, *columns)
+        previous = await connection.fetchval(statement, *arguments, timeout=APPEND_SECONDS)
+        if previous is None:
+            raise _NewEpoch
+        return int(previous)
+
+    # --- unknown outcomes ---------------------------------------------------------------------------------------
+
+    async def _resolved(self, error: OutcomeUnknown) -> int:
+        """Look whether the batch that was just sent is there: the head before it. Raises StorageUnavailable if not."""
+        await self._release(error)
+        self._in_doubt = self._number
+        _log.warning("commit outcome unknown", reason=str(error))
+        previous = await self._resolve(self._number, until=time.monotonic() + RESOLVE_SECONDS)
+        if previous is None:
+            raise StorageUnavailable("the connection was lost before the commit: nothing was stored") from error
+        return previous
+
+    async def _resolve(self, number: int, until: float) -> int | None:
+        """The head before batch ``number`` if it was committed; None if it was not and never will be."""
+        wait = 0.05
+        while True:
+            try:
+                return await self._look(number)
+            except StorageUnavailable as error:
+                if time.monotonic() + wait > until:
+                    raise OutcomeUnknown(
+                        "the database is not there to say whether the last batch was stored; send it again unchanged"
+                    ) from error
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 0.5)
+
+    async def _look(self, number: int) -> int | None:
+        async with self._database.connection() as connection:
+            with translated():
+                fenced = await connection.fetchval(_FENCE, self._writer, number, number + 1, timeout=APPEND_SECONDS)
+                previous: int | None = None
+                if fenced is None:
+                    previous = await connection.fetchval(_OUTCOME, self._writer, number, timeout=APPEND_SECONDS)
+        self._in_doubt = None
+        self._number = number + 1
+        _log.info("commit outcome found", stored=previous is not None)
+        return previous
+
+    # --- what a batch needs -------------------------------------------------------------------------------------
+
+    async def _connected(self) -> Connection:
+        """The connection of this writer, which knows the log's epoch; made again when it was lost."""
+        if self._connection is not None and not is_open(self._connection):
+            await self._release()
+        if self._connection is None:
+            self._connection = await self._database.acquire()
+        if self._epoch is None:
+            try:
+                with translated():
+                    self._epoch = await self._connection.fetchval("SELECT epoch FROM log", timeout=APPEND_SECONDS)
+            except StorageError as error:
+                await self._release(error)
+                raise
+        return self._connection
+
+    async def _release(self, error: BaseException | None = None) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._database.release(connection, error)
+
+    async def _numbers(self, connection: Connection, postings: Sequence[Posting]) -> list[int]:
+        """The conversation's number for each posting; new conversations are made first, outside the log's lock."""
+        pairs = [(min(each.sender, each.receiver), max(each.sender, each.receiver)) for each in postings]
+        while missing := [pair for pair in dict.fromkeys(pairs) if pair not in self._conversations]:
+            if len(self._conversations) + len(missing) > _CONVERSATIONS_REMEMBERED:
+                self._conversations.clear()
+                missing = list(dict.fromkeys(pairs))
+            lows, highs = [low for low, _ in missing], [high for _, high in missing]
+            try:
+                with translated():
+                    rows = await connection.fetch(_CONVERSE, lows, highs, timeout=APPEND_SECONDS)
+            except StorageError as error:
+                await self._release(error)
+                raise
+            # One that another node made in this moment is not seen by the statement: then it is asked once more.
+            self._conversations.update({(low, high): number for number, low, high in rows})
+        return [self._conversations[pair] for pair in pairs]
+
+
+def _columns(batch: _Batch) -> list[list[Any]]:
+    types, senders, receivers, authors, call_times, messages, message_ids, times, keys, hashes = zip(
+        *batch.postings, strict=True
+    )
+    return [
+        list(types),
+        list(senders),
+        list(receivers),
+        list(batch.conversations),
+        list(authors),
+        list(call_times),
+        [None if message is None else message.encode() for message in messages],
+        list(message_ids),
+        list(batch.about),
+        list(times),
+        [key_bytes(key) for key in keys],
+        list(hashes),
+    ]
+
+
+_LOCK = "SELECT head FROM log WHERE epoch = $1 FOR UPDATE"
+
+# "A message between the same two": the other side's own first, then one's own, as on SQLite.
+_FIND = """coalesce(given.about, {}, {}, {}, {})""".format(
+    *(
+        f"""(SELECT a.id FROM activity AS a WHERE a.type = 0 AND a.message_id = given.message_id
+             AND a.sender = given.{sender} AND a.receiver = given.{receiver} AND {written_by})"""
+        for sender, receiver in (("receiver", "sender"), ("sender", "receiver"))
+        for written_by in (f"a.author = given.{sender}", "a.sender < 0 LIMIT 1")
+    )
+)
+
+
+def _statement(about: str, marks: str) -> str:
+    return f"""
+    WITH given AS (
+        SELECT * FROM unnest(
+            $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[], $11::bytea[],
+            $12::text[], $13::bigint[], $14::bigint[], $15::bytea[], $16::bytea[]
+        ) WITH ORDINALITY AS given (type, sender, receiver, conversation, author, call_time, message, message_id,
+            about, created_at_ms, idempotency_key, idempotency_hash, number)
+    ), taken AS (
+        UPDATE log SET head = head + $3::bigint WHERE epoch = $4 RETURNING head - $3 AS previous
+    ), mine AS (
+        INSERT INTO log_writer (writer, batch, previous_head, used_at_ms)
+        SELECT $1, $2::bigint, previous, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM taken
+        ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, previous_head = excluded.previous_head,
+            used_at_ms = excluded.used_at_ms WHERE log_writer.batch < excluded.batch
+        RETURNING previous_head AS previous
+    ), added AS (
+        INSERT INTO activity (id, type, sender, receiver, conversation, author, call_time, message, message_id, about,
+                              created_at_ms, idempotency_key, idempotency_hash)
+        SELECT mine.previous + given.number, given.type, given.sender, given.receiver, given.conversation, given.author,
+            given.call_time, given.message, given.message_id, {about}, given.created_at_ms, given.idempotency_key,
+            given.idempotency_hash
+        FROM mine CROSS JOIN given
+        RETURNING type, sender, conversation, about
+    ){marks}
+    SELECT previous FROM mine"""
+
+
+_MARKS = f"""
+    , marked AS (
+        INSERT INTO read_mark (conversation, party, about)
+        SELECT conversation, sender, max(about) FROM added WHERE type = {ActivityType.chat_read_indicator.value}
+        GROUP BY conversation, sender
+        ON CONFLICT (conversation, party) DO UPDATE SET about = greatest(read_mark.about, excluded.about)
+    )"""
+_STORE = _statement("given.about", "")
+_STORE_ABOUT = _statement(
+    f"CASE WHEN given.type IN ({', '.join(str(kind.value) for kind in sorted(ABOUT))}) THEN {_FIND} END", _MARKS
+)
+
+_CONVERSE = """
+    WITH wanted AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS wanted (low, high)),
+    made AS (
+        INSERT INTO conversation (low, high) SELECT low, high FROM wanted ON CONFLICT DO NOTHING
+        RETURNING id, low, high
+    )
+    SELECT id, low, high FROM made
+    UNION ALL SELECT c.id, c.low, c.high FROM wanted JOIN conversation AS c ON c.low = wanted.low AND c.high = wanted.high"""
+
+_FENCE = """
+    INSERT INTO log_writer (writer, batch, previous_head, used_at_ms) VALUES ($1, $3::bigint, 0, 0)
+    ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch WHERE log_writer.batch < $2::bigint RETURNING batch"""
+_OUTCOME = "SELECT previous_head FROM log_writer WHERE writer = $1 AND batch = $2"

