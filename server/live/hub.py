@@ -41,8 +41,8 @@ class Hub:
         return iter(list(self._by_id.values()))
 
     def people(self) -> Collection[int]:
-        """The parties with live sessions: people (and companies, as negative keys)."""
-        return self._by_party.keys()
+        """The people with live sessions."""
+        return _People(self._by_party)
 
     def catch_up_with(self, listed: Callable[[Session], None]) -> None:
         """``listed(session)`` puts a behind session on the catch-up list."""
@@ -134,12 +134,22 @@ class Hub:
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
         """A commit that covers (previous_head, head]: move every live session on."""
+        missed = self._fall_behind() if previous_head != self.head else ()
         self.ring.append(previous_head, head, entries)
+        for session in missed:
+            self.resume(session)
         for session, theirs in self._concerned(entries).items():
             session.cursor = previous_head
             session.live = self._deliver(session, theirs)
         self._recent.clear()
         self.flush()
+
+    def _fall_behind(self) -> list[Session]:
+        """The log went on without the hub: who was live gets what was missed from the log, before anything newer."""
+        live = [session for session in self if session.live]
+        for session in live:
+            session.cursor, session.live = self.head, False
+        return live
 
     def _concerned(self, entries: Sequence[Entry]) -> dict[Session, list[Entry]]:
         concerned: dict[Session, list[Entry]] = {}
@@ -181,6 +191,25 @@ class Hub:
     def rewritten(self, epoch: str, head: int) -> None:
         """History was rewritten: every session comes again and, with the new epoch, gets everything from 0."""
         self.epoch = epoch
-        self.ring.restart(head)
+        # A commit may have been handed over while its caller looked for the head.
+        self.ring.restart(max(head, self.head))
         for session in self:
             session.close(CloseCode.GOING_AWAY, "the log has a new epoch")
+
+
+class _People(Collection[int]):
+    """The people among the parties (companies are negative), without a list of their own to keep."""
+
+    __slots__ = ("_by_party",)
+
+    def __init__(self, by_party: Mapping[int, object]) -> None:
+        self._by_party = by_party
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, int) and key > 0 and key in self._by_party
+
+    def __iter__(self) -> Iterator[int]:
+        return (key for key in list(self._by_party) if key > 0)
+
+    def __len__(self) -> int:
+        return sum(key > 0 for key in self._by_party)

@@ -9,6 +9,8 @@ from protocol.activity import Activity
 from protocol.codec import MAX_FRAME_BYTES, Codec, EncodedName
 
 MAX_RING_BYTES = 64 * 1024 * 1024
+_ENVELOPE_BYTES = 64
+"""At least what a frame has around its activities, in either codec."""
 
 
 class Entry:
@@ -45,17 +47,17 @@ class Entry:
 
 
 def frames(codec: Codec, entries: Sequence[Entry], limit_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
-    """The entries as websocket frames of at most 500 activities and about ``limit_bytes``; (last id, bytes) each.
+    """The entries as websocket frames of at most 500 activities and ``limit_bytes``; (last id, bytes) each.
 
     One activity alone may be larger: JSON can escape a character to six bytes.
     """
     batch: list[bytes] = []
-    size = last = 0
+    last, size = 0, _ENVELOPE_BYTES
     for entry in entries:
         encoded = entry.encoded(codec)
         if batch and (size + len(encoded) > limit_bytes or len(batch) == 500):
             yield last, codec.websocket(codec.activities(batch))
-            batch, size = [], 0
+            batch, size = [], _ENVELOPE_BYTES
         batch.append(encoded)
         size += len(encoded) + 1
         last = entry.id

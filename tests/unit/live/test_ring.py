@@ -1,0 +1,117 @@
+"""The newest activities in memory, and how they become frames."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.codec import JSON, MAX_FRAME_BYTES, MSGPACK, Codec
+from server.live.ring import MAX_RING_BYTES, Ring, frames
+from tests.unit.live.pieces import BOTH, entry, unframed
+
+ALICE, BOB = 1, 2
+
+
+def filled(ring: Ring, *ids: int) -> Ring:
+    for id in ids:
+        ring.append(ring.end, id, [entry(id, ALICE, BOB)])
+    return ring
+
+
+def since(ring: Ring, cursor: int) -> list[int]:
+    return [each.id for each in ring.since(cursor)]
+
+
+def test_it_has_what_is_newer_than_a_cursor() -> None:
+    ring = filled(Ring(0, 10), 1, 2, 3, 4)
+    assert [since(ring, cursor) for cursor in (0, 2, 4, 9)] == [[1, 2, 3, 4], [3, 4], [], []]
+
+
+def test_it_says_how_far_back_it_is_whole() -> None:
+    ring = filled(Ring(5, 3), 6, 7, 8)
+    assert (ring.start, ring.end) == (5, 8)
+    filled(ring, 9, 10)
+    assert (ring.start, ring.end, since(ring, ring.start)) == (7, 10, [8, 9, 10])
+
+
+def test_a_commit_of_repeats_only_changes_nothing() -> None:
+    ring = filled(Ring(0, 3), 1)
+    ring.append(1, 1, [])
+    assert (ring.start, ring.end, since(ring, 0)) == (0, 1, [1])
+
+
+def test_a_hole_before_a_commit_empties_it() -> None:
+    ring = filled(Ring(0, 10), 1, 2)
+    ring.append(5, 6, [entry(6, ALICE, BOB)])
+    assert (ring.start, ring.end, since(ring, 5)) == (5, 6, [6])
+
+
+def test_it_is_bounded_in_bytes_as_well() -> None:
+    ring = Ring(0, 1_000_000)
+    for id in range(1, 1_200):
+        ring.append(id - 1, id, [entry(id, ALICE, BOB, "x" * 65_536)])
+    kept = ring.since(ring.start)
+    assert sum(each.size for each in kept) <= MAX_RING_BYTES
+    assert kept[0].id == ring.start + 1
+    assert len(kept) == ring.end - ring.start
+
+
+@given(st.integers(1, 8), st.lists(st.integers(0, 4), max_size=30))
+def test_it_never_claims_more_than_it_has(size: int, commits: list[int]) -> None:
+    ring, head = Ring(0, size), 0
+    for count in commits:
+        ids = range(head + 1, head + 1 + count)
+        ring.append(head, head + count, [entry(id, ALICE, BOB) for id in ids])
+        head += count
+        assert since(ring, ring.start) == list(range(ring.start + 1, head + 1))
+        assert len(since(ring, ring.start)) <= size
+        assert ring.end == head
+
+
+# Frames
+
+
+@pytest.mark.parametrize("codec", BOTH, ids=lambda codec: codec.name)
+def test_frames_carry_everything_in_order_and_say_how_far_they_reach(codec: Codec) -> None:
+    entries = [entry(id, ALICE, BOB) for id in range(1, 1_203)]
+    made = list(frames(codec, entries))
+    seen = []
+    for last, data in made:
+        [frame] = unframed(data)
+        ids = [activity["id"] for activity in frame["activities"]]
+        assert frame["type"] == "activities"
+        assert ids[-1] == last
+        assert 1 <= len(ids) <= 500
+        seen += ids
+    assert seen == list(range(1, 1_203))
+
+
+@pytest.mark.parametrize("codec", BOTH, ids=lambda codec: codec.name)
+def test_a_frame_of_several_keeps_under_the_limit_to_the_byte(codec: Codec) -> None:
+    limit = 4_000
+    for size in range(1, 120):
+        for _, data in frames(codec, [entry(id, ALICE, BOB, "x" * size) for id in range(1, 20)], limit):
+            assert len(data) - 4 <= limit, "4: the websocket frame's own header"
+
+
+@pytest.mark.parametrize("codec", BOTH, ids=lambda codec: codec.name)
+def test_the_limit_is_what_clients_may_send(codec: Codec) -> None:
+    for _, data in frames(codec, [entry(id, ALICE, BOB, "x" * 65_000) for id in range(1, 12)]):
+        assert len(data) - 10 <= MAX_FRAME_BYTES
+
+
+def test_one_activity_alone_may_be_larger() -> None:
+    [(last, data)] = frames(JSON, [entry(1, ALICE, BOB, "\x01" * 65_536)])
+    assert (last, len(data) > MAX_FRAME_BYTES) == (1, True)
+
+
+def test_an_activity_is_encoded_once_per_codec() -> None:
+    one = entry(1, ALICE, BOB)
+    for codec in BOTH:
+        assert one.encoded(codec) is one.encoded(codec)
+    assert one.encoded(JSON) != one.encoded(MSGPACK)
+
+
+def test_no_entries_make_no_frames() -> None:
+    assert list(frames(JSON, [])) == []
