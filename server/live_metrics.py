@@ -42,6 +42,7 @@ def _watch_sessions(metrics: Metrics, hub: Hub, socket: Socket) -> None:
 def _watch_traffic(metrics: Metrics, socket: Socket) -> None:
     stats = socket.stats
     metrics.watch_counter("buzz_frames_received", "Frames read from clients", lambda: stats.frames_in)
+    metrics.watch_counter("buzz_frames_sent", "Frames written to clients", lambda: socket.traffic()[2])
     metrics.watch_counter("buzz_bytes_received", "Bytes read from sockets", lambda: socket.traffic()[0])
     metrics.watch_counter("buzz_bytes_sent", "Bytes written to sockets", lambda: socket.traffic()[1])
 

@@ -66,6 +66,7 @@ class SocketStats:
     opened: int = 0
     refused: int = 0
     frames_in: int = 0
+    frames_out: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     closes: Counter[int] = field(default_factory=Counter)

@@ -85,11 +85,13 @@ class Socket:
             self._ended(opened)
         return socket
 
-    def traffic(self) -> tuple[int, int]:
-        """Bytes read and bytes written by all sockets until now, open ones too."""
-        bytes_in = sum(wire.bytes_in for wire in self._sockets)
-        bytes_out = sum(wire.bytes_out for wire in self._sockets)
-        return self.stats.bytes_in + bytes_in, self.stats.bytes_out + bytes_out
+    def traffic(self) -> tuple[int, int, int]:
+        """Bytes read, bytes written and frames written by all sockets until now, open ones too."""
+        return (
+            self.stats.bytes_in + sum(wire.bytes_in for wire in self._sockets),
+            self.stats.bytes_out + sum(wire.bytes_out for wire in self._sockets),
+            self.stats.frames_out + sum(wire.frames_out for wire in self._sockets),
+        )
 
     def _admit(self) -> None:
         if self.draining:
@@ -109,6 +111,7 @@ class Socket:
         self.stats.closes[opened.close_code] += 1
         self.stats.bytes_in += opened.wire.bytes_in
         self.stats.bytes_out += opened.wire.bytes_out
+        self.stats.frames_out += opened.wire.frames_out
         opened.wire.finish()
 
     # --- the first frame ----------------------------------------------------------------------------------------

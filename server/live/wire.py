@@ -28,8 +28,8 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code", "heard",
-        "lost", "paused",
+        "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code",
+        "frames_out", "heard", "lost", "paused",
     )  # fmt: skip
 
     def __init__(self, request: web.Request, resumed: Callable[[], None]) -> None:
@@ -46,6 +46,7 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self.bytes_in = 0
         self.bytes_out = 0
+        self.frames_out = 0
         transport.set_protocol(self)
 
     def write(self, frames: list[bytes]) -> None:
@@ -54,6 +55,7 @@ class Wire(asyncio.Protocol):
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.bytes_out += len(data)
+        self.frames_out += len(frames)
         self._transport.write(data)
 
     def ping(self) -> None:
