@@ -7,10 +7,16 @@ could not be read is looked for as an empty string, which nobody has.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
+import msgspec
+
 from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
-from storage.database import Database, Row
+from storage.database import Database, Dialect
+
+MAX_ASKS: Final = 256
+"""Questions in one statement."""
 
 
 class Ask(NamedTuple):
@@ -41,37 +47,68 @@ class CallerStore:
         self._database = database
 
     async def look_up(self, asks: Sequence[Ask]) -> list[Callers]:
-        """Answer many questions in one round trip, in order."""
-        binds = [(called or "", *[caller or ""] * 4) for called, caller in asks]
-        found = await self._database.fetch_each(_LOOK_UP, binds)
-        return [_callers(rows, ask.caller or "") for rows, ask in zip(found, asks, strict=True)]
+        """Answer up to MAX_ASKS questions in one round trip, in order."""
+        if not asks:
+            return []
+        # Filled up to a power of two: few different statements, so that they stay prepared.
+        size = 1 << (len(asks) - 1).bit_length()
+        binds = [number or "" for ask in asks for number in ask] + [""] * 2 * (size - len(asks))
+        [(text,)] = await self._database.fetch(_statement(self._database.dialect, size), *binds)
+        found: list[list[_Found]] = [[] for _ in range(size)]
+        for row in _rows.decode(text or "[]"):
+            found[row.ask].append(row)
+        return [_callers(rows, ask.caller or "") for rows, ask in zip(found, asks, strict=False)]
 
 
-# kind, id, three names, avatar, trusted: the called person, then everybody whose number the caller's is, as far as it
-# concerns the called person. A member is trusted as a coworker, or because a trusted contact has one of the member's
-# numbers (their Buzz number is one). Nobody is their own coworker: calls that show the called person's own number are
-# a known trick. phone.person_id keeps to the called person's address book: a number can be in thousands of others.
-# CROSS JOIN tells SQLite in which order to look; PostgreSQL finds it by itself.
+class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One row: which question it belongs to, what it is, and whether it makes the caller trusted."""
+
+    ask: int
+    kind: str
+    id: int
+    first_name: str | None
+    middle_name: str | None
+    last_name: str | None
+    avatar: str | None
+    trusted: int
+
+
+_rows = msgspec.json.Decoder(list[_Found])
+
+# The called person, then everybody whose number the caller's is, as far as it concerns the called person. A member is
+# trusted as a coworker, or because a trusted contact has one of the member's numbers (their Buzz number is one). Nobody
+# is their own coworker: calls that show the called person's own number are a known trick. phone.person_id keeps to the
+# called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to look;
+# PostgreSQL finds it by itself. All rows come as one JSON text: sqlite3 lets go of the interpreter at every row, and
+# getting it back from a busy event loop can take milliseconds.
 _LOOK_UP: Final = """
-    WITH callee AS (SELECT person_id FROM buzz_number WHERE e164 = ? AND state = 'allocated')
-    SELECT 'callee', person_id, NULL, NULL, NULL, NULL, 0 FROM callee
+    WITH ask AS (
+        SELECT v.column1 AS n, v.column2 AS called, v.column3 AS caller FROM (VALUES {asks}) AS v
+    ), callee AS (
+        SELECT ask.n, ask.caller, buzz_number.person_id FROM ask CROSS JOIN buzz_number
+        WHERE buzz_number.e164 = ask.called AND buzz_number.state = 'allocated'
+    )
+    SELECT {rows} FROM (
+    SELECT n, 'callee' AS kind, person_id AS id, NULL AS first_name, NULL AS middle_name, NULL AS last_name,
+        NULL AS avatar, 0 AS trusted
+    FROM callee
     UNION ALL
-    SELECT 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar, 1
+    SELECT n, 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar, 1
     FROM callee CROSS JOIN phone CROSS JOIN contact
-    WHERE phone.e164 = ? AND phone.person_id = callee.person_id AND phone.owner_kind = 'contact'
+    WHERE phone.e164 = callee.caller AND phone.person_id = callee.person_id AND phone.owner_kind = 'contact'
         AND contact.id = phone.owner_id AND contact.person_id = callee.person_id AND contact.trusted
     UNION ALL
-    SELECT 'company', company.id, company.name, NULL, NULL, company.avatar, 1
+    SELECT n, 'company', company.id, company.name, NULL, NULL, company.avatar, 1
     FROM callee CROSS JOIN phone CROSS JOIN trusted_company CROSS JOIN company
-    WHERE phone.e164 = ? AND phone.person_id = 0 AND phone.owner_kind = 'company'
+    WHERE phone.e164 = callee.caller AND phone.person_id = 0 AND phone.owner_kind = 'company'
         AND trusted_company.person_id = callee.person_id AND trusted_company.company_id = phone.owner_id
         AND company.id = phone.owner_id
     UNION ALL
-    SELECT 'person', person.id, person.first_name, NULL, person.last_name, person.avatar,
-        CASE WHEN person.id = callee.person_id THEN 0
+    SELECT n, 'person', person.id, person.first_name, NULL, person.last_name, person.avatar,
+        CASE WHEN person.id = owner.person_id THEN 0
         WHEN EXISTS (
             SELECT 1 FROM member AS mine CROSS JOIN member AS theirs
-            WHERE mine.person_id = callee.person_id
+            WHERE mine.person_id = owner.person_id
                 AND theirs.company_id = mine.company_id AND theirs.person_id = person.id
         ) THEN 1
         WHEN EXISTS (
@@ -80,31 +117,45 @@ _LOOK_UP: Final = """
                 UNION ALL
                 SELECT e164 FROM buzz_number WHERE person_id = person.id AND state = 'allocated'
             ) AS theirs CROSS JOIN phone AS known CROSS JOIN contact
-            WHERE known.e164 = theirs.e164 AND known.person_id = callee.person_id
+            WHERE known.e164 = theirs.e164 AND known.person_id = owner.person_id
                 AND known.owner_kind = 'contact' AND contact.id = known.owner_id
-                AND contact.person_id = callee.person_id AND contact.trusted
+                AND contact.person_id = owner.person_id AND contact.trusted
         ) THEN 1
         ELSE 0 END
-    FROM callee CROSS JOIN (
-        SELECT owner_id FROM phone WHERE e164 = ? AND person_id = 0 AND owner_kind = 'person'
+    FROM (
+        SELECT n, callee.person_id, phone.owner_id FROM callee CROSS JOIN phone
+        WHERE phone.e164 = callee.caller AND phone.person_id = 0 AND phone.owner_kind = 'person'
         UNION ALL
-        SELECT person_id FROM buzz_number WHERE e164 = ? AND state = 'allocated'
+        SELECT n, callee.person_id, theirs.person_id FROM callee CROSS JOIN buzz_number AS theirs
+        WHERE theirs.e164 = callee.caller AND theirs.state = 'allocated'
     ) AS owner CROSS JOIN person
-    WHERE person.id = owner.owner_id"""
+    WHERE person.id = owner.owner_id
+    ) AS found"""
+_COLUMNS: Final = "n, kind, id, first_name, middle_name, last_name, avatar, trusted"
+_AS_JSON: Final[dict[Dialect, str]] = {
+    "sqlite": f"json_group_array(json_array({_COLUMNS}))",
+    "postgresql": f"json_agg(json_build_array({_COLUMNS}))",
+}
 
 
-def _callers(rows: Sequence[Row], number: str) -> Callers:
-    person_id = next((int(row[1]) for row in rows if row[0] == "callee"), None)
+@cache
+def _statement(dialect: Dialect, size: int) -> str:
+    asks = ", ".join(f"({number}, CAST(? AS TEXT), CAST(? AS TEXT))" for number in range(size))
+    return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
+
+
+def _callers(rows: Sequence[_Found], number: str) -> Callers:
+    person_id = next((row.id for row in rows if row.kind == "callee"), None)
     # Members who are not trusted themselves are shown only beside something that is.
-    if not any(row[6] for row in rows):
+    if not any(row.trusted for row in rows):
         return Callers(person_id, NOBODY)
     contacts, people, companies = [], [], []
-    for kind, owner_id, first, middle, last, avatar, _ in rows:
-        if kind == "contact":
-            contacts.append(TrustedContact(owner_id, first, middle, last, avatar, number))
-        elif kind == "company":
-            companies.append(TrustedCompany(owner_id, first, avatar))
-        elif kind == "person":
-            people.append(TrustedPerson(owner_id, first, last, avatar))
+    for row in rows:
+        if row.kind == "contact":
+            contacts.append(TrustedContact(row.id, row.first_name, row.middle_name, row.last_name, row.avatar, number))
+        elif row.kind == "company":
+            companies.append(TrustedCompany(row.id, row.first_name, row.avatar))
+        elif row.kind == "person":
+            people.append(TrustedPerson(row.id, row.first_name, row.last_name, row.avatar))
     # Somebody who registered their own Buzz number as one they call from comes twice.
     return Callers(person_id, CallAnswer(tuple(contacts), tuple(dict.fromkeys(people)), tuple(companies)))

@@ -29,11 +29,14 @@ from server.live.batcher import Batcher
 from server.live.events import EventName, Events
 from server.services.recent import Recent
 from server.telephony_metrics import TelephonyMetrics
-from storage.callers import Ask, Callers, CallerStore
+from storage.callers import MAX_ASKS, Ask, Callers, CallerStore
 from storage.calls import BARE_REPEAT_MS, BlockedCall, CallStore, NewBlockedCall
 from storage.errors import StorageError
 
-_MAX_BATCH: Final = 256
+_MAX_STORED_AT_ONCE: Final = 500
+_GATHER_SECONDS: Final = 0.02
+"""Pause after a commit of blocked calls. Nobody waits for them, and commits are shared with the people who chat."""
+
 _MAX_UNSTORED: Final = 50_000
 _RECENT_CALLS: Final = 50_000
 _FORGET_EVERY_MS: Final = 600_000
@@ -61,9 +64,9 @@ class Trust:
         self._metrics = metrics
         self._deadline_seconds = deadline_seconds
         self._now_ms = now_ms
-        self._asks: Batcher[Ask, Callers] = Batcher("look-ups", callers.look_up, max_batch=_MAX_BATCH)
+        self._asks: Batcher[Ask, Callers | None] = Batcher("look-ups", callers.look_up, max_batch=MAX_ASKS)
         self._blocked: Batcher[NewBlockedCall, None] = Batcher(
-            "blocked calls", self._store, max_batch=_MAX_BATCH, max_waiting=_MAX_UNSTORED
+            "blocked calls", self._store, max_batch=_MAX_STORED_AT_ONCE, max_waiting=_MAX_UNSTORED
         )
         self._recent = Recent(BARE_REPEAT_MS, _RECENT_CALLS)
         self._forget_at_ms = 0
@@ -97,11 +100,13 @@ class Trust:
     async def _find(self, kind: Literal["trust", "call"], lookup: Lookup) -> Callers | None:
         """What storage knows; None if it did not say so in time."""
         started = time.perf_counter()
+        answer = self._asks.submit(Ask(lookup.called, lookup.caller))
+        # A third of the cost of asyncio.timeout, which would cancel this task to wake it.
+        late = asyncio.get_running_loop().call_later(self._deadline_seconds, _give_up, answer)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                found = await self._asks.submit(Ask(lookup.called, lookup.caller))
-        except TimeoutError:
-            found = None
+            found = await answer
+        finally:
+            late.cancel()
         self._metrics.looked_up(kind, _answer_name(found), time.perf_counter() - started)
         return found
 
@@ -136,6 +141,7 @@ class Trust:
         self._metrics.blocked.add("stored", fresh)
         self._metrics.blocked.add("repeated", len(calls) - fresh)
         await self._forget()
+        await asyncio.sleep(_GATHER_SECONDS)
         return [None] * len(calls)
 
     async def _forget(self) -> None:
@@ -148,6 +154,11 @@ class Trust:
             await self._calls.forget_tokens(now_ms)
         except StorageError as error:
             _log.warning("old call tokens could not be dropped", reason=str(error))
+
+
+def _give_up(answer: asyncio.Future[Callers | None]) -> None:
+    if not answer.done():
+        answer.set_result(None)
 
 
 def shown(call: BlockedCall) -> BlockedCallAnswer:

@@ -19,7 +19,8 @@ CREATE TABLE buzz_number (
 );
 CREATE INDEX buzz_number_state ON buzz_number (state, e164);
 
--- Calls that did not ring. Ids come from blocked_call_head, in the order in which the calls were stored.
+-- Calls that did not ring. Ids come from blocked_call_head: whoever stores calls holds its row to the commit, so that
+-- what others have stored is seen whole before a call is taken for a new one.
 CREATE TABLE blocked_call (
     id BIGINT PRIMARY KEY,
     person_id BIGINT NOT NULL,
