@@ -16,6 +16,7 @@ from storage.errors import SchemaTooNew, StorageError
 _FOLDER = Path(__file__).parent / "sql"
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>\w+?)(?:\.(?P<dialect>sqlite|postgresql))?\.sql")
 _CREATE_TABLE = "CREATE TABLE IF NOT EXISTS schema_step (number INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+_NUMBERS = "SELECT number FROM schema_step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,14 @@ def split(script: str) -> tuple[str, ...]:
 
 async def applied(database: Database) -> set[int]:
     """The numbers of the steps that this database has."""
-    async with database.transaction() as transaction:
-        await transaction.execute(_CREATE_TABLE)
-        return {number for (number,) in await transaction.fetch("SELECT number FROM schema_step")}
+    try:
+        rows = await database.fetch(_NUMBERS)
+    except StorageError:
+        # Most likely there is no such table yet. Who may only read and write must get by without making it.
+        async with database.transaction() as transaction:
+            await transaction.execute(_CREATE_TABLE)
+            rows = await transaction.fetch(_NUMBERS)
+    return {number for (number,) in rows}
 
 
 async def pending(database: Database) -> list[Step]:
@@ -70,11 +76,19 @@ async def pending(database: Database) -> list[Step]:
 
 
 async def migrate(database: Database) -> list[Step]:
-    """Apply what is pending, one transaction each; returns what was applied."""
-    todo = await pending(database)
-    for step in todo:
-        async with database.transaction() as transaction:
-            for statement in step.statements:
-                await transaction.execute(statement)
-            await transaction.execute("INSERT INTO schema_step (number, name) VALUES (?, ?)", step.number, step.name)
-    return todo
+    """Apply what is pending, one transaction each; returns what was applied.
+
+    Several processes may do it at the same time: writing transactions run one after another, and each step is applied
+    by whoever comes first.
+    """
+    return [step for step in await pending(database) if await _apply(database, step)]
+
+
+async def _apply(database: Database, step: Step) -> bool:
+    async with database.transaction() as transaction:
+        if await transaction.fetch(f"{_NUMBERS} WHERE number = ?", step.number):
+            return False
+        for statement in step.statements:
+            await transaction.execute(statement)
+        await transaction.execute("INSERT INTO schema_step (number, name) VALUES (?, ?)", step.number, step.name)
+    return True

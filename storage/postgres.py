@@ -110,10 +110,12 @@ class PostgresDatabase:
         await self.release(connection)
 
     async def read(self, function: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run reads on a connection; once more on another one if the first turns out to be lost."""
+        """Run reads on a connection; once more on a new one if the first turns out to be lost."""
         try:
             return await self._read_once(function)
         except ConnectionLost:
+            # Where one was cut the others were as well, whether they know it yet or not.
+            await self._pool.expire_connections()
             return await self._read_once(function)
 
     async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
@@ -130,9 +132,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        async with self.connection() as connection:
-            with translated():
-                await connection.execute(_BEGIN_ALONE)
+        async with self._begun() as connection:
             try:
                 yield PostgresTransaction(connection)
             except BaseException:
@@ -163,6 +163,29 @@ class PostgresDatabase:
         self._backoff.succeeded(self._where)
         return connection
 
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[Connection]:
+        """A connection with a transaction begun: on a new one if the first turns out to be lost."""
+        connection = await self.acquire()
+        try:
+            try:
+                await self._begin(connection)
+            except ConnectionLost as error:
+                await self.release(connection, error)
+                await self._pool.expire_connections()
+                connection = await self.acquire()
+                await self._begin(connection)
+            yield connection
+        except BaseException as error:
+            await self.release(connection, error)
+            raise
+        await self.release(connection)
+
+    @staticmethod
+    async def _begin(connection: Connection) -> None:
+        with translated():
+            await connection.execute(_BEGIN_ALONE)
+
     async def _read_once(self, function: Callable[[Connection], Awaitable[T]]) -> T:
         with translated():
             async with self.connection() as connection:
@@ -170,7 +193,7 @@ class PostgresDatabase:
 
     async def release(self, connection: Connection, error: BaseException | None = None) -> None:
         """Give a connection back; after an error that leaves it in doubt it is not used again."""
-        if error is not None and _in_doubt(error):
+        if error is not None and _in_doubt(error) and is_open(connection):
             connection.terminate()
         await self._pool.release(connection, timeout=CONNECT_SECONDS)
 

