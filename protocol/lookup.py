@@ -77,15 +77,15 @@ def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
     )
 
 
-class BlockedCaller(NamedTuple):
-    """Who was blocked, as ``GET blocked`` shows it: ``country_code`` with its ``+`` (empty if it was malformed)."""
+class ShownCaller(NamedTuple):
+    """Who was calling, as ``GET blocked`` shows it: ``country_code`` with its ``+`` (empty if it was malformed)."""
 
     caller_id: str
     country_code: str
     phone_number: str
 
 
-def blocked_caller(lookup: Lookup) -> BlockedCaller:
+def shown_caller(lookup: Lookup) -> ShownCaller:
     """What to keep of a caller who was not trusted: the number as it was given, in printable characters.
 
     A number that was given whole (``+1987…``) is taken apart, so that the country code is not shown twice.
@@ -94,7 +94,7 @@ def blocked_caller(lookup: Lookup) -> BlockedCaller:
     number = _printable(lookup.inbound, phone.MAX_NUMBER_CHARACTERS)
     if number.startswith("+") and lookup.caller is not None:
         number = phone.split(lookup.caller).number
-    return BlockedCaller(_printable(lookup.caller_id or "", MAX_CALLER_ID_CHARACTERS) or UNKNOWN_CALLER, code, number)
+    return ShownCaller(_printable(lookup.caller_id or "", MAX_CALLER_ID_CHARACTERS) or UNKNOWN_CALLER, code, number)
 
 
 def _printable(text: str, limit: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -23,8 +23,9 @@ from protocol.lookup import (
     CallAnswer,
     Lookup,
     TrustAnswer,
-    blocked_caller,
+    shown_caller,
 )
+from protocol.phone import MAX_NUMBER_CHARACTERS
 from server.live.batcher import Batcher
 from server.live.events import EventName, Events
 from server.services.recent import Recent
@@ -76,16 +77,24 @@ class Trust:
 
         Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
         """
-        found = await self._find("trust", lookup)
+        ask = Ask(lookup.called, lookup.caller)
+        found = await self._find("trust", ask)
         if found is None:
             return UNTRUSTED
-        if found.person_id is not None:
-            self._follow_up(found.person_id, found, lookup, tokens)
-        return TrustAnswer(found.trusted, found.person_id)
+        person_id, trusted = found.person_id, found.trusted
+        if person_id is not None:
+            keys = _Keys(person_id, ask.caller or lookup.inbound[:MAX_NUMBER_CHARACTERS], tokens)
+            # Once for each call, however often Twilio asks about it.
+            if not self._recent.has_any(keys.deciding, now_ms := self._now_ms()):
+                if trusted:
+                    self._ring(keys, found.known, lookup, now_ms)
+                else:
+                    self._block(keys, lookup, now_ms)
+        return TrustAnswer(trusted, person_id)
 
     async def call(self, lookup: Lookup) -> CallAnswer:
         """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
-        found = await self._find("call", lookup)
+        found = await self._find("call", Ask(lookup.called, lookup.caller))
         return NOBODY if found is None else found.known
 
     async def blocked(self, person_id: int) -> list[BlockedCallAnswer]:
@@ -97,10 +106,10 @@ class Trust:
         await self._asks.close()
         await self._blocked.close()
 
-    async def _find(self, kind: Literal["trust", "call"], lookup: Lookup) -> Callers | None:
+    async def _find(self, kind: Literal["trust", "call"], ask: Ask) -> Callers | None:
         """What storage knows; None if it did not say so in time."""
         started = time.perf_counter()
-        answer = self._asks.submit(Ask(lookup.called, lookup.caller))
+        answer = self._asks.submit(ask)
         # A third of the cost of asyncio.timeout, which would cancel this task to wake it.
         late = asyncio.get_running_loop().call_later(self._deadline_seconds, _give_up, answer)
         try:
@@ -110,17 +119,16 @@ class Trust:
         self._metrics.looked_up(kind, _answer_name(found), time.perf_counter() - started)
         return found
 
-    def _follow_up(self, person_id: int, found: Callers, lookup: Lookup, tokens: tuple[str, ...]) -> None:
-        """Store the call if it is blocked and tell the called person: once, however often Twilio asks about it."""
-        call = NewBlockedCall(
-            person_id, lookup.caller or lookup.inbound, *blocked_caller(lookup), self._now_ms(), tokens
-        )
-        if self._recent.has_any(_deciding(call), call.created_at_ms):
-            return
-        if found.trusted:
-            self._recent.mark(_all_keys(call), call.created_at_ms)
-            self._events.publish((person_id,), EventName.CALL_RINGING, _ringing(call, found.known))
-            return
+    def _ring(self, keys: _Keys, known: CallAnswer, lookup: Lookup, now_ms: int) -> None:
+        """Tell the called person who is about to ring: what call-lookup says, and the number."""
+        self._recent.mark(keys.all, now_ms)
+        caller = shown_caller(lookup)
+        data = {**caller._asdict(), **msgspec.to_builtins(known)}
+        self._events.publish((keys.person_id,), EventName.CALL_RINGING, data)
+
+    def _block(self, keys: _Keys, lookup: Lookup, now_ms: int) -> None:
+        """Have the call stored soon."""
+        call = NewBlockedCall(keys.person_id, keys.caller, *shown_caller(lookup), now_ms, keys.tokens)
         try:
             self._blocked.submit(call)
         except ApiError:
@@ -135,7 +143,7 @@ class Trust:
             return [None] * len(calls)
         for call, row in zip(calls, stored, strict=True):
             if row is not None:
-                self._recent.mark(_all_keys(call), call.created_at_ms)
+                self._recent.mark(_Keys(call.person_id, call.caller, call.tokens).all, call.created_at_ms)
                 self._events.publish((row.person_id,), EventName.CALL_BLOCKED, msgspec.to_builtins(shown(row)))
         fresh = sum(row is not None for row in stored)
         self._metrics.blocked.add("stored", fresh)
@@ -156,6 +164,23 @@ class Trust:
             _log.warning("old call tokens could not be dropped", reason=str(error))
 
 
+class _Keys(NamedTuple):
+    """What a call is known by in memory, for as long as storage may not know it yet."""
+
+    person_id: int
+    caller: str
+    tokens: tuple[str, ...]
+
+    @property
+    def deciding(self) -> list[Hashable]:
+        """As storage judges it: by the tokens if there are any, otherwise by the pair of numbers."""
+        return [(self.person_id, token, "token") for token in self.tokens] or [(self.person_id, self.caller)]
+
+    @property
+    def all(self) -> list[Hashable]:
+        return [(self.person_id, self.caller), *self.deciding]
+
+
 def _give_up(answer: asyncio.Future[Callers | None]) -> None:
     if not answer.done():
         answer.set_result(None)
@@ -171,29 +196,6 @@ def shown(call: BlockedCall) -> BlockedCallAnswer:
         phone_number=call.phone_number,
         created_at=rfc3339(call.created_at_ms),
     )
-
-
-def _pair(call: NewBlockedCall) -> Hashable:
-    return call.person_id, call.caller
-
-
-def _deciding(call: NewBlockedCall) -> list[Hashable]:
-    """As storage judges it: by the tokens if there are any, otherwise by the pair of numbers."""
-    return [(call.person_id, each, "token") for each in call.tokens] or [_pair(call)]
-
-
-def _all_keys(call: NewBlockedCall) -> list[Hashable]:
-    return [_pair(call), *_deciding(call)]
-
-
-def _ringing(call: NewBlockedCall, known: CallAnswer) -> dict[str, Any]:
-    """What call-lookup says, and the number, so that the app can show who is calling before the phone rings."""
-    return {
-        "caller_id": call.caller_id,
-        "country_code": call.country_code,
-        "phone_number": call.phone_number,
-        **msgspec.to_builtins(known),
-    }
 
 
 def _answer_name(found: Callers | None) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ApiError
-from protocol.lookup import UNKNOWN_CALLER, blocked_caller, call_tokens, parse_lookup
+from protocol.lookup import UNKNOWN_CALLER, call_tokens, parse_lookup, shown_caller
 
 SEED = {"number_code": "1", "number": "2385551629", "inbound_code": "1", "inbound": "9876543210"}
 
@@ -47,17 +47,17 @@ def test_names_that_are_not_ours_are_left_alone() -> None:
     assert parse_lookup({**SEED, "CallSid": "CA1", "bodySHA256": "0"}) == parse_lookup(SEED)
 
 
-def test_a_blocked_caller_is_kept_as_given() -> None:
-    shown = blocked_caller(parse_lookup({**SEED, "inbound": "555-1234", "caller_id": "Unknown Caller"}))
+def test_a_shown_caller_is_kept_as_given() -> None:
+    shown = shown_caller(parse_lookup({**SEED, "inbound": "555-1234", "caller_id": "Unknown Caller"}))
     assert shown == ("Unknown Caller", "+1", "555-1234")
 
 
 def test_a_number_given_whole_is_taken_apart() -> None:
-    assert blocked_caller(parse_lookup({**SEED, "inbound": "+1 987 654 3210"})).phone_number == "9876543210"
+    assert shown_caller(parse_lookup({**SEED, "inbound": "+1 987 654 3210"})).phone_number == "9876543210"
 
 
 def test_a_caller_without_name_or_number() -> None:
-    assert blocked_caller(parse_lookup({**SEED, "inbound": "anonymous", "inbound_code": "x"})) == (
+    assert shown_caller(parse_lookup({**SEED, "inbound": "anonymous", "inbound_code": "x"})) == (
         UNKNOWN_CALLER,
         "",
         "anonymous",
@@ -66,7 +66,7 @@ def test_a_caller_without_name_or_number() -> None:
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text())
 def test_what_is_kept_is_short_and_printable(code: str, inbound: str, caller_id: str) -> None:
-    shown = blocked_caller(parse_lookup({**SEED, "inbound_code": code, "inbound": inbound, "caller_id": caller_id}))
+    shown = shown_caller(parse_lookup({**SEED, "inbound_code": code, "inbound": inbound, "caller_id": caller_id}))
     assert all(part.isprintable() and len(part) <= 100 for part in shown)
     assert "".join(shown).encode()
 
