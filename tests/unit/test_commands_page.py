@@ -1,0 +1,47 @@
+"""docs/commands.md lists every command, and every command says how it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from server.cli.application import COMMANDS, build
+
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command by its whole name; groups are gone through."""
+    whole: Any = get_command(build())
+    for name, command in whole.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
+        else:
+            yield name, command
+
+
+def test_the_page_lists_every_command() -> None:
+    listed = re.findall(r"^\| `([a-z -]+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(name for name, _ in commands())
+
+
+def test_the_table_of_modules_has_every_command() -> None:
+    assert {name.partition(" ")[0] for name, _ in commands()} == set(COMMANDS)
+
+
+def test_every_command_has_an_example_and_explains_its_options() -> None:
+    for name, command in commands():
+        assert re.search(rf"Examples?: run\.py {name}", command.help), f"{name} has no example"
+        for option in command.params:
+            if option.param_type_name == "option" and option.name != "help":
+                assert option.help, f"{name}: {option.name} is not explained"
+
+
+def test_every_command_takes_the_data_directory() -> None:
+    for name, command in commands():
+        if name not in ("chat", "listen"):
+            assert {"data_dir", "config"} <= {option.name for option in command.params}, name
