@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from pydantic import (
@@ -248,6 +248,12 @@ def fields_model(kind: Kind) -> type[BaseModel]:
         [required] = [each for each in get_args(given.annotation) if each is not NoneType]
         fields[name] = (required, Field(alias=given.alias))
     return create_model(line.__name__.removesuffix("Line") + "Fields", __base__=Strict, __doc__=line.__doc__, **fields)
+
+
+def identity_types(kind: Kind) -> dict[str, Any]:
+    """The types of the fields that make a kind's identity: the parameters of its path."""
+    types = get_type_hints(_MODELS[kind], include_extras=True)
+    return {name: types[name] for name in KEYS[kind]}
 
 
 # The compiled validators, without a layer around them: an import calls them a million times.

@@ -33,7 +33,8 @@ BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 class Operation:
     """What ``/openapi.json`` says of one route. Models are the very types that check the request.
 
-    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes. ``errors`` are HTTP statuses.
+    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes; ``path`` has the type of each
+    parameter in the path that is not plain text. ``errors`` are HTTP statuses.
     ``flat_400``: this route's 400 has the seed's flat shape ``{"error": true, "message": …}``.
     """
 
@@ -49,6 +50,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     flat_400: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, Any] = field(default_factory=dict)
 
 
 def operation(description: Operation) -> Callable[[F], F]:

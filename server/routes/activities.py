@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, TypeAdapter, WithJsonSchema
 from yarl import URL
 
 from protocol.activity import (
@@ -19,6 +19,7 @@ from protocol.activity import (
     posted,
     read_new_activity,
 )
+from protocol.answers import ActivityAnswer, ConversationAnswer, PostAnswer
 from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
@@ -53,9 +54,17 @@ def _page_limit(text: str) -> str:
     return text
 
 
-Unsigned = Annotated[str, AfterValidator(_unsigned)]
-PageLimit = Annotated[str, AfterValidator(_page_limit)]
-PartyText = Annotated[str, AfterValidator(_party_key), Field(examples=["person:7", "company:123"])]
+Unsigned = Annotated[
+    str, AfterValidator(_unsigned), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
+]
+PageLimit = Annotated[
+    str, AfterValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10_000})
+]
+PartyText = Annotated[
+    str,
+    AfterValidator(_party_key),
+    WithJsonSchema({"type": "string", "pattern": "^(person|company):[1-9][0-9]{0,17}$", "examples": ["person:7"]}),
+]
 
 
 class NewerQuery(Strict):
@@ -76,7 +85,7 @@ class OlderQuery(Strict):
 class ConversationsQuery(Strict):
     """How many conversations."""
 
-    limit: Annotated[str, AfterValidator(_page_limit)] = "100"
+    limit: PageLimit = "100"
 
 
 _NEWER: TypeAdapter[NewerQuery] = TypeAdapter(NewerQuery)
@@ -92,13 +101,14 @@ def routes(
     development: bool,
     also_clear: Sequence[Callable[[int], Awaitable[None]]] = (),
 ) -> list[web.RouteDef]:
-    """The routes of this resource. ``clear`` exists in development mode only; it calls ``also_clear`` with the person."""
+    """The routes of this resource. ``clear``, in development mode only, calls ``also_clear`` with the person."""
 
     @operation(
         Operation(
             "Post an activity",
             "activity",
             body=NewActivity,
+            answer=PostAnswer,
             errors=(400, 401, 403, 404, 413, 415, 422, 429, 503),
             flat_400=True,
             headers={"Idempotency-Key": "The same key again gets the first answer again, and nothing is stored twice"},
@@ -116,8 +126,9 @@ def routes(
         Operation(
             "Everything newer than an id that the caller is a party to, oldest first",
             "activity",
+            path={"id": Unsigned},
             query=NewerQuery,
-            answer=list[dict[str, Any]],
+            answer=list[ActivityAnswer],
             errors=(400, 401, 503),
             flat_400=True,
         )
@@ -136,7 +147,7 @@ def routes(
             "The newest first, older than `before`",
             "activity",
             query=OlderQuery,
-            answer=list[dict[str, Any]],
+            answer=list[ActivityAnswer],
             errors=(400, 401, 503),
             flat_400=True,
         )
@@ -158,7 +169,7 @@ def routes(
             "Whom the caller has talked with, the latest first",
             "activity",
             query=ConversationsQuery,
-            answer=list[dict[str, Any]],
+            answer=list[ConversationAnswer],
             errors=(400, 401, 503),
         )
     )

@@ -10,7 +10,7 @@ from aiohttp import ClientPayloadError, web
 from pydantic import TypeAdapter
 
 from protocol.directory import KEYS, Kind, line
-from protocol.directory_lines import DirectoryLine, fields_model
+from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict, parse_value
 from server.auth import Authenticator
@@ -47,6 +47,7 @@ class PutAnswer(msgspec.Struct, frozen=True):
     object: dict[str, Any] | None
 
 
+_PATH_TYPES: Final = {kind: identity_types(kind) for kind in Kind}
 _QUERY: TypeAdapter[ImportQuery] = TypeAdapter(ImportQuery)
 
 
@@ -59,7 +60,7 @@ def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
             _TAG,
             credential="admin",
             body=DirectoryLine,
-            body_types=("application/x-ndjson",),
+            body_types=("application/x-ndjson", "application/json"),
             query=ImportQuery,
             answer=ImportAnswer,
             errors=(400, 401, 403, 409, 413, 503),
@@ -81,7 +82,14 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
     words = kind.value.replace("_", " ")
 
     @operation(
-        Operation(f"A {words} as a line spells it", _TAG, "admin", answer=dict[str, Any], errors=(400, 401, 403, 404))
+        Operation(
+            f"A {words} as a line spells it",
+            _TAG,
+            credential="admin",
+            path=_PATH_TYPES[kind],
+            answer=dict[str, Any],
+            errors=(400, 401, 403, 404, 503),
+        )
     )
     async def get(request: web.Request) -> web.Response:
         await auth.admin(request)
@@ -92,6 +100,7 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
             f"Make or change a {words}",
             _TAG,
             credential="admin",
+            path=_PATH_TYPES[kind],
             body=fields_model(kind),
             answer=PutAnswer,
             errors=(400, 401, 403, 409, 413, 415, 503),
@@ -104,7 +113,14 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
         return json_response(PutAnswer(changed, None if stored is None else line(stored)))
 
     @operation(
-        Operation(f"Remove a {words}", _TAG, credential="admin", status=204, errors=(400, 401, 403, 404, 503)),
+        Operation(
+            f"Remove a {words}",
+            _TAG,
+            credential="admin",
+            path=_PATH_TYPES[kind],
+            status=204,
+            errors=(400, 401, 403, 404, 503),
+        ),
     )
     async def delete(request: web.Request) -> web.Response:
         await auth.admin(request)

@@ -1,0 +1,175 @@
+"""The shapes of what is put together field by field, for speed, elsewhere: for the descriptions of the API.
+
+Tests hold them against real answers and frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from protocol.activity import ActivityTypeName
+from protocol.lookup import BlockedCallAnswer, CallAnswer
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2024-07-05T12:14:45Z"])]
+ModelName = Literal["AppModelsPerson", "AppModelsCompany"]
+PartyKind = Literal["person", "company"]
+
+
+@dataclass(frozen=True)
+class PostedActivity:
+    """The activity as it was stored."""
+
+    id: int
+    type: ActivityTypeName
+    receivable_type: PartyKind
+    receivable_id: int
+    sendable_type: PartyKind
+    sendable_id: int
+    call_time: int | None
+    message: str | None
+    message_id: str | None
+    created_at: Time
+
+
+@dataclass(frozen=True)
+class PostAnswer:
+    """The activity is durable."""
+
+    success: Literal[True]
+    data: PostedActivity
+
+
+@dataclass(frozen=True)
+class PersonShown:
+    """A person; names are null for somebody who is no longer in the directory."""
+
+    id: int
+    first_name: str | None
+    middle_name: str | None
+    last_name: str | None
+
+
+@dataclass(frozen=True)
+class CompanyShown:
+    """A company; the name is null for one that is no longer in the directory."""
+
+    id: int
+    name: str | None
+
+
+@dataclass(frozen=True)
+class ActivityAnswer:
+    """One activity with its two parties. Erased ones keep id, type, parties and time; their message is null."""
+
+    id: int
+    type: ActivityTypeName
+    receivable_type: ModelName
+    receivable_id: int
+    sendable_type: ModelName
+    sendable_id: int
+    call_time: int | None
+    message: str | None
+    message_id: str | None
+    created_at: Time
+    sendable: PersonShown | CompanyShown
+    receivable: PersonShown | CompanyShown
+
+
+@dataclass(frozen=True)
+class ConversationParty:
+    """A party with its name: a person's three names, or a company's one."""
+
+    type: PartyKind
+    id: int
+    first_name: str | None = None
+    middle_name: str | None = None
+    last_name: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class ConversationAnswer:
+    """One conversation. ``as`` names the company for which the caller takes part as a member; absent: as themself."""
+
+    party: ConversationParty
+    last_activity: ActivityAnswer
+    unread: int
+    as_company: Annotated[ConversationParty | None, Field(alias="as")] = None
+
+
+@dataclass(frozen=True)
+class PartyAnswer:
+    """A party as frames name it."""
+
+    type: PartyKind
+    id: int
+
+
+@dataclass(frozen=True)
+class CallRinging(CallAnswer):
+    """A trusted caller rings: what call-lookup says of them, and the number."""
+
+    caller_id: str = ""
+    country_code: str = ""
+    phone_number: str = ""
+
+
+@dataclass(frozen=True)
+class TrustRequested:
+    """Somebody asks this person to be trusted."""
+
+    id: int
+    asked_by: Annotated[PartyAnswer, Field(alias="from")]
+    created_at: Time
+
+
+@dataclass(frozen=True)
+class DirectoryChanged:
+    """Which of the lists that an app mirrors have changed; the heartbeat has a time for each."""
+
+    changed: list[Literal["contacts", "trust_requests", "companies", "coworkers", "user"]]
+
+
+@dataclass(frozen=True)
+class KeyChanged:
+    """Somebody whom this person has talked with, or the person, has a new public key."""
+
+    person_id: int
+    algorithm: str
+    device_id: str | None
+    fingerprint: str
+    updated_at: Time
+    previous_fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class TypingShown:
+    """Somebody types; ``to`` is the person, or a company that they are a member of."""
+
+    by: Annotated[PartyAnswer, Field(alias="from")]
+    to: PartyAnswer
+
+
+@dataclass(frozen=True)
+class TokenExpiring:
+    """The session's token ends in this many seconds: send ``refresh``."""
+
+    seconds: int
+
+
+EVENT_DATA: dict[str, Any] = {
+    "call.ringing": CallRinging,
+    "call.blocked": BlockedCallAnswer,
+    "trust.requested": TrustRequested,
+    "directory.changed": DirectoryChanged,
+    "key.changed": KeyChanged,
+    "activity.changed": dict[str, Any],
+    "typing": TypingShown,
+    "token.expiring": TokenExpiring,
+    "privacy_request.received": dict[str, Any],
+    "privacy_request.updated": dict[str, Any],
+}
+"""What the ``data`` of each ``event`` holds."""

@@ -1,0 +1,82 @@
+"""JSON schemas of the types that check requests and frames, gathered under ``#/components/schemas``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter
+
+_PREFIX = "#/components/schemas/"
+_CODE = re.compile(r"``(.+?)``")
+_ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
+
+Schema = dict[str, Any]
+
+
+class Schemas:
+    """Collects named schemas. Types are pydantic models, dataclasses, msgspec structs and what is built of them."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Schema] = {}
+
+    def of(self, given: Any) -> Schema:
+        """The schema of a type: a reference where it has a name. Raises ValueError if two types share a name."""
+        return self._of_structs(given) if _has_struct(given) else self._of_pydantic(given)
+
+    def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
+        """(name, schema, required) of each field of a model: a query's parameters."""
+        schema = self._resolved(self.of(given))
+        required = schema.get("required", [])
+        return [(name, field, name in required) for name, field in schema["properties"].items()]
+
+    def add(self, name: str, schema: Schema) -> Schema:
+        """Put a schema of our own among the named ones; returns the reference to it."""
+        known = self.components.setdefault(name, schema)
+        if known != schema:
+            raise ValueError(f"two types of the API are called {name}: rename one")
+        return {"$ref": _PREFIX + name}
+
+    def _resolved(self, schema: Schema) -> Schema:
+        return self.components[schema["$ref"].removeprefix(_PREFIX)] if "$ref" in schema else schema
+
+    def _of_structs(self, given: Any) -> Schema:
+        [schema], components = msgspec.json.schema_components([given], ref_template=_PREFIX + "{name}")
+        self._add_all(components)
+        found: Schema = readable(schema)
+        return found
+
+    def _of_pydantic(self, given: Any) -> Schema:
+        schema = TypeAdapter(given).json_schema(ref_template=_PREFIX + "{model}")
+        self._add_all(schema.pop("$defs", {}))
+        named = isinstance(given, type) and (issubclass(given, BaseModel) or hasattr(given, "__dataclass_fields__"))
+        return self.add(given.__name__, readable(schema)) if named else readable(schema)
+
+    def _add_all(self, components: dict[str, Schema]) -> None:
+        for name, schema in components.items():
+            self.add(name, readable(schema))
+
+
+def readable(schema: Any) -> Any:
+    """The same schema without what only repeats names, and with docstrings as Markdown."""
+    if isinstance(schema, list):
+        return [readable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
+    return {
+        name: markdown(value) if name == "description" and isinstance(value, str) else readable(value)
+        for name, value in kept.items()
+    }
+
+
+def markdown(docstring: str) -> str:
+    """A docstring's text for readers of the API."""
+    return " ".join(_CODE.sub(r"`\1`", _ROLE.sub(r"`\1`", docstring)).split())
+
+
+def _has_struct(given: Any) -> bool:
+    if isinstance(given, type) and issubclass(given, msgspec.Struct):
+        return True
+    return any(_has_struct(each) for each in get_args(given))

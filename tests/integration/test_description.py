@@ -1,0 +1,233 @@
+"""The API's descriptions: whole, valid, true of what is answered, and readable without another host."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
+from server.demo import load_demo
+from server.description.openapi import CREDENTIALS, TAGS, openapi
+from server.description.schemas import Schemas
+from server.http import operation_of
+from server.live.events import EventName
+from tests.harness.peer import JSON, MSGPACK
+from tests.harness.world import World, open_world
+
+EXAMPLES = 3
+"""Requests made up for each operation; the drill makes a thousand."""
+SKIPPED = {
+    "/apps/buzz/socket": "is no request and answer",
+    "/admin/backups": "writes a file for each",
+    "/apps/buzz/clear": "the other operations are to find something",
+}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as opened:
+        await load_demo(opened.node.directory)
+        yield opened
+
+
+@pytest.fixture
+async def http(world: World) -> Any:
+    return (await world.http()("GET", "/openapi.json")).json
+
+
+@pytest.fixture
+async def socket(world: World) -> Any:
+    return (await world.http()("GET", "/asyncapi.json")).json
+
+
+def references(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        if isinstance(document.get("$ref"), str):
+            yield document["$ref"]
+        for each in document.values():
+            yield from references(each)
+    elif isinstance(document, list):
+        for each in document:
+            yield from references(each)
+
+
+def resolved(document: Any, reference: str) -> Any:
+    found = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def validator(document: Any, schema: Any) -> Draft202012Validator:
+    """A validator for one schema of a document, with the document's own references."""
+    return Draft202012Validator({**schema, "components": document["components"]})
+
+
+async def test_every_route_has_an_operation(world: World, http: Any) -> None:
+    for route in world.node.application.router.routes():
+        assert route.resource is not None
+        description = operation_of(route.handler)
+        assert description is not None, f"{route.method} {route.resource.canonical} has no @operation"
+        assert description.tag in TAGS, "say in server/description/openapi.py what is under this tag"
+        assert description.credential in CREDENTIALS, "say in server/description/openapi.py how it is shown"
+        if route.method != "HEAD":
+            assert route.method.lower() in http["paths"][route.resource.canonical]
+
+
+async def test_openapi_is_valid(http: Any) -> None:
+    Draft202012Validator({"$schema": "https://json-schema.org/draft/2020-12/schema", **OPENAPI_31}).validate(http)
+    for reference in references(http):
+        assert resolved(http, reference)
+    for schema in http["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    operations = [each for methods in http["paths"].values() for each in methods.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    for path, methods in http["paths"].items():
+        for each in methods.values():
+            inside = {given["name"] for given in each["parameters"] if given["in"] == "path"}
+            assert inside == set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_a_route_without_an_operation_is_refused() -> None:
+    from aiohttp import web
+
+    application = web.Application()
+
+    async def nameless(_: web.Request) -> web.Response:
+        return web.Response()
+
+    application.router.add_get("/nameless", nameless)
+    with pytest.raises(ValueError, match="GET /nameless"):
+        openapi(application.router.routes())
+
+
+def test_two_types_of_one_name_are_refused() -> None:
+    schemas = Schemas()
+    schemas.add("Same", {"type": "string"})
+    schemas.add("Same", {"type": "string"})
+    with pytest.raises(ValueError, match="Same"):
+        schemas.add("Same", {"type": "integer"})
+
+
+async def test_asyncapi_has_every_frame_and_event(socket: Any) -> None:
+    for reference in references(socket):
+        assert resolved(socket, reference)
+    for schema in socket["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    names = {str(frame.__struct_config__.tag) for frame in (*CLIENT_FRAMES, *SERVER_FRAMES)}
+    assert set(socket["components"]["messages"]) == set(socket["channels"]["socket"]["messages"]) == names
+    assert {each["action"] for each in socket["operations"].values()} == {"send", "receive"}
+    assert [each["name"] for each in socket["x-events"]] == [name.value for name in EventName]
+
+
+@pytest.mark.parametrize("subprotocol", [JSON, MSGPACK])
+async def test_frames_are_as_described(world: World, socket: Any, subprotocol: str) -> None:
+    jane, john = await world.join(456, subprotocol, last=0), await world.join(7, subprotocol)
+    sent = {"sendable_type": "person", "sendable_id": 456, "receivable_type": "person", "receivable_id": 7}
+    await jane.post({"type": "outgoing_call_missed", **sent})
+    await jane.post({"type": "outgoing_call_missed", **sent, "receivable_type": "company", "receivable_id": 123})
+    await jane.post({"type": "no such type", **sent})
+    await jane.ask("refresh", token=world.tokens.person(456))
+    await jane.ask("ping")
+    await jane.send("typing", to={"type": "person", "id": 7})
+    admin = world.http(token=world.tokens.service("admin"))
+    await admin("PUT", "/admin/directory/contact/99", json={"person_id": 7, "trusted": True})
+    asked = {"person_id": 7, "from": {"type": "person", "id": 456}, "created_at": "2024-07-01T10:00:00Z"}
+    await admin("PUT", "/admin/directory/trust_request/99", json=asked)
+    key = {"algorithm": "x25519", "public_key": "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gISE="}
+    assert (await world.http(456)("PUT", "/apps/buzz/public-key", json=key)).status == 200
+    lookup = world.http(token=world.tokens.service("lookup"))
+    for inbound in ("9876543210", "9876543219"):
+        ask = {"number_code": "1", "number": "2385551629", "inbound_code": "1", "inbound": inbound}
+        assert (await lookup("GET", "/apps/buzz/trust-lookup", params=ask)).status == 200
+    await jane.until(lambda peer: peer.events("call.ringing") and peer.events("call.blocked"))
+    await john.until(
+        lambda peer: peer.events("typing") and peer.events("trust.requested") and peer.events("key.changed")
+    )
+
+    seen = set()
+    for frame in (*jane.frames, *john.frames):
+        seen.add(frame["name"] if frame["type"] == "event" else frame["type"])
+        schema = socket["components"]["messages"][frame["type"]]["payload"]
+        validator(socket, schema).validate(frame)
+    assert {"welcome", "activities", "caught_up", "ack", "error", "refreshed", "pong"} <= seen
+    assert {"call.ringing", "call.blocked", "directory.changed", "trust.requested", "key.changed", "typing"} <= seen
+
+
+async def test_answers_are_as_described(world: World, http: Any) -> None:
+    """Requests made up from the description: no server error, every answer and refusal as described."""
+    tokens = {
+        "person": world.tokens.person(456),
+        "admin": world.tokens.service("admin"),
+        "lookup": world.tokens.service("lookup"),
+    }
+    sent = {"sendable_type": "person", "sendable_id": 456, "receivable_type": "company", "receivable_id": 123}
+    posted = await world.http(456)("POST", "/apps/buzz/activity", json={"type": "outgoing_call_missed", **sent})
+    assert posted.status == 200
+    await asyncio.to_thread(_probe, http, world.url, tokens)
+
+
+def _probe(document: Any, url: str, tokens: dict[str, str]) -> None:
+    described = schemathesis.openapi.from_dict(document)
+    described.config.base_url = url
+    for found in described.get_all_operations():
+        operation = found.ok()
+        if operation.path in SKIPPED:
+            continue
+        [credential, *_] = [*(name for each in operation.definition.raw["security"] for name in each), "none"]
+        headers = {"Authorization": f"Bearer {tokens[credential]}"} if credential in tokens else {}
+
+        made_up = settings(
+            max_examples=EXAMPLES,
+            database=None,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        made_up(given(case=operation.as_strategy(), headers=st.just(headers))(_ask))()
+
+
+def _ask(case: Any, headers: dict[str, str]) -> None:
+    # What a schema can't say (a key that fits its algorithm) is refused although it fits the schema.
+    case.call_and_validate(headers={**(case.headers or {}), **headers}, checks=CHECKS, timeout=10)
+
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+async def test_the_page_needs_no_other_host(world: World) -> None:
+    page = await world.http()("GET", "/docs")
+    assert page.status == 200
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    parts = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
+    assert {"/docs/docs.css", "/docs/docs.js"} <= set(parts)
+    texts = [page.body.decode()]
+    for part in parts:
+        answer = await world.http()("GET", part)
+        assert answer.status == 200
+        texts.append(answer.body.decode())
+        again = await world.http()("GET", part, headers={"If-None-Match": answer.headers.get("ETag", '"none"')})
+        assert again.status == (304 if "ETag" in answer.headers else 200)
+    assert not re.search(r"""(?:src|href|import|fetch\()\s*=?\s*["'](?:https?:)?//""", "".join(texts))
