@@ -100,11 +100,12 @@ class SqliteActivityLog:
 
     def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
         [previous] = connection.execute("SELECT head FROM log").fetchone()
-        connection.execute("SAVEPOINT batch")
         try:
             results, head = self._append_all(connection, batch, previous)
         except _NeedsCare:
-            connection.execute("ROLLBACK TO batch")
+            # A savepoint would do, and would cost every batch a tenth and more: SQLite keeps a copy of each page for it.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
             # With it went the conversations that the batch had begun: their numbers will be given to other pairs.
             self._conversations.clear()
             results, head = self._append_each(connection, batch, previous)
@@ -129,7 +130,8 @@ class SqliteActivityLog:
             connection.executemany(_INSERT, rows)
         except sqlite3.IntegrityError as error:
             raise _NeedsCare from error
-        connection.executemany(_MARK_READ, marks)
+        if marks:
+            connection.executemany(_MARK_READ, marks)
         return [Stored(_activity(n, each), False) for n, each in enumerate(batch, previous + 1)], previous + len(batch)
 
     def _append_each(

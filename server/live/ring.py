@@ -16,7 +16,7 @@ _ENVELOPE_BYTES = 64
 class Entry:
     """One activity on the live path: the row, its parties' names, and its bytes once somebody has needed them."""
 
-    __slots__ = ("activity", "binary", "id", "parties", "receiver", "sender", "text")
+    __slots__ = ("activity", "binary", "id", "parties", "receiver", "sender", "size", "text")
 
     def __init__(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> None:
         self.activity = activity
@@ -26,6 +26,8 @@ class Entry:
         self.parties = (
             (activity.sender, activity.receiver) if activity.sender != activity.receiver else (activity.sender,)
         )
+        self.size = len(activity.message or "") * 2 + 500
+        """About how many bytes it keeps in memory."""
         self.text: bytes | None = None
         self.binary: bytes | None = None
 
@@ -39,11 +41,6 @@ class Entry:
             else:
                 self.text = found
         return found
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it keeps in memory."""
-        return len(self.activity.message or "") * 2 + 500
 
 
 def frames(codec: Codec, entries: Sequence[Entry], limit_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
@@ -92,6 +89,12 @@ class Ring:
         self._entries.clear()
         self._bytes = 0
         self.start = self.end = head
+
+    def amend(self, activity: Activity) -> None:
+        """Show an activity as it now stands in storage: a call that was recorded as missed, and was not."""
+        for entry in reversed(self._entries):
+            if entry.id == activity.id:
+                entry.activity, entry.text, entry.binary = activity, None, None
 
     def since(self, cursor: int) -> list[Entry]:
         """The entries newer than ``cursor``, oldest first. Only right when ``cursor >= start``."""
