@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from server.live.hub import Hub
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.version import VERSION
+from storage.census import counts
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
-
-_COUNTED: Final = ("person", "company", "member", "contact", "device", "privacy_request", "webhook_endpoint")
-"""Tables that are counted row by row; the log is not: its head says enough and costs nothing."""
+from storage.numbers import NumberStore
 
 
 class Census:
@@ -47,26 +46,14 @@ class Census:
                 "behind": len(self._hub) - live,
                 "people": sum(1 for key in self._hub.people() if key > 0),
             },
-            "stored": await self._counts(),
-            "numbers": await self._numbers(),
+            "stored": await counts(self._database),
+            "numbers": {state.value: count for state, count in (await NumberStore(self._database).counts()).items()},
             "storage": self._storage(),
         }
 
     def metrics(self) -> dict[str, float]:
         """Every metric's value, by its name and labels."""
         return self._metrics.values()
-
-    async def _counts(self) -> dict[str, int]:
-        found = {}
-        for table in _COUNTED:
-            [(found[table],)] = await self._database.fetch(f"SELECT COUNT(*) FROM {table}")
-        return found
-
-    async def _numbers(self) -> dict[str, int]:
-        rows: list[Any] = await self._database.fetch(
-            "SELECT state, COUNT(*) FROM buzz_number GROUP BY state ORDER BY state"
-        )
-        return dict(rows)
 
     def _storage(self) -> dict[str, Any]:
         if self._database.dialect != "sqlite":

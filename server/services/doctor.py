@@ -16,6 +16,7 @@ from server.production import faults
 from server.settings import Settings
 from server.signing_keys import is_exposed
 from storage import sqlite_files
+from storage.census import newest_activity
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
@@ -59,7 +60,7 @@ def examine_machine(settings: Settings) -> list[Finding]:
 async def examine_storage(settings: Settings, database: Database, log: ActivityLog) -> list[Finding]:
     """What the database says of itself. Reads all of a SQLite file. Raises StorageError."""
     epoch, head_id = await log.state()
-    [(newest,)] = await database.fetch("SELECT COALESCE(MAX(id), 0) FROM activity")
+    newest = await newest_activity(database)
     steps = await pending(database)
     found = [
         Finding("schema", Health.WARN, f"{len(steps)} steps to apply: run `run.py migrate`")

@@ -16,6 +16,7 @@ from server.live.hub import Hub
 from server.services.privacy import PrivacyRequests
 from storage import calls, keys
 from storage.accounts import AccountStore
+from storage.census import numbers_of_person
 from storage.contract import ActivityLog
 from storage.database import Database
 
@@ -71,7 +72,8 @@ class Erasure:
         tokens are revoked, and their messages become tombstones that keep id, type and time.
         """
         await self._auth.revoke_person(person_id)
-        requests = await self._privacy.erase_callers(await self._numbers(person_id), actor)
+        numbers = await numbers_of_person(self._database, person_id)
+        requests = await self._privacy.erase_callers(numbers, actor)
         async with self._database.transaction() as transaction:
             await keys.erase(transaction, person_id)
             await calls.erase(transaction, person_id)
@@ -82,16 +84,6 @@ class Erasure:
         self._hub.ring.restart(self._hub.head)
         await self._leave_no_trace()
         return Erased(person_id, in_directory, emptied, devices, requests)
-
-    async def _numbers(self, person_id: int) -> list[str]:
-        """The numbers they call from, and the Buzz number they have."""
-        rows = await self._database.fetch(
-            "SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = ?"
-            " UNION SELECT e164 FROM buzz_number WHERE person_id = ? AND e164 IS NOT NULL",
-            person_id,
-            person_id,
-        )
-        return [e164 for (e164,) in rows]
 
     async def _leave_directory(self, person_id: int) -> bool:
         try:

@@ -1,0 +1,35 @@
+"""Counting and finding across subjects: for the operator's figures, the doctor and erasure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from storage.database import Database
+
+_COUNTED: Final = ("person", "company", "member", "contact", "device", "privacy_request", "webhook_endpoint")
+"""Tables that are counted row by row; the log is not: its head says enough and costs nothing."""
+
+
+async def counts(database: Database) -> dict[str, int]:
+    """How many rows each of the smaller tables has."""
+    found = {}
+    for table in _COUNTED:
+        [(found[table],)] = await database.fetch(f"SELECT COUNT(*) FROM {table}")
+    return found
+
+
+async def newest_activity(database: Database) -> int:
+    """The largest id in the log, 0 if it is empty. The log's head is never below it."""
+    [(newest,)] = await database.fetch("SELECT COALESCE(MAX(id), 0) FROM activity")
+    return int(newest)
+
+
+async def numbers_of_person(database: Database, person_id: int) -> list[str]:
+    """The numbers that a person calls from, and the Buzz number they have (E.164)."""
+    rows = await database.fetch(
+        "SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = ?"
+        " UNION SELECT e164 FROM buzz_number WHERE person_id = ? AND e164 IS NOT NULL",
+        person_id,
+        person_id,
+    )
+    return [e164 for (e164,) in rows]
