@@ -103,7 +103,7 @@ class SqliteActivityLog:
         try:
             results, head = self._append_all(connection, batch, previous)
         except _NeedsCare:
-            # A savepoint would do, and would cost every batch a tenth and more: SQLite keeps a copy of each page for it.
+            # A savepoint would do, and cost every batch a tenth and more: SQLite keeps a copy of each page for it.
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             # With it went the conversations that the batch had begun: their numbers will be given to other pairs.
