@@ -150,6 +150,17 @@ def add_business_days(start: date, days: int) -> date:
     return working + timedelta(weeks=weeks, days=rest + weekend)
 
 
+def in_time_since(today: date, business_days: int) -> date:
+    """The first day whose arrivals are still in time today, with that many business days from arrival.
+
+    What came in before it is late. This is ``add_business_days`` the other way round.
+    """
+    day = today
+    while add_business_days(day - timedelta(days=1), business_days) >= today:
+        day -= timedelta(days=1)
+    return day
+
+
 def view(request: PrivacyRequest) -> dict[str, object]:
     """The request as the app's routes, live events and the admin page show it: real booleans, RFC 3339 times."""
     return {

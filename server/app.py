@@ -31,7 +31,7 @@ from server.live_metrics import watch_live_path
 from server.operator_node import operator_routes
 from server.privacy_node import PrivacyNode, open_privacy
 from server.routes import activities as activity_routes
-from server.routes import blocked, directory_admin, encryption, health, heartbeat, lookups, public_keys
+from server.routes import admin_page, blocked, directory_admin, encryption, health, heartbeat, lookups, public_keys
 from server.services.activities import Activities
 from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
@@ -39,10 +39,12 @@ from server.services.keys import Keys
 from server.services.numbers import Numbers
 from server.services.parties import Parties
 from server.services.retention import Retention
+from server.services.trends import Trends
 from server.services.trust import Trust
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
+from server.web_files import WebFiles
 from storage.accounts import AccountStore, Device, Revocation
 from storage.callers import CallerStore
 from storage.calls import CallStore
@@ -76,6 +78,7 @@ class Node:
     directory: Directory
     activities: Activities
     metrics: Metrics
+    trends: Trends
     privacy: PrivacyNode
 
 
@@ -123,6 +126,8 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
         )
 
+        trends = Trends(metrics, now_ms)
+        await stack.enter_async_context(_running("trends", trends.run()))
         if settings.retention_days is not None:
             retention = Retention(store, hub, settings.retention_days, now_ms)
             await stack.enter_async_context(_running("retention", retention.run()))
@@ -141,7 +146,10 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             public_keys.routes(keys, auth),
             directory_admin.routes(directory, auth),
             privacy.routes,
-            operator_routes(settings, database, store, auth, hub, metrics, directory.remove, privacy.requests, now_ms),
+            operator_routes(
+                settings, database, store, auth, hub, metrics, trends, directory.remove, privacy.requests, now_ms
+            ),
+            admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):
             application.add_routes(routes)
@@ -158,6 +166,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             directory,
             activities,
             metrics,
+            trends,
             privacy,
         )
 

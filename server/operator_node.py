@@ -8,11 +8,13 @@ from aiohttp import web
 
 from server.authentication import Authentication
 from server.live.hub import Hub
-from server.routes import admin, number_admin
+from server.routes import admin, number_admin, operator_views
 from server.services.backups import Backups
 from server.services.census import Census
 from server.services.erasure import Erasure, Remove
 from server.services.privacy import PrivacyRequests
+from server.services.privacy_deadlines import PrivacyDeadlines
+from server.services.trends import Trends
 from server.settings import Settings
 from server.telemetry import Metrics
 from storage.contract import ActivityLog
@@ -28,6 +30,7 @@ def operator_routes(
     auth: Authentication,
     hub: Hub,
     metrics: Metrics,
+    trends: Trends,
     remove: Remove,
     privacy: PrivacyRequests,
     now_ms: Callable[[], int],
@@ -40,4 +43,5 @@ def operator_routes(
     return [
         *admin.routes(auth, hub, census, erasure, backups, settings, database, log),
         *number_admin.routes(NumberStore(database), auth, now_ms),
+        *operator_views.routes(trends, PrivacyDeadlines(database, now_ms), auth),
     ]

@@ -63,6 +63,16 @@ class Spread:
         """The sum of what was observed."""
         return self._sum
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds; what is beyond the last is counted as well."""
+        return self._bounds
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many fell into each bucket, the one beyond the last bound included."""
+        return tuple(self._counts)
+
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts by upper bound, as Prometheus wants them."""
         so_far, found = 0, []
@@ -83,6 +93,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._families: dict[str, Callable[[], Metric]] = {}
+        self._reads: dict[str, Callable[[], Counts]] = {}
+        self._spreads: dict[str, Spread] = {}
         self.sends = self.tally("buzz_sends", "Activities sent, by result", "result")
         self.webhooks = self.tally("buzz_webhook_deliveries", "Webhook deliveries tried, by result", "result")
         self.notices = self.tally("buzz_notices", "Notices on the bus, by what became of them", "result")
@@ -106,7 +118,7 @@ class Metrics:
 
     def spread(self, name: str, text: str, bounds: Sequence[float]) -> Spread:
         """A new histogram."""
-        made = Spread(bounds)
+        made = self._spreads[name] = Spread(bounds)
         self._add(name, lambda: HistogramMetricFamily(name, text, buckets=made.buckets(), sum_value=made.total))
         return made
 
@@ -119,6 +131,7 @@ class Metrics:
                 made.add_metric(labels, value)
             return made
 
+        self._reads[name] = read
         self._add(name, family)
 
     def watch_gauge(self, name: str, text: str, read: Callable[[], Counts], label: str | None = None) -> None:
@@ -130,6 +143,7 @@ class Metrics:
                 made.add_metric(labels, value)
             return made
 
+        self._reads[name] = read
         self._add(name, family)
 
     def scrape(self) -> bytes:
@@ -144,6 +158,15 @@ class Metrics:
             for sample in family.samples
             if not sample.name.endswith(("_bucket", "_created"))
         }
+
+    def total(self, name: str) -> float:
+        """What one counter or gauge stands at, over all its labels: without the cost of a whole scrape."""
+        counts = self._reads[name]()
+        return sum(counts.values()) if isinstance(counts, Mapping) else counts
+
+    def spread_of(self, name: str) -> Spread:
+        """The histogram of this name."""
+        return self._spreads[name]
 
     async def probe_loop(self) -> None:
         """Measure the event loop's lag, for as long as the task lives."""

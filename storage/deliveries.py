@@ -294,6 +294,19 @@ async def counts(reader: Database | Transaction) -> dict[Status, int]:
     return {Status(status): count for status, count in rows}
 
 
+async def unfinished(reader: Database | Transaction) -> dict[int, dict[Status, int]]:
+    """By endpoint, how many deliveries wait and how many failed; endpoints without any are left out."""
+    found: dict[int, dict[Status, int]] = {}
+    for status in (Status.PENDING, Status.FAILED):
+        # One status at a time, written out: each has its own partial index.
+        rows = await reader.fetch(
+            f"SELECT endpoint_id, COUNT(*) FROM webhook_delivery WHERE status = '{status}' GROUP BY endpoint_id"
+        )
+        for endpoint_id, count in rows:
+            found.setdefault(endpoint_id, {})[status] = count
+    return found
+
+
 def _delivery(row: Row) -> Delivery:
     delivery_id, endpoint_id, request_id, event_name, with_recording, status, *rest = row
     return Delivery(delivery_id, endpoint_id, request_id, event_name, bool(with_recording), Status(status), *rest)

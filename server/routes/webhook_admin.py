@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -114,12 +115,19 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
         made = await admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
         return json_response({**_endpoint(made), **_keys(made.keys)}, status=201)
 
-    @operation(_described("The webhook endpoints", query=EndpointQuery, answer=list[dict[str, Any]]))
+    @operation(
+        _described(
+            "The webhook endpoints, each with what waits for it and what failed",
+            query=EndpointQuery,
+            answer=list[dict[str, Any]],
+        )
+    )
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
         company_id = parse_value(_ENDPOINT_QUERY, dict(request.query)).company_id
         found = await admin.endpoints(None if company_id is None else int(company_id))
-        return json_response([_endpoint(one) for one in found])
+        unfinished = await admin.unfinished()
+        return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
 
     @operation(_described("One webhook endpoint"))
     async def one(request: web.Request) -> web.Response:
@@ -229,6 +237,10 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "created_at": rfc3339(endpoint.created_at_ms),
         "updated_at": rfc3339(endpoint.updated_at_ms),
     }
+
+
+def _unfinished(counts: Mapping[Status, int]) -> dict[str, int]:
+    return {status.value: counts.get(status, 0) for status in (Status.PENDING, Status.FAILED)}
 
 
 def _keys(keys: Keys) -> dict[str, Any]:

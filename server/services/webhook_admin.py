@@ -17,7 +17,7 @@ from server.services.privacy_changes import Wake
 from server.webhooks.guard import check_url
 from storage import deliveries, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Delivery, Filter
+from storage.deliveries import Delivery, Filter, Status
 from storage.webhook_endpoints import Endpoint, Keys, Source
 
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
@@ -105,6 +105,10 @@ class WebhookAdmin:
     async def endpoints(self, company_id: int | None) -> list[Endpoint]:
         """Every endpoint (of one company)."""
         return await webhook_endpoints.endpoints(self._database, company_id)
+
+    async def unfinished(self) -> dict[int, dict[Status, int]]:
+        """By endpoint, how many deliveries wait (``pending``) and how many ``failed``."""
+        return await deliveries.unfinished(self._database)
 
     async def endpoint(self, endpoint_id: int) -> Endpoint:
         """One endpoint. Raises ApiError(not_found)."""

@@ -1,0 +1,88 @@
+"""GET /admin: the operators' page, and /web/…: the files it loads. It has no rights of its own: it asks for a token."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from aiohttp import web
+
+from protocol.errors import ApiError, ErrorCode
+from server.http import Operation, operation
+from server.web_files import WebFile, WebFiles
+
+_INDEX: Final = "admin/index.html"
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "media-src blob:",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_ASK_AGAIN: Final = "no-cache"
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+
+
+def routes(files: WebFiles) -> list[web.RouteDef]:
+    """The page and its files. ``files`` must have ``admin/index.html``, which names them below ``{root}``."""
+    index = _found(files, _INDEX)
+    page = index.body.replace(b"{root}", f"/web/{files.digest}".encode())
+    tag = f'"{hashlib.sha256(page).hexdigest()[:16]}"'
+
+    @operation(_described("The operators' page", "text/html"))
+    async def show(request: web.Request) -> web.StreamResponse:
+        headers = {**_HEADERS, "Cache-Control": _ASK_AGAIN, "ETag": tag}
+        if any(f'"{each.value}"' == tag for each in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
+
+    @operation(_described("A file of the operators' page", "text/javascript"))
+    async def file(request: web.Request) -> web.StreamResponse:
+        found = _found(files, request.match_info["path"])
+        # A page of another release may ask while nodes are replaced: it gets today's file, and nobody keeps it.
+        known = request.match_info["digest"] == files.digest
+        return _response(request, found, _FOR_EVER if known else _ASK_AGAIN)
+
+    return [web.get("/admin", show), web.get("/web/{digest:[0-9a-f]{16}}/{path:.+}", file)]
+
+
+def _described(summary: str, content_type: str) -> Operation:
+    return Operation(summary, "operation", credential="none", content_type=content_type, errors=(404,))
+
+
+def _found(files: WebFiles, name: str) -> WebFile:
+    found = files.get(name)
+    if found is None:
+        raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such file.")
+    return found
+
+
+def _response(request: web.Request, file: WebFile, cache_control: str) -> web.Response:
+    headers = {**_HEADERS, "Cache-Control": cache_control}
+    compressed = "gzip" in request.headers.get("Accept-Encoding", "")
+    if compressed:
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(
+        body=file.gzipped if compressed else file.body,
+        content_type=file.content_type,
+        charset="utf-8",
+        headers=headers,
+    )

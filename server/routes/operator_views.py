@@ -1,0 +1,62 @@
+"""GET /admin/trends and /admin/privacy-deadlines: what the operators' page shows beside the resources themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import Field, TypeAdapter
+
+from protocol.privacy_request import view
+from protocol.validation import Strict, parse_value
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation
+from server.services.privacy_deadlines import PrivacyDeadlines
+from server.services.trends import Trends
+from storage.privacy_deadlines import Which
+
+MAX_LISTED: Final = 500
+_MAX: Final = 2**63 - 1
+
+
+class TrendsQuery(Strict):
+    """Points later than ``since``, an ``at_ms`` that an earlier answer had."""
+
+    since: Annotated[int, Field(strict=False, ge=0, le=_MAX)] = 0
+
+
+class DeadlinesQuery(Strict):
+    """Which requests, and which page of them."""
+
+    which: Annotated[Which, Field(strict=False)] = Which.OPEN
+    offset: Annotated[int, Field(strict=False, ge=0, le=_MAX)] = 0
+    limit: Annotated[int, Field(strict=False, ge=1, le=MAX_LISTED)] = 100
+
+
+_TRENDS: TypeAdapter[TrendsQuery] = TypeAdapter(TrendsQuery)
+_DEADLINES: TypeAdapter[DeadlinesQuery] = TypeAdapter(DeadlinesQuery)
+
+
+def routes(trends: Trends, deadlines: PrivacyDeadlines, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes."""
+
+    @operation(_described("How this node's figures moved during the last hour", "operation", TrendsQuery))
+    async def trends_since(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        return json_response(trends.since(parse_value(_TRENDS, dict(request.query)).since))
+
+    @operation(
+        _described("Privacy requests of all companies by the day they are due", "privacy requests", DeadlinesQuery)
+    )
+    async def due(request: web.Request) -> web.Response:
+        await auth.admin(request)
+        query = parse_value(_DEADLINES, dict(request.query))
+        found = await deadlines.due(query.which, query.offset, query.limit)
+        shown = [view(one) for one in found.requests]
+        return json_response({"today": found.today.isoformat(), "counts": found.counts._asdict(), "requests": shown})
+
+    return [web.get("/admin/trends", trends_since), web.get("/admin/privacy-deadlines", due)]
+
+
+def _described(summary: str, tag: str, query: Any) -> Operation:
+    return Operation(summary, tag, credential="admin", query=query, answer=dict[str, Any], errors=(400, 401, 403, 503))

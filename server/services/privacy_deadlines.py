@@ -1,0 +1,59 @@
+"""The legal clock over all companies: which privacy requests are due, and which are late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+
+from protocol.privacy_request import (
+    CONFIRMATION_BUSINESS_DAYS,
+    DEADLINE_DAYS,
+    EXTENDED_DEADLINE_DAYS,
+    OPT_OUT_BUSINESS_DAYS,
+    PrivacyRequest,
+    in_time_since,
+    utc_date,
+)
+from storage import privacy_deadlines
+from storage.database import Database
+from storage.privacy_deadlines import DAY_MS, Cutoffs, DueCounts, Which
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+class Due(NamedTuple):
+    """One page of requests as of ``today`` (UTC), and how many there are of each kind in all."""
+
+    today: date
+    counts: DueCounts
+    requests: list[PrivacyRequest]
+
+
+class PrivacyDeadlines:
+    """Answers the operator's question: what is due?"""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def due(self, which: Which, offset: int, limit: int) -> Due:
+        """One page, the earliest deadline first. Raises StorageUnavailable."""
+        today = utc_date(self._now_ms())
+        cut = cutoffs(today)
+        counts = await privacy_deadlines.due_counts(self._database, cut)
+        return Due(today, counts, await privacy_deadlines.due(self._database, which, cut, offset, limit))
+
+
+def cutoffs(today: date) -> Cutoffs:
+    """What arrived before these moments is late today. A deadline's own day is in time to its end, in UTC."""
+    return Cutoffs(
+        answer_ms=_start_ms(today - timedelta(days=DEADLINE_DAYS)),
+        extended_answer_ms=_start_ms(today - timedelta(days=EXTENDED_DEADLINE_DAYS)),
+        confirmation_ms=_start_ms(in_time_since(today, CONFIRMATION_BUSINESS_DAYS)),
+        opt_out_ms=_start_ms(in_time_since(today, OPT_OUT_BUSINESS_DAYS)),
+    )
+
+
+def _start_ms(day: date) -> int:
+    return (day - _EPOCH).days * DAY_MS

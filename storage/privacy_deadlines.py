@@ -1,0 +1,89 @@
+"""Which privacy requests are due: the operator's view over all companies, by the day on which each must be answered.
+
+Requests are few beside messages, and these questions are an operator's: they may look at all of them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, PrivacyRequest
+from storage.database import Database, Transaction
+from storage.privacy_rows import SELECT, kept_request
+
+DAY_MS: Final = 86_400_000
+
+
+class Which(StrEnum):
+    """``overdue``: a day has passed on which something should have been done, and it was not."""
+
+    OPEN = "open"
+    OVERDUE = "overdue"
+    COMPLETED = "completed"
+
+
+class Cutoffs(NamedTuple):
+    """Moments, in milliseconds: what arrived before them is late with its answer, its confirmation, its opt-out."""
+
+    answer_ms: int
+    extended_answer_ms: int
+    confirmation_ms: int
+    opt_out_ms: int
+
+
+class DueCounts(NamedTuple):
+    """How many requests. ``overdue`` are late in any way, the three after it in which (one may be late in several)."""
+
+    open: int
+    overdue: int
+    answer_overdue: int
+    confirmation_overdue: int
+    opt_out_overdue: int
+    completed: int
+
+
+_ANSWER: Final = "(r.created_at_ms < CASE WHEN r.extended THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END)"
+_CONFIRMATION: Final = "(NOT r.acknowledged AND r.created_at_ms < ?)"
+_OPT_OUT: Final = "(w.do_not_sell AND r.created_at_ms < ?)"
+_OVERDUE: Final = f"(NOT r.completed AND ({_ANSWER} OR {_CONFIRMATION} OR COALESCE({_OPT_OUT}, FALSE)))"
+_DEADLINE: Final = f"""(r.created_at_ms / {DAY_MS} * {DAY_MS}
+    + CASE WHEN r.extended THEN {EXTENDED_DEADLINE_DAYS} ELSE {DEADLINE_DAYS} END * CAST({DAY_MS} AS BIGINT))"""
+_WHERE: Final = {
+    Which.OPEN: "NOT r.completed",
+    Which.OVERDUE: _OVERDUE,
+    Which.COMPLETED: "r.completed",
+}
+
+
+async def due(
+    reader: Database | Transaction, which: Which, cutoffs: Cutoffs, offset: int, limit: int
+) -> list[PrivacyRequest]:
+    """One page of them, the earliest deadline first (completed ones: the latest change first)."""
+    order = "r.updated_at_ms DESC, r.id" if which is Which.COMPLETED else f"{_DEADLINE}, r.created_at_ms, r.id"
+    values = _values(cutoffs) if which is Which.OVERDUE else ()
+    rows = await reader.fetch(
+        f"{SELECT} WHERE {_WHERE[which]} ORDER BY {order} LIMIT ? OFFSET ?", *values, limit, offset
+    )
+    return [kept_request(row).request for row in rows]
+
+
+async def due_counts(reader: Database | Transaction, cutoffs: Cutoffs) -> DueCounts:
+    """How many there are of each."""
+    late = (_OVERDUE, f"(NOT r.completed AND {_ANSWER})", f"(NOT r.completed AND {_CONFIRMATION})")
+    tests = ("NOT r.completed", *late, f"(NOT r.completed AND COALESCE({_OPT_OUT}, FALSE))", "r.completed")
+    columns = ", ".join(f"COUNT(CASE WHEN {test} THEN 1 END)" for test in tests)
+    answer, confirmation, opt_out = _values(cutoffs)[:2], cutoffs.confirmation_ms, cutoffs.opt_out_ms
+    [row] = await reader.fetch(
+        f"SELECT {columns} FROM privacy_request r LEFT JOIN web_form_session w ON w.request_id = r.id",
+        *_values(cutoffs),
+        *answer,
+        confirmation,
+        opt_out,
+    )
+    return DueCounts(*map(int, row))
+
+
+def _values(cutoffs: Cutoffs) -> tuple[int, int, int, int]:
+    """In the order in which ``_OVERDUE`` asks for them."""
+    return cutoffs.extended_answer_ms, cutoffs.answer_ms, cutoffs.confirmation_ms, cutoffs.opt_out_ms

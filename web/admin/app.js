@@ -1,0 +1,145 @@
+// The page's frame: the way in, the sections, and the one loop that keeps the shown section up to date.
+
+import { Failure, token } from "./api.js";
+import { dismiss } from "./dialog.js";
+import { announce, el } from "./dom.js";
+import { duration, tokenClaims } from "./format.js";
+import { signIn } from "./signin.js";
+import { node } from "./views/node.js";
+import { numbers } from "./views/numbers.js";
+import { overview } from "./views/overview.js";
+import { people } from "./views/people.js";
+import { privacy } from "./views/privacy.js";
+import { sessions } from "./views/sessions.js";
+import { webhooks } from "./views/webhooks.js";
+
+const VIEWS = { overview, sessions, webhooks, privacy, numbers, people, node };
+const TITLES = { overview: "Overview", sessions: "Sessions", webhooks: "Webhooks", privacy: "Privacy requests",
+  numbers: "Numbers", people: "People", node: "Node" };
+
+const page = document.getElementById("page");
+let shown = null;
+
+/** Show the sign-in form. Whatever ran for the section before is ended. */
+function leave(why = "") {
+  token.forget();
+  shown?.close();
+  shown = null;
+  dismiss();
+  const form = signIn(enter, why);
+  page.replaceChildren(form.root);
+  form.focus();
+}
+
+/** Show the frame, and the section that the address names. */
+function enter() {
+  page.replaceChildren(frame());
+  open();
+}
+
+function frame() {
+  const links = Object.entries(TITLES).map(([name, title]) =>
+    el("li", {}, el("a", { href: `#${name}`, data: { view: name } }, title, el("span", { class: "badge", hidden: true }))));
+  const claims = tokenClaims(token.get());
+  return el("div", { class: "frame" },
+    el("header", {},
+      el("p", { class: "brand" }, "Buzz"),
+      el("nav", { "aria-label": "Sections" }, el("ul", {}, links)),
+      el("div", { class: "who" },
+        claims && el("p", { class: "soft small" }, claims.subject, el("br"),
+          `token good for ${duration((claims.expiresAtMs - Date.now()) / 1000)}`),
+        el("button", { type: "button", on: { click: () => leave() } }, "Sign out"))),
+    el("main", { id: "content", tabindex: "-1" },
+      el("h1", {}), el("div", { id: "state", role: "status" }), el("div", { id: "view" })));
+}
+
+function open() {
+  if (!token.get()) return leave();
+  const name = location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "overview";
+  shown?.close();
+  dismiss();
+  shown = section(name);
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
+  document.title = `${TITLES[name]}: Buzz operations`;
+  document.querySelector("h1").textContent = TITLES[name];
+  return undefined;
+}
+
+/** Run one section: load, show, load again while the page is looked at. What fails is said, and tried again. */
+function section(name) {
+  const controller = new AbortController();
+  const state = document.getElementById("state");
+  const box = document.getElementById("view");
+  let timer = 0;
+  let loading = null;
+  let again = false;
+
+  async function load() {
+    clearTimeout(timer);
+    if (loading) {
+      again = true;
+      return;
+    }
+    loading = view.load(controller.signal);
+    try {
+      await loading;
+      box.hidden = false;
+      if (state.textContent) announce("Up to date again.");
+      state.replaceChildren();
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      if (error instanceof Failure && error.credential) return leave("The token is not good any more. Type a new one.");
+      failed(error);
+    } finally {
+      loading = null;
+    }
+    if (controller.signal.aborted) return;
+    if (again) {
+      again = false;
+      load();
+    } else if (view.seconds && !document.hidden) {
+      timer = setTimeout(load, view.seconds * 1000);
+    }
+  }
+  function failed(error) {
+    if (!(error instanceof Failure)) console.error(error);
+    const stale = box.hidden ? "Nothing could be loaded" : "What is shown is not up to date";
+    state.replaceChildren(el("div", { class: "notice bad" }, el("p", {}, `${stale}. ${error.message}`),
+      el("button", { type: "button", on: { click: load } }, "Try again")));
+  }
+  const seen = () => { if (!document.hidden) load(); };
+
+  const view = VIEWS[name]({ refresh: load, badges });
+  box.hidden = view.seconds > 0;
+  box.replaceChildren(view.root);
+  state.replaceChildren(...(view.seconds ? [el("p", { class: "soft" }, "Loading…")] : []));
+  document.addEventListener("visibilitychange", seen);
+  load();
+  return {
+    close() {
+      controller.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+      view.close?.();
+    },
+  };
+}
+
+/** Show how many things in a section want attention, beside its name. */
+function badges(counts) {
+  for (const [name, value] of Object.entries(counts)) {
+    const badge = document.querySelector(`nav [data-view="${name}"] .badge`);
+    if (!badge) continue;
+    badge.hidden = !value;
+    badge.textContent = value > 99 ? "99+" : String(value);
+    badge.setAttribute("title", `${value} want attention`);
+  }
+}
+
+window.addEventListener("hashchange", () => { if (token.get()) open(); });
+if (token.get()) enter();
+else leave();

@@ -1,0 +1,85 @@
+// This node: what it logs, whether its storage is sound, a backup.
+
+import { ask, get } from "../api.js";
+import { run } from "../dialog.js";
+import { el, fill } from "../dom.js";
+import * as format from "../format.js";
+
+const LEVELS = { debug: "debug: everything", info: "info: what happens", warning: "warning: what may be wrong", error: "error: what is wrong" };
+
+export function node({ refresh }) {
+  const facts = el("dl", { class: "facts" });
+  return {
+    title: "Node",
+    seconds: 15,
+    root: el("div", {}, el("section", { class: "card" }, el("h2", {}, "This node"), facts), logLevel(refresh), doctor(), backup()),
+    async load(signal) {
+      const [stats, level] = await Promise.all([get("/admin/stats", { signal }), get("/admin/log-level", { signal })]);
+      const { node: about, log, stored, storage } = stats;
+      const all = {
+        "Version": about.version, "Mode": about.mode, "Process": String(about.process_id),
+        "Up for": format.duration(about.uptime_seconds), "Log’s epoch": log.epoch, "Newest activity": format.count(log.head_id),
+        "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)} and ${format.bytes(storage.wal_bytes)} not folded in yet`,
+        ...Object.fromEntries(Object.entries(stored).map(([name, value]) => [stem(name), format.count(value)])),
+      };
+      fill(facts, Object.entries(all).map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));
+      const select = document.getElementById("log-level");
+      if (select && select !== document.activeElement) select.value = level.level;
+    },
+  };
+}
+
+const HEALTH = { ok: "good", warn: "warn", fail: "bad" };
+const STEMS = { person: "People", company: "Companies", member: "Memberships", contact: "Contacts", device: "Devices",
+  privacy_request: "Privacy requests", webhook_endpoint: "Webhook endpoints" };
+const stem = (name) => STEMS[name] ?? name;
+
+function logLevel(refresh) {
+  const status = el("p", { class: "outcome", role: "status" });
+  const select = el("select", { id: "log-level" }, Object.entries(LEVELS).map(([value, text]) => el("option", { value }, text)));
+  const go = el("button", { type: "submit" }, "Set");
+  const submit = (event) => {
+    event.preventDefault();
+    run(go, status, async () => {
+      const { value } = await ask("PUT", "/admin/log-level", { body: { level: select.value } });
+      refresh();
+      return `This node logs from ${value.level} on.`;
+    });
+  };
+  return el("form", { class: "card", on: { submit } }, el("h2", {}, "Log level"),
+    el("p", { class: "soft" }, "The least that is logged: of this node alone, until its next start."),
+    el("div", { class: "inline" }, el("div", { class: "field" }, el("label", { for: "log-level" }, "Level"), select), go), status);
+}
+
+function doctor() {
+  const status = el("p", { class: "outcome", role: "status" });
+  const findings = el("ul", { class: "findings" });
+  const go = el("button", { type: "button" }, "Check storage");
+  go.addEventListener("click", () => run(go, status, async () => {
+    findings.replaceChildren();
+    status.textContent = "Checking…";
+    const found = await get("/admin/doctor", { long: true });
+    findings.replaceChildren(...found.map(finding));
+    const bad = found.filter((each) => each.health !== "ok").length;
+    return bad ? `Look at ${format.many(bad, "finding")}.` : `${format.many(found.length, "check")}, all good.`;
+  }));
+  return el("section", { class: "card" }, el("h2", {}, "Storage"),
+    el("p", { class: "soft" }, "Reads all of a SQLite file: a large one takes minutes."),
+    el("div", { class: "buttons" }, go), status, findings);
+}
+
+function finding({ check, health, detail }) {
+  return el("li", {}, el("span", { class: `tag ${HEALTH[health] ?? "bad"}` }, health), ` ${check}: ${detail}`);
+}
+
+function backup() {
+  const status = el("p", { class: "outcome", role: "status" });
+  const go = el("button", { type: "button" }, "Back up now");
+  go.addEventListener("click", () => run(go, status, async () => {
+    status.textContent = "Backing up…";
+    const { value } = await ask("POST", "/admin/backups", { long: true });
+    return `Done: ${value.name}, ${format.bytes(value.bytes)}.`;
+  }));
+  return el("section", { class: "card" }, el("h2", {}, "Backup"),
+    el("p", { class: "soft" }, "Into the server’s data directory, while it serves."), el("div", { class: "buttons" }, go), status);
+}
