@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -61,32 +62,44 @@ class RunningNode:
     async def append(self, postings: list[Posting], each: int = 1_000) -> None:
         """Put a history into the log below the live path's rate limits; the hub hears of it as of any commit."""
         for start in range(0, len(postings), each):
-            some = postings[start : start + each]
-            await self.node.parties.load({key for posting in some for key in (posting.sender, posting.receiver)})
-            answered = asyncio.Event()
-            for number, posting in enumerate(some, 1):
-                last = number == len(some)
-                self.node.log.submit(
-                    Submission(
-                        posting,
-                        self.node.parties.shown(posting.sender),
-                        self.node.parties.shown(posting.receiver),
-                        (lambda result: answered.set()) if last else (lambda result: None),
-                    )
-                )
-            await answered.wait()
+            await self._append_some(postings[start : start + each])
+
+    async def _append_some(self, postings: list[Posting]) -> None:
+        parties = self.node.parties
+        await parties.load({key for posting in postings for key in (posting.sender, posting.receiver)})
+        answers: list[object] = []
+        done = asyncio.Event()
+
+        def answer(result: object) -> None:
+            answers.append(result)
+            if len(answers) == len(postings):
+                done.set()
+
+        for posting in postings:
+            names = parties.shown(posting.sender), parties.shown(posting.receiver)
+            self.node.log.submit(Submission(posting, *names, answer))
+        await done.wait()
 
 
 @asynccontextmanager
-async def running_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[RunningNode]:
-    """Open a node and listen; stop in the order in which ``server.app.serve`` does."""
+async def running_node(
+    settings: Settings, now_ms: Callable[[], int] = wall_clock_ms, *, send_buffer: int | None = None
+) -> AsyncIterator[RunningNode]:
+    """Open a node and listen; stop in the order in which ``server.app.serve`` does.
+
+    ``send_buffer`` (bytes): what the kernel keeps for each connection, so that a reader who stalls is soon noticed.
+    """
     async with open_node(settings, now_ms) as node:
         runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=1_024).start()
-            host, port = runner.addresses[0][:2]
+            listening = socket.create_server((settings.host, settings.port), backlog=1_024)
+            if send_buffer is not None:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted ones inherit it
+            await web.SockSite(runner, listening).start()
+            host, port = listening.getsockname()[:2]
             yield RunningNode(node, host, port, settings)
+            await node.log.close()
             await node.socket.close()
         finally:
             await runner.cleanup()

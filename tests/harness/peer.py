@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgpack
 from websockets.asyncio.client import ClientConnection, connect
@@ -177,8 +179,12 @@ async def peer(
     token: str | None = None,
     origin: str | None = None,
     headers: dict[str, str] | None = None,
+    receive_buffer: int | None = None,
 ) -> AsyncIterator[Peer]:
-    """Open a socket (no hello yet). ``token`` goes into the upgrade request. Closed at the end, whatever happened."""
+    """Open a socket (no hello yet). Closed at the end, whatever happened.
+
+    ``token`` goes into the upgrade request; ``receive_buffer`` (bytes) makes the kernel hold little for a slow reader.
+    """
     more = dict(headers or {})
     if token is not None:
         more["Authorization"] = f"Bearer {token}"
@@ -194,12 +200,22 @@ async def peer(
         max_queue=4,
         proxy=None,
         user_agent_header=None,
+        sock=None if receive_buffer is None else await _small_socket(url, receive_buffer),
     )
     opened = Peer(connection, binary=subprotocol == MSGPACK)
     try:
         yield opened
     finally:
         await opened.close()
+
+
+async def _small_socket(url: str, receive_buffer: int) -> socket.socket:
+    parts = urlsplit(url)
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    opened.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(opened, (parts.hostname, parts.port))
+    return opened
 
 
 def chat(sender: int, receiver: int, message: str = "ciphertext", **more: Any) -> dict[str, Any]:

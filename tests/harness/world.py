@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -51,10 +52,17 @@ class World:
         return await self._stack.enter_async_context(peer(self.url, subprotocol, **more))
 
     async def join(
-        self, person: int, subprotocol: str = JSON, *, last: int | None = None, ttl: int = 3_600, **hello: Any
+        self,
+        person: int,
+        subprotocol: str = JSON,
+        *,
+        last: int | None = None,
+        ttl: int = 3_600,
+        receive_buffer: int | None = None,
+        **hello: Any,
     ) -> Peer:
         """A session: connected, welcomed, delivering from ``last`` (None: from the head)."""
-        opened = await self.connect(subprotocol)
+        opened = await self.connect(subprotocol, receive_buffer=receive_buffer)
         if last is not None:
             hello["last_activity_id"] = last
         await opened.hello(self.tokens.person(person, ttl), **hello)
@@ -67,17 +75,20 @@ class World:
             if member
             else "DELETE FROM member WHERE company_id = ? AND person_id = ?"
         )
-        write(self.data_dir, [(sql, (company, person))])
+        # In a thread: the node may be in a transaction of its own, and needs the loop to end it.
+        await asyncio.to_thread(write, self.data_dir, [(sql, (company, person))])
         await self.node.parties.apply(DirectoryChange(members=(person,)))
 
 
 @asynccontextmanager
 async def open_world(
-    data_dir: Path, now_ms: Callable[[], int] = wall_clock_ms, **settings: Any
+    data_dir: Path, now_ms: Callable[[], int] = wall_clock_ms, *, send_buffer: int | None = None, **settings: Any
 ) -> AsyncIterator[World]:
-    """A world in this process; its peers are closed before its node."""
+    """A world in this process; its peers are closed before its node. ``send_buffer``: see :func:`running_node`."""
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(running_node(settings_for(data_dir, **settings), now_ms))
+        running = await stack.enter_async_context(
+            running_node(settings_for(data_dir, **settings), now_ms, send_buffer=send_buffer)
+        )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         async with AsyncExitStack() as peers:
             yield World(running, Tokens(data_dir, now_ms), http, peers)
