@@ -167,6 +167,7 @@ EVENT_DATA: dict[str, Any] = {
     "directory.changed": DirectoryChanged,
     "key.changed": KeyChanged,
     "activity.changed": dict[str, Any],
+    "activity.changed": PostedActivity,
     "typing": TypingShown,
     "token.expiring": TokenExpiring,
     "privacy_request.received": dict[str, Any],
