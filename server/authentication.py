@@ -90,7 +90,10 @@ class Authentication:
     async def lookup(self, request: web.Request) -> Caller:
         """A service with scope ``lookup``, or Twilio by its signature. 401 with the same bytes whatever was wrong."""
         if "Authorization" in request.headers:
-            caller = await self.verify(_bearer(request))
+            try:
+                caller = await self.verify(_bearer(request))
+            except ApiError:
+                raise _unauthorized() from None
             if SCOPE_LOOKUP in caller.scopes:
                 return caller
         elif await self._twilio.is_genuine(request):

@@ -113,17 +113,20 @@ class ProviderKeys:
     async def _key_of(self, token: str) -> ProviderKey:
         kid = _kid_of(token)
         found = self._known(kid)
-        if found is None and self._monotonic() >= self._next_fetch_at:
+        if found is None and (self._fetching.locked() or self._may_fetch()):
+            # Whoever comes while a fetch is under way waits for it: the key may be a new one that it brings.
             async with self._fetching:
-                found = self._known(kid)
-                if found is None:
+                if self._known(kid) is None and self._may_fetch():
                     await self._fetch_quietly()
-                    found = self._known(kid)
+            found = self._known(kid)
         if found is not None:
             return found
         if self._keys is None:
             raise ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
         raise BadToken("no key of the provider has this id")
+
+    def _may_fetch(self) -> bool:
+        return self._monotonic() >= self._next_fetch_at
 
     def _known(self, kid: str | None) -> ProviderKey | None:
         return self._keys.get((self._provider.issuer, kid)) if self._keys else None

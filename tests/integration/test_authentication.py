@@ -490,6 +490,18 @@ async def test_a_new_key_is_fetched_when_a_token_names_it_but_not_for_every_forg
     assert provider.fetches == 3
 
 
+async def test_everybody_with_a_new_key_waits_for_the_one_fetch_that_brings_it(
+    open_auth: Open, provider: IdentityProvider
+) -> None:
+    auth = await with_provider(open_auth, provider.url)
+    provider.keys["second"] = Ed25519PrivateKey.generate()
+    auth._provider._next_fetch_at = 0.0  # type: ignore[union-attr]
+    tokens = [provider.sign("second", "EdDSA", jti=str(number)) for number in range(20)]
+    callers = await asyncio.gather(*(auth.verify(token) for token in tokens))
+    assert [caller.person_id for caller in callers] == [456] * 20
+    assert provider.fetches == 2
+
+
 async def test_keys_stay_while_the_provider_is_away(open_auth: Open, provider: IdentityProvider) -> None:
     auth = await with_provider(open_auth, provider.url)
     provider.broken = True
@@ -504,6 +516,9 @@ async def test_without_any_keys_yet_the_answer_is_unavailable(open_auth: Open, p
     with pytest.raises(ApiError) as refused:
         await auth.verify(provider.sign())
     assert refused.value.code is ErrorCode.UNAVAILABLE
+    async with TestClient(TestServer(application(auth))) as client:
+        assert (await client.get("/lookup", headers=bearer(provider.sign()))).status == 401
+        assert (await client.get("/person", headers=bearer(provider.sign()))).status == 503
     assert (await auth.verify(auth.mint_person(7, 60))).person_id == 7
 
 
