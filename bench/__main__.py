@@ -46,7 +46,11 @@ def main() -> int:
             results.write(options.results, found)
     options.report.write_text(page.page(found))
     shown = [found.rows[row.name] for row in wanted]
-    Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS).print(table.table(shown))
+    console = Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS)
+    console.print(table.table(shown))
+    for outcome in shown:
+        if outcome.fault:
+            console.print(f"{outcome.row} was not measured: {outcome.fault}", style="red", markup=False)
     return 1 if any(outcome.fault for outcome in shown) else 0
 
 

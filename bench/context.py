@@ -12,8 +12,10 @@ from bench.cores import Cores
 from bench.process import ServerProcess, module, script, serving
 from bench.world import Buzz, World
 
-# The limits that production has stay on; they only lie above what a load from a hundred people on one address reaches.
-RAISED_LIMITS: Mapping[str, str] = {
+# Production's settings. Its limits stay on; they only lie above what a hundred people on one machine reach.
+SETTINGS: Mapping[str, str] = {
+    "BUZZ_MODE": "production",
+    "BUZZ_PUBLIC_URL": "https://buzz.example",
     "BUZZ_SEND_RATE_LIMIT": "1000000",
     "BUZZ_FRAME_RATE_LIMIT": "1000000",
 }
@@ -60,8 +62,8 @@ class Bench:
         without, it is fresh.
         """
         directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say)
-        command = script("run.py", "serve", "--dev", "--port", "0", "--data-dir", str(directory))
+        command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory))
         log = self.work / "buzz.log"
-        settings = {**RAISED_LIMITS, **(environment or {})}
+        settings = {**SETTINGS, **(environment or {})}
         async with serving(command, core=self.cores.server, log=log, environment=settings) as process:
             yield Buzz(process, directory)

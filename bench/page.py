@@ -51,14 +51,14 @@ same core. The spread is the lowest and the highest of what the bar judges.</p>
 def _lines(row: RowResults) -> list[str]:
     if row.fault:
         return [f'<tr><td>{escape(row.row)}<td colspan="6" class="missed">not measured: {escape(row.fault)}']
-    return [_line(entry) for entry in row.entries]
+    return [_line(entry, row.quick) for entry in row.entries]
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: Entry, quick: bool) -> str:
     note = f"<small>{escape(entry.note)}</small>" if entry.note else ""
     control_is = f"<small>{escape(entry.control_is)}</small>" if entry.control is not None else ""
     verdict = {True: ("met", "pass"), False: ("missed", "not met"), None: ("", "")}[entry.passed]
-    word = "goal" if entry.reaches_goal else verdict[1]
+    word = "quick" if quick else "goal" if entry.reaches_goal else verdict[1]
     return (
         f'<tr><td>{escape(entry.what)}{note}<td class="n">{number(entry.figure)} {escape(entry.unit)}'
         f'<td class="n">{number(entry.control)}{control_is}<td class="n">{number(entry.ratio)}'

@@ -27,10 +27,10 @@ def table(rows: Iterable[RowResults]) -> Table:
                 number(entry.ratio),
                 f"{number(entry.lowest)} to {number(entry.highest)}",
                 entry.bar,
-                _verdict(entry),
+                Text("quick", "dim") if row.quick else _verdict(entry),
             )
         if row.fault:
-            found.add_row(row.row, Text("not measured", "red"), "", "", "", row.fault.splitlines()[0], "")
+            found.add_row(row.row, Text("not measured", "red"), "", "", "", "", "")
     return found
 
 

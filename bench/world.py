@@ -61,7 +61,9 @@ async def settle(world: World, work: Path, *, keep: str, say: Callable[[str], No
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     say("importing the directory")
-    await import_directory(write_directory(world, directory / "directory.ndjson"), directory)
+    await run_command("migrate", "--data-dir", str(directory))
+    lines = write_directory(world, directory / "directory.ndjson")
+    await run_command("import", str(lines), "--data-dir", str(directory))
     if world.history is not None:
         say(f"storing {world.history.activities:,} activities")
         await asyncio.to_thread(history.store, world.history, directory)
@@ -76,16 +78,17 @@ def write_directory(world: World, path: Path) -> Path:
     return path
 
 
-async def import_directory(path: Path, data_dir: Path) -> None:
+async def run_command(*arguments: str) -> None:
+    """Run one of `run.py`'s commands; BenchFault, with what it printed, when it fails."""
     process = await asyncio.create_subprocess_exec(
-        *script("run.py", "import", str(path), "--data-dir", str(data_dir)),
+        *script("run.py", *arguments),
         cwd=REPOSITORY,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     if process.returncode:
-        raise BenchFault(f"the import failed:\n{output.decode(errors='replace')}")
+        raise BenchFault(f"run.py {' '.join(arguments)} failed:\n{output.decode(errors='replace')}")
 
 
 def directory(world: World) -> Iterator[Mapping[str, object]]:

@@ -51,10 +51,10 @@ class Conversation:
     caught_up: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def send(self, client: SocketClient) -> int:
-        """Write one new send; returns its counter."""
+    def send(self, client: SocketClient, template: SendTemplate | None = None) -> int:
+        """Write one new send, to the client's usual partner unless `template` says otherwise; returns its counter."""
         counter = next(_counters)
-        client.transport.write(self.templates[client.person].number(counter))
+        client.transport.write((template or self.templates[client.person]).number(counter))
         self.sent += 1
         return counter
 
@@ -94,6 +94,8 @@ class Conversation:
 
     def _take_other(self, client: SocketClient, frame: object) -> None:
         if isinstance(frame, Welcome):
+            if client.cursor < 0:
+                client.cursor = frame.head_id
             if client.welcomed is not None:
                 client.welcomed.set_result(None)
         elif isinstance(frame, CaughtUp):

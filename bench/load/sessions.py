@@ -29,20 +29,30 @@ async def open_sessions(
     at_once: int = AT_ONCE,
 ) -> list[SocketClient]:
     """One session for each of `people`; returns when all have their `welcome`."""
-    request = socket_request(buzz, conversation.codec)
-    tokens = buzz.tokens.of_people(people)
+    buzz.tokens.of_people(people)
 
     async def open_one(person: int) -> SocketClient:
-        client = await connect(buzz.host, buzz.port, request, conversation.receive, person)
-        client.welcomed = asyncio.get_running_loop().create_future()
-        client.write(frames.hello(conversation.codec, tokens[person], last_activity_id=last_activity_id))
-        async with asyncio.timeout(WELCOME_WITHIN_SECONDS):
-            await client.welcomed
-        return client
+        return await open_session(buzz, person, conversation, last_activity_id=last_activity_id)
 
     clients = await gather_in_turn(people, open_one, at_once=at_once)
     conversation.check()
     return clients
+
+
+async def open_session(
+    buzz: Buzz, person: int, conversation: Conversation, *, last_activity_id: int | None = None
+) -> SocketClient:
+    """One session: upgrade, `hello`, `welcome`. Raises UpgradeRefused when the server will not have it now."""
+    request = socket_request(buzz, conversation.codec)
+    token = buzz.tokens.of_people([person])[person]
+    client = await connect(buzz.host, buzz.port, request, conversation.receive, person)
+    client.welcomed = asyncio.get_running_loop().create_future()
+    if last_activity_id is not None:
+        client.cursor = last_activity_id
+    client.write(frames.hello(conversation.codec, token, last_activity_id=last_activity_id))
+    async with asyncio.timeout(WELCOME_WITHIN_SECONDS):
+        await client.welcomed
+    return client
 
 
 def socket_request(buzz: Buzz, codec: Codec) -> bytes:

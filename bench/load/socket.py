@@ -21,7 +21,8 @@ class SocketClient(asyncio.Protocol):
     """One websocket. `on_payloads` is called with the data frames that arrived together; pings are answered here.
 
     `opened` resolves when the server has switched protocols; `close_code` is 0 while the socket is open, then the
-    server's code, or 1006 where it gave none. `person`, `cursor` and `welcomed` are the load's notes on the session.
+    server's code, or 1006 where it gave none. `person`, `cursor` (the newest id it has; -1 while it
+    is to start at the head) and `welcomed` are the load's notes on the session.
     """
 
     __slots__ = (
@@ -46,7 +47,7 @@ class SocketClient(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.welcomed: asyncio.Future[None] | None = None
         self.close_code = 0
-        self.cursor = 0
+        self.cursor = -1
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
