@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPACES = b" \t\r"
 
 
 class Line(NamedTuple):
@@ -25,9 +26,15 @@ class LineSplitter:
 
     def feed(self, data: bytes) -> list[Line]:
         """The lines that ``data`` completes, blank ones left out but counted."""
-        *ends, rest = data.split(b"\n")
-        lines = [self._finish(piece) for piece in ends]
-        self._keep(rest)
+        first, *others = data.split(b"\n")
+        if not others:
+            self._keep(first)
+            return []
+        lines = [self._finish(first)]
+        start, self._number = self._number + 1, self._number + len(others) - 1
+        for number, text in enumerate(others[:-1], start):
+            lines.append(Line(number, text.strip(_SPACES) if len(text) <= self._max_bytes else None))
+        self._keep(others[-1])
         return [line for line in lines if line.text is None or line.text]
 
     def end(self) -> list[Line]:
@@ -43,7 +50,7 @@ class LineSplitter:
 
     def _finish(self, piece: bytes) -> Line:
         self._keep(piece)
-        text = None if self._too_long else self._rest.strip(b" \t\r")
+        text = None if self._too_long else self._rest.strip(_SPACES)
         self._rest, self._too_long = b"", False
         self._number += 1
         if self._number == 1 and text is not None:
