@@ -72,14 +72,16 @@ def normalise(code: str, number: str) -> str | None:
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def _normalise(code: str, number: str) -> str | None:
-    if not is_country_code(code) or _NUMBER.fullmatch(number) is None:
+    if not is_country_code(code):
+        return None
+    # Bare digits are nearly always E.164 without its plus.
+    plain = f"+{code}{number}"
+    if number.isascii() and number.isdigit() and is_plain(plain):
+        return None if plain in NO_CALLER_NUMBERS else plain
+    if _NUMBER.fullmatch(number) is None:
         return None
     if number.startswith("+"):
         return _possible(number, required_code=int(code))
-    # Bare digits are nearly always E.164 without its plus.
-    plain = f"+{code}{number}"
-    if _E164.fullmatch(plain) is not None and is_plain(plain):
-        return None if plain in NO_CALLER_NUMBERS else plain
     return _possible(f"+{code} {number}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,6 @@ class Buzz:
 
     client: ClientSession
     tokens: Tokens
-    clock: Clock
     data_dir: Path
 
     @property
@@ -162,11 +161,11 @@ async def buzz(watch: Watch, data_dir: Path, clock: Clock) -> AsyncIterator[Buzz
 
 
 @asynccontextmanager
-async def open_buzz(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[Buzz]:
+async def open_buzz(data_dir: Path, clock: Callable[[], int], **settings: Any) -> AsyncIterator[Buzz]:
     """Start a node on a data directory, with settings of the test's own."""
     given = {"public_url": PUBLIC_URL, "twilio_auth_token": TWILIO_TOKEN, **settings}
     async with (
         running_node(settings_for(data_dir, **given), clock) as running,
         ClientSession(base_url=running.url) as client,
     ):
-        yield Buzz(client, Tokens(data_dir, clock), clock, data_dir)
+        yield Buzz(client, Tokens(data_dir, clock), data_dir)

@@ -7,16 +7,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
+from server.authentication import wall_clock_ms
 from server.services.numbers import Bought, Numbers, NumberUnavailable, fictional_blocks
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
 from storage.migrate import migrate
 from storage.numbers import NumberState, NumberStore
 from storage.sqlite import SqliteDatabase
+from tests.harness.node import Tokens, node_process
 from tests.harness.people import rows
 from tests.harness.watch import Watch
-from tests.integration.telephony.conftest import ANN, BOB, BOBS_PHONE, JANE, Buzz, Clock, open_buzz
+from tests.integration.telephony.conftest import ANN, BOB, BOBS_PHONE, JANE, Buzz, Clock, bearer, open_buzz
 
 PATH = "/apps/buzz/heartbeat"
 SIX = {
@@ -172,3 +175,29 @@ async def test_the_pool_is_used_before_the_provider(store: NumberStore, clock: C
     assert await numbers(store, clock, seller).of(JANE) == BOBS_PHONE
     assert not seller.sold
     assert (await store.counts())[NumberState.ALLOCATED] == 1
+
+
+async def test_a_kill_between_leaves_everybody_with_exactly_one(data_dir: Path) -> None:
+    """kill -9 while heartbeats are answered: what was answered stands, nobody has two, no number has two owners."""
+    people = [JANE, BOB, ANN]
+    answered: dict[int, object] = {}
+    tokens = Tokens(data_dir)
+    enough = asyncio.Event()
+
+    async def beat(client: ClientSession, person: int) -> None:
+        async with client.get(PATH, headers=bearer(tokens.person(person))) as response:
+            answered[person] = (await response.json())["number"]
+            enough.set()
+
+    async with node_process(data_dir) as node, ClientSession(base_url=node.url) as client:
+        beats = [asyncio.create_task(beat(client, person)) for person in people * 5]
+        await enough.wait()
+        await node.kill()
+        await asyncio.gather(*beats, return_exceptions=True)
+    before = dict(answered)
+    async with open_buzz(data_dir, wall_clock_ms) as buzz:
+        await asyncio.gather(*(beat(buzz.client, person) for person in people))
+    assert {person: answered[person] for person in before} == before
+    held = rows(data_dir, "SELECT person_id, e164 FROM buzz_number WHERE person_id IS NOT NULL")
+    assert sorted(person for person, _ in held) == sorted(people)
+    assert len({e164 for _, e164 in held}) == len(people)

@@ -1,0 +1,121 @@
+"""Numbers bought from a server that plays Twilio: taken meanwhile, answers that get lost, limits, failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from server.services.numbers import NumberUnavailable
+from server.services.twilio_numbers import TwilioNumbers
+from server.twilio_api import TwilioError, open_twilio_api
+from tests.fakes.twilio import ACCOUNT, TOKEN, Twilio
+from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, open_buzz
+
+NUMBERS = [f"+1202555018{digit}" for digit in range(5)]
+VOICE_URL = "https://buzz.example/twilio/voice"
+
+
+@pytest.fixture
+async def twilio() -> AsyncIterator[Twilio]:
+    made = await Twilio().start()
+    made.for_sale = list(NUMBERS)
+    yield made
+    await made.close()
+
+
+def settings(twilio: Twilio) -> dict[str, Any]:
+    return {"number_provider": "twilio", "twilio_account_sid": ACCOUNT, "twilio_api_url": twilio.url}
+
+
+async def number(buzz: Buzz, person: int = ANN) -> str | None:
+    status, answer = await buzz.get("/apps/buzz/heartbeat", buzz.person(person))
+    assert status == 200, answer
+    given = answer["number"]
+    return None if given is None else f"+{given['country_code']}{given['number']}"
+
+
+async def test_a_heartbeat_buys_one_number_whatever_races(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
+    async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
+        await asyncio.gather(*(number(buzz) for _ in range(5)))
+        assert await number(buzz) == NUMBERS[0]
+        assert await number(buzz, BOB) == NUMBERS[1]
+    assert [one["phone_number"] for one in twilio.sold] == NUMBERS[:2]
+    assert twilio.sold[0]["voice_url"] == VOICE_URL
+    assert twilio.sold[0]["friendly_name"].startswith("buzz:")
+
+
+async def test_a_number_that_was_taken_meanwhile_is_passed_over(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
+    twilio.answers = [(400, 21422), (400, 21422)]
+    async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
+        assert await number(buzz) == NUMBERS[2]
+    assert len(twilio.sold) == 1
+
+
+async def test_an_empty_shop_never_fails_a_heartbeat(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
+    twilio.for_sale = []
+    async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
+        assert await number(buzz) is None
+        twilio.for_sale = list(NUMBERS)
+        assert await number(buzz) == NUMBERS[0]
+
+
+async def test_after_an_error_that_leaves_it_open_the_name_is_looked_up_first(
+    data_dir: Path, clock: Clock, twilio: Twilio
+) -> None:
+    twilio.answers = [(500, 0)]
+    async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
+        assert await number(buzz) is None
+        assert await number(buzz) is None, "the reservation still holds"
+        clock.ms += 61_000
+        assert await number(buzz) == NUMBERS[0]
+    assert twilio.asked.count("GET IncomingPhoneNumbers.json") == 1
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_purchase_whose_answer_was_lost_is_found_again(twilio: Twilio) -> None:
+    twilio.lose = 1
+    async with open_twilio_api(twilio.url, ACCOUNT, TOKEN, timeout_seconds=0.2) as api:
+        shop = TwilioNumbers(api, "US", VOICE_URL)
+        with pytest.raises(TimeoutError):
+            await shop.buy("one")
+        found = await shop.find("one")
+        assert found is not None
+        assert found.e164 == NUMBERS[0]
+        assert await shop.find("another") is None
+    assert len(twilio.sold) == 1
+
+
+async def test_a_429_is_minded(twilio: Twilio) -> None:
+    now = 0.0
+    twilio.answers = [(429, 20429)]
+    twilio.headers = {"Retry-After": "30"}
+    async with open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
+        shop = TwilioNumbers(api, "US", VOICE_URL, lambda: now)
+        with pytest.raises(NumberUnavailable, match="429"):
+            await shop.buy("one")
+        asked = len(twilio.asked)
+        now = 29.0
+        with pytest.raises(NumberUnavailable, match="waiting"):
+            await shop.buy("one")
+        # Not NumberUnavailable: a number may be there under this name.
+        with pytest.raises(TwilioError, match="429"):
+            await shop.find("one")
+        assert len(twilio.asked) == asked, "nothing was asked meanwhile"
+        now = 30.0
+        assert (await shop.buy("one")).e164 == NUMBERS[0]
+
+
+async def test_wrong_credentials_and_no_server_at_all(twilio: Twilio) -> None:
+    async with open_twilio_api(twilio.url, ACCOUNT, "wrong") as api:
+        with pytest.raises(NumberUnavailable, match="401"):
+            await TwilioNumbers(api, "US", VOICE_URL).buy("one")
+    url = twilio.url
+    await twilio.close()
+    async with open_twilio_api(url, ACCOUNT, TOKEN) as api:
+        with pytest.raises(aiohttp.ClientError):
+            await TwilioNumbers(api, "US", VOICE_URL).buy("one")
