@@ -29,9 +29,21 @@ from server.live.socket import Socket
 from server.live.timers import Timers
 from server.live_metrics import watch_live_path
 from server.operator_node import operator_routes
+from server.origins import preflights, share
 from server.privacy_node import PrivacyNode, open_privacy
 from server.routes import activities as activity_routes
-from server.routes import admin_page, blocked, directory_admin, encryption, health, heartbeat, lookups, public_keys
+from server.routes import (
+    admin_page,
+    blocked,
+    description,
+    directory_admin,
+    encryption,
+    health,
+    heartbeat,
+    lookups,
+    public_keys,
+    twilio_voice,
+)
 from server.services.activities import Activities
 from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
@@ -39,11 +51,13 @@ from server.services.keys import Keys
 from server.services.numbers import Numbers
 from server.services.parties import Parties
 from server.services.retention import Retention
+from server.services.screening import Screening
 from server.services.trends import Trends
 from server.services.trust import Trust
 from server.settings import Settings
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
+from server.twilio_account import number_provider, open_account
 from server.web_files import WebFiles
 from storage.accounts import AccountStore, Device, Revocation
 from storage.callers import CallerStore
@@ -115,15 +129,24 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         # The services.
         telephony = TelephonyMetrics(metrics)
         calls, key_store = CallStore(database), KeyStore(database)
-        trust = Trust(CallerStore(database), calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
+        callers = CallerStore(database)
+        trust = Trust(callers, calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
         stack.push_async_callback(trust.close)
-        numbers = Numbers(NumberStore(database), telephony, now_ms, fictional=settings.development)
+        twilio = await stack.enter_async_context(open_account(settings))
+        numbers = Numbers(
+            NumberStore(database),
+            telephony,
+            now_ms,
+            provider=number_provider(settings, twilio),
+            fictional=settings.development and settings.number_provider == "pool",
+        )
+        screening = Screening(database, trust, callers, activities, hub, hub.ring.amend)
         keys = Keys(key_store, store, parties, hub, now_ms)
 
         directory = Directory(database, parties, hub, now_ms, spool_folder=settings.data_dir)
         heartbeats = Heartbeats(database, activities, numbers)
         privacy = await stack.enter_async_context(
-            open_privacy(settings, database, hub, parties, auth, now_ms, metrics.webhooks.add)
+            open_privacy(settings, database, hub, parties, auth, now_ms, twilio, metrics.webhooks.add)
         )
 
         trends = Trends(metrics, now_ms)
@@ -133,8 +156,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             await stack.enter_async_context(_running("retention", retention.run()))
 
         # The routes.
-        application = web.Application(middlewares=[errors_middleware])
+        application = web.Application(middlewares=[errors_middleware, preflights(settings.origins)])
         application.on_response_prepare.append(add_request_id)
+        application.on_response_prepare.append(share(settings.origins))
         cleared = (calls.clear, key_store.clear)
         for routes in (
             socket.routes(),
@@ -145,10 +169,12 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
             directory_admin.routes(directory, auth),
+            twilio_voice.routes(screening, auth),
             privacy.routes,
             operator_routes(
                 settings, database, store, auth, hub, metrics, trends, directory.remove, privacy.requests, now_ms
             ),
+            description.routes(),
             admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
             health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
         ):

@@ -12,15 +12,25 @@ from aiohttp import web
 from server.auth import Authenticator
 from server.live.events import Events
 from server.privacy_page import PrivacyPage
-from server.routes import privacy_admin, privacy_form, privacy_requests, webhook_admin, webhook_receiver
+from server.routes import (
+    privacy_admin,
+    privacy_form,
+    privacy_requests,
+    twilio_privacy_line,
+    webhook_admin,
+    webhook_receiver,
+)
 from server.services.parties import Parties
 from server.services.privacy import PrivacyRequests
 from server.services.privacy_changes import PrivacyChanges
 from server.services.received_events import ReceivedEvents
+from server.services.recordings import RecordingFetcher
 from server.services.service_codes import ServiceCodes
+from server.services.voicemail import Voicemail
 from server.services.webhook_admin import WebhookAdmin
 from server.services.webhooks import WebhookWorker
 from server.settings import Settings
+from server.twilio_api import TwilioApi
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
 from storage.database import Database
@@ -33,6 +43,7 @@ class PrivacyNode:
     routes: list[web.RouteDef]
     requests: PrivacyRequests
     worker: WebhookWorker
+    fetcher: RecordingFetcher
 
 
 @asynccontextmanager
@@ -43,9 +54,10 @@ async def open_privacy(
     parties: Parties,
     auth: Authenticator,
     now_ms: Callable[[], int],
+    twilio: TwilioApi | None = None,
     count: Callable[[str], None] = lambda result: None,
 ) -> AsyncIterator[PrivacyNode]:
-    """Build it and start its worker; at the end the worker stops first. ``count`` counts webhooks by result."""
+    """Build it and start its workers; at the end they stop first. ``count`` counts webhooks by result."""
     async with AsyncExitStack() as stack:
         sender = await stack.enter_async_context(
             open_sender(
@@ -58,6 +70,7 @@ async def open_privacy(
         worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
         requests = PrivacyRequests(database, changes, parties.companies_of, now_ms)
+        fetcher = RecordingFetcher(database, changes, twilio, now_ms)
         received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
         admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
         routes = [
@@ -66,9 +79,11 @@ async def open_privacy(
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, auth),
             *webhook_receiver.routes(received),
             *webhook_admin.routes(admin, auth, settings.public_url),
+            *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), auth),
         ]
         # A worker that fails ends the node: nobody should wait for webhooks that nobody sends.
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(worker.run(), name="webhook worker")
         stack.push_async_callback(worker.stop)
-        yield PrivacyNode(routes, requests, worker)
+        stack.callback(tasks.create_task(fetcher.run(), name="recording fetcher").cancel)
+        yield PrivacyNode(routes, requests, worker, fetcher)

@@ -67,7 +67,7 @@ class PrivacyPage:
             submission=escape(submission),
             summary=_summary(faults),
             wishes="\n".join(_wish(name, label, written) for name, label in _WISHES.items()),
-            states=_options({"": "Not in the United States", **US_STATES}, written.get("state", "").upper()),
+            states=_options({"": "Choose your state", **US_STATES}, written.get("state", "").upper()),
             requester_types=_options({name: name for name in REQUESTER_TYPES}, written.get("requester_type", "")),
             other=escape(written.get("other", "")),
             **fields,

@@ -163,6 +163,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{' and '.join(missing)} should be set together with jwks: tokens are held against them")
         return self
 
+    @model_validator(mode="after")
+    def _twilio_is_whole(self) -> Self:
+        needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
+        missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} should be set too: number_provider = twilio buys with them")
+        return self
+
     @property
     def development(self) -> bool:
         return self.mode is Mode.DEVELOPMENT

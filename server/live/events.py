@@ -15,6 +15,7 @@ class EventName(StrEnum):
     TRUST_REQUESTED = "trust.requested"
     DIRECTORY_CHANGED = "directory.changed"
     KEY_CHANGED = "key.changed"
+    ACTIVITY_CHANGED = "activity.changed"
     TYPING = "typing"
     TOKEN_EXPIRING = "token.expiring"
     PRIVACY_REQUEST_RECEIVED = "privacy_request.received"

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientWebSocketResponse, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession, ClientWebSocketResponse
 
 from protocol.directory import Company, Kind, Member, Object, Person
 from protocol.twilio_signature import sign
-from server.app import Node, open_node
-from server.settings import Mode, Settings
-from server.signing_keys import KeyRing, load_or_create
-from server.tokens import mint_person, mint_service
-from storage import directory
+from server.app import Node
+from storage import directory, service_codes
 from storage.directory import Change
+from storage.migrate import migrate
+from storage.sqlite import SqliteDatabase
+from tests.harness.node import Tokens, running_node, settings_for
 
 JANE, BOB, EVE = 456, 7, 99
 ACME, OTHER = 123, 124
@@ -64,17 +63,17 @@ class Clock:
 class Buzz:
     """A running server, and the ways in."""
 
-    client: TestClient[web.Request, web.Application]
+    client: ClientSession
     node: Node
-    ring: KeyRing
+    tokens: Tokens
     clock: Clock
 
     @property
     def admin(self) -> dict[str, str]:
-        return _bearer(mint_service(self.ring, "tests", "admin", 86_400, self.clock()))
+        return _bearer(self.tokens.service("admin"))
 
     def person(self, person_id: int) -> dict[str, str]:
-        return _bearer(mint_person(self.ring, person_id, 86_400, self.clock()))
+        return _bearer(self.tokens.person(person_id))
 
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
@@ -154,17 +153,28 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def make_template(data_dir: Path) -> Path:
+    """A data directory with the people above and the service code, to be copied for each test."""
+    asyncio.run(_fill(data_dir / "buzz.db"))
+    return data_dir
+
+
+async def _fill(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    await migrate(database)
+    async with database.transaction() as transaction:
+        for kind, objects in _OBJECTS.items():
+            await directory.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)
+        await service_codes.put(transaction, CODE, ACME, "tes", START_MS)
+    await database.close()
+
+
 @asynccontextmanager
 async def open_buzz(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[Buzz]:
-    """Start a node on a data directory, with its directory filled."""
-    given = {"mode": Mode.DEVELOPMENT, "public_url": PUBLIC_URL, "twilio_auth_token": TWILIO_TOKEN, **settings}
+    """Start a node on a copy of the template."""
+    given = {"public_url": PUBLIC_URL, "twilio_auth_token": TWILIO_TOKEN, "privacy_forms_per_minute": 1_000, **settings}
     async with (
-        open_node(Settings(data_dir=data_dir, **given), clock) as node,
-        TestClient(TestServer(node.application)) as client,
+        running_node(settings_for(data_dir, **given), clock) as running,
+        ClientSession(base_url=running.url) as client,
     ):
-        async with node.database.transaction() as transaction:
-            for kind, objects in _OBJECTS.items():
-                changes = [Change(kind, None, each) for each in objects]
-                await directory.write(transaction, kind, changes, START_MS)
-        ring = load_or_create(data_dir / "signing-key.pem", development=True)
-        yield Buzz(client, node, ring, clock)
+        yield Buzz(client, running.node, Tokens(data_dir, clock), clock)

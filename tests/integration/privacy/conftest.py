@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.privacy_buzz import Buzz, Clock, open_buzz
+from tests.fakes.privacy_buzz import Buzz, Clock, make_template, open_buzz
 from tests.fakes.webhook_receiver import Receiver
+from tests.harness.people import copy_directory
+from tests.harness.watch import Watch, watched
 
 
 @pytest.fixture
@@ -16,10 +18,25 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("privacy"))
+
+
 @pytest.fixture
-async def buzz(tmp_path: Path, clock: Clock) -> AsyncIterator[Buzz]:
-    async with open_buzz(tmp_path, clock, webhook_timeout_seconds=0.5, privacy_forms_per_minute=1_000) as opened:
-        await opened.service_code()
+def data_dir(template: Path, tmp_path: Path) -> Path:
+    return copy_directory(template, tmp_path / "data")
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Watch]:
+    async with watched() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def buzz(watch: Watch, data_dir: Path, clock: Clock) -> AsyncIterator[Buzz]:
+    async with open_buzz(data_dir, clock, webhook_timeout_seconds=0.5) as opened:
         yield opened
 
 

@@ -51,7 +51,7 @@ async def test_a_member_acknowledges_extends_and_completes(buzz: Buzz) -> None:
     assert [(one["actor"], one["action"], one["detail"]) for one in trail] == [
         ("consumer", "received", "by web form"),
         (f"person:{JANE}", "changed", "acknowledged: true, extended: true"),
-        ("admin:service:tests", "changed", "completed: true"),
+        ("admin:service:test", "changed", "completed: true"),
     ]
 
 

@@ -161,9 +161,8 @@ async def test_a_form_that_is_sent_twice_is_one_request_and_a_corrected_one_is_a
     assert len(await buzz.ask_admin("GET", "/admin/privacy-requests")) == 2
 
 
-async def test_one_address_can_not_send_forms_without_end(tmp_path: Path, clock: Clock) -> None:
-    async with open_buzz(tmp_path, clock, privacy_forms_per_minute=3, trusted_hops=1) as buzz:
-        await buzz.service_code()
+async def test_one_address_can_not_send_forms_without_end(data_dir: Path, clock: Clock) -> None:
+    async with open_buzz(data_dir, clock, privacy_forms_per_minute=3, trusted_hops=1) as buzz:
 
         async def send(forwarded: str) -> tuple[int, str | None]:
             headers = {"X-Forwarded-For": forwarded}

@@ -1,0 +1,90 @@
+"""What Twilio says of a call at the voice URL, and what becomes of it in the activity log. Pure.
+
+https://www.twilio.com/docs/voice/twiml and https://www.twilio.com/docs/voice/twiml/dial#action
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from protocol import phone
+from protocol.activity import MAX_CALL_SECONDS, ActivityTypeName
+from protocol.errors import ApiError, ErrorCode
+from protocol.lookup import Lookup
+
+_CLIENT: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
+_CALL_SID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+_CONNECTED: Final = frozenset({"completed", "answered"})
+_MISSED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
+
+
+class IncomingCall(NamedTuple):
+    """One call: ``caller`` and ``called`` as Twilio wrote them, and the name that the network gives the caller."""
+
+    call_sid: str
+    caller: str
+    called: str
+    caller_name: str
+
+    @property
+    def caller_person(self) -> int | None:
+        """The person whose app is calling (``client:person_7``), or None for every other caller."""
+        match = _CLIENT.fullmatch(self.caller)
+        return int(match[1]) if match else None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the caller's side is encrypted on its way: an app, or SIP over TLS. A phone line is not."""
+        kind, _, rest = self.caller.lower().partition(":")
+        return kind in ("client", "sips") or (kind == "sip" and "transport=tls" in rest)
+
+
+class Outcome(NamedTuple):
+    """What became of a call; ``call_time`` in seconds, for connected ones."""
+
+    type: ActivityTypeName
+    call_time: int | None
+
+    @property
+    def is_connected(self) -> bool:
+        return self.type != "incoming_call_missed"
+
+
+def read_call(form: Mapping[str, str]) -> IncomingCall:
+    """The call that a request is about. Raises ApiError(bad_request) if it names none."""
+    call_sid = form.get("CallSid", "")
+    if _CALL_SID.fullmatch(call_sid) is None:
+        raise ApiError(ErrorCode.BAD_REQUEST, "Missing required parameter: 'CallSid'")
+    return IncomingCall(call_sid, form.get("From", ""), form.get("To", ""), form.get("CallerName", ""))
+
+
+def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
+    """What the end of the call makes of it; None while it has not ended.
+
+    A call that was answered but not bridged (the caller had hung up) is missed.
+    """
+    status = form.get("DialCallStatus", "")
+    if status in _CONNECTED and form.get("DialBridged", "true") == "true":
+        seconds = _seconds(form.get("DialCallDuration", ""))
+        if call.is_secure:
+            return Outcome("incoming_call_connected_secure", seconds)
+        return Outcome("incoming_call_connected_insecure", seconds)
+    if status in _CONNECTED | _MISSED:
+        return Outcome("incoming_call_missed", None)
+    return None
+
+
+def lookup_of(call: IncomingCall, caller: str | None = None) -> Lookup:
+    """The look-up that this call asks for. ``caller``: a number that the caller is known by, if not the one shown."""
+    return Lookup(*_parts(call.called), *_parts(caller or call.caller), caller_id=call.caller_name or None)
+
+
+def _parts(text: str) -> tuple[str, str]:
+    number = phone.parse_e164(text)
+    return phone.split(number) if number else ("", text)
+
+
+def _seconds(text: str) -> int:
+    return min(int(text), MAX_CALL_SECONDS) if text.isascii() and text.isdigit() and len(text) <= 9 else 0

@@ -1,0 +1,135 @@
+"""POST /twilio/privacy-line…: the voicemail line, told what to do in TwiML."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from protocol import twiml
+from protocol.errors import ApiError, ErrorCode
+from server.auth import Authenticator
+from server.http import Operation, operation
+from server.services.voicemail import Call, Voicemail
+from server.twilio_form import twilio_form
+
+MAX_TRIES: Final = 3
+_PATH: Final = "/twilio/privacy-line"
+_RECORDING_SID: Final = re.compile(r"RE[0-9a-f]{32}")
+_CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
+
+_GREETING: Final = (
+    "Welcome to the privacy request line. Please enter the service code of the company that your request is for, "
+    "followed by the pound key."
+)
+_AGAIN: Final = "Please enter the service code again, followed by the pound key."
+_UNKNOWN: Final = "There is no company with that code."
+_GOODBYE: Final = "We could not find the company. Please check the service code and call again. Goodbye."
+_SPEAK: Final = (
+    "After the tone, please say your name, how we can reach you, and what you would like the company to do with your "
+    "personal information. Press the pound key when you are done."
+)
+_THANKS: Final = "Thank you. Your privacy request has been received. Goodbye."
+
+
+def routes(voicemail: Voicemail, auth: Authenticator) -> list[web.RouteDef]:
+    """The line's routes, each a callback of Twilio's."""
+
+    @operation(_described("The privacy line answers", answers_twiml=True))
+    async def greet(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        tries = _tries(request)
+        return _twiml(_ask(_GREETING if tries == 1 else _AGAIN, tries))
+
+    @operation(_described("The caller has dialled a service code", answers_twiml=True))
+    async def code(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        form = await twilio_form(request)
+        call = _call(form, form.get("Digits", "").strip())
+        if await voicemail.begin(call):
+            after = urlencode({"code": call.code})
+            return _twiml(
+                twiml.record(
+                    _SPEAK,
+                    f"{_PATH}/ended?{after}",
+                    f"{_PATH}/recording?{after}",
+                    f"{_PATH}/transcription?{after}",
+                )
+            )
+        return _twiml(_ask(f"{_UNKNOWN} {_AGAIN}", _tries(request) + 1))
+
+    @operation(_described("The caller has finished", answers_twiml=True))
+    async def ended(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        await voicemail.ended(_call(await twilio_form(request), request.query.get("code", "")))
+        return _twiml(twiml.hang_up(_THANKS))
+
+    @operation(_described("A recording is available, or there is none"))
+    async def recording(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        form = await twilio_form(request)
+        call, status = _call(form, request.query.get("code", "")), form.get("RecordingStatus", "completed")
+        sid = form.get("RecordingSid", "")
+        if status in ("completed", "absent", "failed"):
+            good = status == "completed" and _RECORDING_SID.fullmatch(sid) is not None
+            await voicemail.recorded(call, sid, completed=good)
+        return web.Response(status=204)
+
+    @operation(_described("A transcription is available, or there is none"))
+    async def transcription(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        form = await twilio_form(request)
+        call, status = _call(form, request.query.get("code", "")), form.get("TranscriptionStatus", "")
+        if status in ("completed", "failed"):
+            await voicemail.transcribed(call, form.get("TranscriptionText", ""), completed=status == "completed")
+        return web.Response(status=204)
+
+    return [
+        web.post(_PATH, greet),
+        web.post(f"{_PATH}/code", code),
+        web.post(f"{_PATH}/ended", ended),
+        web.post(f"{_PATH}/recording", recording),
+        web.post(f"{_PATH}/transcription", transcription),
+    ]
+
+
+def _described(summary: str, *, answers_twiml: bool = False) -> Operation:
+    return Operation(
+        summary,
+        "twilio",
+        credential="twilio",
+        body_types=("application/x-www-form-urlencoded",),
+        status=200 if answers_twiml else 204,
+        content_type=twiml.CONTENT_TYPE,
+        errors=(400, 401, 403, 413, 503),
+    )
+
+
+def _ask(prompt: str, tries: int) -> bytes:
+    if tries > MAX_TRIES:
+        return twiml.hang_up(_GOODBYE)
+    return twiml.gather_digits(prompt, f"{_PATH}/code?attempt={tries}", f"{_PATH}?attempt={tries + 1}")
+
+
+def _tries(request: web.Request) -> int:
+    text = request.query.get("attempt", "1")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else 1
+
+
+def _call(form: dict[str, str], code: str) -> Call:
+    call_sid = form.get("CallSid", "")
+    if _CALL_SID.fullmatch(call_sid) is None:
+        raise ApiError(ErrorCode.BAD_REQUEST, "Missing required parameter: 'CallSid'")
+    return Call(
+        call_sid,
+        code,
+        form.get("From", ""),
+        form.get("CallerName", ""),
+        form.get("CallerState") or form.get("FromState", ""),
+    )
+
+
+def _twiml(document: bytes) -> web.Response:
+    return web.Response(body=document, content_type=twiml.CONTENT_TYPE, charset="utf-8")

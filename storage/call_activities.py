@@ -1,0 +1,42 @@
+"""The activities that phone calls make: corrected when a missed call was none.
+
+Twilio's callbacks come in any order, so that a call may be recorded as missed first. The activity's id, place and time
+stay; only what became of the call is put right, and never the other way round.
+"""
+
+from __future__ import annotations
+
+from protocol.activity import Activity, ActivityType
+from storage.database import Database, Transaction
+
+_COLUMNS = "id, type, sender, receiver, call_time, created_at_ms"
+
+
+async def numbers_of(reader: Database | Transaction, person_id: int) -> list[str]:
+    """The numbers that a person calls from (E.164): what a call from their app is known by."""
+    rows = await reader.fetch(
+        "SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = ? ORDER BY e164", person_id
+    )
+    return [number for (number,) in rows]
+
+
+async def connect(
+    transaction: Transaction, author: int, key: str, connected: ActivityType, call_time: int
+) -> Activity | None:
+    """Turn a missed call into a connected one; None if it was not missed."""
+    rows = await transaction.fetch(
+        f"""UPDATE activity SET type = ?, call_time = ?
+            WHERE author = ? AND idempotency_key = ? AND type = ? RETURNING {_COLUMNS}""",
+        int(connected),
+        call_time,
+        author,
+        key,
+        int(ActivityType.incoming_call_missed),
+    )
+    return _activity(*rows[0]) if rows else None
+
+
+def _activity(
+    activity_id: int, kind: int, sender: int, receiver: int, call_time: int | None, created_at_ms: int
+) -> Activity:
+    return Activity(activity_id, kind, sender, receiver, call_time, None, None, created_at_ms)

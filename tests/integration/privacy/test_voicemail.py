@@ -1,0 +1,258 @@
+"""The voicemail line: from the greeting to the two updates, whatever order Twilio's callbacks come in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from defusedxml.ElementTree import fromstring
+
+from tests.fakes.privacy_buzz import ACME, JANE, Buzz, Clock, event, open_buzz
+from tests.fakes.seed_events import VOICEMAIL
+from tests.fakes.twilio import ACCOUNT, MP3, Twilio, attributes, call
+from tests.fakes.webhook_receiver import Receiver
+from tests.harness.watch import Watch
+
+LINE = "/twilio/privacy-line"
+RECORDING = "RE" + "a" * 32
+
+
+@pytest.fixture
+async def twilio() -> AsyncIterator[Twilio]:
+    made = await Twilio().start()
+    made.recordings[RECORDING] = MP3
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def buzz(watch: Watch, data_dir: Path, clock: Clock, twilio: Twilio) -> AsyncIterator[Buzz]:
+    async with open_buzz(data_dir, clock, twilio_account_sid=ACCOUNT, twilio_api_url=twilio.url) as opened:
+        await opened.service_code("2", ACME, "test")
+        yield opened
+
+
+class Caller:
+    """Twilio's side of one call."""
+
+    def __init__(self, buzz: Buzz, sid: str = "CA" + "1" * 32) -> None:
+        self.buzz = buzz
+        self.sid = sid
+
+    async def post(self, path: str, **more: str) -> str:
+        status, answer = await self.buzz.twilio(path, call(self.sid, **more))
+        assert status in (200, 204), answer
+        return answer
+
+    async def dial(self, digits: str = "2") -> dict[str, Any]:
+        """Enter the code; the attributes of the <Record> that follows."""
+        return attributes(await self.post(f"{LINE}/code?attempt=1", Digits=digits), "Record")
+
+    async def recorded(self, status: str = "completed", sid: str = RECORDING) -> None:
+        await self.post(
+            f"{LINE}/recording?code=2",
+            RecordingSid=sid,
+            RecordingStatus=status,
+            RecordingUrl=f"https://elsewhere.example/{sid}",
+        )
+
+    async def transcribed(self, status: str = "completed", text: str = "Hello world!") -> None:
+        await self.post(
+            f"{LINE}/transcription?code=2", TranscriptionStatus=status, TranscriptionText=text, RecordingSid=RECORDING
+        )
+
+    async def ended(self) -> None:
+        await self.post(f"{LINE}/ended?code=2", RecordingDuration="7")
+
+
+@pytest.fixture
+def caller(buzz: Buzz) -> Caller:
+    return Caller(buzz)
+
+
+async def requests(buzz: Buzz) -> Any:
+    return await buzz.ask_admin("GET", "/admin/privacy-requests")
+
+
+async def settled(buzz: Buzz, recording: str = "completed", passing_seconds: float = 0) -> Any:
+    """The one request, once its recording has this status; meanwhile time passes."""
+    async with asyncio.timeout(20):
+        while True:
+            (request,) = await requests(buzz)
+            if request["call_session"]["recording_status"] == recording:
+                return request
+            if passing_seconds:
+                buzz.clock.advance(passing_seconds)
+                buzz.node.privacy.fetcher.wake()
+
+
+async def test_the_caller_is_greeted_asked_three_times_and_let_go(buzz: Buzz, caller: Caller) -> None:
+    first = fromstring((await caller.post(LINE)).encode())
+    assert [verb.tag for verb in first] == ["Gather", "Redirect"]
+    assert first[0].attrib["action"] == f"{LINE}/code?attempt=1"
+    assert first[1].text == f"{LINE}?attempt=2"
+    for attempt in (1, 2):
+        again = await caller.post(f"{LINE}/code?attempt={attempt}", Digits="99")
+        assert attributes(again, "Gather")["action"] == f"{LINE}/code?attempt={attempt + 1}"
+    last = fromstring((await caller.post(f"{LINE}/code?attempt=3", Digits="")).encode())
+    assert [verb.tag for verb in last] == ["Say", "Hangup"]
+    silent = fromstring((await caller.post(f"{LINE}?attempt=4")).encode())
+    assert [verb.tag for verb in silent] == ["Say", "Hangup"]
+    assert await requests(buzz) == []
+
+
+async def test_a_code_starts_a_recording_and_makes_the_request(buzz: Buzz, caller: Caller) -> None:
+    async with buzz.live(JANE) as jane:
+        record = await caller.dial()
+        assert (await event(jane))[0] == "privacy_request.received"
+    assert (record["maxLength"], record["playBeep"], record["transcribe"]) == ("119", "true", "true")
+    assert (record["action"], record["recordingStatusCallback"], record["transcribeCallback"]) == (
+        f"{LINE}/ended?code=2",
+        f"{LINE}/recording?code=2",
+        f"{LINE}/transcription?code=2",
+    )
+    assert await caller.dial() == record, "a repeat is harmless"
+    (request,) = await requests(buzz)
+    session = request["call_session"]
+    assert (request["type"], session["caller_id"], session["caller_name"], session["caller_state"]) == (
+        "Voicemail",
+        "+15555555555",
+        "John Smith",
+        "CA",
+    )
+
+
+async def test_a_voicemail_makes_the_seeds_event(buzz: Buzz, caller: Caller, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    receiver.api_key = endpoint["api_key"]
+    await caller.dial()
+    buzz.clock.advance(120)
+    await caller.ended()
+    await caller.recorded()
+    await receiver.wait_for(2)
+    await caller.transcribed()
+    received, with_recording, transcribed = await receiver.wait_for(3)
+    assert [one["event_name"] for one in receiver.received] == [
+        "privacy_request.received",
+        "privacy_request.updated",
+        "privacy_request.updated",
+    ]
+    example: Any = VOICEMAIL
+    session = transcribed["call_session"]
+    assert list(transcribed) == list(example)
+    assert list(session) == list(example["call_session"])
+    must_differ = {"created_at", "ended_at", "recording_status"}
+    assert {k: v for k, v in session.items() if k not in must_differ} == {
+        k: v for k, v in example["call_session"].items() if k not in must_differ
+    }
+    assert (session["created_at"], session["ended_at"]) == ("2020-03-14 18:44:40 UTC", "2020-03-14 18:46:40 UTC")
+    encoded = [one["call_session"]["mp3_encoded_bytes"] for one in (received, with_recording, transcribed)]
+    assert [bool(one) for one in encoded] == [False, True, False], "the bytes are in one event"
+    async with buzz.client.get(
+        f"/apps/buzz/privacy-requests/{received['id']}/recording.mp3", headers=buzz.person(JANE)
+    ) as response:
+        assert (response.content_type, await response.read()) == ("audio/mpeg", MP3)
+
+
+STEPS = ("dial", "ended", "recorded", "transcribed")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(STEPS)))
+async def test_any_order_of_callbacks_and_any_repeat_ends_in_the_same_state(
+    buzz: Buzz, caller: Caller, order: tuple[str, ...], twilio: Twilio
+) -> None:
+    for step in (*order, *order):
+        await getattr(caller, step)()
+    request = await settled(buzz)
+    session = request["call_session"]
+    assert (session["transcription_text"], session["transcription_status"]) == ("Hello world!", "completed")
+    assert session["ended_at"] == "2020-03-14T18:44:40Z"
+    trail = (await buzz.ask_admin("GET", f"/admin/privacy-requests/{request['id']}"))["audit"]
+    actions = sorted(one["action"] for one in trail)
+    assert [one for one in actions if one != "call ended"] == [
+        "received",
+        "recording completed",
+        "transcription completed",
+    ]
+    assert twilio.asked == [f"GET {RECORDING}.mp3"]
+
+
+async def test_failures_are_recorded_and_success_is_final(buzz: Buzz, caller: Caller) -> None:
+    await caller.dial()
+    await caller.recorded("absent", "")
+    await caller.transcribed("failed", "")
+    (request,) = await requests(buzz)
+    session = request["call_session"]
+    assert (session["recording_status"], session["transcription_status"]) == ("failed", "failed")
+    await caller.recorded()
+    await caller.transcribed()
+    session = (await settled(buzz))["call_session"]
+    assert session["transcription_status"] == "completed"
+    await caller.recorded("failed")
+    await caller.transcribed("failed", "")
+    session = (await settled(buzz))["call_session"]
+    assert (session["transcription_status"], session["transcription_text"]) == ("completed", "Hello world!")
+
+
+async def test_a_recording_that_is_not_there_yet_is_fetched_later(buzz: Buzz, caller: Caller, twilio: Twilio) -> None:
+    twilio.recordings[RECORDING] = 404
+    await caller.dial()
+    await caller.recorded()
+    async with asyncio.timeout(10):
+        while not twilio.asked:
+            await requests(buzz)
+    twilio.recordings[RECORDING] = MP3
+    await settled(buzz, passing_seconds=2)
+    assert len(twilio.asked) == 2
+
+
+@pytest.mark.parametrize("answer", [b"<html>no mp3</html>", b"ID3" + bytes(3_000_000), 500])
+async def test_a_recording_that_can_not_be_had_has_failed(
+    buzz: Buzz, caller: Caller, twilio: Twilio, answer: bytes | int
+) -> None:
+    twilio.recordings[RECORDING] = answer
+    await caller.dial()
+    await caller.recorded()
+    await settled(buzz, "failed", passing_seconds=10)
+    assert len(twilio.asked) == (6 if isinstance(answer, int) else 1)
+
+
+async def test_an_erased_request_stays_erased(buzz: Buzz, caller: Caller) -> None:
+    await caller.dial()
+    await caller.recorded()
+    request = await settled(buzz)
+    await buzz.ask_admin("POST", f"/admin/privacy-requests/{request['id']}/erase")
+    await caller.recorded()
+    await caller.transcribed()
+    (request,) = await requests(buzz)
+    session = request["call_session"]
+    assert [session[name] for name in ("caller_id", "caller_name", "transcription_text")] == [""] * 3
+    assert (await buzz.ask("GET", f"/admin/privacy-requests/{request['id']}/recording.mp3", buzz.admin))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["", "/code", "/ended?code=2", "/recording?code=2", "/transcription?code=2"])
+async def test_only_twilio_may_call_back(buzz: Buzz, path: str) -> None:
+    form = call(Digits="2", RecordingSid=RECORDING, TranscriptionStatus="completed")
+    assert (await buzz.ask("POST", LINE + path, data=form))[0] == 401
+    wrong = buzz.signed(LINE + path, {**form, "Digits": "3"})
+    assert (await buzz.ask("POST", LINE + path, wrong, data=form))[0] == 401
+    assert (await buzz.ask("POST", LINE + path, buzz.person(JANE), data=form))[0] == 403
+    assert (await buzz.ask("GET", LINE + path))[0] == 405
+    assert await requests(buzz) == []
+
+
+async def test_callbacks_that_make_no_sense_are_refused_or_ignored(buzz: Buzz, caller: Caller) -> None:
+    for path in ("/code", "/ended?code=2", "/recording?code=2", "/transcription?code=2"):
+        status, answer = await buzz.twilio(LINE + path, {"From": "+1"})
+        assert (status, "CallSid" in str(answer)) == (400, True)
+    await caller.recorded("in-progress")
+    await caller.transcribed("queued")
+    await caller.post(f"{LINE}/recording?code=none", RecordingSid=RECORDING, RecordingStatus="completed")
+    assert await requests(buzz) == []
+    await caller.dial()
+    await caller.recorded("completed", "RE../../x")
+    await settled(buzz, "failed")
