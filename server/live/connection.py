@@ -6,7 +6,7 @@ Its task only reads. What is written comes from the hub, the catch-up readers an
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -115,7 +115,7 @@ class Connection:
         self.session: Session | None = None
         rate = door.settings.frame_rate_limit
         self._frames = TokenBucket(rate, rate)
-        self._bad_frames = TokenBucket(BAD_FRAMES_A_MINUTE / 60, BAD_FRAMES_A_MINUTE)
+        self._bad_frames: deque[float] | None = None
 
     async def serve(self) -> None:
         """Read frames until the socket ends, and close it with the right code where we end it."""
@@ -206,9 +206,15 @@ class Connection:
         return cast(bytes, message.data)
 
     def _refuse(self, error: ApiError) -> None:
-        if error.code is ErrorCode.BAD_FRAME and self._bad_frames.take(asyncio.get_running_loop().time()):
-            raise Refused(CloseCode.NOT_THE_PROTOCOL, "too many bad frames")
+        if error.code is ErrorCode.BAD_FRAME and self._too_many_bad(asyncio.get_running_loop().time()):
+            raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{BAD_FRAMES_A_MINUTE} bad frames in a minute")
         self.wire.write([self._codec.frame(error_frame(error))])
+
+    def _too_many_bad(self, now: float) -> bool:
+        if self._bad_frames is None:  # most sockets never send one
+            self._bad_frames = deque(maxlen=BAD_FRAMES_A_MINUTE)
+        self._bad_frames.append(now)
+        return len(self._bad_frames) == BAD_FRAMES_A_MINUTE and now - self._bad_frames[0] < 60
 
     async def _farewell(self) -> None:
         """We sent a close frame: read until the peer's answer. The session's or handshake's timer bounds the wait."""

@@ -24,6 +24,7 @@ from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
 from server.live.turnstile import Turnstile
 from server.live.wire import Wire
+from server.origins import is_allowed
 from server.services.parties import Parties
 from server.settings import Settings
 
@@ -119,9 +120,7 @@ class Socket:
     def check_origin(self, request: web.Request) -> None:
         """Browsers say where their page is from; it must be this host or one of the configured."""
         origin = request.headers.get("Origin")
-        if origin is None:
-            return
-        if origin.partition("://")[2] != request.host and origin not in self.settings.origins:
+        if origin is not None and not is_allowed(origin, request.host, self.settings.origins):
             raise Refused(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed")
 
     async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
