@@ -53,7 +53,7 @@ class CallerStore:
         # Filled up to a power of two: few different statements, so that they stay prepared.
         size = 1 << (len(asks) - 1).bit_length()
         binds = [number or "" for ask in asks for number in ask] + [""] * 2 * (size - len(asks))
-        [(text,)] = await self._database.fetch(_statement(self._database.dialect, size), *binds)
+        [(text,)] = await self._database.fetch(statement(self._database.dialect, size), *binds)
         found: list[list[_Found]] = [[] for _ in range(size)]
         for row in _rows.decode(text or "[]"):
             found[row.ask].append(row)
@@ -139,7 +139,8 @@ _AS_JSON: Final[dict[Dialect, str]] = {
 
 
 @cache
-def _statement(dialect: Dialect, size: int) -> str:
+def statement(dialect: Dialect, size: int) -> str:
+    """The look-up's SQL for ``size`` questions: two parameters each, the called and the calling number."""
     asks = ", ".join(f"({number}, CAST(? AS TEXT), CAST(? AS TEXT))" for number in range(size))
     return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from protocol.activity import Id
 from protocol.encryption import NEW_PUBLIC_KEY, NewPublicKey, PublicKeyAnswer
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID
@@ -46,6 +47,7 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             "encryption",
             answer=list[PublicKeyAnswer],
             errors=(400, 401, 404, 503),
+            path={"person_id": Id},
         )
     )
     async def get(request: web.Request) -> web.Response:

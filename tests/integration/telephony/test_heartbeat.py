@@ -198,6 +198,6 @@ async def test_a_kill_between_leaves_everybody_with_exactly_one(data_dir: Path) 
     async with open_buzz(data_dir, wall_clock_ms) as buzz:
         await asyncio.gather(*(beat(buzz.client, person) for person in people))
     assert {person: answered[person] for person in before} == before
-    held = rows(data_dir, "SELECT person_id, e164 FROM buzz_number WHERE person_id IS NOT NULL")
-    assert sorted(person for person, _ in held) == sorted(people)
+    held = rows(data_dir, "SELECT person_id, e164 FROM buzz_number WHERE person_id IS NOT NULL ORDER BY person_id")
+    assert [person for person, _ in held] == sorted(people)
     assert len({e164 for _, e164 in held}) == len(people)

@@ -1,0 +1,23 @@
+"""The look-up's cost: every table is searched by an index, whatever statistics SQLite has or has not."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+
+from storage.callers import statement
+from storage.migrate import steps
+
+
+def test_no_table_is_scanned() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for step in steps("sqlite"):
+            for part in step.statements:
+                connection.execute(part)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement('sqlite', 4)}", [""] * 8)]
+    assert any("SEARCH phone USING" in line for line in plan)
+    assert not [line for line in plan if "AUTOMATIC" in line or "TEMP B-TREE" in line], plan
+    # What the question itself brings may be walked; a table may not.
+    scanned = {match[1] for line in plan if (match := re.match(r"SCAN (\w+)", line))}
+    assert scanned <= {"4", "v", "ask", "callee", "found"}, plan
