@@ -14,8 +14,8 @@ import { sessions } from "./views/sessions.js";
 import { webhooks } from "./views/webhooks.js";
 
 const VIEWS = { overview, sessions, webhooks, privacy, numbers, people, node };
-const TITLES = { overview: "Overview", sessions: "Sessions", webhooks: "Webhooks", privacy: "Privacy requests",
-  numbers: "Numbers", people: "People", node: "Node" };
+const NAMES = { overview: "Overview", sessions: "Sessions", webhooks: "Webhooks", privacy: "Privacy", numbers: "Numbers",
+  people: "People", node: "Node" };
 
 const page = document.getElementById("page");
 let shown = null;
@@ -38,7 +38,7 @@ function enter() {
 }
 
 function frame() {
-  const links = Object.entries(TITLES).map(([name, title]) =>
+  const links = Object.entries(NAMES).map(([name, title]) =>
     el("li", {}, el("a", { href: `#${name}`, data: { view: name } }, title, el("span", { class: "badge", hidden: true }))));
   const claims = tokenClaims(token.get());
   return el("div", { class: "frame" },
@@ -64,8 +64,6 @@ function open() {
     else link.removeAttribute("aria-current");
   }
   document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
-  document.title = `${TITLES[name]}: Buzz operations`;
-  document.querySelector("h1").textContent = TITLES[name];
   return undefined;
 }
 
@@ -115,6 +113,8 @@ function section(name) {
 
   const view = VIEWS[name]({ refresh: load, badges });
   box.hidden = view.seconds > 0;
+  document.title = `${view.title}: Buzz operations`;
+  document.querySelector("h1").textContent = view.title;
   box.replaceChildren(view.root);
   state.replaceChildren(...(view.seconds ? [el("p", { class: "soft" }, "Loading…")] : []));
   document.addEventListener("visibilitychange", seen);

@@ -7,10 +7,11 @@ const DASHES = [[], [6, 4]];
 const HEIGHT = 150;
 
 /**
- * A chart with its heading. `series`: `[{key, label}]`; `format(value)` for the axis and the figures.
+ * A chart with its heading. `series`: `[{key, label}]`; `format(value)` for the axis and the figures; `incrs`: the steps
+ * that the axis may take, where round ones in decimal will not do.
  * `show(columns, fromSeconds, toSeconds)` draws `columns` (`{at: […], [key]: […]}`).
  */
-export function chart({ title, note, series, format }) {
+export function chart({ title, note, series, format, incrs }) {
   const box = el("div", { class: "plot", role: "img" });
   const figures = series.map(() => el("dd", {}, "–"));
   const legend = el("dl", { class: "legend" }, series.map((each, index) => el("div", { class: `line line-${index}` },
@@ -22,7 +23,7 @@ export function chart({ title, note, series, format }) {
 
   function make() {
     plot?.destroy();
-    plot = new uPlot(options(box, series, format, (index) => label(index)), [[], ...series.map(() => [])], box);
+    plot = new uPlot(options(box, series, format, incrs, (index) => label(index)), [[], ...series.map(() => [])], box);
     if (last) draw();
   }
   function draw() {
@@ -72,7 +73,7 @@ function spoken(title, series, columns, format) {
   return `${title}. ${parts.join("; ")}`;
 }
 
-function options(box, series, format, hovered) {
+function options(box, series, format, incrs, hovered) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const axis = {
@@ -84,13 +85,14 @@ function options(box, series, format, hovered) {
   return {
     width: box.clientWidth,
     height: HEIGHT,
+    padding: [8, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, sync: { key: "buzz" }, points: { size: 7 } },
     hooks: { setCursor: [(plot) => hovered(plot.cursor.idx)] },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, ceiling(high)] } },
     axes: [
-      { ...axis, space: 70, values: (_, splits) => splits.map(clock) },
-      { ...axis, size: 64, space: 36, values: (_, splits) => splits.map(format) },
+      { ...axis, size: 24, gap: 6, space: 70, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 68, space: 36, incrs, values: (_, splits) => splits.map(format) },
     ],
     series: [{}, ...series.map((each, index) => ({
       label: each.label,

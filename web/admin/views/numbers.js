@@ -16,7 +16,7 @@ export function numbers({ refresh }) {
   const status = el("p", { class: "outcome", role: "status" });
   const tiles = el("dl", { class: "tiles" });
   const empty = el("p", { class: "empty" });
-  const list = table("Numbers", [{ title: "Number" }, { title: "State" }, { title: "Person", numeric: true }, { title: "Until" }]);
+  const list = table("Numbers", [{ title: "Number" }, { title: "State" }, { title: "Person" }, { title: "Until" }]);
   const more = el("button", { type: "button", on: { click: () => { limit += PAGE; refresh(); } } }, "Show more");
   let limit = PAGE;
 

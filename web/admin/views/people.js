@@ -89,7 +89,7 @@ function erasureText(id, name) {
       el("li", {}, "every message they sent: others keep an empty place with its time"),
       el("li", {}, "privacy requests they left by phone from their numbers (the personal part)"),
       el("li", {}, "their Buzz number, which then rests, and every token")),
-    el("p", {}, "Requests by web form are erased under “Privacy requests”."),
+    el("p", {}, "Requests by web form are erased under “Privacy”."),
     el("p", { class: "strong" }, "This can’t be undone."),
   ];
 }

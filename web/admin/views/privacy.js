@@ -115,7 +115,7 @@ function due(request, today) {
     const kind = left < 0 ? "bad" : left <= SOON_DAYS ? "warn" : "";
     const words = left < 0 ? `${format.many(-left, "day")} late` : left === 0 ? "today" : `in ${format.many(left, "day")}`;
     return el("li", {}, el("span", { class: `tag ${kind}` }, `${what} ${words}`),
-      el("span", { class: "soft small" }, ` ${format.day(date)}`));
+      " ", el("span", { class: "soft small nowrap" }, format.day(date)));
   }));
 }
 

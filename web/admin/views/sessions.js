@@ -12,7 +12,7 @@ export function sessions({ refresh }) {
   const summary = el("p", { class: "soft", role: "status" });
   const empty = el("p", { class: "empty" });
   const list = table("Live sessions", [
-    { title: "Person", numeric: true }, { title: "Device" }, { title: "Opened" }, { title: "Delivery" },
+    { title: "Person" }, { title: "Device" }, { title: "Opened" }, { title: "Delivery" },
     { title: "Kept up to", numeric: true }, { title: "Token ends" }, { title: "Action" },
   ]);
   const person = el("input", { id: "session-person", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off" });

@@ -67,7 +67,7 @@ export function webhooks({ refresh, badges }) {
     answer(one),
     moment(one.attempted_at),
     moment(one.next_attempt_at),
-    el("div", { class: "buttons" },
+    el("div", { class: "buttons few" },
       one.status === "failed" && el("button", { type: "button", data: { action: "retry" },
         "aria-label": `Retry delivery ${one.id}`, on: { click: (event) => retryOne(event.currentTarget, one) } }, "Retry"),
       (one.answer || one.error) && el("button", { type: "button", data: { action: "read" },
@@ -109,7 +109,7 @@ export function webhooks({ refresh, badges }) {
 function answer(one) {
   if (one.http_status === null) return el("span", { class: one.error ? "fault" : "soft" }, one.error || "–");
   const took = one.duration_ms === null ? "" : ` in ${format.latency(one.duration_ms / 1000)}`;
-  return el("span", {}, `${one.http_status}${took}`);
+  return el("span", { class: "nowrap" }, `${one.http_status}${took}`);
 }
 
 function read(one) {

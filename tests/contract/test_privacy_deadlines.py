@@ -1,0 +1,82 @@
+"""What an operator is told is due (storage/privacy_deadlines.py), and what failed (storage/deliveries.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession, utc_date
+from server.services.privacy_deadlines import cutoffs
+from storage import deliveries, privacy, webhook_endpoints
+from storage.database import Database
+from storage.deliveries import Status
+from storage.privacy_deadlines import DAY_MS, Cutoffs, Which, due, due_counts
+from storage.privacy_rows import KeptRequest
+from storage.webhook_endpoints import Keys
+
+NOW = 1_700_000_000_000
+CODE = ServiceCode("57", "tes", NOW, NOW)
+FORM = WebFormSession("s", NOW, "A", "B", "a@example.com", "DE", "Consumer", False, True, False, False, "", "::1")
+
+
+async def store(database: Database, id: str, days_ago: float, state: State, do_not_sell: bool = False) -> None:
+    at_ms = NOW - int(days_ago * DAY_MS)
+    form = replace(FORM, id=id, do_not_sell=do_not_sell)
+    request = PrivacyRequest(id, 7, RequestType.WEB_FORM, state, at_ms, at_ms, CODE, form)
+    async with database.transaction() as transaction:
+        assert await privacy.insert(transaction, KeptRequest(request))
+
+
+async def listed(database: Database, which: Which, offset: int = 0, limit: int = 10) -> list[str]:
+    return [one.id for one in await due(database, which, cut(), offset, limit)]
+
+
+def cut() -> Cutoffs:
+    return cutoffs(utc_date(NOW))
+
+
+async def fill(database: Database) -> None:
+    await store(database, "old", 60, State())
+    await store(database, "extended", 60, State(acknowledged=True, extended=True))
+    await store(database, "opt-out", 30, State(acknowledged=True), do_not_sell=True)
+    await store(database, "unconfirmed", 20, State())
+    await store(database, "fresh", 1, State())
+    await store(database, "done", 70, State(acknowledged=True, completed=True))
+    await store(database, "done lately", 50, State(completed=True), do_not_sell=True)
+
+
+async def test_each_clock_is_counted_by_itself_and_all_of_them_once(database: Database) -> None:
+    assert await due_counts(database, cut()) == (0, 0, 0, 0, 0, 0)
+    await fill(database)
+    counts = await due_counts(database, cut())
+    assert counts._asdict() == {
+        "open": 5,
+        "overdue": 3,
+        "answer_overdue": 1,
+        "confirmation_overdue": 2,
+        "opt_out_overdue": 1,
+        "completed": 2,
+    }
+
+
+async def test_the_earliest_deadline_comes_first_and_pages_join(database: Database) -> None:
+    await fill(database)
+    assert await listed(database, Which.OPEN) == ["old", "opt-out", "unconfirmed", "extended", "fresh"]
+    assert await listed(database, Which.OVERDUE) == ["old", "opt-out", "unconfirmed"]
+    assert await listed(database, Which.COMPLETED) == ["done lately", "done"]
+    assert await listed(database, Which.OPEN, offset=1, limit=2) == ["opt-out", "unconfirmed"]
+    assert await listed(database, Which.OVERDUE, offset=3) == []
+
+
+async def test_an_endpoint_s_waiting_and_failed_deliveries_are_counted(database: Database) -> None:
+    async with database.transaction() as transaction:
+        ids = [
+            (await webhook_endpoints.add_endpoint(transaction, 7, "https://a.example", "json", Keys("k", "s"), NOW)).id
+            for _ in range(3)
+        ]
+        await deliveries.queue(transaction, ids[:2], "r1", "x", NOW)
+        await deliveries.queue(transaction, ids[:1], "r2", "x", NOW)
+        await transaction.execute("UPDATE webhook_delivery SET status = 'failed' WHERE request_id = 'r2'")
+    assert await deliveries.unfinished(database) == {
+        ids[0]: {Status.PENDING: 1, Status.FAILED: 1},
+        ids[1]: {Status.PENDING: 1},
+    }
