@@ -7,16 +7,14 @@ says what was there before, so that nothing is written that does not differ.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 
 from protocol.directory import Company, Contact, Kind, Object, Person
 from protocol.heartbeat import LastTimes
+from storage import bulk
 from storage.database import Transaction, Value
-
-_TOUCHED_AT_ONCE: Final = 2_000
 
 
 class Change(NamedTuple):
@@ -35,8 +33,8 @@ async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change],
     puts = [change.after for change in changes if change.after is not None]
     gone = [change.before.identity for change in changes if change.after is None and change.before is not None]
     await _write_numbers(transaction, kind, changes)
-    if puts:
-        await transaction.execute_many(_PUT[kind], [_row(found, now_ms) for found in puts])
+    into, conflict = _PUT[kind]
+    await bulk.insert(transaction, into, [_row(found, now_ms) for found in puts], conflict)
     if gone:
         await transaction.execute_many(_REMOVE[kind], gone)
 
@@ -48,33 +46,32 @@ async def remove_parties(transaction: Transaction, keys: Iterable[int]) -> None:
         (_REMOVE_PERSON, [k for k in keys if k > 0]),
         (_REMOVE_COMPANY, [-k for k in keys if k < 0]),
     ):
-        for statement in statements if ids else ():
-            await transaction.execute_many(statement, [(each,) for each in ids])
+        for statement in statements:
+            await bulk.for_ids(transaction, statement, ids)
+    await bulk.for_ids(transaction, "DELETE FROM trust_request WHERE from_party IN ({ids})", keys)
 
 
-async def touch(transaction: Transaction, times: Iterable[tuple[int, LastTimes]]) -> None:
+async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence[int]) -> None:
     """Move the times of people; None leaves one as it is. A request for trust only ever moves it on."""
-    each = iter(times)
-    while chunk := list(islice(each, _TOUCHED_AT_ONCE)):
-        await transaction.execute_many(_TOUCH, [(t[0], t[1], t[1], t[2], t[3], t[4], person) for person, t in chunk])
+    contact, trust, company, coworker, user = times
+    await bulk.for_ids(transaction, _TOUCH, person_ids, contact, trust, trust, company, coworker, user)
 
 
 async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
     """The numbers of owners, where they differ. What is new needs no look for old rows."""
     if kind not in (Kind.PERSON, Kind.COMPANY, Kind.CONTACT):
         return
-    stale, fresh = [], []
+    stale: list[int] = []
+    fresh: list[tuple[str, str, int, int]] = []
     for _, before, after in changes:
         old, new = _phones(kind, before), _phones(kind, after)
         if old == new:
             continue
         if before is not None and old:
-            stale.append((kind.value, before.identity[0]))
+            stale.append(int(before.identity[0]))
         fresh += new
-    if stale:
-        await transaction.execute_many("DELETE FROM phone WHERE owner_kind = ? AND owner_id = ?", stale)
-    if fresh:
-        await transaction.execute_many(_PUT_PHONE, fresh)
+    await bulk.for_ids(transaction, "DELETE FROM phone WHERE owner_kind = ? AND owner_id IN ({ids})", stale, kind.value)
+    await bulk.insert(transaction, "phone (e164, owner_kind, owner_id, person_id)", fresh, "ON CONFLICT DO NOTHING")
 
 
 def _phones(kind: Kind, owner: Object | None) -> list[tuple[str, str, int, int]]:
@@ -94,29 +91,30 @@ def _row(found: Object, now_ms: int) -> tuple[Value, ...]:
     return values[:-1] if isinstance(found, Company | Contact) else values
 
 
-_PUT_PHONE: Final = """
-    INSERT INTO phone (e164, owner_kind, owner_id, person_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"""
-
+# Table and columns, and what an object that is there already makes of them.
 _PUT: Final = {
-    Kind.PERSON: """
-        INSERT INTO person (id, first_name, middle_name, last_name, avatar, user_update_at_ms) VALUES (?, ?, ?, ?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET first_name = excluded.first_name, middle_name = excluded.middle_name,
-            last_name = excluded.last_name, avatar = excluded.avatar, user_update_at_ms = excluded.user_update_at_ms""",
-    Kind.COMPANY: """
-        INSERT INTO company (id, name, avatar) VALUES (?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET name = excluded.name, avatar = excluded.avatar""",
-    Kind.MEMBER: "INSERT INTO member (company_id, person_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    Kind.CONTACT: """
-        INSERT INTO contact (id, person_id, first_name, middle_name, last_name, avatar, trusted)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, first_name = excluded.first_name,
-            middle_name = excluded.middle_name, last_name = excluded.last_name, avatar = excluded.avatar,
-            trusted = excluded.trusted""",
-    Kind.TRUSTED_COMPANY: "INSERT INTO trusted_company (person_id, company_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    Kind.TRUST_REQUEST: """
-        INSERT INTO trust_request (id, person_id, from_party, created_at_ms) VALUES (?, ?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, from_party = excluded.from_party,
-            created_at_ms = excluded.created_at_ms""",
+    Kind.PERSON: (
+        "person (id, first_name, middle_name, last_name, avatar, user_update_at_ms)",
+        """ON CONFLICT (id) DO UPDATE SET first_name = excluded.first_name, middle_name = excluded.middle_name,
+           last_name = excluded.last_name, avatar = excluded.avatar, user_update_at_ms = excluded.user_update_at_ms""",
+    ),
+    Kind.COMPANY: (
+        "company (id, name, avatar)",
+        "ON CONFLICT (id) DO UPDATE SET name = excluded.name, avatar = excluded.avatar",
+    ),
+    Kind.MEMBER: ("member (company_id, person_id)", "ON CONFLICT DO NOTHING"),
+    Kind.CONTACT: (
+        "contact (id, person_id, first_name, middle_name, last_name, avatar, trusted)",
+        """ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, first_name = excluded.first_name,
+           middle_name = excluded.middle_name, last_name = excluded.last_name, avatar = excluded.avatar,
+           trusted = excluded.trusted""",
+    ),
+    Kind.TRUSTED_COMPANY: ("trusted_company (person_id, company_id)", "ON CONFLICT DO NOTHING"),
+    Kind.TRUST_REQUEST: (
+        "trust_request (id, person_id, from_party, created_at_ms)",
+        """ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, from_party = excluded.from_party,
+           created_at_ms = excluded.created_at_ms""",
+    ),
 }
 
 _REMOVE: Final = {
@@ -127,21 +125,20 @@ _REMOVE: Final = {
 }
 
 _REMOVE_PERSON: Final = (
-    "DELETE FROM phone WHERE owner_kind = 'contact' AND owner_id IN (SELECT id FROM contact WHERE person_id = ?)",
-    "DELETE FROM contact WHERE person_id = ?",
-    "DELETE FROM phone WHERE owner_kind = 'person' AND owner_id = ?",
-    "DELETE FROM member WHERE person_id = ?",
-    "DELETE FROM trusted_company WHERE person_id = ?",
-    "DELETE FROM trust_request WHERE person_id = ?",
-    "DELETE FROM trust_request WHERE from_party = ?",
-    "DELETE FROM person WHERE id = ?",
+    """DELETE FROM phone WHERE owner_kind = 'contact'
+       AND owner_id IN (SELECT id FROM contact WHERE person_id IN ({ids}))""",
+    "DELETE FROM contact WHERE person_id IN ({ids})",
+    "DELETE FROM phone WHERE owner_kind = 'person' AND owner_id IN ({ids})",
+    "DELETE FROM member WHERE person_id IN ({ids})",
+    "DELETE FROM trusted_company WHERE person_id IN ({ids})",
+    "DELETE FROM trust_request WHERE person_id IN ({ids})",
+    "DELETE FROM person WHERE id IN ({ids})",
 )
 _REMOVE_COMPANY: Final = (
-    "DELETE FROM phone WHERE owner_kind = 'company' AND owner_id = ?",
-    "DELETE FROM member WHERE company_id = ?",
-    "DELETE FROM trusted_company WHERE company_id = ?",
-    "DELETE FROM trust_request WHERE from_party = -CAST(? AS BIGINT)",
-    "DELETE FROM company WHERE id = ?",
+    "DELETE FROM phone WHERE owner_kind = 'company' AND owner_id IN ({ids})",
+    "DELETE FROM member WHERE company_id IN ({ids})",
+    "DELETE FROM trusted_company WHERE company_id IN ({ids})",
+    "DELETE FROM company WHERE id IN ({ids})",
 )
 _TOUCH: Final = """
     UPDATE person SET
@@ -151,4 +148,4 @@ _TOUCH: Final = """
         company_update_at_ms = COALESCE(CAST(? AS BIGINT), company_update_at_ms),
         coworker_update_at_ms = COALESCE(CAST(? AS BIGINT), coworker_update_at_ms),
         user_update_at_ms = COALESCE(CAST(? AS BIGINT), user_update_at_ms)
-    WHERE id = ?"""
+    WHERE id IN ({ids})"""

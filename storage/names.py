@@ -1,7 +1,7 @@
 """The directory's hot reads: what parties are called, and which companies people are members of.
 
-Each is one statement for up to 512 ids. Lists are filled up to a power of two by repeating the last id, so that a
-database prepares ten statements and not one for every length.
+Each is one statement for up to 1,024 ids. Lists are filled up to a power of two by repeating the last id, so that a
+database prepares eleven statements and not one for every length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from storage.database import Database, Row, Transaction
 
 Reader = Database | Transaction
 
-_MAX_IDS = 512
+_MAX_IDS = 1_024
 
 
 async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:

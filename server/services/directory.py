@@ -129,7 +129,8 @@ class Directory:
                 async for chunk in changes.read():
                     await _write(transaction, chunk, effects, now_ms)
                 await effects.spread(transaction)
-                await directory.touch(transaction, effects.times(now_ms))
+                for times, people in effects.times(now_ms):
+                    await directory.touch(transaction, times, people)
         except StorageConflict as error:
             raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error
         return effects

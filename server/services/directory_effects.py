@@ -6,7 +6,8 @@ who trust it; of a membership, all the company's members.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from protocol.directory import Company, Contact, Kind, Member, Number, Object, Person, TrustedCompany, TrustRequest
@@ -96,20 +97,14 @@ class Effects:
             self._note_membership(person)
         await self.spread(transaction)
 
-    def times(self, now_ms: int) -> Iterator[tuple[int, LastTimes]]:
-        """The times to move for each person, in the order of their ids (so that two nodes do not deadlock)."""
-        for person in sorted(self._moved.keys() | self._requested_at_ms.keys()):
-            moved = self._moved.get(person, 0)
-            yield (
-                person,
-                LastTimes(
-                    contact_update=now_ms if moved & CONTACTS else None,
-                    trust_request=self._requested_at_ms.get(person),
-                    company_update=now_ms if moved & COMPANIES else None,
-                    coworker_update=now_ms if moved & COWORKERS else None,
-                    user_update=now_ms if moved & USER else None,
-                ),
-            )
+    def times(self, now_ms: int) -> list[tuple[LastTimes, list[int]]]:
+        """The times to move, and whose; people in the order of their ids, so that two nodes do not deadlock."""
+        found: dict[LastTimes, list[int]] = {}
+        for person, lists in sorted(self._moved.items()):
+            found.setdefault(_moved_times(lists, now_ms), []).append(person)
+        for person, requested_at_ms in sorted(self._requested_at_ms.items()):
+            found.setdefault(LastTimes(trust_request=requested_at_ms), []).append(person)
+        return list(found.items())
 
     def change(self) -> DirectoryChange:
         """What is stale now in the caches of every node; everything, where that is shorter to say."""
@@ -178,3 +173,13 @@ class Effects:
 
     def _concern(self, person_id: int, lists: int) -> None:
         self.concerned[person_id] = self.concerned.get(person_id, 0) | lists
+
+
+@lru_cache(maxsize=64)
+def _moved_times(lists: int, now_ms: int) -> LastTimes:
+    return LastTimes(
+        contact_update=now_ms if lists & CONTACTS else None,
+        company_update=now_ms if lists & COMPANIES else None,
+        coworker_update=now_ms if lists & COWORKERS else None,
+        user_update=now_ms if lists & USER else None,
+    )

@@ -1,0 +1,49 @@
+"""Writing many rows with few steps of the database.
+
+sqlite3 gives the interpreter lock away around each step of a statement, and waits for whoever runs to get it back:
+under load that is up to milliseconds for each row of an ``executemany``, with the write lock held. A statement with
+hundreds of rows is one step. Lengths are powers of two, so that a database prepares ten statements and not hundreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+from storage.database import Transaction, Value
+from storage.names import in_chunks
+
+_MAX_ROWS: Final = 1_024
+"""Of at most seven columns: both databases take some 32,000 parameters."""
+
+
+async def insert(transaction: Transaction, into: str, rows: Sequence[Sequence[Value]], conflict: str) -> None:
+    """Insert rows: ``into`` is a table with its columns, ``conflict`` what comes after the values.
+
+    No two rows may have the same key: PostgreSQL updates a row once in a statement.
+    """
+    for chunk in _powers_of_two(rows):
+        sql = _insert_sql(into, len(chunk[0]), len(chunk), conflict)
+        await transaction.execute(sql, *(value for row in chunk for value in row))
+
+
+async def for_ids(transaction: Transaction, statement: str, ids: Sequence[int], *before: Value) -> None:
+    """Run a statement that has ``{ids}`` for its last parameters, a list of ids; ``before`` are those before it."""
+    for chunk in in_chunks(ids, _MAX_ROWS):
+        await transaction.execute(statement.format(ids=", ".join("?" * len(chunk))), *before, *chunk)
+
+
+@lru_cache(maxsize=256)
+def _insert_sql(into: str, width: int, rows: int, conflict: str) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {conflict}"
+
+
+def _powers_of_two(rows: Sequence[Sequence[Value]]) -> Iterator[Sequence[Sequence[Value]]]:
+    start, size = 0, _MAX_ROWS
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        yield rows[start : start + size]
+        start += size
