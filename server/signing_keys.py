@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -41,17 +41,20 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key. ``header`` is the first segment of every token that it signs, so a token names its key by it."""
+    """One key. ``header`` is the first segment of every token that it signs, so a token names its key by it.
+
+    ``public`` is the raw public key, 32 bytes.
+    """
 
     private: Ed25519PrivateKey
-    public: Ed25519PublicKey
+    public: bytes
     kid: str
     header: str
 
     @classmethod
     def of(cls, private: Ed25519PrivateKey) -> SigningKey:
-        public = private.public_key()
-        digest = hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).digest()
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        digest = hashlib.sha256(public).digest()
         kid = encode_segment(digest)[:16]
         header = encode_segment(f'{{"alg":"EdDSA","kid":"{kid}","typ":"JWT"}}'.encode())
         return cls(private, public, kid, header)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from server.http import Operation, operation
 from server.live.connection import Connection, Handshake, Refused, SocketStats
 from server.live.dialogue import Dialogue
 from server.live.hub import Hub
+from server.live.presence import Presence
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
 from server.live.turnstile import Turnstile
@@ -28,7 +29,7 @@ from server.origins import is_allowed
 from server.services.parties import Parties
 from server.settings import Settings
 
-ADMITTED_PER_TURN = 2
+ADMITTED_PER_TURN = 8
 """Upgrades in one turn of the event loop, however many come at once."""
 
 
@@ -44,7 +45,10 @@ class Socket:
         parties: Parties,
         dialogue: Dialogue,
         now_ms: Callable[[], int],
+        presence: Presence,
+        catch_up_to: Callable[[int, str | None], Awaitable[None]],
     ) -> None:
+        """``catch_up_to(id, epoch)``: other nodes may be ahead of this one, and their clients come here."""
         self.settings = settings
         self.hub = hub
         self._timers = timers
@@ -52,9 +56,12 @@ class Socket:
         self._parties = parties
         self.dialogue = dialogue
         self._now_ms = now_ms
+        self._presence = presence
+        self._catch_up_to = catch_up_to
         self._greeting: Counter[str] = Counter()
         self._turnstile = Turnstile(ADMITTED_PER_TURN)
         self._sockets: dict[Wire, None] = {}
+        self._preparing = 0
         self._empty = asyncio.Event()
         self.draining = False
         self.stats = SocketStats()
@@ -68,16 +75,22 @@ class Socket:
         """Upgrade, then read frames until the socket ends."""
         self._admit()
         await self._turnstile.enter()
+        self._admit()  # others were let in meanwhile
         socket = web.WebSocketResponse(
             protocols=tuple(CODECS),
             compress=False,
             autoclose=False,
+            autoping=False,
             decode_text=False,
             timeout=CLOSE_SECONDS,
             # aiohttp refuses a frame that reaches its limit; ours is the largest that is taken.
             max_msg_size=self.settings.max_frame_bytes + 1,
         )
-        await socket.prepare(request)
+        self._preparing += 1
+        try:
+            await socket.prepare(request)
+        finally:
+            self._preparing -= 1
         opened = Connection(self, request, socket)
         self._sockets[opened.wire] = None
         try:
@@ -97,7 +110,7 @@ class Socket:
     def _admit(self) -> None:
         if self.draining:
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is going away.", 1)
-        if len(self._sockets) >= self.settings.max_sessions:
+        if len(self._sockets) + self._preparing >= self.settings.max_sessions:
             self.stats.refused += 1
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is full.", 5)
 
@@ -126,6 +139,7 @@ class Socket:
     async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
         """Check the token, put the session into the hub, welcome it, begin its delivery."""
         caller = await self._caller(request, hello)
+        await self._catch_up_to(hello.last_activity_id or 0, hello.epoch)
         while (companies := self._parties.known_companies(caller.person)) is None:
             await self._parties.companies_of(caller.person)
             caller = await self._caller(request, hello)  # it may have been revoked meanwhile
@@ -133,6 +147,7 @@ class Socket:
         session = self._session(caller, hello, codec, wire, (caller.person, *companies))
         self._replace(hello, caller)
         self.hub.add(session)
+        self._presence.opened(session, hello.resume_id)
         session.tell(self._welcome(session, hello))
         if hello.last_activity_id is not None or (hello.epoch is not None and hello.epoch != self.hub.epoch):
             other_history = hello.epoch is not None and hello.epoch != self.hub.epoch
@@ -150,8 +165,8 @@ class Socket:
             else:
                 caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
         except ApiError as error:
-            if error.code is ErrorCode.UNAUTHORIZED:
-                raise Refused(CloseCode.UNAUTHORIZED, "token missing, bad, expired or revoked") from error
+            if error.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN):
+                raise Refused(CloseCode.UNAUTHORIZED, "a person's token: missing, bad, expired or revoked") from error
             raise
         if caller.person_id is None:
             raise Refused(CloseCode.UNAUTHORIZED, "not a person's token")
