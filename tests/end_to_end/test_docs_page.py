@@ -1,0 +1,57 @@
+"""/docs in a browser: everything that is described is there to read, and can be found."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.browser import CHROMIUM, open_page
+from tests.harness.world import World, open_world
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no Chromium")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as opened:
+        yield opened
+
+
+async def test_everything_is_there_and_can_be_found(world: World) -> None:
+    http = (await world.http()("GET", "/openapi.json")).json
+    socket = (await world.http()("GET", "/asyncapi.json")).json
+    async with open_page() as watched:
+        page = watched.page
+        await page.goto(f"{world.url}/docs")
+        await page.wait_for_selector("#types")
+        for methods in http["paths"].values():
+            for operation in methods.values():
+                assert await page.locator(f"#{operation['operationId']}").count() == 1
+        for name in socket["components"]["messages"]:
+            assert await page.locator(f"#frame-{name}").count() == 1
+        assert await page.locator("#events details").count() == len(socket["x-events"])
+
+        await page.click("#post_activity > summary")
+        assert "message_id" in await page.inner_text("#post_activity")
+        assert "undefined" not in await page.inner_text("main")
+        await page.fill("#find", "trust-lookup")
+        assert await page.locator("#get_trust_lookup").is_visible()
+        assert not await page.locator("#post_activity").is_visible()
+
+        await page.fill("#find", "")
+        await page.goto(f"{world.url}/docs#type-ActivityAnswer")
+        await page.reload()
+        await page.wait_for_selector("#type-ActivityAnswer table", state="visible")
+        assert watched.complaints == []
+        assert watched.hosts == {world.url.removeprefix("http://")}
+
+
+async def test_it_fits_a_phone(world: World) -> None:
+    async with open_page(width=390, height=800) as watched:
+        await watched.page.goto(f"{world.url}/docs")
+        await watched.page.wait_for_selector("#types")
+        await watched.page.evaluate("document.querySelectorAll('#activity details').forEach(each => each.open = true)")
+        overflow = await watched.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0
