@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
-from protocol.frames import Hello, Send
+from protocol.frames import Hello, Ref, Send
 from server.client_address import client_address
 from server.limits import TokenBucket
 from server.live.dialogue import Dialogue, error_frame
@@ -162,6 +162,8 @@ class Connection:
         self._door.deadline(handshake)
         try:
             while (data := self._payload(await self._websocket.receive())) is not None:
+                if data is _CONTROL:
+                    continue
                 try:
                     frame = self._codec.decode(data)
                     if isinstance(frame, Hello):
@@ -174,31 +176,41 @@ class Connection:
             handshake.done = True
 
     async def _read(self, session: Session) -> None:
-        clock = asyncio.get_running_loop().time
         dialogue = self._door.dialogue
         # This loop waits in ws.receive() itself, not in a coroutine of ours around it: an idle session is a chain of
         # suspended frames, and each costs half a kilobyte.
         while (data := self._payload(await self._websocket.receive())) is not None:
-            if self._frames.take(clock()):
-                raise Refused(CloseCode.TOO_MANY, "too many frames")
+            if data is _CONTROL:
+                continue
+            ref: Ref | None = None
             try:
                 frame = self._codec.decode(data)
+                ref = frame.ref
                 if type(frame) is not Send or not dialogue.send_known(session, frame):
                     await dialogue.answer(session, frame)
             except ApiError as error:
                 self._refuse(error)
+            except StorageUnavailable:
+                # The session needs no storage to live: its client tries again, and what it missed comes from the log.
+                self._refuse(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1).about(ref))
             if self.wire.paused:
                 await self.wire.drained()
 
     def _payload(self, message: Any) -> bytes | None:
-        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
+        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame, or too many."""
         kind = message.type
-        if kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY:
+        if kind in _ENDS:
             if kind is WSMsgType.CLOSE and not self.wire.closing:
                 self._close(_answer_to(message.data), "")
             return None
         if self.wire.closing:
             return None
+        if self._frames.take(asyncio.get_running_loop().time()):
+            raise Refused(CloseCode.TOO_MANY, "too many frames")
+        if kind in _CONTROLS:
+            if kind is WSMsgType.PING:
+                self.wire.pong(message.data)
+            return _CONTROL
         if (kind is WSMsgType.BINARY) is not self._codec.binary:
             wanted = _KINDS[self._codec.binary]
             raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{self._codec.name} takes {wanted} frames")
@@ -221,12 +233,16 @@ class Connection:
         if self.wire.closing and not self._websocket.closed and not self.wire.lost:
             timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.wire.abort)
             try:
-                while (await self._websocket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                while (await self._websocket.receive()).type not in _ENDS:
                     pass
             finally:
                 timer.cancel()
 
 
+_CONTROL = b"a control frame"
+"""Stands for one that was dealt with; compared by identity."""
+_CONTROLS = (WSMsgType.PING, WSMsgType.PONG)
+_ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _KINDS: Mapping[bool, str] = {True: "binary", False: "text"}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
 
 from protocol.activity import PARTY_TYPES, Party, rfc3339
 from protocol.codec import BadFrame
@@ -17,9 +20,13 @@ from server.live.session import Session
 from server.services.activities import Activities, Answer, accepted
 from server.services.parties import Parties
 from storage.contract import Result
+from storage.errors import StorageError
 
+_log = structlog.get_logger("dialogue")
 Mark = tuple[int, str, int]
 """(person id, device id, activity id): the device has safely kept everything up to that id."""
+RETRY_SECONDS = 1.0
+"""When received marks are stored again that storage did not take."""
 TYPING_EVERY_SECONDS = 1.0
 """A typing notice to the same party is passed on at most this often, however often it is sent."""
 
@@ -44,6 +51,7 @@ class Dialogue:
         self._keep = keep
         self._marks: dict[tuple[int, str], int] = {}
         self._keeper: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
         self.sends: dict[str, int] = {}
 
@@ -64,7 +72,8 @@ class Dialogue:
                 raise BadFrame("The session has said hello already.", frame.ref)
 
     async def close(self) -> None:
-        """Store the received marks that are still waiting."""
+        """Store the received marks that are still waiting, if storage takes them."""
+        self._closing.set()
         while self._keeper is not None:
             await asyncio.wait([self._keeper])
 
@@ -106,9 +115,20 @@ class Dialogue:
         try:
             while self._marks:
                 marks, self._marks = self._marks, {}
-                await self._keep([(person, device, id) for (person, device), id in marks.items()])
+                try:
+                    await self._keep([(person, device, id) for (person, device), id in marks.items()])
+                except StorageError as error:
+                    _log.error("received marks can't be stored", reason=str(error), marks=len(marks))
+                    if self._closing.is_set():
+                        return
+                    self._marks = {key: max(marks.get(key, 0), self._marks.get(key, 0)) for key in marks | self._marks}
+                    await self._pause()
         finally:
             self._keeper = None
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), RETRY_SECONDS)
 
     async def _type(self, session: Session, frame: Typing) -> None:
         person = session.caller.person

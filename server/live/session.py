@@ -203,6 +203,8 @@ class Session:
             sign = now + self._ping_every
         elif self._pinged_at is not None:
             sign = self._pinged_at + self._ping_timeout
+            if now < self._next_ping < sign:
+                sign = self._next_ping
         else:
             sign = self._next_ping
         return max(min(sign, token), now + _LEAST_SECONDS)

@@ -16,7 +16,10 @@ from typing import cast
 
 from aiohttp import web
 
+from server.live.masking import MaskCheck
+
 _PING = b"\x89\x00"
+_PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
 
 
@@ -28,8 +31,8 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out", "close_code",
-        "frames_out", "heard", "lost", "paused",
+        "_inner", "_masks", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
+        "close_code", "frames_out", "heard", "lost", "paused",
     )  # fmt: skip
 
     def __init__(self, request: web.Request, resumed: Callable[[], None]) -> None:
@@ -37,6 +40,7 @@ class Wire(asyncio.Protocol):
         transport = cast(asyncio.Transport, request.transport)
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self._transport = transport
+        self._masks = MaskCheck()
         self._resumed: Callable[[], None] | None = resumed
         self._waiter: asyncio.Future[None] | None = None
         self.paused = False
@@ -63,6 +67,10 @@ class Wire(asyncio.Protocol):
         self.heard = False
         self.write([_PING])
         self._taken_at_ping = self._taken()
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a peer's ping."""
+        self.write([bytes((0x8A, len(payload))) + payload])
 
     def still_taking(self) -> bool:
         """Whether the ping is still on its way behind other bytes, and the peer has taken some since the last look.
@@ -113,7 +121,12 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self.bytes_in += len(data)
-        self._inner.data_received(data)
+        if self._masks.finds_unmasked(data):
+            # What it says after that can't be trusted to be frames.
+            self.close(_PROTOCOL_ERROR, "frames must be masked")
+            self.finish()
+        elif not (self.closing and self._transport.is_closing()):
+            self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()
