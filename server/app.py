@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
 from protocol.errors import CloseCode
 from server.auth import Authenticator
 from server.authentication import Authentication, open_authentication, wall_clock_ms
+from server.cluster import open_cluster
 from server.demo import load_demo
 from server.http import add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
@@ -49,12 +49,13 @@ from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
 from server.services.keys import Keys
 from server.services.numbers import Numbers
-from server.services.parties import Parties
+from server.services.parties import FRESH_SECONDS, Parties
 from server.services.retention import Retention
 from server.services.screening import Screening
 from server.services.trends import Trends
 from server.services.trust import Trust
 from server.settings import Settings
+from server.tasks import running
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
 from server.twilio_account import number_provider, open_account
@@ -69,6 +70,8 @@ from storage.errors import StorageError
 from storage.keys import KeyStore
 from storage.migrate import migrate, pending
 from storage.numbers import NumberStore
+from storage.postgres import PostgresDatabase
+from storage.postgres_log import PostgresActivityLog
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog
 
@@ -104,33 +107,36 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         database, store = await stack.enter_async_context(_storage(settings))
         accounts = AccountStore(database)
         auth = await stack.enter_async_context(open_authentication(settings, accounts, now_ms))
-        parties = Parties(database)
+        parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
         stack.push_async_callback(parties.close)
 
         # The live path: log -> hub -> session -> socket.
         epoch, head = await store.state()
-        hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person)
-        log = Log(store, hub, metrics)
+        shared = settings.database_url is not None
+        hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person, partial=shared)
+        cluster = await stack.enter_async_context(open_cluster(settings, store, hub, parties, auth, now_ms))
+        events = cluster.events
+        log = Log(store, cluster.commits, metrics)
         catch_up = CatchUp(hub, store, parties)
         hub.catch_up_with(catch_up.add)
         timers = Timers()
-        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms)
-        dialogue = Dialogue(hub, hub, activities, parties, auth, _keeper(accounts, now_ms))
-        socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms)
+        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms, cluster.sends)
+        dialogue = Dialogue(hub, events, activities, parties, auth, _keeper(accounts, now_ms))
+        socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to)
         for stop in (dialogue.close, socket.close, log.close):  # the log first: its answers still reach their sockets
             stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, auth)
         watch_live_path(metrics, hub, socket, log, catch_up)
-        await stack.enter_async_context(_running("event loop probe", metrics.probe_loop()))
+        await stack.enter_async_context(running("event loop probe", metrics.probe_loop()))
         for number in range(settings.catch_up_readers):
-            await stack.enter_async_context(_running(f"catch-up reader {number}", catch_up.run()))
+            await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
 
         # The services.
         telephony = TelephonyMetrics(metrics)
         calls, key_store = CallStore(database), KeyStore(database)
         callers = CallerStore(database)
-        trust = Trust(callers, calls, hub, telephony, settings.lookup_deadline_ms / 1000, now_ms)
+        trust = Trust(callers, calls, events, telephony, settings.lookup_deadline_ms / 1000, now_ms)
         stack.push_async_callback(trust.close)
         twilio = await stack.enter_async_context(open_account(settings))
         numbers = Numbers(
@@ -140,20 +146,20 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             provider=number_provider(settings, twilio),
             fictional=settings.development and settings.number_provider == "pool",
         )
-        screening = Screening(database, trust, callers, activities, hub, hub.ring.amend)
-        keys = Keys(key_store, store, parties, hub, now_ms)
+        screening = Screening(database, trust, callers, activities, events, cluster.amended)
+        keys = Keys(key_store, store, parties, events, now_ms)
 
-        directory = Directory(database, parties, hub, now_ms, spool_folder=settings.data_dir)
+        directory = Directory(database, parties, events, now_ms, relay=cluster.relay, spool_folder=settings.data_dir)
         heartbeats = Heartbeats(database, activities, numbers)
         privacy = await stack.enter_async_context(
-            open_privacy(settings, database, hub, parties, auth, now_ms, twilio, metrics.webhooks.add)
+            open_privacy(settings, database, events, parties, auth, now_ms, twilio, metrics.webhooks.add)
         )
 
         trends = Trends(metrics, now_ms)
-        await stack.enter_async_context(_running("trends", trends.run()))
+        await stack.enter_async_context(running("trends", trends.run()))
         if settings.retention_days is not None:
             retention = Retention(store, hub, settings.retention_days, now_ms)
-            await stack.enter_async_context(_running("retention", retention.run()))
+            await stack.enter_async_context(running("retention", retention.run()))
 
         # The routes.
         application = web.Application(middlewares=[errors_middleware, preflights(settings.origins)])
@@ -176,7 +182,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             ),
             description.routes(),
             admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
-            health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}),
+            health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}, cluster.checks),
         ):
             application.add_routes(routes)
         yield Node(
@@ -201,12 +207,21 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 async def _storage(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
     """The database, migrated in development and checked in production, and the log on it."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
-    try:
+    async with AsyncExitStack() as stack:
+        database, store = await _opened(settings)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(store.close)
         await _migrated(database, settings.development)
-        yield database, SqliteActivityLog(database)
-    finally:
-        await database.close()
+        yield database, store
+
+
+async def _opened(settings: Settings) -> tuple[Database, ActivityLog]:
+    if settings.database_url is None:
+        sqlite = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
+        return sqlite, SqliteActivityLog(sqlite)
+    url = settings.database_url.get_secret_value()
+    postgres = await PostgresDatabase.open(url, settings.database_connections)
+    return postgres, PostgresActivityLog(postgres)
 
 
 async def _migrated(database: Database, development: bool) -> None:
@@ -214,20 +229,6 @@ async def _migrated(database: Database, development: bool) -> None:
         await migrate(database)
     elif await pending(database):
         raise StorageError("The database's schema is older than this release: run `run.py migrate` first.")
-
-
-@asynccontextmanager
-async def _running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a task until the block ends. Should it fail before, the failure ends the node: nobody limps on without it."""
-    task = asyncio.create_task(work, name=name)
-    owner = asyncio.current_task()
-    task.add_done_callback(lambda done: owner.cancel() if owner and not done.cancelled() and done.exception() else None)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:

@@ -71,6 +71,13 @@ class Buckets(Generic[Key]):
         self._keep(key, full_at if excess > _ROUNDING else after)
         return excess if excess > _ROUNDING else 0.0
 
+    def spend(self, key: Key, tokens: float) -> None:
+        """Take tokens that were spent already, elsewhere: the bucket may owe up to one burst."""
+        now = self._now()
+        full_at = self._young.get(key) or self._old.get(key, 0.0)
+        after = (full_at if full_at > now else now) + tokens * self._interval
+        self._keep(key, min(after, now + 2 * self._window))
+
     def __len__(self) -> int:
         """How many keys are remembered (one that is in both generations counts twice)."""
         return len(self._young) + len(self._old)

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
 
     # Storage and bus
     database_url: DatabaseUrl | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
+    database_connections: Annotated[int, Field(ge=2, le=1_000)] = Field(
+        10, description="PostgreSQL connections of this node at most; one of them writes the log"
+    )
     bus_url: BusUrl | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
     bus_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
         "buzz", description="Prefix of the bus channels, for two clusters on one bus"

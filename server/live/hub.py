@@ -20,8 +20,14 @@ from server.live.session import Session
 class Hub:
     """The live sessions of this node. ``head``: the newest id that every live session has been served up to."""
 
-    def __init__(self, epoch: str, head: int, ring_size: int, max_per_person: int = 16) -> None:
+    def __init__(
+        self, epoch: str, head: int, ring_size: int, max_per_person: int = 16, *, partial: bool = False
+    ) -> None:
+        """``partial``: other nodes write as well; of theirs only what concerns somebody here comes into the ring."""
         self.epoch = epoch
+        self.on_removed: Callable[[Session], None] = lambda session: None
+        self.on_forget: Callable[[], None] = lambda: None
+        self._partial = partial
         self.ring = Ring(head, ring_size)
         self._max_per_person = max_per_person
         self._by_party: dict[int, dict[Session, None]] = {}
@@ -61,16 +67,22 @@ class Hub:
         self._by_id[session.id] = session
         for party in session.parties:
             self._by_party.setdefault(party, {})[session] = None
+        self._whole_from_here(session)
 
     def remove(self, session: Session) -> None:
         """Forget a session. Harmless if it is not here."""
         if self._by_id.pop(session.id, None) is not None:
             for party in session.parties:
                 self._leave(session, party)
+            self.on_removed(session)
 
     def get(self, session_id: str) -> Session | None:
         """The session with this id, if it is here."""
         return self._by_id.get(session_id)
+
+    def concerns(self, sender: int, receiver: int) -> bool:
+        """Whether somebody here is a party to what these two exchange."""
+        return sender in self._by_party or receiver in self._by_party
 
     def sessions_of(self, party: int) -> list[Session]:
         """The sessions of a party (a company's: all its members'), oldest first."""
@@ -84,6 +96,12 @@ class Hub:
             for party in parties:
                 self._by_party.setdefault(party, {})[session] = None
             session.parties = parties
+            self._whole_from_here(session)
+
+    def _whole_from_here(self, session: Session) -> None:
+        """From now on nothing of its parties is left out of the ring; what was before comes from the log."""
+        if self._partial:
+            session.ring_from = self.head
 
     def _leave(self, session: Session, party: int) -> None:
         sessions = self._by_party.get(party)
@@ -114,7 +132,7 @@ class Hub:
 
         A socket that gets full meanwhile leaves the session behind; it is resumed when the socket has drained.
         """
-        if session.cursor < self.ring.start:
+        if session.cursor < self.ring.start or session.cursor < session.ring_from:
             return False
         if session.deliver(session.concerns(self.ring.since(session.cursor))):
             session.reach(self.head)
@@ -185,6 +203,11 @@ class Hub:
             ready = {codec.binary: codec.frame(frame) for codec in CODECS.values()}
             for session in sessions:
                 session.event(ready[session.codec.binary])
+
+    def forget(self) -> None:
+        """Bodies were erased: what is kept ready in memory may still have them. It comes from the log instead."""
+        self.ring.restart(self.head)
+        self.on_forget()
 
     # --- all of them --------------------------------------------------------------------------------------------
 

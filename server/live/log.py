@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
-from server.live.hub import Hub
 from server.live.ring import Entry
 from server.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
@@ -36,12 +35,24 @@ class Submission(NamedTuple):
     answer: Callable[[Result | Exception], None]
 
 
+class Commits(Protocol):
+    """Whom each commit is handed to: the hub, or with several nodes what puts theirs in order first."""
+
+    def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
+        """This node has committed (previous_head, head]."""
+        ...
+
+    def flush(self) -> None:
+        """Write the answers that no activity took along."""
+        ...
+
+
 class Log:
     """One writer. ``submit`` from anywhere; ``close`` finishes what waits."""
 
-    def __init__(self, store: ActivityLog, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, store: ActivityLog, commits: Commits, metrics: Metrics) -> None:
         self._store = store
-        self._hub = hub
+        self._commits = commits
         self._metrics = metrics
         self._oldest = 0.0
         self._waiting: list[Submission] = []
@@ -100,7 +111,7 @@ class Log:
             for submission, result in zip(batch, commit.results, strict=True)
             if isinstance(result, Stored) and not result.duplicate
         ]
-        self._hub.committed(commit.previous_head, commit.head, entries)
+        self._commits.committed(commit.previous_head, commit.head, entries)
         self._count(commit.results, len(entries), submitted_at)
 
     def _count(self, results: Sequence[Result], stored: int, submitted_at: float) -> None:
@@ -118,4 +129,4 @@ class Log:
         self._metrics.sends.add("unavailable", len(batch))
         for submission in batch:
             submission.answer(ApiError(ErrorCode.UNAVAILABLE, "The activity was not stored; try again.", 1))
-        self._hub.flush()
+        self._commits.flush()

@@ -31,7 +31,7 @@ class Session:
     __slots__ = (
         "_due", "_expiry_told", "_next_ping", "_now_ms", "_ping_every", "_ping_timeout", "_pinged_at", "_timers",
         "backlog_until", "caller", "closed", "codec", "cursor", "device_id", "id", "listed", "live", "on_closed",
-        "opened_at_ms", "outbox", "page_limit", "parties", "received_id", "wire",
+        "opened_at_ms", "order", "outbox", "page_limit", "parties", "received_id", "ring_from", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +60,8 @@ class Session:
         self.wire = wire
         self.parties = parties
         self.cursor = 0
+        self.ring_from = 0  # with several nodes: only after this id does the ring hold everything of its parties
+        self.order = 0  # among the person's sessions on all nodes: the later it was opened, the higher
         self.live = False
         self.listed = False
         self.closed = False

@@ -22,9 +22,15 @@ Check = Callable[[], Awaitable[None]]
 
 
 def routes(
-    auth: Authenticator, metrics: Metrics, draining: Callable[[], bool], checks: Mapping[str, Check]
+    auth: Authenticator,
+    metrics: Metrics,
+    draining: Callable[[], bool],
+    checks: Mapping[str, Check],
+    conveniences: Mapping[str, Check],
 ) -> list[web.RouteDef]:
-    """``checks``: by name (``storage``, ``bus``), what must answer for the node to be ready."""
+    """By name: ``checks`` must answer for the node to be ready (``storage``); without ``conveniences`` (``bus``) it
+    works as well, only slower, and says so.
+    """
 
     @operation(Operation("The process runs", "operation", credential="none", answer=dict[str, str]))
     async def healthz(_: web.Request) -> web.Response:
@@ -40,11 +46,14 @@ def routes(
         )
     )
     async def readyz(_: web.Request) -> web.Response:
-        states = await asyncio.gather(*(_state(check) for check in checks.values()))
-        found = dict(zip(checks, states, strict=True))
-        status = "draining" if draining() else "unready" if "failed" in states else "ready"
-        headers = _NOT_STORED if status == "ready" else {**_NOT_STORED, "Retry-After": "1"}
-        return json_response({"status": status, **found}, 200 if status == "ready" else 503, headers)
+        wanted = {**checks, **conveniences}
+        states = await asyncio.gather(*(_state(check) for check in wanted.values()))
+        found = dict(zip(wanted, states, strict=True))
+        failed = {name for name, state in found.items() if state == "failed"}
+        status = "draining" if draining() else "unready" if failed & set(checks) else "degraded" if failed else "ready"
+        serves = status in ("ready", "degraded")
+        headers = _NOT_STORED if serves else {**_NOT_STORED, "Retry-After": "1"}
+        return json_response({"status": status, **found}, 200 if serves else 503, headers)
 
     @operation(
         Operation(

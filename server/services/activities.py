@@ -20,6 +20,8 @@ from server.live.log import Log, Submission
 from server.services.parties import Parties
 from storage.contract import ActivityLog, Conversation, Posting, Range, Refusal, Result, Stored
 
+SECONDS_AT_ONCE = 4
+"""A person may send so many seconds' worth at once."""
 PAGE = 1_000
 """Rows read in one trip while a history is streamed."""
 
@@ -30,13 +32,20 @@ class Activities:
     """Posting and reading activities. ``now_ms`` is the wall clock in milliseconds."""
 
     def __init__(
-        self, store: ActivityLog, log: Log, parties: Parties, send_rate: int, now_ms: Callable[[], int]
+        self,
+        store: ActivityLog,
+        log: Log,
+        parties: Parties,
+        send_rate: int,
+        now_ms: Callable[[], int],
+        sends: Buckets[int] | None = None,
     ) -> None:
+        """``sends``: the people's buckets, where other nodes take from them as well."""
         self._store = store
         self._log = log
         self._parties = parties
         self._now_ms = now_ms
-        self._sends: Buckets[int] = Buckets(send_rate, 4 * send_rate)
+        self._sends: Buckets[int] = sends or Buckets(send_rate, SECONDS_AT_ONCE * send_rate)
 
     # --- posting ------------------------------------------------------------------------------------------------
 

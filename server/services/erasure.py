@@ -81,7 +81,7 @@ class Erasure:
         in_directory = await self._leave_directory(person_id)
         emptied = await self._log.erase(person_id)
         # What is kept ready in memory for the live path still has the bodies: from here on it is read from the log.
-        self._hub.ring.restart(self._hub.head)
+        self._hub.forget()
         await self._leave_no_trace()
         return Erased(person_id, in_directory, emptied, devices, requests)
 

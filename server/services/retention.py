@@ -48,6 +48,6 @@ class Retention:
             await asyncio.sleep(_BREATH_SECONDS)
         if total:
             # What is kept ready in memory for the live path may still have the bodies.
-            self._hub.ring.restart(self._hub.head)
+            self._hub.forget()
             _log.info("old activities emptied", activities=total, older_than_days=self._days)
         return total

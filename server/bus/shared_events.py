@@ -1,0 +1,32 @@
+"""Live events for sessions wherever they are: here at once, elsewhere by notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from server.bus.contract import Bus
+from server.bus.notices import Happened
+from server.live.events import EventName, Events
+
+
+class SharedEvents:
+    """``server.live.events.Events`` over several nodes."""
+
+    def __init__(self, here: Events, bus: Bus) -> None:
+        self._here = here
+        self._bus = bus
+
+    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any]) -> None:
+        concerned = list(parties)
+        self._here.publish(concerned, name, data)
+        self._bus.publish(Happened(concerned, name.value, dict(data)))
+
+    def heard(self, notice: Happened) -> None:
+        """Another node has published this."""
+        if notice.name in _NAMES:
+            self._here.publish(notice.parties, EventName(notice.name), notice.data)
+
+
+_NAMES = frozenset(EventName)
+"""A newer release may know more of them: those are left out."""

@@ -1,0 +1,241 @@
+"""The bus on Valkey or Redis: one channel to which every node publishes and listens.
+
+Two connections: one publishes what has gathered while the last message was under way, one listens. A node hears its own
+beat every second; when it does not (the server is frozen, the subscription was lost, the network is gone), the bus is
+down until it is subscribed again and hears itself. In a cluster the channel is a sharded one (SPUBLISH), and the
+connections go to the node that has its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from server.bus.contract import BusError, Listener
+from server.bus.notices import (
+    NODE_ID_BYTES,
+    BadMessage,
+    Beat,
+    Committed,
+    Notice,
+    decode,
+    encode,
+    is_from,
+    size,
+)
+from server.bus.valkey_client import address, at_the_door, client_of, home, subscribed
+
+BEAT_SECONDS = 1.0
+SILENCE_SECONDS = 3.0
+"""Not even our own beat for this long: the bus is down."""
+BACKOFF_SECONDS = (0.1, 2.0)
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+"""What waits to be published; beyond it notices are dropped, and the other nodes find the gap."""
+MAX_PUBLISHED_BYTES = 512 * 1024
+"""What goes into one message."""
+_COMPLAIN_SECONDS = 10.0
+_log = structlog.get_logger("bus")
+
+
+class ValkeyBus:
+    """``server.bus.contract.Bus``. ``node`` is this node's id on the bus. Counts are plain, for the metrics."""
+
+    shared = True
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.node = secrets.token_bytes(NODE_ID_BYTES)
+        self.up = False
+        self.counts: Counter[str] = Counter()
+        self._url = url
+        self._channel = f"{{{namespace}}}:notices"
+        self._sharded = False
+        self._sent = asyncio.Event()
+        self._sent.set()
+        self._waiting: list[Notice] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._listener: Listener | None = None
+        self._epoch: Callable[[], str] = lambda: ""
+        self._heard_self = 0.0
+        self._complained = 0.0
+        self._last_failure = "it was never reached"
+
+    # --- the contract -------------------------------------------------------------------------------------------
+
+    def publish(self, notice: Notice) -> None:
+        length = size(notice)
+        if not self.up or self._waiting_bytes + length > MAX_WAITING_BYTES:
+            self.counts["dropped"] += 1
+            return
+        self._waiting.append(notice)
+        self._waiting_bytes += length
+        self._sent.clear()
+        self._wake.set()
+
+    def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
+        self._listener, self._epoch = listener, epoch
+
+    async def ping(self) -> None:
+        if not self.up:
+            raise BusError(f"the bus at {address(self._url)} is down: {self._last_failure}")
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    async def flushed(self, seconds: float) -> None:
+        """Wait until what was published has gone out, at most that long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._sent.wait()
+
+    async def check(self) -> None:
+        """Look once whether a Valkey is there. Raises BusError for what only an operator can mend.
+
+        One that can't be reached now is waited for: the node works without it meanwhile.
+        """
+        try:
+            async with client_of(self._url) as client:
+                await client.execute_command("PING")
+        except (RedisError, OSError, ValueError) as error:
+            refused = at_the_door(error, address(self._url))
+            if refused is not None:
+                raise refused from error
+            self._failed(error)
+
+    async def run(self) -> None:
+        """Publish and listen until cancelled, over as many connections as it takes."""
+        while True:
+            wait = BACKOFF_SECONDS[0]
+            while not await self._connected():
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, BACKOFF_SECONDS[1])
+
+    async def _connected(self) -> bool:
+        """One pair of connections until one of them fails. Returns whether notices flowed at all."""
+        flowed = False
+        try:
+            async with (
+                home(self._url, self._channel) as (client, self._sharded),
+                subscribed(client, self._channel, self._sharded) as messages,
+                asyncio.TaskGroup() as tasks,
+            ):
+                self._begin()
+                tasks.create_task(self._publish(client), name="bus: publish")
+                tasks.create_task(self._beat(), name="bus: beat")
+                await self._listen(messages)
+        except* (RedisError, OSError, _Silence) as group:
+            flowed, self.up = self.up, False
+            self._failed(group.exceptions[0])
+        finally:
+            self.up = False
+            self._waiting, self._waiting_bytes = [], 0
+            self._sent.set()
+        return flowed
+
+    def _begin(self) -> None:
+        self._heard_self = asyncio.get_running_loop().time()
+        self._waiting = [Beat()]
+        self._wake.set()
+
+    def _failed(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        failure = str(error) or type(error).__name__
+        if failure != self._last_failure:
+            _log.warning("bus down", at=address(self._url), reason=failure)
+        self._last_failure = failure
+        self.counts["failures"] += 1
+
+    # --- publishing ---------------------------------------------------------------------------------------------
+
+    async def _publish(self, client: Any) -> None:
+        verb = "SPUBLISH" if self._sharded else "PUBLISH"
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                message = encode(self.node, self._epoch(), self._next())
+                await client.execute_command(verb, self._channel, message)
+                self.counts["published"] += 1
+            self._sent.set()
+
+    def _next(self) -> list[Notice]:
+        """What goes into the next message; commits that follow each other become one notice."""
+        notices: list[Notice] = []
+        length = taken = 0
+        for notice in self._waiting:
+            length += size(notice)
+            if notices and length > MAX_PUBLISHED_BYTES:
+                break
+            taken += 1
+            before = notices[-1] if notices else None
+            if isinstance(notice, Committed) and isinstance(before, Committed) and before.head == notice.previous_head:
+                notices[-1] = Committed(before.previous_head, notice.head, before.activities + notice.activities)
+            else:
+                notices.append(notice)
+        self._waiting_bytes -= sum(map(size, self._waiting[:taken]))
+        self._waiting = self._waiting[taken:]
+        return notices
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if asyncio.get_running_loop().time() - self._heard_self > SILENCE_SECONDS:
+                raise _Silence("nothing comes back from the server")
+            self._waiting.append(Beat())
+            self._wake.set()
+
+    # --- listening ----------------------------------------------------------------------------------------------
+
+    async def _listen(self, messages: Any) -> None:
+        while True:
+            message = await messages.get_message(ignore_subscribe_messages=True, timeout=BEAT_SECONDS)
+            if message is not None and isinstance(message["data"], bytes):
+                self._hear(message["data"])
+
+    def _hear(self, data: bytes) -> None:
+        if is_from(data, self.node):
+            self._hear_self()
+            return
+        try:
+            message = decode(data)
+        except BadMessage as error:
+            self.counts["malformed"] += 1
+            self._complain(str(error))
+            return
+        self.counts["heard"] += len(message.notices)
+        for notice in message.notices:
+            self._hand_over(message.node, message.epoch, notice)
+
+    def _hear_self(self) -> None:
+        self._heard_self = asyncio.get_running_loop().time()
+        if not self.up:
+            self.up, self._last_failure = True, ""
+            _log.info("bus up", at=address(self._url), sharded=self._sharded)
+            if self._listener is not None:
+                self._listener.on_up()
+
+    def _hand_over(self, node: bytes, epoch: str, notice: Notice) -> None:
+        if self._listener is None:
+            return
+        try:
+            self._listener.on_notice(node, epoch, notice)
+        except Exception:  # noqa: BLE001 - one notice's fault must not keep the others from being heard
+            _log.exception("a notice could not be taken in", kind=type(notice).__name__)
+
+    def _complain(self, reason: str) -> None:
+        """One line in a while, however much of it comes."""
+        now = asyncio.get_running_loop().time()
+        if now - self._complained > _COMPLAIN_SECONDS:
+            self._complained = now
+            _log.warning("a message on the bus was dropped", reason=reason, dropped=self.counts["malformed"])
+
+
+class _Silence(Exception):
+    """Connections are open and nothing comes over them."""

@@ -1,0 +1,121 @@
+"""Connections to Valkey or Redis, alone or a cluster, and what to say when there is none to be had."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    InvalidResponse,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+
+from server.bus.contract import BusError
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
+_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+
+
+@asynccontextmanager
+async def client_of(url: str) -> AsyncIterator[Any]:
+    """A client that tries once and says what went wrong; trying again is the bus's own affair."""
+    client = Redis.from_url(
+        _redis_url(url),
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        client_name="buzz",
+    )
+    try:
+        yield client
+    finally:
+        with suppress(RedisError, OSError):
+            await client.aclose()
+
+
+@asynccontextmanager
+async def home(url: str, channel: str) -> AsyncIterator[tuple[Any, bool]]:
+    """A client of the server that has the channel, and whether that is a cluster's (whose channels are sharded)."""
+    async with client_of(url) as client:
+        facts = await client.info("cluster")
+        if not facts.get("cluster_enabled"):
+            yield client, False
+            return
+        slot = await client.execute_command("CLUSTER KEYSLOT", channel)
+        host, port = _holder(await client.execute_command("CLUSTER SLOTS"), slot)
+        async with client_of(_at(url, host, port) if host else url) as holder:
+            yield holder, True
+
+
+@asynccontextmanager
+async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[Any]:
+    """A subscription to the channel, on a connection of its own."""
+    messages = client.pubsub()
+    try:
+        await (messages.ssubscribe(channel) if sharded else messages.subscribe(channel))
+        yield messages
+    finally:
+        with suppress(RedisError, OSError):
+            await messages.aclose()
+
+
+def address(url: str) -> str:
+    """``host:port`` of a URL: what may be shown, without user and password."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
+
+
+def at_the_door(error: Exception, where: str) -> BusError | None:
+    """What an operator has to mend, in words; None for what may pass by itself."""
+    opening = f"the bus at {where} can't be used:"
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+        return BusError(f"{opening} the user or password in bus_url is wrong ({error})")
+    if isinstance(error, InvalidResponse):
+        return BusError(f"{opening} what answers there is no Valkey or Redis")
+    if isinstance(error, ResponseError):
+        return BusError(f"{opening} {error}")
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error) or "certificate" in str(error):
+        return BusError(f"{opening} TLS failed: {error}")
+    if isinstance(error, ValueError):
+        return BusError(f"bus_url is not understood: {error}")
+    return None
+
+
+def _redis_url(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(scheme=_SCHEMES.get(parts.scheme, parts.scheme)))
+
+
+def _at(url: str, host: str, port: int) -> str:
+    """The same URL with another host and port."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{f'[{host}]' if ':' in host else host}:{port}"))
+
+
+def _holder(slots: Any, wanted: int) -> tuple[str, int]:
+    """(host, port) of the server that has a slot; an empty host is the one that was asked."""
+    for entry in slots:
+        first, last, (host, port, *_) = _slots_entry(entry)
+        if first <= wanted <= last:
+            return host, port
+    raise ResponseError(f"no server of the cluster has slot {wanted}")
+
+
+def _slots_entry(entry: Any) -> tuple[int, int, tuple[Any, ...]]:
+    first, last, primary, *_ = entry
+    host = primary[0].decode() if isinstance(primary[0], bytes) else primary[0]
+    return int(first), int(last), (host or "", int(primary[1]))

@@ -1,0 +1,147 @@
+"""Which sessions the people of this node have on other nodes: for the limit of a person's sessions, for a device that
+opens a newer session elsewhere, and for a session that is continued elsewhere.
+
+Nodes tell each other when a session opens; who has others of the same person answers. A node remembers this only for
+people who have a session of its own, and forgets a node that it has not heard for some seconds. All nodes order
+sessions alike, by a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): the wall clock, but never
+behind what was heard, so each node knows by itself which of its sessions have to go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from protocol.errors import CloseCode
+from server.bus.contract import Bus
+from server.bus.notices import Gone, Leaving, Present, Seat
+from server.live.hub import Hub
+from server.live.session import Session
+
+SILENT_SECONDS = 6.0
+"""A node that has not been heard for so long has no sessions any more."""
+
+
+class _Elsewhere(NamedTuple):
+    node: bytes
+    seat: Seat
+
+
+class Presence:
+    """One for each node; harmless where there is only one."""
+
+    def __init__(self, hub: Hub, bus: Bus, most: int, now_ms: Callable[[], int]) -> None:
+        self._hub = hub
+        self._bus = bus
+        self._most = most
+        self._now_ms = now_ms
+        self._clock = 0
+        self._elsewhere: dict[int, dict[str, _Elsewhere]] = {}
+        self._heard_at: dict[bytes, float] = {}
+
+    # --- this node's sessions -----------------------------------------------------------------------------------
+
+    def opened(self, session: Session, resume_id: str | None) -> None:
+        """A session has joined the hub; it continues ``resume_id``, which may be on another node."""
+        if self._bus.shared:
+            self._clock = session.order = max(self._clock + 1, self._now_ms())
+            person = session.caller.person
+            self._bus.publish(Present(person, [_seat(session)], True, resume_id))
+            self._keep_limit(person)
+
+    def closed(self, session: Session) -> None:
+        """A session has left the hub."""
+        person = session.caller.person
+        if self._bus.shared and person in self._elsewhere:
+            self._bus.publish(Gone(person, session.id))
+            if not self._hub.sessions_of(person):
+                del self._elsewhere[person]
+
+    def announce(self) -> None:
+        """The bus is back: say who is here, and forget what was known; the others answer."""
+        self._elsewhere.clear()
+        for person in list(self._hub.people()):
+            seats = [_seat(session) for session in self._hub.sessions_of(person)]
+            self._bus.publish(Present(person, seats, asks=True))
+
+    def leave(self) -> None:
+        """This node has stopped."""
+        self._bus.publish(Leaving())
+
+    # --- other nodes' sessions ----------------------------------------------------------------------------------
+
+    def heard(self, node: bytes, notice: Present) -> None:
+        """A person has these sessions on another node."""
+        self._clock = max(self._clock, *(seat.order for seat in notice.seats), 0)
+        self._resumed(notice)
+        mine = self._hub.sessions_of(notice.person)
+        if not mine:
+            return
+        theirs = self._elsewhere.setdefault(notice.person, {})
+        for seat in notice.seats:
+            theirs[seat.session_id] = _Elsewhere(node, seat)
+            self._replace(mine, seat)
+        if notice.asks:
+            self._bus.publish(Present(notice.person, [_seat(session) for session in mine], asks=False))
+        self._keep_limit(notice.person)
+
+    def gone(self, notice: Gone) -> None:
+        """A session on another node has ended."""
+        theirs = self._elsewhere.get(notice.person, {})
+        theirs.pop(notice.session_id, None)
+        if not theirs:
+            self._elsewhere.pop(notice.person, None)
+
+    def alive(self, node: bytes) -> None:
+        """Another node was heard."""
+        self._heard_at[node] = asyncio.get_running_loop().time()
+
+    def forget_silent(self) -> None:
+        """Forget the nodes that were not heard for a while."""
+        now = asyncio.get_running_loop().time()
+        for node in [node for node, heard_at in self._heard_at.items() if now - heard_at > SILENT_SECONDS]:
+            self.left(node)
+
+    def left(self, node: bytes) -> None:
+        """Another node has stopped, or seems to have."""
+        self._heard_at.pop(node, None)
+        for person, theirs in list(self._elsewhere.items()):
+            for session_id in [key for key, found in theirs.items() if found.node == node]:
+                del theirs[session_id]
+            if not theirs:
+                del self._elsewhere[person]
+
+    # --- the rules ----------------------------------------------------------------------------------------------
+
+    def _resumed(self, notice: Present) -> None:
+        session = self._hub.get(notice.resumed) if notice.resumed is not None else None
+        if session is not None and session.caller.person == notice.person:
+            session.close(CloseCode.GOING_AWAY, "resumed elsewhere")
+
+    def _replace(self, mine: list[Session], seat: Seat) -> None:
+        for session in mine:
+            same_device = seat.device_id is not None and session.device_id == seat.device_id
+            if same_device and _rank(session) < (seat.order, seat.session_id):
+                session.close(CloseCode.REPLACED, "the same device_id opened a newer session")
+
+    def _keep_limit(self, person: int) -> None:
+        theirs = self._elsewhere.get(person)
+        if not theirs:
+            return
+        mine = [session for session in self._hub.sessions_of(person) if not session.closed]
+        ranks = sorted(
+            [_rank(session) for session in mine] + [(each.seat.order, each.seat.session_id) for each in theirs.values()]
+        )
+        allowed = set(ranks[-self._most :])
+        for session in mine:
+            if _rank(session) not in allowed:
+                session.close(CloseCode.REPLACED, "too many sessions of one person")
+
+
+def _rank(session: Session) -> tuple[int, str]:
+    return session.order, session.id
+
+
+def _seat(session: Session) -> Seat:
+    return Seat(session.id, session.order, session.device_id)
