@@ -106,8 +106,9 @@ async def _ask(world: World, first: str, last: str, done: dict[str, bool]) -> No
 async def _settled(world: World) -> None:
     """Wait until no webhook is under way: the clock must not turn meanwhile."""
     admin = world.http(token=world.tokens.service("admin"))
-    while (await admin.get("/admin/webhook-deliveries?status=pending")).json:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while (await admin.get("/admin/webhook-deliveries?status=pending")).json:
+            pass
 
 
 async def _talk(world: World) -> None:

@@ -17,6 +17,8 @@ const VIEWS = { overview, sessions, webhooks, privacy, numbers, people, node };
 const NAMES = { overview: "Overview", sessions: "Sessions", webhooks: "Webhooks", privacy: "Privacy", numbers: "Numbers",
   people: "People", node: "Node" };
 
+const SOON_MS = 1_000;
+
 const page = document.getElementById("page");
 let shown = null;
 
@@ -75,6 +77,7 @@ function section(name) {
   let timer = 0;
   let loading = null;
   let again = false;
+  let soon = false;
 
   async function load() {
     clearTimeout(timer);
@@ -100,7 +103,8 @@ function section(name) {
       again = false;
       load();
     } else if (view.seconds && !document.hidden) {
-      timer = setTimeout(load, view.seconds * 1000);
+      timer = setTimeout(load, soon ? SOON_MS : view.seconds * 1000);
+      soon = false;
     }
   }
   function failed(error) {
@@ -109,9 +113,14 @@ function section(name) {
     state.replaceChildren(el("div", { class: "notice bad" }, el("p", {}, `${stale}. ${error.message}`),
       el("button", { type: "button", on: { click: load } }, "Try again")));
   }
+  // Somebody did something: what comes of it is often seen a moment after the answer.
+  const refresh = () => {
+    soon = true;
+    load();
+  };
   const seen = () => { if (!document.hidden) load(); };
 
-  const view = VIEWS[name]({ refresh: load, badges });
+  const view = VIEWS[name]({ refresh, badges });
   box.hidden = view.seconds > 0;
   document.title = `${view.title}: Buzz operations`;
   document.querySelector("h1").textContent = view.title;

@@ -1,6 +1,6 @@
 // One dialog for everything that wants a second thought.
 
-import { announce, el } from "./dom.js";
+import { el } from "./dom.js";
 
 const dialog = () => document.getElementById("dialog");
 
@@ -62,7 +62,7 @@ function open(title, closed, content) {
   dialog().showModal();
 }
 
-/** Run an action of a button: busy meanwhile, what went wrong is said in `status`. */
+/** Run an action of a button: busy meanwhile; what came of it is said in `status`, an element of that role. */
 export async function run(button, status, act) {
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
@@ -70,14 +70,10 @@ export async function run(button, status, act) {
   status.textContent = "";
   try {
     const said = await act();
-    if (said) {
-      status.textContent = said;
-      announce(said);
-    }
+    if (said) status.textContent = said;
   } catch (error) {
     status.classList.add("bad");
     status.textContent = error.message;
-    announce(error.message);
   } finally {
     button.removeAttribute("aria-busy");
   }

@@ -31,7 +31,7 @@ export function numbers({ refresh }) {
       const { value } = await ask("POST", "/admin/numbers", { body: { numbers: wanted } });
       text.value = "";
       refresh();
-      const known = value.known ? `, ${format.count(value.known)} were there already` : "";
+      const known = value.known ? `, ${format.count(value.known)} ${value.known === 1 ? "was" : "were"} there already` : "";
       return `${format.many(value.added, "number")} added${known}.`;
     });
   };

@@ -1,0 +1,261 @@
+"""The operators' page in a real browser, against a real node. Where the browser comes from: tests/fakes/browser.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from tests.fakes.browser import WAIT_MS, open_browser, open_page
+from tests.fakes.operator_scene import CONSUMERS, Scene, open_scene
+from tests.harness.people import JANE
+
+SECTIONS = ("overview", "sessions", "webhooks", "privacy", "numbers", "people", "node")
+FAILED = sum(2 if done else 1 for *_, done in CONSUMERS)
+expect.set_options(timeout=WAIT_MS)
+
+# One loop, so that one browser serves all tests here; each has a node and a tab of its own.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(data_dir: Path) -> AsyncIterator[Scene]:
+    async with open_scene(data_dir) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def operator(scene: Scene, browser: Browser) -> AsyncIterator[Page]:
+    """The page after a token was typed. Nothing may go wrong on it, and no address may ever hold the token."""
+    async with open_page(browser, f"{scene.url}/admin") as watched:
+        await enter(watched.page, scene.token)
+        yield watched.page
+        assert not any(scene.token in address for address in watched.addresses)
+
+
+async def enter(page: Page, token: str) -> None:
+    await page.get_by_label("Admin token").fill(token)
+    await page.keyboard.press("Enter")
+
+
+async def go(page: Page, section: str) -> None:
+    await page.get_by_role("navigation").get_by_role("link", name=section).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(section)
+
+
+async def test_a_token_is_asked_for_tried_and_forgotten_at_the_end(scene: Scene, browser: Browser) -> None:
+    async with open_page(browser, f"{scene.url}/admin") as watched:
+        page = watched.page
+        alert = page.get_by_role("alert")
+        await enter(page, "nonsense")
+        await expect(alert).to_contain_text("not valid")
+        await enter(page, scene.world.tokens.person(JANE))
+        await expect(alert).to_contain_text("no admin token")
+        await enter(page, scene.token)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        await page.reload()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("Admin token")).to_be_focused()
+        assert await page.evaluate("() => [sessionStorage.length, localStorage.length, document.cookie]") == [0, 0, ""]
+
+
+async def test_the_overview_says_what_wants_attention_and_draws_figures(operator: Page) -> None:
+    attention = operator.get_by_role("heading", name="Wants your attention").locator("..")
+    await expect(attention).to_contain_text("3 privacy requests overdue")
+    await expect(attention).to_contain_text(f"{FAILED} webhook deliveries failed")
+    await expect(attention).to_contain_text("Only 6 free numbers")
+    await expect(operator.locator(".tile").first).to_contain_text("Live sessions")
+    await expect(operator.locator(".tile").first.locator("strong")).to_have_text("3")
+    charts = operator.locator(".chart")
+    await expect(charts).to_have_count(9)
+    await expect(charts.first.locator("canvas")).to_be_visible()
+    await expect(charts.first.get_by_role("img")).to_have_attribute("aria-label", "Live sessions. connected: "
+        "from 3 to 3, last 3; behind the log: from 0 to 0, last 0")  # fmt: skip
+    await operator.get_by_text("1 hour").click()
+    await expect(operator.get_by_label("1 hour")).to_be_checked()
+
+
+async def test_sessions_are_listed_and_revoked(operator: Page, scene: Scene) -> None:
+    await go(operator, "Sessions")
+    rows = operator.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await operator.get_by_label("Person’s id").fill(str(JANE))
+    await operator.get_by_role("button", name="Show", exact=True).click()
+    await expect(rows).to_have_count(2)
+    await operator.get_by_role("button", name=f"Revoke tokens of person {JANE}").first.click()
+    await expect(operator.get_by_role("dialog")).to_contain_text(f"Revoke every token of person {JANE}?")
+    await operator.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    await expect(operator.get_by_text(f"Person {JANE} has no session on this node.")).to_be_visible()
+    assert scene.world.node.hub.sessions_of(JANE) == []
+
+
+async def test_a_failed_delivery_is_retried_and_then_all_of_an_endpoint(operator: Page, scene: Scene) -> None:
+    await go(operator, "Webhooks")
+    await operator.get_by_label("Status").select_option("failed")
+    rows = operator.locator("tbody tr")
+    await expect(rows).to_have_count(FAILED)
+    await rows.first.get_by_role("button", name="Read the answer").click()
+    await expect(operator.get_by_role("dialog")).to_contain_text("answered 503")
+    await operator.get_by_role("dialog").get_by_role("button", name="Close").click()
+
+    scene.receiver.status = 200
+    await rows.first.get_by_role("button", name="Retry").click()
+    await expect(rows).to_have_count(FAILED - 1)
+    await operator.get_by_role("button", name=f"Retry {FAILED - 1} failed").click()
+    await expect(operator.get_by_text("No delivery is failed.")).to_be_visible()
+    await expect(operator.get_by_text("nothing outstanding")).to_be_visible()
+    await scene.receiver.wait_for(FAILED)
+    assert len(await scene.deliveries("delivered")) == FAILED
+
+
+async def test_a_privacy_request_is_seen_late_acknowledged_extended_and_completed(operator: Page) -> None:
+    await go(operator, "Privacy")
+    rows = operator.locator("tbody tr")
+    await expect(rows).to_have_count(4)
+    first = rows.filter(has_text="Ada Overdue")
+    await expect(rows.first).to_contain_text("Ada Overdue")
+    await expect(first).to_contain_text("answer 15 days late")
+    await first.get_by_role("button", name="Acknowledge").click()
+    await expect(first).to_contain_text("acknowledged")
+    await first.get_by_role("button", name="Extend").click()
+    await operator.get_by_role("dialog").get_by_role("button", name="Extend").click()
+    await expect(first).to_contain_text("answer in 30 days")
+    await first.get_by_role("button", name="Complete").click()
+    await operator.get_by_role("dialog").get_by_role("button", name="Mark as completed").click()
+    await expect(rows).to_have_count(3)
+    await operator.get_by_text("Completed", exact=True).last.click()
+    await expect(rows).to_have_count(2)
+    await first.get_by_role("button", name="Details").click()
+    trail = operator.get_by_role("dialog").locator(".trail li")
+    await expect(trail).to_have_count(4)
+    await expect(trail.last).to_contain_text("admin:service:test: changed, completed: true")
+
+
+async def test_numbers_are_added_and_a_wrong_one_is_named(operator: Page) -> None:
+    await go(operator, "Numbers")
+    field, add = operator.get_by_label("Numbers", exact=True), operator.get_by_role("button", name="Add to the pool")
+    rows = operator.locator("tbody tr")
+    await field.fill("+12385551700 +12385551629")
+    await add.click()
+    await expect(operator.get_by_text("1 number added, 1 was there already.")).to_be_visible()
+    await expect(rows).to_have_count(7)
+    await field.fill("12385551701")
+    await add.click()
+    await expect(operator.get_by_text("should be a possible number in E.164")).to_be_visible()
+    await expect(field).to_have_value("12385551701")
+
+
+async def test_nobody_is_erased_before_their_name_was_typed(operator: Page, scene: Scene) -> None:
+    await go(operator, "People")
+    await operator.get_by_label("Person’s id").fill(str(JANE))
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_role("heading", name="Jane Smith")).to_be_visible()
+    await operator.get_by_role("button", name="Erase this person").click()
+    dialog = operator.get_by_role("dialog")
+    erase = dialog.get_by_role("button", name="Erase Jane Smith")
+    await expect(dialog.get_by_label("Type Jane Smith to go on")).to_be_focused()
+    await expect(erase).to_be_disabled()
+    await operator.keyboard.type("Bob Smith")
+    await expect(erase).to_be_disabled()
+    await operator.keyboard.press("Enter")
+    await operator.keyboard.press("Escape")
+    assert await scene.world.node.parties.exists(JANE)
+
+    await operator.get_by_role("button", name="Erase this person").click()
+    await operator.keyboard.type("Jane Smith")
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_text("Jane Smith is erased: their directory entry, 1 activity")).to_be_visible()
+    assert not await scene.world.node.parties.exists(JANE)
+
+
+async def test_a_token_is_revoked_and_the_log_level_changed(operator: Page, scene: Scene) -> None:
+    await go(operator, "People")
+    token = scene.world.tokens.service("lookup")
+    await operator.get_by_label("Token or its id").fill(token)
+    await operator.get_by_role("button", name="Revoke", exact=True).click()
+    await expect(operator.get_by_text("is revoked.")).to_be_visible()
+    await go(operator, "Node")
+    before = await operator.get_by_label("Level").input_value()
+    await operator.get_by_label("Level").select_option("error")
+    await operator.get_by_role("button", name="Set").click()
+    await expect(operator.get_by_text("This node logs from error on.")).to_be_visible()
+    await operator.get_by_label("Level").select_option(before)
+    await operator.get_by_role("button", name="Set").click()
+    await expect(operator.get_by_text(f"This node logs from {before} on.")).to_be_visible()
+
+
+async def test_a_server_that_is_away_is_said_and_what_was_seen_stays(scene: Scene, browser: Browser) -> None:
+    async with open_page(browser, f"{scene.url}/admin#sessions") as watched:
+        page = watched.page
+        await enter(page, scene.token)
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        await page.context.set_offline(True)
+        await page.get_by_role("button", name="Show all").click()
+        await expect(page.get_by_text("What is shown is not up to date. The server can’t be reached.")).to_be_visible()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        await page.context.set_offline(False)
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_text("What is shown is not up to date")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
+async def test_every_section_fits_and_names_its_controls(
+    scene: Scene, browser: Browser, width: int, scheme: str
+) -> None:
+    async with open_page(browser, f"{scene.url}/admin", width, scheme) as watched:
+        page = watched.page
+        await enter(page, scene.token)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        for section in SECTIONS:
+            await page.goto(f"{scene.url}/admin#{section}")
+            await expect(page.locator(f'nav a[data-view="{section}"]')).to_have_attribute("aria-current", "page")
+            await expect(page.locator("#view")).to_be_visible()
+            await expect(page.locator("#state")).to_be_empty()
+            assert await page.evaluate("() => document.documentElement.scrollWidth") <= width, section
+            assert await page.evaluate(_WITHOUT_A_NAME) == [], section
+            assert await page.evaluate(_WITHOUT_CONTRAST) == [], section
+
+
+_WITHOUT_A_NAME = """() => [...document.querySelectorAll("input, select, textarea, button, a, [role=img]")]
+    .filter((each) => each.offsetParent !== null)
+    .filter((each) => !(each.labels?.length || each.textContent.trim() || each.getAttribute("aria-label")))
+    .map((each) => each.outerHTML)"""
+
+# WCAG 2.2, 1.4.3: text has a contrast of 4.5 with what is behind it.
+_WITHOUT_CONTRAST = """() => {
+    const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((each) => each / 255)
+        .map((each) => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, each, index) => sum + each * [0.2126, 0.7152, 0.0722][index], 0);
+    const behind = (node) => {
+        const layers = [];
+        for (let at = node; at; at = at.parentElement) {
+            const colour = parts(getComputedStyle(at).backgroundColor);
+            layers.push(colour);
+            if ((colour[3] ?? 1) === 1) break;
+        }
+        return layers.reverse().reduce((under, [r, g, b, a = 1]) =>
+            [r, g, b].map((each, index) => each * a + under[index] * (1 - a)), [255, 255, 255]);
+    };
+    const found = new Set();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+        const node = text.parentElement;
+        const unread = node.closest(".unseen, :disabled, option, noscript");
+        if (!text.data.trim() || !node.checkVisibility() || unread) continue;
+        const [one, other] = [light(parts(getComputedStyle(node).color)), light(behind(node))];
+        const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+        if (contrast < 4.5) found.add(`${text.data.trim()}: ${contrast.toFixed(2)}`);
+    }
+    return [...found];
+}"""

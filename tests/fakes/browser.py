@@ -1,0 +1,89 @@
+"""The system's Chromium, driven by playwright, for tests that look at Buzz's pages as people do.
+
+Nothing is installed here. `.ci/browser` (called by `.ci/run`) installs Chromium where that is possible; by hand:
+`apt-get install chromium`. Without one a test is skipped with the reason, and under ``CI=true`` it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Response, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+WAIT_MS = 20_000
+"""How long a condition may take on a busy machine before a test fails."""
+
+
+def chromium() -> str:
+    """Where Chromium is."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is not None:
+        return found
+    missing = f"no browser is installed (looked for {', '.join(NAMES)}): run .ci/browser, or apt-get install chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """A browser without a window."""
+    path = chromium()
+    async with async_playwright() as playwright:
+        # Chromium's own sandbox can't be had by root, which is who tests are on a throw-away machine.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Watched:
+    """A page, and everything that went wrong on it: errors, broken policies, files that are missing, other hosts."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.addresses: list[str] = []
+        self._host = urlsplit(url).netloc
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._said)
+        page.on("response", self._answered)
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # What the browser notes of failed requests is judged by their answers, and said by the page itself.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.faults.append(message.text)
+
+    def _answered(self, response: Response) -> None:
+        if response.status == 404 or response.status >= 500:
+            self.faults.append(f"{response.status} {response.url}")
+
+    def _asked(self, address: str) -> None:
+        self.addresses.append(address)
+        if urlsplit(address).netloc != self._host and not address.startswith("blob:"):
+            self.faults.append(f"asked another host: {address}")
+
+
+@asynccontextmanager
+async def open_page(browser: Browser, url: str, width: int = 1280, scheme: str = "light") -> AsyncIterator[Watched]:
+    """A fresh tab on ``url``. At its end nothing may have gone wrong."""
+    context: BrowserContext = await browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    context.set_default_timeout(WAIT_MS)
+    page = await context.new_page()
+    watched = Watched(page, url)
+    await page.goto(url)
+    yield watched
+    await context.close()
+    assert watched.faults == []
