@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from protocol.activity import ActivityType
-from storage.contract import Posting
+from storage.contract import Posting, Range
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import Peer, chat
 from tests.harness.people import BOB, CROWD, EVE, JANE
@@ -114,23 +114,22 @@ async def test_coming_and_going_while_others_write_misses_nothing(
     jane = await world.join(JANE, subprotocol, last=received[-1])
     await jane.until_frame("caught_up")
     received += jane.ids
-    [page] = await world.node.store.read([page_of(JANE)])
+    [page] = await world.node.store.read([Range((JANE,), limit=100_000)])
     assert received == [activity.id for activity in page]
     assert len(received) == 200 + 4 * total
 
 
-def page_of(person: int):  # type: ignore[no-untyped-def]
-    from storage.contract import Range
-
-    return Range((person,), limit=100_000)
-
-
 async def write(peer: Peer, person: int, count: int) -> None:
-    """Twenty in flight until all are acknowledged."""
-    for start in range(0, count, 20):
-        for number in range(start, start + 20):
-            await peer.send("send", ref=number, activity=chat(person, JANE))
-        await peer.until(lambda p, n=start + 20: len(p.of_type("ack")) == n)  # type: ignore[misc]
+    for _ in range(0, count, 20):
+        await twenty(peer, person)
+
+
+async def twenty(peer: Peer, person: int) -> None:
+    """Twenty to Jane in flight, until all are acknowledged."""
+    before = len(peer.of_type("ack"))
+    for number in range(20):
+        await peer.send("send", ref=f"{before}-{number}", activity=chat(person, JANE))
+    await peer.until(lambda p: len(p.of_type("ack")) == before + 20)
 
 
 async def test_catching_up_ends_although_writing_does_not(open_: OpenWorld, subprotocol: str) -> None:
@@ -140,13 +139,7 @@ async def test_catching_up_ends_although_writing_does_not(open_: OpenWorld, subp
 
     async def go_on() -> None:
         while not stop.is_set():
-            await write(bob, BOB, len(bob.of_type("ack")) + 20) if not bob.of_type("ack") else await more(bob)
-
-    async def more(peer: Peer) -> None:
-        sent = len(peer.of_type("ack"))
-        for number in range(20):
-            await peer.send("send", ref=f"{sent}-{number}", activity=chat(BOB, JANE))
-        await peer.until(lambda p: len(p.of_type("ack")) == sent + 20)
+            await twenty(bob, BOB)
 
     writing = asyncio.create_task(go_on())
     janes_ = [await world.join(JANE, subprotocol, last=0) for _ in range(5)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.services.parties import DirectoryChange
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import chat
 from tests.harness.people import ACME, BOB, CAROL, DAVE, GLOBEX, JANE
@@ -100,8 +101,6 @@ async def test_membership_that_changes_while_one_catches_up_leaves_no_gap_in_one
 
 async def test_a_change_of_everything_keeps_every_session_its_persons(world: World) -> None:
     """A huge import says that everybody's companies may have changed, and names nobody."""
-    from server.services.parties import DirectoryChange
-
     carol, jane = await world.join(CAROL, last=0), await world.join(JANE, last=0)
     await world.node.parties.apply(DirectoryChange(names=None, members=None))
     await world.node.parties.look_again()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def make_directory(data_dir: Path) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     # A loop of its own, also where one is running: fixtures of a whole session come here.
     asyncio.run(_migrated(database_path(data_dir)))
-    people = [(id, name) for id, name in NAMES.items()] + [(id, f"P{id}") for id in CROWD]
+    people = [*NAMES.items(), *((id, f"P{id}") for id in CROWD)]
     with closing(sqlite3.connect(database_path(data_dir), isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO person (id, first_name, last_name) VALUES (?, ?, 'Smith')", people)
@@ -54,15 +53,6 @@ def copy_directory(template: Path, data_dir: Path) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(database_path(template), database_path(data_dir))
     return data_dir
-
-
-def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-    """Change the database of a running node as another process would, and leave its WAL alone."""
-    with closing(sqlite3.connect(database_path(data_dir), isolation_level=None, timeout=10)) as connection:
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA synchronous=OFF")
-        for sql, parameters in statements:
-            connection.execute(sql, parameters)
 
 
 def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:

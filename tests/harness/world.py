@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 
 import aiohttp
 
+from protocol.directory import Kind
 from server.app import Node
 from server.authentication import wall_clock_ms
-from server.services.parties import DirectoryChange
 from tests.harness.http import Http
 from tests.harness.node import RunningNode, Tokens, running_node, settings_for
 from tests.harness.peer import JSON, Peer, peer
-from tests.harness.people import write
 
 
 class World:
@@ -70,14 +68,11 @@ class World:
 
     async def set_member(self, company: int, person: int, member: bool = True) -> None:
         """Make somebody a member of a company, or no longer one."""
-        sql = (
-            "INSERT INTO member (company_id, person_id) VALUES (?, ?)"
-            if member
-            else "DELETE FROM member WHERE company_id = ? AND person_id = ?"
-        )
-        # In a thread: the node may be in a transaction of its own, and needs the loop to end it.
-        await asyncio.to_thread(write, self.data_dir, [(sql, (company, person))])
-        await self.node.parties.apply(DirectoryChange(members=(person,)))
+        path = (str(company), str(person))
+        if member:
+            await self.node.directory.put(Kind.MEMBER, path, {})
+        else:
+            await self.node.directory.remove(Kind.MEMBER, path)
 
 
 @asynccontextmanager
