@@ -10,6 +10,7 @@ import base64
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -85,13 +86,14 @@ def hello(codec: Codec, token: str, *, last_activity_id: int | None = None) -> b
     return encode(codec, payload)
 
 
+@lru_cache(maxsize=100_000)
 def ciphertext(seed: int) -> str:
     """300 bytes as an app sends them: base64 of what looks random."""
     return base64.b64encode(random.Random(seed).randbytes(BODY_BYTES * 3 // 4)).decode()
 
 
 _COUNTER_MARK = "c0ffee5eed00"  # twelve characters: the last group of a UUID
-_UUID_START = "b0220000-0000-4000-8000-"
+UUID_START = "b0220000-0000-4000-8000-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def send_template(codec: Codec, sender: int, receiver: int, *, to_company: bool 
         "sendable_type": "person",
         "sendable_id": sender,
         "message": ciphertext(sender),
-        "message_id": _UUID_START + _COUNTER_MARK,
+        "message_id": UUID_START + _COUNTER_MARK,
     }
     whole = encode(codec, {"type": "send", "ref": _COUNTER_MARK, "activity": activity})
     return SendTemplate(whole.replace(b"%", b"%%").replace(_COUNTER_MARK.encode(), b"%b"))

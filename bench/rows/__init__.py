@@ -17,5 +17,7 @@ ORDER = (
     "two-nodes",
     "import",
     "start",
-    "peers",
+    "peer-socketio",
+    "peer-python-socketio",
+    "peer-synapse",
 )

@@ -1,0 +1,59 @@
+"""Installing the peers, each by its own package manager into the bench's work folder; done once and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.process import BenchFault
+
+HERE = Path(__file__).resolve().parent
+INSTALL_WITHIN_SECONDS = 900.0
+
+
+async def socketio(work: Path) -> list[str]:
+    """Socket.IO on Node. Returns the command that serves, short of the database's path; BenchFault without npm."""
+    folder = work / "peers" / "socketio"
+    if not (folder / "installed").exists():
+        shutil.copytree(HERE / "socketio", folder, dirs_exist_ok=True)
+        await _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder)
+        (folder / "installed").touch()
+    return ["node", str(folder / "server.js")]
+
+
+async def python_socketio(work: Path) -> list[str]:
+    """python-socketio with aiosqlite, in a virtual environment of its own."""
+    environment = work / "peers" / "python_socketio"
+    python = environment / "bin" / "python"
+    if not (environment / "installed").exists():
+        await _run([sys.executable, "-m", "venv", str(environment)], work)
+        requirements = HERE / "python_socketio" / "requirements.txt"
+        await _run([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)], work)
+        (environment / "installed").touch()
+    return [str(python), str(HERE / "python_socketio" / "server.py")]
+
+
+async def version(command: Sequence[str]) -> str:
+    """What a command prints about versions, on one line."""
+    return " ".join((await _run(command, Path.cwd())).split())
+
+
+async def _run(command: Sequence[str], folder: Path) -> str:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+    except FileNotFoundError as error:
+        raise BenchFault(f"{command[0]} is not installed") from error
+    try:
+        async with asyncio.timeout(INSTALL_WITHIN_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError as error:
+        process.kill()
+        raise BenchFault(f"{' '.join(command)} took longer than {INSTALL_WITHIN_SECONDS:.0f} s") from error
+    if process.returncode:
+        raise BenchFault(f"{' '.join(command)} failed:\n{output.decode(errors='replace')[-2000:]}")
+    return output.decode(errors="replace")
