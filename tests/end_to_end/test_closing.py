@@ -11,6 +11,7 @@ from protocol.errors import CLOSES, CloseCode
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import BOB, JANE
+from tests.harness.waiting import until
 from tests.harness.watch import Watch
 from tests.harness.world import World
 
@@ -22,7 +23,7 @@ async def test_the_clients_close_is_answered(world: World, subprotocol: str, cod
     jane = await world.join(JANE, subprotocol)
     await jane.close(code)
     assert jane.close_code == answer
-    await until_empty(world)
+    await until(lambda: not world.node.socket._sockets)
 
 
 async def test_closing_before_hello_is_answered_too(world: World, subprotocol: str) -> None:
@@ -34,15 +35,9 @@ async def test_closing_before_hello_is_answered_too(world: World, subprotocol: s
 async def test_a_connection_that_breaks_leaves_nothing_behind(world: World, subprotocol: str) -> None:
     for opened in (await world.join(JANE, subprotocol), await world.connect(subprotocol)):
         opened.cut()
-    await until_empty(world)
+    await until(lambda: not world.node.socket._sockets)
     assert len(world.node.hub) == 0
     assert world.node.socket.stats.closes[1006] == 2
-
-
-async def until_empty(world: World) -> None:
-    async with asyncio.timeout(10):
-        while world.node.socket._sockets:
-            await asyncio.sleep(0.001)
 
 
 # 1009
@@ -110,14 +105,8 @@ async def test_a_full_node_refuses_upgrades_with_503_and_takes_them_again(open_:
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) >= 1
     await peers[0].close()
-    await until(world, 2)
+    await until(lambda: len(world.node.socket._sockets) == 2)
     await (await world.join(JANE)).alive()
-
-
-async def until(world: World, sockets: int) -> None:
-    async with asyncio.timeout(10):
-        while len(world.node.socket._sockets) != sockets:
-            await asyncio.sleep(0.001)
 
 
 async def test_a_storm_does_not_get_past_the_limit_of_the_node(open_: OpenWorld) -> None:
@@ -200,13 +189,9 @@ async def test_no_hello_in_time(open_: OpenWorld, subprotocol: str, say: list[st
 async def test_a_hello_in_time_is_not_reminded(open_: OpenWorld) -> None:
     world = await open_(hello_timeout_seconds=0.05, heartbeat_seconds=0.05)
     jane = await world.join(JANE)
-    pings = 0
-    async with asyncio.timeout(10):
-        while pings < 5:
-            await jane.alive()
-            pings += 1
-            await asyncio.sleep(0.02)
-    assert not jane.closed
+    begun = world.node.socket._timers.now()
+    await until(lambda: world.node.socket._timers.now() > begun + 0.1)
+    await jane.alive()
 
 
 async def test_a_peer_that_gives_no_life_sign_is_closed_and_one_that_answers_pings_is_not(
@@ -217,9 +202,7 @@ async def test_a_peer_that_gives_no_life_sign_is_closed_and_one_that_answers_pin
     # Deaf: it reads nothing, so it does not see the ping. Little is on its way to it: its socket is not full.
     deaf = await world.join(JANE, subprotocol)
     deaf.connection.transport.pause_reading()
-    async with asyncio.timeout(10):
-        while world.node.hub.sessions_of(JANE):
-            await asyncio.sleep(0.01)
+    await until(lambda: not world.node.hub.sessions_of(JANE))
     deaf.connection.transport.resume_reading()
     assert await deaf.until_closed() == 4408
     await healthy.alive()
@@ -282,7 +265,7 @@ async def test_too_many_unfinished_handshakes_of_one_address(open_: OpenWorld) -
     assert await one_more.until_closed() == 4429
     await waiting[0].hello(world.tokens.person(JANE))
     await waiting[1].close()
-    await until(world, 2)
+    await until(lambda: len(world.node.socket._sockets) == 2)
     for _ in range(2):
         await (await world.connect()).send("nonsense")
     assert await (await world.connect()).until_closed() == 4429

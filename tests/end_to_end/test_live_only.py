@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import MSGPACK, chat
 from tests.harness.people import ACME, BOB, CAROL, DAVE, EVE, JANE, rows
+from tests.harness.waiting import until
 from tests.harness.world import World
 
 
@@ -56,7 +55,7 @@ async def test_typing_to_nobody_is_not_found(world: World, subprotocol: str) -> 
     assert (answer["type"], answer["code"]) == ("error", "not_found")
 
 
-async def marks(world: World, id: int) -> dict[object, object]:
+def marks(world: World, id: int) -> dict[object, object]:
     return dict(rows(world.data_dir, "SELECT device_id, received_id FROM device WHERE person_id = ?", id))  # type: ignore[arg-type]
 
 
@@ -71,9 +70,7 @@ async def test_received_marks_are_kept_per_device_and_never_go_back(open_: OpenW
     await phone.send("received", id=2)
     await tablet.send("received", id=10**15)
     await bobs.send("received", id=1)
-    async with asyncio.timeout(10):
-        while (await marks(world, JANE), await marks(world, BOB)) != ({"phone": 3, "tablet": 5}, {"phone": 1}):
-            await asyncio.sleep(0.01)
+    await until(lambda: (marks(world, JANE), marks(world, BOB)) == ({"phone": 3, "tablet": 5}, {"phone": 1}))
 
 
 async def test_a_thousand_received_marks_are_a_few_writes(open_: OpenWorld) -> None:
@@ -85,9 +82,7 @@ async def test_a_thousand_received_marks_are_a_few_writes(open_: OpenWorld) -> N
         for id in range(21):
             await jane.send("received", id=id)
     await jane.alive()
-    async with asyncio.timeout(10):
-        while await marks(world, JANE) != {"phone": 20}:
-            await asyncio.sleep(0.01)
+    await until(lambda: marks(world, JANE) == {"phone": 20})
 
 
 async def test_received_without_a_device_is_taken_and_kept_nowhere(world: World, subprotocol: str) -> None:
@@ -95,7 +90,7 @@ async def test_received_without_a_device_is_taken_and_kept_nowhere(world: World,
     await jane.send("received", id=1)
     await jane.alive()
     assert jane.of_type("error") == []
-    assert await marks(world, JANE) == {}
+    assert marks(world, JANE) == {}
 
 
 @pytest.mark.parametrize("ref", [None, "r", 7])

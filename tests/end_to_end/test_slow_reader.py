@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 
 import pytest
@@ -13,6 +12,7 @@ from storage.contract import Posting
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import Peer, chat
 from tests.harness.people import BOB, CROWD, JANE
+from tests.harness.waiting import until
 from tests.harness.world import World
 
 LARGE = "x" * 60_000
@@ -74,8 +74,7 @@ async def test_a_stalled_backlog_is_read_from_the_log_page_by_page(open_: OpenWo
     session = session_of(world, stalled)
     healthy = await world.join(BOB, last=0)
     await healthy.until_frame("caught_up")
-    while not session.wire.paused:
-        await asyncio.sleep(0)
+    await until(lambda: session.wire.paused)
     assert kept_for(session) < 512 * 1024
     stalled.wake()
     await stalled.until_frame("caught_up")
