@@ -212,11 +212,16 @@ def _refuse(error: Exception, value: object) -> NoReturn:
 
 def _loads_json(data: bytes) -> object:
     try:
-        return json.loads(data)
+        return json.loads(data.decode(), parse_int=_number)
     except RecursionError:
         raise BadFrame("A frame should not be nested that deep.") from None
     except ValueError as error:
         raise Undecodable("not JSON") from error
+
+
+def _number(digits: str) -> int | str:
+    # Python refuses to make a number of thousands of digits; what it is does not matter, as no field takes it.
+    return int(digits) if len(digits) <= 64 else digits[:64]
 
 
 def _loads_msgpack(data: bytes) -> object:
