@@ -51,7 +51,8 @@ class EncodedName(Protocol):
 
 def _usable(ref: object) -> str | int | None:
     if isinstance(ref, str):
-        return ref if len(ref) <= 64 else None
+        # JSON's escapes can spell half of a surrogate pair, which no frame of ours could carry.
+        return ref if len(ref) <= 64 and ref.encode(errors="replace").decode() == ref else None
     fits = isinstance(ref, int) and not isinstance(ref, bool) and -(2**63) <= ref < 2**63
     return ref if fits else None  # type: ignore[return-value]
 
