@@ -56,6 +56,8 @@ async def test_a_token_is_asked_for_tried_and_forgotten_at_the_end(scene: Scene,
     async with open_page(browser, f"{scene.url}/admin") as watched:
         page = watched.page
         alert = page.get_by_role("alert")
+        await enter(page, "no tôken")
+        await expect(alert).to_contain_text("one word of letters")
         await enter(page, "nonsense")
         await expect(alert).to_contain_text("not valid")
         await enter(page, scene.world.tokens.person(JANE))
@@ -139,6 +141,11 @@ async def test_a_privacy_request_is_seen_late_acknowledged_extended_and_complete
     trail = operator.get_by_role("dialog").locator(".trail li")
     await expect(trail).to_have_count(4)
     await expect(trail.last).to_contain_text("admin:service:test: changed, completed: true")
+    await operator.get_by_role("dialog").get_by_role("button", name="Erase the personal data").click()
+    await operator.get_by_role("dialog").get_by_label("Type Ada Overdue to go on").fill("Ada Overdue")
+    await operator.get_by_role("dialog").get_by_role("button", name="Erase", exact=True).click()
+    await expect(operator.get_by_role("dialog")).to_have_count(0)
+    await expect(rows.filter(has_text="somebody who was erased")).to_have_count(1)
 
 
 async def test_numbers_are_added_and_a_wrong_one_is_named(operator: Page) -> None:

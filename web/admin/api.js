@@ -44,6 +44,11 @@ export async function media(path) {
   return URL.createObjectURL(await answer.blob());
 }
 
+/** What `/readyz` says: also when it is that the node is not ready. */
+export async function readiness(signal) {
+  return (await send("GET", "/readyz", { signal, using: token.get() })).json();
+}
+
 async function send(method, path, { body, signal, using, long }) {
   const headers = { Accept: "application/json", Authorization: `Bearer ${using}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";

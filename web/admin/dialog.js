@@ -39,12 +39,11 @@ export function confirm({ title, text, type = null, typeLabel = "", action, dang
   });
 }
 
-/** Show something to read. Returns what closes it again. */
-export function show(title, content, closed = () => {}) {
+/** Show something to read; `whenClosed` is called when it is put away. */
+export function show(title, content, whenClosed = () => {}) {
   const close = el("button", { type: "button", class: "primary", on: { click: () => dialog().close() } }, "Close");
-  open(title, closed, el("div", { class: "dialog" }, content, el("div", { class: "buttons" }, close)));
+  open(title, whenClosed, el("div", { class: "dialog" }, content, el("div", { class: "buttons" }, close)));
   close.focus();
-  return () => dialog().close();
 }
 
 /** Close whatever is open. */
@@ -52,15 +51,28 @@ export function dismiss() {
   if (dialog().open) dialog().close();
 }
 
-function open(title, closed, content) {
-  dismiss();
+let closed = null;
+
+/** Show this in the dialog, in place of what it may show now. `whenClosed` is called once, however it ends. */
+function open(title, whenClosed, content) {
+  const before = closed;
+  closed = whenClosed;
   dialog().replaceChildren(el("h2", { id: "dialog-title" }, title), content);
-  dialog().addEventListener("close", () => {
-    dialog().replaceChildren();
-    closed();
-  }, { once: true });
-  dialog().showModal();
+  if (!dialog().open) dialog().showModal();
+  before?.();
 }
+
+dialog().addEventListener("close", () => {
+  // The event comes a moment later: by then something else may have been opened.
+  if (dialog().open) return;
+  const ended = closed;
+  closed = null;
+  dialog().replaceChildren();
+  ended?.();
+});
+dialog().addEventListener("cancel", (event) => {
+  if (dialog().querySelector("[aria-busy=true]")) event.preventDefault();
+});
 
 /** Run an action of a button: busy meanwhile; what came of it is said in `status`, an element of that role. */
 export async function run(button, status, act) {

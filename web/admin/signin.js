@@ -1,6 +1,6 @@
 // The way in: a token, tried before it is kept.
 
-import { Failure, get, token } from "./api.js";
+import { get, token } from "./api.js";
 import { el } from "./dom.js";
 
 /** The form. `entered()` is called when a token was good; `why` says why one is asked for again. */
@@ -14,6 +14,10 @@ export function signIn(entered, why = "") {
     event.preventDefault();
     const typed = input.value.trim();
     if (!typed || go.disabled) return;
+    if (!/^[\x21-\x7e]+$/.test(typed)) {
+      fault.textContent = "A token is one word of letters, digits and dots: something else was typed.";
+      return;
+    }
     fault.textContent = "";
     go.disabled = true;
     try {
@@ -37,7 +41,6 @@ export function signIn(entered, why = "") {
 }
 
 function said(error) {
-  if (!(error instanceof Failure)) return "The token can’t be used: it should be one line of plain text.";
   if (error.status === 401) return "This token is not valid: it may have expired, been revoked, or lost a character.";
   if (error.status === 403) return "This token is good, but it is no admin token.";
   return error.message;

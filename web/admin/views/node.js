@@ -9,10 +9,11 @@ const LEVELS = { debug: "debug: everything", info: "info: what happens", warning
 
 export function node({ refresh }) {
   const facts = el("dl", { class: "facts" });
+  const { form, showLevel } = logLevel(refresh);
   return {
     title: "Node",
     seconds: 15,
-    root: el("div", {}, el("section", { class: "card" }, el("h2", {}, "This node"), facts), logLevel(refresh), doctor(), backup()),
+    root: el("div", {}, el("section", { class: "card" }, el("h2", {}, "This node"), facts), form, doctor(), backup()),
     async load(signal) {
       const [stats, level] = await Promise.all([get("/admin/stats", { signal }), get("/admin/log-level", { signal })]);
       const { node: about, log, stored, storage } = stats;
@@ -23,8 +24,7 @@ export function node({ refresh }) {
         ...Object.fromEntries(Object.entries(stored).map(([name, value]) => [stem(name), format.count(value)])),
       };
       fill(facts, Object.entries(all).map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));
-      const select = document.getElementById("log-level");
-      if (select && select !== document.activeElement) select.value = level.level;
+      showLevel(level.level);
     },
   };
 }
@@ -38,17 +38,22 @@ function logLevel(refresh) {
   const status = el("p", { class: "outcome", role: "status" });
   const select = el("select", { id: "log-level" }, Object.entries(LEVELS).map(([value, text]) => el("option", { value }, text)));
   const go = el("button", { type: "submit" }, "Set");
+  let chosen = false;
+  select.addEventListener("change", () => { chosen = true; });
   const submit = (event) => {
     event.preventDefault();
     run(go, status, async () => {
       const { value } = await ask("PUT", "/admin/log-level", { body: { level: select.value } });
+      chosen = false;
       refresh();
       return `This node logs from ${value.level} on.`;
     });
   };
-  return el("form", { class: "card", on: { submit } }, el("h2", {}, "Log level"),
+  const form = el("form", { class: "card", on: { submit } }, el("h2", {}, "Log level"),
     el("p", { class: "soft" }, "The least that is logged: of this node alone, until its next start."),
     el("div", { class: "inline" }, el("div", { class: "field" }, el("label", { for: "log-level" }, "Level"), select), go), status);
+  // What somebody is about to set is not taken from under their hands.
+  return { form, showLevel: (level) => { if (!chosen) select.value = level; } };
 }
 
 function doctor() {

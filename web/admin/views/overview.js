@@ -1,6 +1,6 @@
 // How the node is now, what wants somebody's attention, and how its figures moved.
 
-import { get } from "../api.js";
+import { get, readiness } from "../api.js";
 import { chart } from "../charts.js";
 import { el, fill } from "../dom.js";
 import * as format from "../format.js";
@@ -81,11 +81,6 @@ export function overview({ badges }) {
       charts.forEach((each) => each.destroy());
     },
   };
-}
-
-async function readiness(signal) {
-  const answer = await fetch("/readyz", { signal, cache: "no-store", credentials: "omit" });
-  return answer.json();
 }
 
 /** The columns so far and the points that came since, no longer than the node keeps them. */

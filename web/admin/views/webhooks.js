@@ -60,7 +60,7 @@ export function webhooks({ refresh, badges }) {
   });
 
   const row = (one) => list.row(
-    el("span", {}, el("span", { class: "strong" }, one.event), el("br"), el("span", { class: "soft small code" }, one.request_id)),
+    el("span", {}, el("span", { class: "strong" }, breakable(one.event)), el("br"), el("span", { class: "soft small code" }, one.request_id)),
     el("span", { class: "address small" }, urls.get(one.endpoint_id) ?? `endpoint ${one.endpoint_id}, deleted`),
     el("span", { class: `tag ${TAGS[one.status]}` }, one.status),
     format.count(one.attempts),
@@ -104,6 +104,11 @@ export function webhooks({ refresh, badges }) {
       older.hidden = next === null || limit >= 500;
     },
   };
+}
+
+/** A dotted name that may go on in a second line behind a dot, and nowhere else. */
+function breakable(name) {
+  return name.split(/(?=\.)/).flatMap((part) => [part, el("wbr")]);
 }
 
 function answer(one) {
