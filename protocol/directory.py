@@ -41,8 +41,13 @@ class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def parties(self) -> tuple[int, ...]:
-        """The keys of the parties that must exist for this object to be; it is removed with any of them."""
+        """The keys of the parties that must exist for this object to be."""
         return ()
+
+    @property
+    def goes_with(self) -> tuple[int, ...]:
+        """The keys of the parties that take this object with them when they are removed."""
+        return self.parties
 
 
 class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
@@ -63,6 +68,10 @@ class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
     @property
     def key(self) -> int:
         return self.id
+
+    @property
+    def goes_with(self) -> tuple[int, ...]:
+        return (self.id,)
 
     @property
     def named(self) -> tuple[str | None, ...]:
@@ -86,6 +95,10 @@ class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
     @property
     def key(self) -> int:
         return -self.id
+
+    @property
+    def goes_with(self) -> tuple[int, ...]:
+        return (-self.id,)
 
     @property
     def named(self) -> tuple[str | None, ...]:
@@ -163,6 +176,10 @@ class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_r
     @property
     def parties(self) -> tuple[int, ...]:
         return (self.person_id,)
+
+    @property
+    def goes_with(self) -> tuple[int, ...]:
+        return (self.person_id, self.from_party)
 
 
 class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from protocol.activity import Party
-from protocol.directory import Company, Entry, Kind, Number, Object, Person, Removed
+from protocol.directory import Entry, Kind, Number, Object, Removed
 from server.services import directory_stores
 from server.services.directory_import import LineEntry, Misfit
 from server.services.directory_survey import Survey
@@ -85,7 +85,7 @@ async def _removed_parties(database: Database, survey: Survey) -> list[Object]:
 
 
 async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEntry]) -> list[Change]:
-    counting = [each for each in chunk if not survey.is_superseded(each.line, each.entry)]
+    counting = chunk if survey.all_stand else list(_standing(survey, chunk))
     found: list[Change] = []
     for kind, entries in _by_kind(each.entry for each in counting):
         identities = [entry.identity for entry in entries]
@@ -101,10 +101,16 @@ async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEnt
     return found
 
 
+def _standing(survey: Survey, chunk: Sequence[LineEntry]) -> Iterator[LineEntry]:
+    for line, entry in chunk:
+        left = survey.standing(line, entry)
+        if left is not None:
+            yield LineEntry(line, left)
+
+
 def _goes_first(survey: Survey, stored: Object) -> bool:
     """Whether an object is removed with a party before the changes are written."""
-    own = (stored.key,) if isinstance(stored, Person | Company) else stored.parties
-    return any(key in survey.deleted for key in own)
+    return any(key in survey.deleted for key in stored.goes_with)
 
 
 def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:

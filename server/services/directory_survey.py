@@ -41,16 +41,22 @@ class Survey:
             if key not in self._present:
                 self.needed.setdefault(key, line)
 
-    def is_superseded(self, line: int, entry: Entry) -> bool:
-        """Whether a later line makes this one count for nothing, or :attr:`deleted` says what it does."""
-        if self._last and self._last.get((entry.kind, entry.identity), 0) > line:
-            return True
+    @property
+    def all_stand(self) -> bool:
+        """Whether every line counts as it reads: no object twice, no party removed."""
+        return not self._last and not self.deleted
+
+    def standing(self, line: int, entry: Entry) -> Entry | None:
+        """What becomes of a line: the entry itself; its removal, if a party that it goes with is removed later; None
+        if a later line for the same object counts instead, or :attr:`deleted` says it already.
+        """
+        if self._last.get((entry.kind, entry.identity), 0) > line:
+            return None
         if isinstance(entry, Removed):
-            return entry.removed_party is not None
-        if not self.deleted:
-            return False
-        keys = (entry.key,) if isinstance(entry, Person | Company) else entry.parties
-        return any(self.deleted.get(key, 0) > line for key in keys)
+            return None if entry.removed_party is not None else entry
+        if any(self.deleted.get(key, 0) > line for key in entry.goes_with):
+            return None if isinstance(entry, Person | Company) else Removed(entry.kind, entry.identity)
+        return entry
 
     def is_gone(self, key: int) -> bool:
         """Whether the import removes this party for good."""

@@ -32,7 +32,7 @@ def in_order(store: Store, lines: list[Entry]) -> Store:
             continue
         store.pop((entry.kind, entry.identity), None)
         if entry.removed_party is not None:
-            store = {key: found for key, found in store.items() if entry.removed_party not in found.parties}
+            store = {key: found for key, found in store.items() if entry.removed_party not in found.goes_with}
     return store
 
 
@@ -41,18 +41,13 @@ def by_survey(store: Store, lines: list[Entry]) -> Store:
     survey = Survey()
     for number, entry in enumerate(lines, 1):
         survey.take(number, entry)
-    store = {
-        key: found
-        for key, found in store.items()
-        if not survey.deleted.keys() & {*found.parties, *([found.key] if isinstance(found, Person | Company) else [])}
-    }
+    store = {key: found for key, found in store.items() if not survey.deleted.keys() & set(found.goes_with)}
     for number, entry in reversed(list(enumerate(lines, 1))):
-        if survey.is_superseded(number, entry):
-            continue
-        if isinstance(entry, Removed):
-            store.pop((entry.kind, entry.identity), None)
-        else:
-            store[entry.kind, entry.identity] = entry
+        left = survey.standing(number, entry)
+        if isinstance(left, Removed):
+            store.pop((left.kind, left.identity), None)
+        elif left is not None:
+            store[left.kind, left.identity] = left
     return store
 
 

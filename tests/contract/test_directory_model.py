@@ -1,0 +1,147 @@
+"""Imports of anything, one after another, against a model that goes line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.directory import (
+    KEYS,
+    Company,
+    Contact,
+    Entry,
+    Identity,
+    Kind,
+    Member,
+    Object,
+    Person,
+    Removed,
+    TrustedCompany,
+    TrustRequest,
+    line,
+)
+from protocol.errors import ApiError, ErrorCode
+from server.services.directory import Directory
+from server.services.parties import Parties
+from storage import directory_reads
+from storage.migrate import migrate
+from storage.sqlite import SqliteDatabase
+
+Store = dict[tuple[Kind, Identity], Object]
+
+ids = st.integers(1, 3)
+names = st.sampled_from(["a", "b"])
+numbers = st.sampled_from([(), ("+12025550101",), ("+12025550101", "+12025550102")])
+puts = st.one_of(
+    st.builds(lambda i, name, own: Person(i, name, numbers=own), ids, names, numbers),
+    st.builds(lambda i, name, own: Company(i, name, numbers=own), ids, names, numbers),
+    st.builds(Member, ids, ids),
+    st.builds(lambda i, person, own: Contact(i, person, numbers=own), ids, ids, numbers),
+    st.builds(TrustedCompany, ids, ids),
+    st.builds(lambda i, person, by: TrustRequest(i, person, by, 1_719_828_000_000), ids, ids, st.sampled_from([9, -2])),
+)
+KINDS = (Kind.PERSON, Kind.COMPANY, Kind.MEMBER, Kind.CONTACT, Kind.TRUSTED_COMPANY, Kind.TRUST_REQUEST)
+removals = st.sampled_from(KINDS).flatmap(
+    lambda kind: st.tuples(*[ids] * len(KEYS[kind])).map(lambda identity: Removed(kind, identity))
+)
+imports = st.lists(st.lists(puts | removals, max_size=8), max_size=5)
+
+
+EVERYBODY: list[Entry] = [Person(n, "a") for n in (1, 2, 3)] + [Company(n, "a") for n in (1, 2, 3)]
+
+
+def spelt(entry: Entry) -> bytes:
+    if not isinstance(entry, Removed):
+        return msgspec.json.encode(line(entry))
+    identity = dict(zip(KEYS[entry.kind], entry.identity, strict=True))
+    return msgspec.json.encode({"kind": entry.kind, **identity, "deleted": True})
+
+
+def modelled(store: Store, entries: list[Entry]) -> Store | None:
+    """The directory after an import, line by line; None if something in it refers to nobody."""
+    after = dict(store)
+    for entry in entries:
+        if not isinstance(entry, Removed):
+            after[entry.kind, entry.identity] = entry
+            continue
+        after.pop((entry.kind, entry.identity), None)
+        gone = entry.removed_party
+        if gone is not None:
+            after = {key: found for key, found in after.items() if gone not in found.goes_with}
+    there = {found.key for found in after.values() if isinstance(found, Person | Company)}
+    return after if all(key in there for found in after.values() for key in found.parties) else None
+
+
+def strict(store: Store, entries: list[Entry]) -> bool:
+    """Whether a line that a later one supersedes refers to nobody: refused too, and nothing the model can say."""
+    whole = {entry.key for entry in entries if isinstance(entry, Person | Company)}
+    whole |= {found.key for found in store.values() if isinstance(found, Person | Company)}
+    removed = {entry.removed_party for entry in entries if isinstance(entry, Removed)}
+    return any(key not in whole or key in removed for e in entries if not isinstance(e, Removed) for key in e.parties)
+
+
+async def stored(database: SqliteDatabase) -> Store:
+    found: Store = {}
+    for kind in KINDS:
+        columns = ", ".join(KEYS[kind])
+        identities = await database.fetch(f"SELECT {columns} FROM {kind.value}")
+        found |= {(kind, each): one for each, one in (await directory_reads.read(database, kind, identities)).items()}
+    return found
+
+
+class Silent:
+    def publish(self, parties: Any, name: Any, data: Any) -> None:
+        pass
+
+
+async def check(folder: Path, several: list[list[Entry]]) -> None:
+    database = await SqliteDatabase.open(folder / "buzz.db", readers=1)
+    try:
+        await migrate(database)
+        parties = Parties(database)
+        directory = Directory(database, parties, Silent(), lambda: 1_720_000_000_000)
+        store: Store = {}
+        for entries in (EVERYBODY, *several):
+            after = modelled(store, entries)
+            if await accepted(directory, entries):
+                assert after is not None
+                store = after
+            else:
+                assert after is None or strict(store, entries)
+            assert await stored(database) == store
+        phones = await database.fetch("SELECT owner_kind, owner_id, e164 FROM phone")
+        assert sorted(phones) == sorted(
+            (kind.value, found.identity[0], e164)
+            for (kind, _), found in store.items()
+            for e164 in getattr(found, "numbers", ())
+        )
+        await parties.close()
+    finally:
+        await database.close()
+
+
+async def accepted(directory: Directory, entries: list[Entry]) -> bool:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"\n".join(map(spelt, entries))
+
+    try:
+        await directory.import_lines(stream())
+    except ApiError as error:
+        if error.code is not ErrorCode.BAD_REQUEST:
+            raise
+        return False
+    return True
+
+
+@settings(max_examples=30, deadline=None)
+@given(imports)
+def test_imports_end_as_if_read_line_by_line(several: list[list[Entry]]) -> None:
+    with TemporaryDirectory() as folder:
+        asyncio.run(check(Path(folder), several))
