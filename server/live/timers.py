@@ -1,14 +1,16 @@
-"""One timer for all sessions: a heap of deadlines and a single handle in the event loop."""
+"""One timer for all sessions: deadlines in ticks, and a single handle in the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from itertools import count
+from math import ceil
 from typing import Protocol
 
 import structlog
 
+TICK_SECONDS = 0.05
+"""Life signs and tokens are a matter of seconds; nothing here needs a finer clock."""
 _log = structlog.get_logger("timers")
 
 
@@ -23,21 +25,22 @@ class Timed(Protocol):
 class Timers:
     """Deadlines of any number of objects for the price of one loop timer.
 
-    An object that is done is not searched for: it says so when its next deadline comes.
+    Deadlines are kept in ticks, so that those of thousands of sockets come due together and not one by one. Nobody is
+    asked early, and at most a tick late. An object that is done is not searched for: it says so when it is asked.
     """
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timed]] = []
-        self._order = count()
+    def __init__(self, tick_seconds: float = TICK_SECONDS) -> None:
+        self._tick = tick_seconds
+        self._due: dict[int, list[Timed]] = {}
+        self._ticks: list[int] = []
+        self._armed: int | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._closed = False
 
     def add(self, when: float, timed: Timed) -> None:
         """Ask ``timed`` at ``when`` (the loop's time). After :meth:`close` nobody is asked any more."""
-        if self._closed:
-            return
-        heapq.heappush(self._heap, (when, next(self._order), timed))
-        if self._heap[0][2] is timed:
+        if not self._closed:
+            self._put(when, timed)
             self._arm()
 
     @staticmethod
@@ -48,25 +51,38 @@ class Timers:
     def close(self) -> None:
         """Ask nobody any more."""
         self._closed = True
-        self._heap.clear()
+        self._due.clear()
+        self._ticks.clear()
         if self._handle is not None:
             self._handle.cancel()
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return sum(map(len, self._due.values()))
+
+    def _put(self, when: float, timed: Timed) -> None:
+        tick = ceil(when / self._tick)
+        due = self._due.get(tick)
+        if due is None:
+            due = self._due[tick] = []
+            heapq.heappush(self._ticks, tick)
+        due.append(timed)
 
     def _arm(self) -> None:
+        if not self._ticks or (self._armed is not None and self._armed <= self._ticks[0]):
+            return
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = asyncio.get_running_loop().call_at(self._heap[0][0], self._fire) if self._heap else None
+        self._armed = self._ticks[0]
+        self._handle = asyncio.get_running_loop().call_at(self._armed * self._tick, self._fire)
 
     def _fire(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, timed = heapq.heappop(self._heap)
-            following = _asked(timed, now)
-            if following is not None:
-                heapq.heappush(self._heap, (max(following, now + _LEAST_SECONDS), next(self._order), timed))
+        self._armed = self._handle = None
+        now = self.now()
+        while self._ticks and self._ticks[0] * self._tick <= now:
+            for timed in self._due.pop(heapq.heappop(self._ticks)):
+                following = _asked(timed, now)
+                if following is not None and not self._closed:
+                    self._put(max(following, now + self._tick), timed)
         self._arm()
 
 
@@ -76,7 +92,3 @@ def _asked(timed: Timed, now: float) -> float | None:
     except Exception:  # noqa: BLE001 - one that fails must not stop everybody else's clock
         _log.exception("a timer failed")
         return None
-
-
-_LEAST_SECONDS = 0.001
-"""A deadline in the past must not keep the loop from anything else."""

@@ -1,8 +1,9 @@
-"""One heap and one loop timer for all deadlines."""
+"""One loop timer for all deadlines."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from server.live.timers import Timers
 
 @pytest.fixture
 def timers() -> Iterator[Timers]:
-    opened = Timers()
+    opened = Timers(tick_seconds=0.001)
     yield opened
     opened.close()
 
@@ -47,9 +48,9 @@ class Last:
 async def test_deadlines_come_in_their_order_whatever_order_they_were_given_in(timers: Timers) -> None:
     asked: list[str] = []
     now, last = timers.now(), Last()
-    for name, when in (("c", 0.003), ("a", 0.001), ("d", 0.004), ("b", 0.002)):
+    for name, when in (("c", 0.006), ("a", 0.002), ("d", 0.008), ("b", 0.004)):
         timers.add(now + when, Once(name, asked))
-    timers.add(now + 0.005, last)
+    timers.add(now + 0.01, last)
     await last.done.wait()
     assert asked == ["a", "b", "c", "d"]
 
@@ -88,6 +89,18 @@ async def test_there_is_one_loop_timer_however_many_deadlines(timers: Timers, mo
     assert len(armed) == 1
     timers.add(now + 500, Once("never", []))
     assert len(armed) == 2
+
+
+async def test_deadlines_close_together_come_due_together() -> None:
+    timers, asked = Timers(tick_seconds=0.05), Last()
+    start = math.ceil(timers.now() / 0.05) * 0.05 + 0.001  # a tick's beginning, so that all are in one
+    for number in range(1_000):
+        timers.add(start + number / 1e6, asked)
+    assert len(timers) == 1_000
+    await asked.done.wait()
+    assert timers.now() >= start
+    assert len(timers) == 0
+    timers.close()
 
 
 async def test_after_close_nobody_is_asked(timers: Timers) -> None:
