@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,9 +29,11 @@ from server.services.voicemail import Voicemail
 from server.services.webhook_admin import WebhookAdmin
 from server.services.webhooks import WebhookWorker
 from server.settings import Settings
+from server.tasks import running
 from server.twilio_api import TwilioApi
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
+from storage import deliveries, recording_fetches
 from storage.database import Database
 
 
@@ -81,9 +82,20 @@ async def open_privacy(
             *webhook_admin.routes(admin, auth, settings.public_url),
             *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), auth),
         ]
-        # A worker that fails ends the node: nobody should wait for webhooks that nobody sends.
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks.create_task(worker.run(), name="webhook worker")
+        await reclaim_leases(database)
+        await stack.enter_async_context(running("webhook worker", worker.run()))
         stack.push_async_callback(worker.stop)
-        stack.callback(tasks.create_task(fetcher.run(), name="recording fetcher").cancel)
+        await stack.enter_async_context(running("recording fetcher", fetcher.run()))
         yield PrivacyNode(routes, requests, worker, fetcher)
+
+
+async def reclaim_leases(database: Database) -> None:
+    """After a crash, go on at once with what was under way.
+
+    A SQLite file has one server (``storage/data_dir.py`` sees to it), so every lease in it is a dead one's. Where
+    several nodes share a database a dead node's leases run out by themselves.
+    """
+    if database.dialect == "sqlite":
+        async with database.transaction() as transaction:
+            await deliveries.reclaim(transaction)
+            await recording_fetches.reclaim(transaction)

@@ -218,7 +218,8 @@ class WebhookWorker:
                 _log.warning("webhook result not kept", delivery_id=done.id, reason=str(error))
                 continue
             self._count("retried" if done.status is Status.PENDING else done.status.value)
-            _log.info("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
+            say = _log.debug if done.status is Status.DELIVERED else _log.info
+            say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
             return
 
 

@@ -59,6 +59,10 @@ class Receiver:
         """Every event that came, once there are that many, and answered."""
         return await self._wait(lambda: self.seen if len(self.seen) >= count and not self._at_once else None, within)
 
+    async def wait_for_arrivals(self, count: int, within: float = 10) -> list[dict[str, Any]]:
+        """Every event that came, once there are that many, answered or not."""
+        return await self._wait(lambda: self.seen if len(self.seen) >= count else None, within)
+
     async def _wait(self, ready: Callable[[], Any], within: float) -> Any:
         async with asyncio.timeout(within), self._news:
             return await self._news.wait_for(ready)
@@ -81,6 +85,8 @@ class Receiver:
             event = nested(await request.post())
         self.seen.append(event)
         self.headers.append(dict(request.headers))
+        async with self._news:
+            self._news.notify_all()
         if self.behave is not None:
             return await self.behave(request)
         status = self.answers.pop(0) if self.answers else self.status

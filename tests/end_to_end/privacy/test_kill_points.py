@@ -1,0 +1,203 @@
+"""A voicemail while the server is killed between any two of its steps: one received and two updated, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.live.events import EventName
+from server.privacy_node import reclaim_leases
+from server.services.privacy_changes import PrivacyChanges
+from server.services.recordings import RecordingFetcher
+from server.services.voicemail import Call, Voicemail
+from server.services.webhooks import WebhookWorker
+from server.twilio_api import TwilioApi, open_twilio_api
+from server.webhooks.queue import DeliveryQueue
+from server.webhooks.sender import WebhookSender, open_sender
+from storage import deliveries, privacy, recording_fetches, webhook_endpoints
+from storage.database import Database
+from storage.deliveries import Filter, Status
+from storage.sqlite import SqliteDatabase
+from storage.webhook_endpoints import Keys
+from tests.end_to_end.privacy.mortal import Killed, Mortal
+from tests.fakes.privacy_buzz import ACME, CODE, Clock
+from tests.fakes.twilio import ACCOUNT, MP3, TOKEN, Twilio
+from tests.fakes.webhook_receiver import Receiver
+from tests.harness.people import copy_directory
+
+RECORDING = "RE" + "c" * 32
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@dataclass
+class World:
+    """What outlives the server: the disk, the clock, Twilio and the receiver."""
+
+    database: Database
+    clock: Clock
+    sender: WebhookSender
+    api: TwilioApi
+    receiver: Receiver
+
+    def events(self, request_id: str) -> list[tuple[str, Any]]:
+        """What the receiver has accepted about a request: (webhook-id, event), in the order of arrival."""
+        accepted = zip(self.receiver.headers, self.receiver.seen, strict=True)
+        return [
+            (headers["webhook-id"], event)
+            for headers, event in accepted
+            if event["id"] == request_id and any(event is one for one in self.receiver.received)
+        ]
+
+
+@pytest.fixture
+async def world(template: Path, tmp_path: Path, clock: Clock, twilio: Twilio) -> AsyncIterator[World]:
+    twilio.recordings[RECORDING] = MP3
+    receiver = await Receiver().start()
+    database = await SqliteDatabase.open(copy_directory(template, tmp_path / "data") / "buzz.db")
+    async with database.transaction() as transaction:
+        keys = Keys("key", SECRET)
+        await webhook_endpoints.add_endpoint(transaction, ACME, receiver.url, "multipart", keys, clock.ms)
+    async with open_sender(5, allow_loopback=True) as sender, open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
+        yield World(database, clock, sender, api, receiver)
+    await database.close()
+    await receiver.close()
+
+
+class NobodyLive:
+    def publish(self, parties: object, name: EventName, data: object) -> None:
+        """Nobody is connected."""
+
+
+class Server:
+    """One life of the server."""
+
+    def __init__(self, world: World, die_at: int | None) -> None:
+        self.database = Mortal(world.database, die_at)
+        self.worker = WebhookWorker(
+            DeliveryQueue(self.database, world.clock), world.sender, (1800, 1800, 1800), world.clock
+        )
+        changes = PrivacyChanges(self.database, NobodyLive(), self.worker.wake, world.clock)
+        self.fetcher = RecordingFetcher(self.database, changes, world.api, world.clock)
+        self.voicemail = Voicemail(changes, self.fetcher.wake)
+
+    async def run(self) -> None:
+        await reclaim_leases(self.database)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.worker.run())
+            tasks.create_task(self.fetcher.run())
+
+
+@asynccontextmanager
+async def alive(world: World, die_at: int | None = None) -> AsyncIterator[Server]:
+    """A server that runs until it is killed, or until the block ends."""
+    server = Server(world, die_at)
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(server.run())
+    try:
+        yield server
+    finally:
+        # The power goes: nothing of this life may do anything more. Twilio and the receiver live on.
+        server.database.dead = True
+        ours = [task for task in asyncio.all_tasks() - before if not _is_of_a_server_outside(task)]
+        for task in ours:
+            task.cancel()
+        ours.append(running)
+        await asyncio.wait(ours)
+        for task in ours:
+            with suppress(Killed, asyncio.CancelledError, BaseExceptionGroup):
+                task.result()
+
+
+def _is_of_a_server_outside(task: asyncio.Task[Any]) -> bool:
+    return "RequestHandler" in str(task.get_coro())
+
+
+async def call(server: Server, steps: list[str], call_sid: str) -> None:
+    """Twilio's side: each step is repeated until it is answered."""
+    named = Call(call_sid, CODE, "+15555555555", "John Smith", "CA")
+    while steps:
+        match steps[0]:
+            case "code":
+                await server.voicemail.begin(named)
+            case "ended":
+                await server.voicemail.ended(named)
+            case "recording":
+                await server.voicemail.recorded(named, RECORDING, completed=True)
+            case "transcription":
+                await server.voicemail.transcribed(named, "Hello world!", completed=True)
+        steps.pop(0)
+
+
+async def one_voicemail(world: World, number: int, die_at: int | None) -> int:
+    """One call from beginning to end, with a kill on the way; returns how many points the first life had."""
+    steps, call_sid = ["code", "ended", "recording", "transcription"], f"CA{number}"
+    before = {one.id for one in await deliveries.listed(world.database, Filter(limit=500))}
+    first_points = 0
+    for life in (die_at, None):
+        async with alive(world, life) as server:
+            with suppress(Killed):
+                await call(server, steps, call_sid)
+                await until_new_told(world, server, before)
+        first_points = first_points or server.database.points
+        if life is None or not server.database.dead:
+            break
+    kept = await privacy.find_call(world.database, call_sid)
+    assert kept is not None
+    await check(world, kept.request.id, before)
+    return first_points
+
+
+async def until_new_told(world: World, server: Server, before: set[int]) -> None:
+    async with asyncio.timeout(20):
+        while not server.database.dead:
+            log = [one for one in await deliveries.listed(world.database, Filter(limit=10)) if one.id not in before]
+            if len(log) == 3 and all(one.status is Status.DELIVERED for one in log):
+                return
+            due = [
+                await deliveries.next_due_ms(world.database, world.clock.ms),
+                await recording_fetches.next_due_ms(world.database, world.clock.ms),
+            ]
+            if any(due):
+                world.clock.ms = min(at for at in due if at)
+                server.worker.wake()
+                server.fetcher.wake()
+
+
+async def check(world: World, request_id: str, before: set[int]) -> None:
+    kept = await privacy.find(world.database, request_id)
+    assert kept is not None
+    session = kept.request.call_session
+    assert session is not None
+    assert (session.recording_status, session.transcription_text) == ("completed", "Hello world!")
+    assert await privacy.recording(world.database, request_id) == MP3
+    log = [one for one in await deliveries.listed(world.database, Filter(limit=10)) if one.id not in before]
+    assert [one.status for one in log] == [Status.DELIVERED] * 3
+    events = world.events(request_id)
+    # At least once each: a repeat follows its first at once, and nothing comes out of order.
+    told = [(webhook_id, list(group)) for webhook_id, group in groupby(events, key=lambda pair: pair[0])]
+    assert [webhook_id for webhook_id, _ in told] == [f"msg_{one.id}" for one in reversed(log)]
+    names = [group[0][1]["event_name"] for _, group in told]
+    assert names == ["privacy_request.received", "privacy_request.updated", "privacy_request.updated"]
+    assert len(events) <= 4, "one kill repeats one event at most"
+    with_bytes = {webhook_id for webhook_id, event in events if event["call_session"]["mp3_encoded_bytes"]}
+    assert len(with_bytes) == 1
+    timestamps = [int(event["signature"]["timestamp"]) for _, event in events]
+    assert timestamps == sorted(timestamps)
+
+
+@pytest.mark.parametrize("answers", [[], [500]], ids=["receiver well", "receiver fails the first try"])
+async def test_a_kill_between_any_two_steps_loses_nothing_and_keeps_the_order(world: World, answers: list[int]) -> None:
+    world.receiver.answers = list(answers)
+    points = await one_voicemail(world, 0, None)
+    assert points > 60, "the control: a life has that many moments to die in"
+    for die_at in range(1, min(points, 12) + 1):
+        print("die at", die_at, "of", points, flush=True)
+        world.receiver.answers = list(answers)
+        await one_voicemail(world, die_at, die_at)
