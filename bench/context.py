@@ -61,9 +61,17 @@ class Bench:
         With `keep`, the data directory of that name stays from run to run (a long history takes minutes to make);
         without, it is fresh.
         """
-        directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say)
+        directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say, environment=environment)
+        async with self.node(directory, environment=environment) as buzz:
+            yield buzz
+
+    @asynccontextmanager
+    async def node(
+        self, directory: Path, *, name: str = "buzz", environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Buzz]:
+        """One more Buzz on the server's core, on a data directory that is settled. Its log is `name`.log."""
         command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory))
-        log = self.work / "buzz.log"
+        log = self.work / f"{name}.log"
         settings = {**SETTINGS, **(environment or {})}
         async with serving(command, core=self.cores.server, log=log, environment=settings) as process:
             yield Buzz(process, directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,8 +52,18 @@ class Buzz:
         return Tokens(self.data_dir)
 
 
-async def settle(world: World, work: Path, *, keep: str, say: Callable[[str], None]) -> Path:
-    """A data directory with this world in it. One that is kept is made anew only when the world has changed."""
+async def settle(
+    world: World,
+    work: Path,
+    *,
+    keep: str,
+    say: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> Path:
+    """A data directory with this world in it. One that is kept is made anew only when the world has changed.
+
+    `environment` may name another database than the directory's own; it is migrated and filled all the same.
+    """
     directory = work / "data" / (keep or "fresh")
     marker = directory / "world.json"
     wanted = msgspec.json.encode(world)
@@ -61,9 +72,9 @@ async def settle(world: World, work: Path, *, keep: str, say: Callable[[str], No
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     say("importing the directory")
-    await run_command("migrate", "--data-dir", str(directory))
+    await run_command("migrate", "--data-dir", str(directory), environment=environment)
     lines = write_directory(world, directory / "directory.ndjson")
-    await run_command("import", str(lines), "--data-dir", str(directory))
+    await run_command("import", str(lines), "--data-dir", str(directory), environment=environment)
     if world.history is not None:
         say(f"storing {world.history.activities:,} activities")
         await asyncio.to_thread(history.store, world.history, directory)
@@ -78,11 +89,12 @@ def write_directory(world: World, path: Path) -> Path:
     return path
 
 
-async def run_command(*arguments: str) -> None:
+async def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     """Run one of `run.py`'s commands; BenchFault, with what it printed, when it fails."""
     process = await asyncio.create_subprocess_exec(
         *script("run.py", *arguments),
         cwd=REPOSITORY,
+        env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

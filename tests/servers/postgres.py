@@ -75,7 +75,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         settings = [f"-c{name}={value}" for name, value in self._options.items()]
-        command = [self._binaries / "postgres", "-D", self.data, *settings]
+        command: list[str | Path] = [self._binaries / "postgres", "-D", self.data, *settings]
         self._process = start(command, self.log, _environment(), self._user)
         deadline = time.monotonic() + _START_SECONDS
         while not self._accepts():

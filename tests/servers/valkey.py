@@ -25,7 +25,9 @@ class ValkeyServer:
         self.folder = Path(tempfile.mkdtemp(prefix="buzz-valkey-"))
         self.port = free_port()
         self._cluster = cluster
-        self._options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port())) if cluster else ()
+        self._options: tuple[str, ...] = (
+            ("--cluster-enabled", "yes", "--cluster-port", str(free_port())) if cluster else ()
+        )
         self._options += options
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,0 +1,42 @@
+"""A PostgreSQL and a Valkey of the bench's own, as the tests start them, on the load's core.
+
+On two cores one of the three has to share: the load needs the least of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from bench.cores import pinned_to
+from tests.servers.postgres import PostgresServer
+from tests.servers.valkey import ValkeyServer
+
+POSTGRES_OPTIONS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+
+
+@asynccontextmanager
+async def cluster(core: int) -> AsyncIterator[Mapping[str, str]]:
+    """Both servers until the block ends; gives the settings that lead Buzz to them, with an empty database."""
+    with pinned_to(core):
+        postgres, valkey = PostgresServer(POSTGRES_OPTIONS), ValkeyServer()
+        postgres.start()
+        valkey.start()
+    try:
+        name = f"bench_{secrets.token_hex(4)}"
+        connection = await asyncpg.connect(postgres.url())
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+        yield {
+            "BUZZ_DATABASE_URL": postgres.url(name),
+            "BUZZ_BUS_URL": valkey.url,
+            "BUZZ_BUS_NAMESPACE": name,
+        }
+    finally:
+        valkey.close()
+        postgres.close()
