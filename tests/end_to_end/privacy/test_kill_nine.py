@@ -24,9 +24,11 @@ async def test_what_was_under_way_is_sent_again(template: Path, tmp_path: Path) 
     data_dir = copy_directory(template, tmp_path / "data")
     receiver = await Receiver().start()
 
+    dead = asyncio.Event()
+
     async def hang(request: web.Request) -> web.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
+        await dead.wait()
+        return web.Response()
 
     receiver.behave = hang
     async with node_process(data_dir) as node:
@@ -37,6 +39,7 @@ async def test_what_was_under_way_is_sent_again(template: Path, tmp_path: Path) 
         await node.kill()
     assert receiver.received == []
     receiver.behave = None
+    dead.set()
     async with node_process(data_dir):
         (event,) = await receiver.wait_for(1)
         assert (event["id"], event["event_name"]) == (made["id"], "privacy_request.received")
