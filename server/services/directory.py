@@ -102,7 +102,7 @@ class Directory:
         survey = Survey()
         survey.take(1, entry)
         async with Spool[LineEntry](LineEntry) as entries:
-            await entries.add([LineEntry(1, entry)])
+            await entries.add([(1, entry)])
             try:
                 return await self._carry_out(survey, entries, dry_run=False)
             except Misfit as misfit:

@@ -87,7 +87,7 @@ async def _removed_parties(database: Database, survey: Survey) -> list[Object]:
 async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEntry]) -> list[Change]:
     counting = chunk if survey.all_stand else list(_standing(survey, chunk))
     found: list[Change] = []
-    for kind, entries in _by_kind(each.entry for each in counting):
+    for kind, entries in _by_kind(entry for _, entry in counting):
         identities = [entry.identity for entry in entries]
         current = await directory_stores.read(database, kind, identities)
         for identity, entry in zip(identities, entries, strict=True):
@@ -105,7 +105,7 @@ def _standing(survey: Survey, chunk: Sequence[LineEntry]) -> Iterator[LineEntry]
     for line, entry in chunk:
         left = survey.standing(line, entry)
         if left is not None:
-            yield LineEntry(line, left)
+            yield (line, left)
 
 
 def _goes_first(survey: Survey, stored: Object) -> bool:

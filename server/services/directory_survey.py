@@ -63,10 +63,11 @@ class Survey:
         return key in self.deleted and key not in self._present
 
     def _take_party(self, line: int, entry: Person | Company) -> None:
-        if entry.key in self._present:
+        key = entry.key
+        if key in self._present:
             self._last[entry.kind, entry.identity] = line
-        self._present.add(entry.key)
-        self.needed.pop(entry.key, None)
+        self._present.add(key)
+        self.needed.pop(key, None)
 
     def _take_removed(self, line: int, entry: Removed) -> None:
         key = entry.removed_party
