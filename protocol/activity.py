@@ -116,7 +116,7 @@ PartyTypeName = Literal[
 ]
 
 
-_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"  # $ alone takes a newline
 _WireId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 _CallSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_SECONDS)]
 _Ciphertext = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_BYTES)]
