@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pytest
+
 from protocol.directory import KEYS, Kind
 from protocol.directory_lines import fields_model, parse_line
+from protocol.errors import ApiError
 from server.services.directory_effects import list_names
 from server.services.directory_import import MAX_LINE_BYTES, MAX_LINES
 
@@ -39,3 +43,13 @@ def test_lists_and_limits_are_those_of_the_code() -> None:
         assert f"`{name}`" in PAGE
     assert f"{MAX_LINE_BYTES:,} bytes" in PAGE
     assert f"{MAX_LINES:,} lines" in PAGE
+
+
+def test_what_is_said_to_be_needed_is() -> None:
+    for text in (line for line in PAGE.splitlines() if line.startswith('{"kind"')):
+        fields = json.loads(text)
+        _, identity, needed, _ = cells(Kind(fields["kind"]))
+        for name in identity | needed:
+            without = {key: value for key, value in fields.items() if key != name}
+            with pytest.raises(ApiError, match=f"Missing required parameter: '{name}'"):
+                parse_line(json.dumps(without).encode())
