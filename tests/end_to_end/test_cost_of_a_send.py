@@ -1,0 +1,133 @@
+"""What a send may cost, in counts that no machine changes: statements, encodes, writes, system calls, memory.
+
+The bench measures time; these fail at once, on any machine, when somebody adds a statement, an encode or a write to
+each activity. Fifty sends arrive in one piece, so that they are committed together.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from bench.load.frames import Codec, send_template
+from protocol.codec import JsonCodec, MsgpackCodec
+from server.live.wire import Wire
+from storage.sqlite import SqliteDatabase
+from tests.harness.node import Tokens, node_process
+from tests.harness.peer import JSON, MSGPACK, Peer, peer
+from tests.harness.people import BOB, JANE
+from tests.harness.world import World
+
+SENDS = 50
+MOST_COMMITS = 3
+"""All at once is one commit; a read that the kernel splits may make it two or three."""
+OpenWorld = Callable[..., Awaitable[World]]
+CODECS: dict[str, Codec] = {JSON: "json", MSGPACK: "msgpack"}
+
+
+async def send_all(sender: Peer, subprotocol: str, first: int = 1) -> None:
+    """Fifty sends to Bob in one write, and wait until all are acknowledged."""
+    template = send_template(CODECS[subprotocol], JANE, BOB)
+    acked = len(sender.of_type("ack"))
+    sender.connection.transport.write(b"".join(template.number(first + number) for number in range(SENDS)))
+    await sender.until(lambda seen: len(seen.of_type("ack")) == acked + SENDS)
+    assert not sender.of_type("error")
+
+
+async def test_statements_are_one_an_activity_and_a_few_a_commit(world: World) -> None:
+    jane = await world.join(JANE, MSGPACK)
+    await send_all(jane, MSGPACK)  # names, conversation and statements are known from here on
+    statements = list[str]()
+    database = world.node.database
+    assert isinstance(database, SqliteDatabase)
+    await database.write(lambda connection: connection.set_trace_callback(statements.append))
+    statements.clear()
+    commits = world.node.log.commits
+    await send_all(jane, MSGPACK, SENDS + 1)
+    commits = world.node.log.commits - commits
+    kinds = Counter(statement.split()[0] for statement in statements)
+    assert kinds["INSERT"] == SENDS
+    assert commits <= MOST_COMMITS
+    assert kinds.total() - kinds["INSERT"] <= 5 * commits, kinds
+
+
+async def test_an_activity_is_encoded_once_for_each_subprotocol_and_a_socket_written_once_a_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jane = await world.join(JANE, MSGPACK)
+    others = [await world.join(BOB, subprotocol) for subprotocol in (JSON, MSGPACK, JSON, MSGPACK)]
+    encoded, written = Counter[str](), Counter[Wire]()
+    for codec in (JsonCodec, MsgpackCodec):
+        monkeypatch.setattr(codec, "activity", counted(codec.activity, encoded, codec.name))
+    monkeypatch.setattr(Wire, "write", counted_by_first(Wire.write, written))
+    commits = world.node.log.commits
+    await send_all(jane, MSGPACK)
+    for other in others:
+        await other.until(lambda seen: len(seen.ids) == SENDS)
+    commits = world.node.log.commits - commits
+    assert encoded == {JSON: SENDS, MSGPACK: SENDS}
+    assert len(written) == 1 + len(others)
+    assert all(writes <= commits for writes in written.values()), (written.values(), commits)
+
+
+async def test_system_calls_that_write_are_few_an_activity(data_dir: Path) -> None:
+    """The kernel's own count (`syscw` of /proc/PID/io: proc(5)): the log's pages, the sockets, the wake-ups."""
+    async with node_process(data_dir) as node:
+        token = Tokens(data_dir).person(JANE)
+        async with peer(node.url, MSGPACK) as jane:
+            await jane.hello(token)
+            await send_all(jane, MSGPACK)
+            before = writes_of(node.process.pid)
+            await send_all(jane, MSGPACK, SENDS + 1)
+            writes = writes_of(node.process.pid) - before
+    assert writes <= 2 * SENDS, f"{writes} writing system calls for {SENDS} sends"
+
+
+async def test_a_send_leaves_little_behind(open_: OpenWorld) -> None:
+    """What stays of a send is its place in the ring, in a bounded number of blocks of the interpreter's memory."""
+    world = await open_(send_rate_limit=1_000)
+    jane = await world.join(JANE, MSGPACK)
+    await send_all(jane, MSGPACK)
+    kept = blocks(jane)
+    for round_number in range(1, 5):
+        await send_all(jane, MSGPACK, 1 + round_number * SENDS)
+    each = (blocks(jane) - kept) / (4 * SENDS)
+    assert each <= 15, f"{each:.1f} blocks a send"
+
+
+def blocks(sender: Peer) -> int:
+    """The interpreter's allocated blocks, without what the test itself has recorded."""
+    sender.frames.clear()
+    sender.sizes.clear()
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+def writes_of(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("syscw:")).split()[1])
+
+
+def counted(function: object, counts: Counter[str], name: str) -> object:
+    """`function`, counting its calls under `name`."""
+
+    def counting(*arguments: object) -> object:
+        counts[name] += 1
+        return function(*arguments)  # type: ignore[operator]
+
+    return counting
+
+
+def counted_by_first(function: object, counts: Counter[Wire]) -> object:
+    """`function`, counting its calls by their first argument."""
+
+    def counting(first: Wire, *arguments: object) -> object:
+        counts[first] += 1
+        return function(first, *arguments)  # type: ignore[operator]
+
+    return counting
