@@ -18,7 +18,7 @@ from aiohttp import web
 from protocol.errors import CloseCode
 from server.auth import Authenticator
 from server.authentication import Authentication, open_authentication, wall_clock_ms
-from server.cluster import open_cluster
+from server.cluster import Cluster, open_cluster
 from server.demo import load_demo
 from server.http import add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
@@ -89,6 +89,7 @@ class Node:
     store: ActivityLog
     auth: Authentication
     hub: Hub
+    cluster: Cluster
     log: Log
     socket: Socket
     parties: Parties
@@ -192,6 +193,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             store,
             auth,
             hub,
+            cluster,
             log,
             socket,
             parties,

@@ -52,11 +52,11 @@ class Presence:
 
     def closed(self, session: Session) -> None:
         """A session has left the hub."""
-        person = session.caller.person
-        if self._bus.shared and person in self._elsewhere:
+        if self._bus.shared:
+            person = session.caller.person
             self._bus.publish(Gone(person, session.id))
             if not self._hub.sessions_of(person):
-                del self._elsewhere[person]
+                self._elsewhere.pop(person, None)
 
     def announce(self) -> None:
         """The bus is back: say who is here, and forget what was known; the others answer."""

@@ -45,7 +45,8 @@ class Activities:
         self._log = log
         self._parties = parties
         self._now_ms = now_ms
-        self._sends: Buckets[int] = sends or Buckets(send_rate, SECONDS_AT_ONCE * send_rate)
+        # An empty set of buckets is false: `or` would not do.
+        self._sends: Buckets[int] = Buckets(send_rate, SECONDS_AT_ONCE * send_rate) if sends is None else sends
 
     # --- posting ------------------------------------------------------------------------------------------------
 
