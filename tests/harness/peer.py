@@ -105,7 +105,7 @@ class Peer:
         await self.send_value({"type": type, **fields})
 
     async def send_value(self, value: Any) -> None:
-        await self.send_raw(msgpack.packb(value) if self.binary else json.dumps(value))
+        await self.send_raw(msgpack.packb(value) if self.binary else json.dumps(value, ensure_ascii=False))
 
     async def send_raw(self, data: str | bytes) -> None:
         await self.connection.send(data)
