@@ -110,7 +110,7 @@ async def open_cluster(
         events = SharedEvents(hub, bus)
         sends = SharedSends(bus, settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit)
         neighbours = Neighbours(bus, hub, tail, events, presence, sends, parties, auth)
-        bus.listen(Listener(neighbours.heard, neighbours.bus_up), lambda: hub.epoch)
+        bus.listen(Listener(neighbours.heard, neighbours.bus_up, tail.look_soon), lambda: hub.epoch)
         hub.on_forget = lambda: bus.publish(Forgotten())
         stack.callback(auth.subscribe(neighbours.revoked))
         await stack.enter_async_context(running("log's tail", tail.run()))

@@ -19,13 +19,14 @@ class BusError(Exception):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears notices of other nodes. Neither is awaited; an exception is logged and stops nothing.
+    """Who hears notices of other nodes, and that they begin or cease to flow. Nothing here is awaited.
 
-    ``on_notice(node, epoch, notice)``: ``epoch`` is the log's as the sending node knows it.
+    ``on_notice(node, epoch, notice)``: ``epoch`` is the log's as the sending node knows it; an exception is logged.
     """
 
     on_notice: Callable[[bytes, str, Notice], None]
     on_up: Callable[[], None]
+    on_down: Callable[[], None]
 
 
 class Bus(Protocol):

@@ -130,13 +130,19 @@ class ValkeyBus:
                 tasks.create_task(self._beat(), name="bus: beat")
                 await self._listen(messages)
         except* (RedisError, OSError, _Silence) as group:
-            flowed, self.up = self.up, False
+            flowed = self.up
             self._failed(group.exceptions[0])
         finally:
-            self.up = False
+            self._down()
             self._waiting, self._waiting_bytes = [], 0
             self._sent.set()
         return flowed
+
+    def _down(self) -> None:
+        if self.up:
+            self.up = False
+            if self._listener is not None:
+                self._listener.on_down()
 
     def _begin(self) -> None:
         self._heard_self = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Nodes of one cluster in this process: a PostgreSQL database of their own, and a Valkey with a namespace of their own."""
+"""Nodes of one cluster in this process, with a PostgreSQL database and a namespace on Valkey of their own."""
 
 from __future__ import annotations
 

@@ -46,8 +46,13 @@ async def pair(open_cluster: OpenNodes) -> tuple[World, World]:
     return one, other
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state inside a node that nothing announces."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - that is what it is for
+            await asyncio.sleep(0.005)
+
+
 async def bus_up(worlds: list[World], up: bool = True) -> None:
     """Wait until every node's bus is up (or down)."""
-    async with asyncio.timeout(20):
-        while any(world.node.cluster.bus.up != up for world in worlds):  # noqa: ASYNC110 - plain state, no event
-            await asyncio.sleep(0.01)
+    await until(lambda: all(world.node.cluster.bus.up == up for world in worlds))

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.errors import CloseCode
 from server.bus.notices import Committed
-from tests.end_to_end.cluster.conftest import OpenNodes
+from tests.end_to_end.cluster.conftest import OpenNodes, until
 from tests.harness.peer import JSON, MSGPACK, chat
 from tests.harness.people import ACME, BOB, CAROL, CROWD, DAVE, EVE, JANE
 from tests.harness.world import World
@@ -121,8 +121,7 @@ async def test_a_session_that_has_ended_no_longer_counts(open_cluster: OpenNodes
     first, second = await worlds[0].join(JANE), await worlds[1].join(JANE)
     await second.close()
     presence = worlds[0].node.cluster.presence
-    while presence._elsewhere:
-        await asyncio.sleep(0.005)
+    await until(lambda: not presence._elsewhere)
     third = await worlds[1].join(JANE)
     await first.alive()
     await third.alive()
@@ -141,8 +140,7 @@ async def test_a_change_of_membership_is_followed_on_the_other_node(pair: Pair) 
     eve, bob = await pair[1].join(EVE), await pair[0].join(BOB)
     await pair[0].set_member(ACME, EVE)
     await eve.until(lambda peer: peer.events("directory.changed"))
-    while -ACME not in next(iter(pair[1].node.hub.sessions_of(EVE))).parties:
-        await asyncio.sleep(0.005)
+    await until(lambda: -ACME in pair[1].node.hub.sessions_of(EVE)[0].parties)
     ack = await bob.post(chat(BOB, ACME) | {"receivable_type": "company"})
     await eve.until_ids(ack["id"])
 
