@@ -26,6 +26,9 @@ COMMANDS: Final = {
     "backup": "server.cli.database",
     "restore": "server.cli.database",
     "erase": "server.cli.erasure",
+    "service-codes": "server.cli.privacy",
+    "privacy-requests": "server.cli.privacy",
+    "webhooks": "server.cli.webhooks",
 }
 """Command (or group of commands) to the module whose ``register(app)`` adds it."""
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_PIPE_COLUMNS = 1_000
+
 
 def show(value: Mapping[str, Any], as_json: bool, title: str = "") -> None:
     """One object: JSON, or its fields one below the other."""
@@ -36,7 +38,9 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequenc
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False).print(table)
+    # Into a file or a pipe a row is one line, however long.
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    Console(width=width, highlight=False, markup=False).print(table)
 
 
 def print_json(value: object) -> None:

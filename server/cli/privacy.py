@@ -1,0 +1,218 @@
+"""`run.py service-codes` and `run.py privacy-requests`: what consumers ask of companies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from server.cli.options import AsJson, Config, DataDir
+
+if TYPE_CHECKING:
+    from server.cli.admin import Admin
+
+codes = typer.Typer(help="The codes by which consumers name a company.", no_args_is_help=True, rich_markup_mode=None)
+requests = typer.Typer(help="Consumers' privacy requests.", no_args_is_help=True, rich_markup_mode=None)
+
+_CODE_COLUMNS: Final = ("code", "name", "company_id", "updated_at")
+_STATE: Final = ("acknowledged", "extended", "completed")
+_FIELDS: Final = ("id", "company_id", "type", "deadline", *_STATE, "updated_at", "erased_at")
+_COLUMNS: Final = ("id", "company_id", "type", "deadline", "state")
+
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the groups `service-codes` and `privacy-requests`."""
+    app.add_typer(codes, name="service-codes")
+    app.add_typer(requests, name="privacy-requests")
+
+
+@codes.command("add")
+def add(
+    code: Annotated[str, typer.Argument(help="What consumers enter; digits alone can be dialled.")],
+    company: Annotated[int, typer.Option(metavar="ID", help="The company it stands for.")],
+    name: Annotated[str, typer.Option(help="How it is called; consumers see it on the form.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a service code, or change whose it is or how it is called.
+
+    Example: run.py service-codes add 57 --company 123 --name "Acme"
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body = {"code": code, "company_id": company, "name": name}
+    show(call(config, data_dir, "POST", "/admin/service-codes", json=body), as_json)
+
+
+@codes.command("list")
+def list_codes(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the service codes.
+
+    Example: run.py service-codes list
+    """
+    from server.cli.admin import call
+    from server.cli.output import show_rows
+
+    rows = call(config, data_dir, "GET", "/admin/service-codes")
+    show_rows(rows, as_json, _CODE_COLUMNS, "There are no service codes: run.py service-codes add CODE …")
+
+
+@codes.command("remove")
+def remove(code: str, data_dir: DataDir = None, config: Config = None) -> None:
+    """Take no more requests for a service code. Requests that it took stay.
+
+    Example: run.py service-codes remove 57
+    """
+    from urllib.parse import quote
+
+    from server.cli.admin import call
+
+    call(config, data_dir, "DELETE", f"/admin/service-codes/{quote(code, safe='')}")
+
+
+@requests.command("list")
+def list_requests(
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only those changed since: 2020-03-14T18:44:40Z.")
+    ] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="Only those that are not completed.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the requests of all companies, by time of change.
+
+    Example: run.py privacy-requests list --open
+    """
+    from server.cli.admin import run
+    from server.cli.output import show_rows
+    from server.settings_sources import load
+
+    async def work(admin: Admin) -> list[dict[str, Any]]:
+        return await _every(admin, since)
+
+    rows = [row for row in run(load(config, data_dir=data_dir), work) if not (is_open and row["completed"])]
+    if not as_json:
+        rows = [{**row, "state": ", ".join(name for name in _STATE if row[name]) or "new"} for row in rows]
+    show_rows(rows, as_json, _COLUMNS, "There are no such requests.")
+
+
+@requests.command("show")
+def show_request(
+    request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Show a request with its audit trail.
+
+    Example: run.py privacy-requests show 72236cca-c0ee-4c43-8e10-d90737557a66
+    """
+    from server.cli.admin import call
+    from server.cli.output import print_json
+
+    del as_json  # what it shows is nested: JSON is how it reads best
+    print_json(call(config, data_dir, "GET", _path(request_id)))
+
+
+@requests.command("acknowledge")
+def acknowledge(
+    request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Confirm that the company has the request.
+
+    Example: run.py privacy-requests acknowledge 72236cca-c0ee-4c43-8e10-d90737557a66
+    """
+    _change(config, data_dir, request_id, as_json, acknowledged=True)
+
+
+@requests.command("extend")
+def extend(request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Extend the deadline to 90 days in all.
+
+    Example: run.py privacy-requests extend 72236cca-c0ee-4c43-8e10-d90737557a66
+    """
+    _change(config, data_dir, request_id, as_json, extended=True)
+
+
+@requests.command("complete")
+def complete(
+    request_id: RequestId,
+    reopen: Annotated[bool, typer.Option("--reopen", help="It was completed by mistake.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note that the request has been answered.
+
+    Example: run.py privacy-requests complete 72236cca-c0ee-4c43-8e10-d90737557a66
+    """
+    _change(config, data_dir, request_id, as_json, completed=not reopen)
+
+
+@requests.command("erase")
+def erase(request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Erase the recording and the personal fields. The request, its outcome and its audit trail stay.
+
+    Example: run.py privacy-requests erase 72236cca-c0ee-4c43-8e10-d90737557a66
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    show(_short(call(config, data_dir, "POST", f"{_path(request_id)}/erase")), as_json)
+
+
+@requests.command("recording")
+def recording(
+    request_id: RequestId,
+    file: Annotated[Path, typer.Argument(help="Where to write the MP3; it must not exist yet.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Save a voicemail's recording.
+
+    Example: run.py privacy-requests recording 72236cca-c0ee-4c43-8e10-d90737557a66 message.mp3
+    """
+    from server.cli.admin import run
+    from server.settings_sources import load
+
+    async def work(admin: Admin) -> bytes:
+        async with admin.open("GET", f"{_path(request_id)}/recording.mp3") as answer:
+            return await answer.read()
+
+    mp3 = run(load(config, data_dir=data_dir), work)
+    with file.open("xb") as written:
+        written.write(mp3)
+
+
+async def _every(admin: Admin, since: str | None) -> list[dict[str, Any]]:
+    from yarl import URL
+
+    found: list[dict[str, Any]] = []
+    query = {"limit": "500", **({"since": since} if since else {})}
+    while True:
+        async with admin.open("GET", "/admin/privacy-requests", params=query) as answer:
+            found += await answer.json()
+            following = answer.links.get("next")
+            if following is None:
+                return found
+            query = dict(URL(following["url"]).query)
+
+
+def _change(config: Path | None, data_dir: Path | None, request_id: str, as_json: bool, **state: bool) -> None:
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    show(_short(call(config, data_dir, "PATCH", _path(request_id), json=state)), as_json)
+
+
+def _short(request: dict[str, Any]) -> dict[str, Any]:
+    return {name: request[name] for name in _FIELDS}
+
+
+def _path(request_id: str) -> str:
+    from urllib.parse import quote
+
+    return f"/admin/privacy-requests/{quote(request_id, safe='')}"

@@ -1,0 +1,263 @@
+"""`run.py webhooks`: where events go, what became of them, and who may send events to us."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from server.cli.options import AsJson, Config, DataDir
+
+if TYPE_CHECKING:
+    from server.cli.admin import Admin
+
+webhooks = typer.Typer(
+    help="Webhook endpoints, their deliveries, and sources.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_ENDPOINT_COLUMNS: Final = ("id", "company_id", "url", "format", "enabled", "pending", "failed")
+_DELIVERY_COLUMNS: Final = (
+    "id",
+    "endpoint_id",
+    "request_id",
+    "event",
+    "status",
+    "attempts",
+    "http_status",
+    "next_attempt_at",
+    "error",
+)
+_SOURCE_COLUMNS: Final = ("id", "company_id", "url", "updated_at")
+_TEST_SECONDS: Final = 60
+
+EndpointId = Annotated[int, typer.Argument(metavar="ENDPOINT", help="The endpoint's id.", min=1)]
+Company = Annotated[int, typer.Option(metavar="ID", help="The company.", min=1)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `webhooks`."""
+    app.add_typer(webhooks, name="webhooks")
+
+
+@webhooks.command("endpoints")
+def endpoints(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the endpoints, with how many deliveries wait and how many failed.
+
+    Example: run.py webhooks endpoints
+    """
+    from server.cli.admin import call
+    from server.cli.output import show_rows
+
+    rows = call(config, data_dir, "GET", "/admin/webhook-endpoints")
+    show_rows(rows, as_json, _ENDPOINT_COLUMNS, "There are no endpoints: run.py webhooks add URL --company ID")
+
+
+@webhooks.command("add")
+def add(
+    url: Annotated[str, typer.Argument(help="https://…; in development also http:// on this machine.")],
+    company: Company,
+    json_events: Annotated[bool, typer.Option("--json-events", help="Send JSON instead of multipart forms.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an endpoint. Its API key and secret are shown this once.
+
+    Example: run.py webhooks add https://hooks.example.com/buzz --company 123
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body = {"company_id": company, "url": url, "format": "json" if json_events else "multipart"}
+    show(call(config, data_dir, "POST", "/admin/webhook-endpoints", json=body), as_json)
+
+
+@webhooks.command("pause")
+def pause(
+    endpoint: EndpointId,
+    resume: Annotated[bool, typer.Option("--resume", help="Send again, what waited first.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an endpoint's events wait.
+
+    Example: run.py webhooks pause 3 --resume
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    show(call(config, data_dir, "PATCH", f"/admin/webhook-endpoints/{endpoint}", json={"enabled": resume}), as_json)
+
+
+@webhooks.command("rotate")
+def rotate(
+    endpoint: EndpointId,
+    overlap: Annotated[int, typer.Option(metavar="SECONDS", help="How long the old keys go on counting.")] = 86_400,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an endpoint new keys. They are shown this once.
+
+    Example: run.py webhooks rotate 3 --overlap 3600
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body = {"overlap_seconds": overlap}
+    show(call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/rotate", json=body), as_json)
+
+
+@webhooks.command("remove")
+def remove(endpoint: EndpointId, data_dir: DataDir = None, config: Config = None) -> None:
+    """Delete an endpoint; what waits for it is cancelled.
+
+    Example: run.py webhooks remove 3
+    """
+    from server.cli.admin import call
+
+    call(config, data_dir, "DELETE", f"/admin/webhook-endpoints/{endpoint}")
+
+
+@webhooks.command("deliveries")
+def deliveries(
+    endpoint: Annotated[int | None, typer.Option(metavar="ID", help="Only this endpoint's.")] = None,
+    status: Annotated[str | None, typer.Option(help="pending, delivered, failed or cancelled.")] = None,
+    request: Annotated[str | None, typer.Option(metavar="ID", help="Only this request's.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most, the newest first.", min=1, max=500)] = 50,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the log of deliveries.
+
+    Example: run.py webhooks deliveries --status failed
+    """
+    from server.cli.admin import call
+    from server.cli.output import show_rows
+
+    given = {"endpoint_id": endpoint, "status": status, "request_id": request, "limit": limit}
+    query = {name: str(value) for name, value in given.items() if value is not None}
+    rows = call(config, data_dir, "GET", "/admin/webhook-deliveries", params=query)
+    show_rows(rows, as_json, _DELIVERY_COLUMNS, "There are no such deliveries.")
+
+
+@webhooks.command("retry")
+def retry(
+    delivery: Annotated[int | None, typer.Argument(metavar="DELIVERY", help="The delivery's id.")] = None,
+    endpoint: Annotated[int | None, typer.Option(metavar="ID", help="Everything of this endpoint that failed.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a failed delivery again now, or all of an endpoint's.
+
+    Example: run.py webhooks retry 17
+    Example: run.py webhooks retry --endpoint 3
+    """
+    from server.cli.admin import call
+    from server.cli.errors import CommandError
+    from server.cli.output import show
+
+    if (delivery is None) == (endpoint is None):
+        raise CommandError("give a delivery's id, or --endpoint ID for everything of it that failed.")
+    if endpoint is not None:
+        show(call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/retry-failed"), as_json)
+    else:
+        show(call(config, data_dir, "POST", f"/admin/webhook-deliveries/{delivery}/retry"), as_json)
+
+
+@webhooks.command("test")
+def try_out(endpoint: EndpointId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Send a marked test event and say what the endpoint answered. Status 1 if it did not take it.
+
+    Example: run.py webhooks test 3
+    """
+    from server.cli.admin import run
+    from server.cli.output import show
+    from server.settings_sources import load
+
+    async def work(admin: Admin) -> dict[str, Any]:
+        return await _tested(admin, endpoint)
+
+    done = run(load(config, data_dir=data_dir), work)
+    show(done, as_json)
+    if done["status"] != "delivered":
+        raise typer.Exit(1)
+
+
+@webhooks.command("sources")
+def sources(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List who may send events to us, and where to.
+
+    Example: run.py webhooks sources
+    """
+    from server.cli.admin import call
+    from server.cli.output import show_rows
+
+    rows = call(config, data_dir, "GET", "/admin/webhook-sources")
+    show_rows(rows, as_json, _SOURCE_COLUMNS, "There are no sources: run.py webhooks add-source --company ID")
+
+
+@webhooks.command("add-source")
+def add_source(
+    company: Company,
+    signs_body: Annotated[
+        bool, typer.Option("--secret", help="It signs the body as well: its whsec_… secret is asked for too.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let another service send a company's events. Its keys are asked for, or read from standard input, one a line.
+
+    Example: run.py webhooks add-source --company 123 < api-key.txt
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body: dict[str, Any] = {"company_id": company, "api_key": _secretly("API key")}
+    if signs_body:
+        body["secret"] = _secretly("Secret (whsec_…)")
+    show(call(config, data_dir, "POST", "/admin/webhook-sources", json=body), as_json)
+
+
+@webhooks.command("remove-source")
+def remove_source(
+    source: Annotated[int, typer.Argument(metavar="SOURCE", help="The source's id.", min=1)],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Take no more events from a source.
+
+    Example: run.py webhooks remove-source 2
+    """
+    from server.cli.admin import call
+
+    call(config, data_dir, "DELETE", f"/admin/webhook-sources/{source}")
+
+
+async def _tested(admin: Admin, endpoint: int) -> dict[str, Any]:
+    """Queue a test and wait for its end; the endpoint has 15 seconds to answer."""
+    queued: dict[str, Any] = await admin.call("POST", f"/admin/webhook-endpoints/{endpoint}/test")
+    try:
+        async with asyncio.timeout(_TEST_SECONDS):
+            while queued["status"] == "pending":
+                await asyncio.sleep(0.1)
+                query = {"request_id": queued["request_id"]}
+                (queued,) = await admin.call("GET", "/admin/webhook-deliveries", params=query)
+    except TimeoutError:
+        return queued
+    return queued
+
+
+def _secretly(what: str) -> str:
+    """A secret from standard input: on a command line everybody on the machine could read it."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    from getpass import getpass
+
+    return getpass(f"{what}: ").strip()
