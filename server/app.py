@@ -19,6 +19,7 @@ from protocol.errors import CloseCode
 from server.auth import Authenticator
 from server.authentication import Authentication, open_authentication, wall_clock_ms
 from server.cluster import Cluster, open_cluster
+from server.cluster_metrics import watch_cluster
 from server.demo import load_demo
 from server.http import add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
@@ -129,6 +130,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         stack.callback(timers.close)
         _follow(hub, parties, auth)
         watch_live_path(metrics, hub, socket, log, catch_up)
+        watch_cluster(metrics, cluster)
         await stack.enter_async_context(running("event loop probe", metrics.probe_loop()))
         for number in range(settings.catch_up_readers):
             await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))

@@ -85,9 +85,7 @@ class Spread:
 class Metrics:
     """The metrics of one node, in a registry of its own.
 
-    ``sends``: by result (``stored``, ``duplicate``, or the error's code). ``webhooks``: by result. ``notices``: by what
-    became of them. ``looks``: looks at the log without a notice, by whether they ``found`` something (a bus that loses)
-    or ``nothing``.
+    ``sends``: by result (``stored``, ``duplicate``, or the error's code). ``webhooks``: by result.
     """
 
     def __init__(self) -> None:
@@ -97,8 +95,6 @@ class Metrics:
         self._spreads: dict[str, Spread] = {}
         self.sends = self.tally("buzz_sends", "Activities sent, by result", "result")
         self.webhooks = self.tally("buzz_webhook_deliveries", "Webhook deliveries tried, by result", "result")
-        self.notices = self.tally("buzz_notices", "Notices on the bus, by what became of them", "result")
-        self.looks = self.tally("buzz_looks", "Looks at the log without a notice, by what they found", "result")
         self.commit_size = self.spread("buzz_commit_activities", "Activities committed at once", _SIZES)
         self.commit_seconds = self.spread("buzz_commit_seconds", "Time a commit took", _SECONDS)
         self.push_seconds = self.spread(

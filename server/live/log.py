@@ -18,11 +18,13 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
 from server.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
-from storage.errors import StorageError
+from storage.errors import OutcomeUnknown, StorageError
 
 MAX_BATCH = 1_000
 MAX_WAITING = 20_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+_NOT_STORED = "The activity was not stored; try again."
+_UNKNOWN = "Whether the activity was stored is not known; send it again with the same message_id or idempotency key."
 _log = structlog.get_logger("log")
 
 
@@ -94,11 +96,11 @@ class Log:
             commit = await self._store.append([submission.posting for submission in batch])
         except StorageError as error:
             _log.error("commit failed", reason=str(error), postings=len(batch))
-            self._refuse(batch)
+            self._refuse(batch, _UNKNOWN if isinstance(error, OutcomeUnknown) else _NOT_STORED)
             return
         except Exception:  # noqa: BLE001 - whatever it was: its senders are told, it is logged, the log goes on
             _log.exception("commit failed", postings=len(batch))
-            self._refuse(batch)
+            self._refuse(batch, _NOT_STORED)
             return
         self._metrics.commit_seconds.observe(perf_counter() - started_at)
         self._metrics.commit_size.observe(len(batch))
@@ -125,8 +127,8 @@ class Log:
         # One observation a batch, for its oldest: an upper bound for each of its activities.
         metrics.push_seconds.observe(perf_counter() - submitted_at, len(results))
 
-    def _refuse(self, batch: list[Submission]) -> None:
+    def _refuse(self, batch: list[Submission], message: str) -> None:
         self._metrics.sends.add("unavailable", len(batch))
         for submission in batch:
-            submission.answer(ApiError(ErrorCode.UNAVAILABLE, "The activity was not stored; try again.", 1))
+            submission.answer(ApiError(ErrorCode.UNAVAILABLE, message, 1))
         self._commits.flush()

@@ -75,10 +75,11 @@ class Tail:
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
         """This node's log has committed (previous_head, head]; see :meth:`server.live.hub.Hub.committed`."""
-        activities = [entry.activity for entry in entries]
-        for notice in committed(previous_head, head, activities):
-            self._bus.publish(notice)
-        self._take(Piece(previous_head, head, activities, entries))
+        if head > previous_head:
+            activities = [entry.activity for entry in entries]
+            for notice in committed(previous_head, head, activities):
+                self._bus.publish(notice)
+            self._take(Piece(previous_head, head, activities, entries))
         self._hub.flush()
 
     def flush(self) -> None:
@@ -245,7 +246,7 @@ class Tail:
             elif head < known:
                 await self._history_lost(head, known)
             elif head > self._hub.head:
-                self.counts["looks that found something"] += 1
+                self.counts["found"] += 1
                 await self._read_up_to(head)
 
     async def _read_up_to(self, head: int) -> None:
