@@ -65,16 +65,12 @@ from storage.accounts import AccountStore, Device, Revocation
 from storage.callers import CallerStore
 from storage.calls import CallStore
 from storage.contract import ActivityLog
-from storage.data_dir import DATABASE_NAME
 from storage.database import Database
 from storage.errors import StorageError
 from storage.keys import KeyStore
 from storage.migrate import migrate, pending
 from storage.numbers import NumberStore
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.opening import open_storage
 
 LISTEN_BACKLOG = 4_096
 """Connections that the kernel keeps for us while the loop is busy: a storm of reconnects is not refused."""
@@ -211,21 +207,10 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 async def _storage(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
     """The database, migrated in development and checked in production, and the log on it."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    async with AsyncExitStack() as stack:
-        database, store = await _opened(settings)
-        stack.push_async_callback(database.close)
-        stack.push_async_callback(store.close)
+    url = settings.database_url.get_secret_value() if settings.database_url is not None else None
+    async with open_storage(settings.data_dir, url, settings.database_connections) as (database, store):
         await _migrated(database, settings.development)
         yield database, store
-
-
-async def _opened(settings: Settings) -> tuple[Database, ActivityLog]:
-    if settings.database_url is None:
-        sqlite = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
-        return sqlite, SqliteActivityLog(sqlite)
-    url = settings.database_url.get_secret_value()
-    postgres = await PostgresDatabase.open(url, settings.database_connections)
-    return postgres, PostgresActivityLog(postgres)
 
 
 async def _migrated(database: Database, development: bool) -> None:

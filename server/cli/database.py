@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
     from storage.data_dir import holder
 
     settings = load(config, data_dir=data_dir)
-    if holder(settings.data_dir) is not None:
+    if settings.database_url is None and holder(settings.data_dir) is not None:
         # A server never starts on a schema that is not its own.
         show_rows([], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date.")
         return
@@ -97,13 +98,16 @@ def restore(
 
 
 async def _migrate(settings: Settings) -> list[Step]:
-    from storage.data_dir import DATABASE_NAME, hold
+    from storage.data_dir import hold
     from storage.migrate import migrate as apply
-    from storage.sqlite import SqliteDatabase
+    from storage.opening import open_storage
 
-    with hold(settings.data_dir):
-        database = await SqliteDatabase.open(settings.data_dir / DATABASE_NAME)
-        try:
-            return await apply(database)
-        finally:
-            await database.close()
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            stack.enter_context(hold(settings.data_dir))
+            opening = open_storage(settings.data_dir, None)
+        else:
+            # Nodes of the release before go on meanwhile: steps are additive.
+            opening = open_storage(settings.data_dir, settings.database_url.get_secret_value())
+        database, _ = await stack.enter_async_context(opening)
+        return await apply(database)

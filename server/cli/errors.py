@@ -13,12 +13,13 @@ def explain(error: BaseException) -> str | None:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     # These modules are slow to import: only a command that failed pays for it.
+    from server.bus.contract import BusError
     from server.jwks import JwksError
     from server.settings_sources import SettingsError
     from server.signing_keys import KeyFileError
     from storage.errors import StorageError
 
-    if isinstance(error, CommandError | SettingsError | KeyFileError | StorageError):
+    if isinstance(error, CommandError | SettingsError | KeyFileError | StorageError | BusError):
         return str(error)
     if isinstance(error, JwksError):
         return f"BUZZ_JWKS: {error}"

@@ -1,0 +1,35 @@
+"""Which database: SQLite in the data directory, or PostgreSQL where an address is given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from storage.contract import ActivityLog
+from storage.data_dir import DATABASE_NAME
+from storage.database import Database
+from storage.postgres import PostgresDatabase
+from storage.postgres_log import PostgresActivityLog
+from storage.sqlite import SqliteDatabase
+from storage.sqlite_log import SqliteActivityLog
+
+
+@asynccontextmanager
+async def open_storage(
+    data_dir: Path, database_url: str | None, connections: int = 10
+) -> AsyncIterator[tuple[Database, ActivityLog]]:
+    """The database and the log on it, as they are (not migrated), until the block ends. Raises StorageError."""
+    async with AsyncExitStack() as stack:
+        database: Database
+        log: ActivityLog
+        if database_url is None:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            sqlite = await SqliteDatabase.open(data_dir / DATABASE_NAME)
+            database, log = sqlite, SqliteActivityLog(sqlite)
+        else:
+            postgres = await PostgresDatabase.open(database_url, connections)
+            database, log = postgres, PostgresActivityLog(postgres)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(log.close)
+        yield database, log
