@@ -21,18 +21,23 @@ async def numbers_of(reader: Database | Transaction, person_id: int) -> list[str
 
 
 async def connect(
-    transaction: Transaction, author: int, key: str, connected: ActivityType, call_time: int
+    database: Database, author: int, key: str, connected: ActivityType, call_time: int
 ) -> Activity | None:
-    """Turn a missed call into a connected one; None if it was not missed."""
-    rows = await transaction.fetch(
-        f"""UPDATE activity SET type = ?, call_time = ?
-            WHERE author = ? AND idempotency_key = ? AND type = ? RETURNING {_COLUMNS}""",
-        int(connected),
-        call_time,
-        author,
-        key,
-        int(ActivityType.incoming_call_missed),
-    )
+    """Turn the missed call that this author recorded under this idempotency key into a connected one.
+
+    None if there is none, or it was not missed.
+    """
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch(
+            f"""UPDATE activity SET type = ?, call_time = ?
+                WHERE author = ? AND idempotency_key = ? AND type = ? RETURNING {_COLUMNS}""",
+            int(connected),
+            call_time,
+            author,
+            # The one column of the log that the dialects hold differently.
+            key.encode() if database.dialect == "postgresql" else key,
+            int(ActivityType.incoming_call_missed),
+        )
     return _activity(*rows[0]) if rows else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from protocol.activity import Activity, ActivityType, NewActivity, Party, PartyType, posted
+from protocol.activity import Activity, NewActivity, Party, PartyType, posted
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import call_tokens
 from protocol.screening import IncomingCall, Outcome, lookup_of
@@ -71,10 +71,9 @@ class Screening:
     async def _put_right(self, person_id: int, caller: Party, key: str, outcome: Outcome) -> None:
         if not outcome.is_connected:
             return
-        async with self._database.transaction() as transaction:
-            activity = await call_activities.connect(
-                transaction, person_id, key, ActivityType[outcome.type], outcome.call_time or 0
-            )
+        activity = await call_activities.connect(
+            self._database, person_id, key, ActivityType[outcome.type], outcome.call_time or 0
+        )
         if activity is not None:
             self._amended(activity)
             self._events.publish((person_id, caller.key), EventName.ACTIVITY_CHANGED, posted(activity))

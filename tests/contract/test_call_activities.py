@@ -1,0 +1,32 @@
+"""What storage promises of the activities that calls make (storage/call_activities.py), on every backend."""
+
+from __future__ import annotations
+
+from protocol.activity import ActivityType
+from storage import call_activities
+from storage.contract import ActivityLog, Posting, Range, Stored
+from storage.database import Database
+
+JANE, BOB = 456, 7
+KEY = "twilio:CA1"
+CONNECTED = ActivityType.incoming_call_connected_insecure
+
+
+def call(kind: ActivityType, seconds: int | None = None) -> Posting:
+    return Posting(kind, BOB, JANE, JANE, seconds, None, None, 1_720_000_000_000, KEY, b"0" * 16)
+
+
+async def test_a_missed_call_becomes_a_connected_one_once(database: Database, log: ActivityLog) -> None:
+    (stored,) = (await log.append([call(ActivityType.incoming_call_missed)])).results
+    assert isinstance(stored, Stored)
+    changed = await call_activities.connect(database, JANE, KEY, CONNECTED, 42)
+    assert await call_activities.connect(database, JANE, KEY, CONNECTED, 7) is None, "it is connected already"
+    assert await call_activities.connect(database, BOB, KEY, CONNECTED, 7) is None, "not the author's"
+    assert changed is not None
+    assert (changed.id, changed.type, changed.call_time) == (stored.activity.id, CONNECTED, 42)
+    ((read,),) = await log.read([Range((JANE,))])
+    assert read == changed
+
+
+async def test_the_numbers_that_a_person_calls_from(database: Database) -> None:
+    assert await call_activities.numbers_of(database, BOB) == []

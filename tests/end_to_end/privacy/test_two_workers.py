@@ -1,0 +1,71 @@
+"""Two workers on one database: each event is made by one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from protocol.privacy_event import EventName
+from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
+from server.services.webhooks import WebhookWorker
+from server.webhooks.queue import DeliveryQueue
+from server.webhooks.sender import open_sender
+from storage import deliveries, privacy, webhook_endpoints
+from storage.deliveries import Status
+from storage.postgres import PostgresDatabase
+from storage.privacy_rows import KeptRequest
+from storage.webhook_endpoints import Keys
+from tests.fakes.privacy_buzz import ACME, Clock
+from tests.fakes.webhook_receiver import Receiver
+
+REQUESTS, EVENTS = 20, 3
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+async def nodes(postgres_url: str) -> AsyncIterator[list[PostgresDatabase]]:
+    opened = [await PostgresDatabase.open(postgres_url) for _ in range(2)]
+    yield opened
+    for database in opened:
+        await database.close()
+
+
+async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[PostgresDatabase], clock: Clock) -> None:
+    receiver = await Receiver().start()
+    code = ServiceCode("57", "tes", clock.ms, clock.ms)
+    async with nodes[0].transaction() as transaction:
+        endpoint = await webhook_endpoints.add_endpoint(
+            transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms
+        )
+        for number in range(REQUESTS):
+            session = WebFormSession(f"s{number}", clock.ms)
+            request = PrivacyRequest(
+                f"r{number}", ACME, RequestType.WEB_FORM, State(), clock.ms, clock.ms, code, session
+            )
+            await privacy.insert(transaction, KeptRequest(request))
+            for _ in range(EVENTS):
+                await deliveries.queue(transaction, [endpoint.id], request.id, EventName.UPDATED.value, clock.ms)
+    async with open_sender(5, allow_loopback=True) as sender:
+        workers = [WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock) for database in nodes]
+        running = [asyncio.create_task(worker.run()) for worker in workers]
+        await receiver.wait_for(REQUESTS * EVENTS)
+        async with asyncio.timeout(10):
+            while (await deliveries.counts(nodes[0])).get(Status.PENDING):
+                pass
+        for worker in workers:
+            await worker.stop()
+        await asyncio.gather(*running)
+    made = Counter(headers["webhook-id"] for headers in receiver.headers)
+    assert set(made.values()) == {1}
+    for number in range(REQUESTS):
+        mine = [
+            int(headers["webhook-id"].removeprefix("msg_"))
+            for headers, event in zip(receiver.headers, receiver.seen, strict=True)
+            if event["id"] == f"r{number}"
+        ]
+        assert mine == sorted(mine)
+        assert len(mine) == EVENTS
+    await receiver.close()

@@ -1,0 +1,70 @@
+"""The worker's rules without a worker: what an attempt makes of a delivery, and who may have a slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.privacy_event import EventName
+from server.services.webhooks import Slots, after
+from server.webhooks.sender import Answer
+from storage.deliveries import Delivery, Status
+
+NOW = 1_000_000
+FRESH = Delivery(
+    1, 2, "r", EventName.UPDATED.value, False, Status.PENDING, 1, 0, NOW, NOW, NOW, None, None, None, "", ""
+)
+OK, REFUSED, SILENT = Answer(200, 5, "ok", ""), Answer(500, 5, "no", "HTTP 500"), Answer(None, 15_000, "", "no answer")
+RETRIES = (1_800, 1_800, 1_800)
+
+
+def test_a_200_delivers() -> None:
+    done = after(FRESH, OK, RETRIES, NOW)
+    assert (done.status, done.next_attempt_at_ms, done.finished_at_ms, done.answer) == (
+        Status.DELIVERED,
+        None,
+        NOW,
+        "ok",
+    )
+
+
+@pytest.mark.parametrize("answer", [REFUSED, SILENT, Answer(201, 1, "", ""), Answer(302, 1, "", "redirect")])
+def test_anything_else_is_tried_again_three_times_and_has_failed_then(answer: Answer) -> None:
+    delivery, waits = FRESH, []
+    for _ in RETRIES:
+        delivery = after(delivery, answer, RETRIES, NOW)
+        assert delivery.status is Status.PENDING
+        assert delivery.next_attempt_at_ms is not None
+        waits.append(delivery.next_attempt_at_ms - NOW)
+    assert waits == [1_800_000] * 3
+    failed = after(delivery, answer, RETRIES, NOW)
+    assert (failed.status, failed.failures, failed.next_attempt_at_ms) == (Status.FAILED, 4, None)
+
+
+def test_waits_may_grow_and_may_be_none_at_all() -> None:
+    second = after(FRESH._replace(failures=1), REFUSED, (1, 60.5), NOW)
+    assert second.next_attempt_at_ms == NOW + 60_500
+    assert after(FRESH, REFUSED, (), NOW).status is Status.FAILED
+
+
+def test_a_test_event_is_tried_once() -> None:
+    assert after(FRESH._replace(event_name=EventName.TEST.value), REFUSED, RETRIES, NOW).status is Status.FAILED
+
+
+def test_an_endpoint_has_a_few_slots_and_one_while_it_is_silent() -> None:
+    slots = Slots(per_endpoint=2, most=100)
+    assert [slots.take(1) for _ in range(3)] == [True, True, False]
+    slots.give_back(1)
+    assert slots.take(1)
+    slots.heard(2, answered=False)
+    assert [slots.take(2) for _ in range(2)] == [True, False]
+    slots.heard(2, answered=True)
+    assert slots.take(2)
+
+
+def test_the_silent_have_half_of_the_slots_at_most() -> None:
+    slots = Slots(per_endpoint=1, most=10)
+    for endpoint in range(20):
+        slots.heard(endpoint, answered=False)
+    assert sum(slots.take(endpoint) for endpoint in range(20)) == 5
+    assert sum(slots.take(endpoint) for endpoint in range(100, 120)) == 5, "the others have the rest"
+    assert not slots.take(200)
