@@ -116,12 +116,13 @@ PartyTypeName = Literal[
 ]
 
 
-_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"  # $ alone takes a newline
+# $ alone would take a newline after it as well.
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 _WireId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 _CallSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_SECONDS)]
 _Ciphertext = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MESSAGE_BYTES)]
 _MessageId = Annotated[str, msgspec.Meta(pattern=_UUID)]
-_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS)]
+_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS, pattern=r"^[ -~]+$(?!\n)")]
 
 
 class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -205,6 +206,11 @@ _RULES = {
 }
 _SIGNS = {name: 1 if kind is PartyType.PERSON else -1 for name, kind in PARTY_TYPES.items()}
 _new_activity = msgspec.json.Decoder(NewActivity)
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Whether a header's text can be one: the same as inside a ``send`` frame."""
+    return 1 <= len(text) <= MAX_IDEMPOTENCY_KEY_CHARACTERS and text.isascii() and text.isprintable()
 
 
 def read_new_activity(data: bytes) -> NewActivity:

@@ -93,7 +93,8 @@ _EXPECTED = {
     "`object`": "an object",
 }
 _SAID_BETTER = (
-    (re.compile(r"matching regex"), "should be a UUID"),
+    (re.compile(r"matching regex '\^\[0-9a-fA-F\]"), "should be a UUID"),
+    (re.compile(r"matching regex '\^\[ -~\]"), "should be printable ASCII"),
     (re.compile(r"Expected `int` (?P<limit>[<>]=) (?P<number>-?\d+)"), "should be {limit} {number}"),
     (re.compile(r"`str` of length (?P<limit>[<>]=) (?P<number>\d+)"), "should have {limit} {number} characters"),
 )

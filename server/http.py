@@ -72,19 +72,22 @@ def operation_of(handler: object) -> Operation | None:
 async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """The whole body, read once: a second call gives it again.
 
-    Raises ApiError(too_large) beyond the limit, before the rest of it is read.
+    Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole.
     """
-    if BODY in request:
-        return request[BODY]
-    if (request.content_length or 0) > limit_bytes:
-        raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
-    chunks, size = [], 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
-        chunks.append(chunk)
-    request[BODY] = b"".join(chunks)
+    if BODY not in request:
+        too_large = ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
+        if (request.content_length or 0) > limit_bytes:
+            raise too_large
+        chunks, size = [], 0
+        try:
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large
+                chunks.append(chunk)
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
+        request[BODY] = b"".join(chunks)
     return request[BODY]
 
 

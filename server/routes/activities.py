@@ -16,6 +16,7 @@ from protocol.activity import (
     Activity,
     NewActivity,
     Party,
+    is_idempotency_key,
     posted,
     read_new_activity,
 )
@@ -205,10 +206,11 @@ class _IdPath(Strict):
 
 def _idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARACTERS:
+    if key is not None and not is_idempotency_key(key):
         raise ApiError(
             ErrorCode.BAD_REQUEST,
-            f"Invalid header: 'Idempotency-Key': should be 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} characters",
+            f"Invalid header: 'Idempotency-Key': should be 1 to {MAX_IDEMPOTENCY_KEY_CHARACTERS} characters of"
+            " printable ASCII",
         )
     return key
 

@@ -90,7 +90,7 @@ async def running_node(
     ``send_buffer`` (bytes): what the kernel keeps for each connection, so that a reader who stalls is soon noticed.
     """
     async with open_node(settings, now_ms) as node:
-        runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=1, lingering_time=0.1)
         await runner.setup()
         try:
             listening = socket.create_server((settings.host, settings.port), backlog=1_024)

@@ -9,6 +9,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+_LAST_SECONDS = 2
+
 
 class Watch:
     """The complaints of one test. ``expect`` names errors in the log that the test brings about on purpose."""
@@ -37,9 +39,9 @@ async def watched() -> AsyncIterator[Watch]:
     loop.set_exception_handler(lambda _, context: watch.loop_exceptions.append(context))
     with capture_logs() as watch.log:
         yield watch
-        # Tasks that end in this very moment (a transport's goodbye) may have one more step to take.
-        for _ in range(10):
-            await asyncio.sleep(0)
+        # Tasks that are about to end (a transport's goodbye, a request's last breath) are given the time to.
+        if going := asyncio.all_tasks() - before - {asyncio.current_task()}:
+            await asyncio.wait(going, timeout=_LAST_SECONDS)
     left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]
     assert not left, f"tasks left behind: {left}"
     watch.check()
