@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from protocol.activity import Activity, NewActivity, Party, PartyType, posted
+from protocol.activity import Activity, ActivityType, NewActivity, Party, PartyType, posted
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import call_tokens
 from protocol.screening import IncomingCall, Outcome, lookup_of
