@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -32,6 +32,8 @@ COMMANDS: Final = {
 }
 """Command (or group of commands) to the module whose ``register(app)`` adds it."""
 
+_UsageError: Final[Any] = typer.BadParameter.__base__  # typer shows no other part of the click that it carries
+
 
 def build(command: str | None = None) -> typer.Typer:
     """The command line with one command, or (for the list of commands, or an unknown one) with all."""
@@ -54,7 +56,11 @@ def main() -> None:
     # What Buzz writes (the database, backups, keys) is its owner's alone.
     os.umask(0o077)
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else None)(prog_name="run.py")
+        app = build(sys.argv[1] if len(sys.argv) > 1 else None)
+        raise SystemExit(app(prog_name="run.py", standalone_mode=False) or 0)
+    except _UsageError as error:
+        _show(error)
+        raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         # Whoever read standard output is gone (`| head`): nothing must be flushed there at the exit.
         sys.stderr.close()
@@ -67,3 +73,13 @@ def main() -> None:
             raise
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _show(error: Any) -> None:
+    """One line for a mistake in the arguments. A group without a command shows its help instead, as it is."""
+    message = error.format_message()
+    if "\n" in message:
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx else "run.py"
+    print(f"error: {message.removesuffix('.')} (see {command} --help)", file=sys.stderr)

@@ -13,7 +13,11 @@ from server.cli.options import AsJson, Config, DataDir
 if TYPE_CHECKING:
     from server.cli.admin import Admin
 
-numbers = typer.Typer(help="The pool of numbers that people get.", no_args_is_help=True, rich_markup_mode=None)
+numbers = typer.Typer(
+    help="The pool of numbers that people get.\n\nExample: run.py numbers add +12385551629",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -12,8 +12,16 @@ from server.cli.options import AsJson, Config, DataDir
 if TYPE_CHECKING:
     from server.cli.admin import Admin
 
-codes = typer.Typer(help="The codes by which consumers name a company.", no_args_is_help=True, rich_markup_mode=None)
-requests = typer.Typer(help="Consumers' privacy requests.", no_args_is_help=True, rich_markup_mode=None)
+codes = typer.Typer(
+    help="The codes by which consumers name a company.\n\nExample: run.py service-codes list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+requests = typer.Typer(
+    help="Consumers' privacy requests.\n\nExample: run.py privacy-requests list --open",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 _CODE_COLUMNS: Final = ("code", "name", "company_id", "updated_at")
 _STATE: Final = ("acknowledged", "extended", "completed")

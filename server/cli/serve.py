@@ -51,7 +51,7 @@ def _check(settings: Settings) -> None:
 
     found = faults(settings)
     if found:
-        raise CommandError("\n       ".join([*found, "(Or start with --dev: development mode.)"]))
+        raise CommandError(" ".join([*found, "(Or start with --dev: development mode.)"]))
 
 
 @contextmanager

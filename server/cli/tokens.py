@@ -9,7 +9,11 @@ import typer
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
-token = typer.Typer(help="Make and revoke access tokens.", no_args_is_help=True, rich_markup_mode=None)
+token = typer.Typer(
+    help="Make and revoke access tokens.\n\nExample: run.py token create --person 456",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def register(app: typer.Typer) -> None:

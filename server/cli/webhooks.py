@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from server.cli.admin import Admin
 
 webhooks = typer.Typer(
-    help="Webhook endpoints, their deliveries, and sources.", no_args_is_help=True, rich_markup_mode=None
+    help="Webhook endpoints, their deliveries, and sources.\n\nExample: run.py webhooks deliveries --status failed",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 _ENDPOINT_COLUMNS: Final = ("id", "company_id", "url", "format", "enabled", "pending", "failed")

@@ -410,6 +410,24 @@ def test_an_unknown_command_and_none_at_all_show_the_way(run_py: RunPy) -> None:
     assert "serve" in nothing.out + nothing.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("srve",), "No such command 'srve'"),
+        (("serve", "--nope"), "No such option: --nope"),
+        (("serve", "--port", "x"), "--port"),
+        (("numbers", "add"), "Missing argument"),
+        (("token", "creat"), "No such command 'creat'"),
+        (("chat", "--token", "t"), "--to"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(run_py: RunPy, arguments: tuple[str, ...], wrong: str) -> None:
+    done = run_py(*arguments, on=None)
+    assert done.status != 0
+    assert re.fullmatch(r"error: [^\n]*--help[^\n]*\n", done.err), done.err
+    assert wrong in done.err
+
+
 # Canaries
 
 

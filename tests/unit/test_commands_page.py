@@ -41,6 +41,13 @@ def test_every_command_has_an_example_and_explains_its_options() -> None:
                 assert option.help, f"{name}: {option.name} is not explained"
 
 
+def test_every_group_has_an_example() -> None:
+    whole: Any = get_command(build())
+    for name, group in whole.commands.items():
+        if hasattr(group, "commands"):
+            assert re.search(rf"Examples?: run\.py {name} ", group.help), f"{name} has no example"
+
+
 def test_every_command_takes_the_data_directory() -> None:
     for name, command in commands():
         if name not in ("chat", "listen"):
