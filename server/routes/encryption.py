@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -16,8 +16,8 @@ from server.services.keys import Keys
 class Saved:
     """The answer to both: what is stored now."""
 
+    success: bool = field(default=True, init=False)
     data: EncryptionAnswer
-    success: bool = True
 
 
 def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:

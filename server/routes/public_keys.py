@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -19,8 +19,8 @@ from server.services.keys import Keys
 class Published:
     """The answer: the key as others read it."""
 
+    success: bool = field(default=True, init=False)
     data: PublicKeyAnswer
-    success: bool = True
 
 
 def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:

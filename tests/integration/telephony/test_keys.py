@@ -43,6 +43,13 @@ async def test_encryption_data(buzz: Buzz) -> None:
     assert (await buzz.get(ENCRYPTION, buzz.person(BOB)))[0] == 404
 
 
+async def test_the_answers_fields_come_in_the_order_that_is_documented(buzz: Buzz) -> None:
+    _, stored = await buzz.put(ENCRYPTION, buzz.person(JANE), {"hash": "h", "e2e_id": "seald-1"})
+    assert (list(stored), list(stored["data"])) == (["success", "data"], ["hash", "e2e_id", "updated_at"])
+    _, published = await buzz.put(PUBLIC_KEY, buzz.person(JANE), key())
+    assert list(published) == ["success", "data"]
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "message"),
     [
