@@ -17,7 +17,7 @@ _RefNumber = Annotated[int, msgspec.Meta(ge=-(2**63), le=MAX_ID)]
 Ref = _RefText | _RefNumber
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-_Token = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOKEN_CHARACTERS)]
+_Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_CHARACTERS)]  # an empty one is a bad token, not a bad frame
 
 
 class _FromClient(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import ceil
 
 import structlog
 
@@ -167,4 +168,6 @@ def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
 def error_frame(error: ApiError) -> Error:
     """The ``error`` frame for a refused frame."""
     wait = error.retry_after_seconds
-    return Error(error.socket_code.value, error.message, error.ref, None if wait is None else round(wait, 3))
+    # Rounded up: a wait of 0.0 would be an invitation to try again at once, and in vain.
+    seconds = None if wait is None else ceil(wait * 1_000) / 1_000
+    return Error(error.socket_code.value, error.message, error.ref, seconds)
