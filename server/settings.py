@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         None, description="The Twilio account that recordings are fetched and numbers bought with"
     )
     twilio_api_url: Origin = Field("https://api.twilio.com", description="Twilio's REST API; tests play it themselves")
-    number_provider: Annotated[str, Field(pattern="^(pool|twilio)$")] = Field("pool", description="pool or twilio")
+    number_provider: Literal["pool", "twilio"] = Field("pool", description="pool or twilio")
     number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
         "US", description="Where the twilio provider buys numbers: a country's two letters"
     )
