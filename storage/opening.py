@@ -24,7 +24,6 @@ async def open_storage(
         database: Database
         log: ActivityLog
         if database_url is None:
-            data_dir.mkdir(parents=True, exist_ok=True)
             sqlite = await SqliteDatabase.open(data_dir / DATABASE_NAME)
             database, log = sqlite, SqliteActivityLog(sqlite)
         else:
