@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -57,17 +58,23 @@ async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, s
     stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), limit=len(body) + 1)
     stream.feed_data(body)
     stream.feed_eof()
-    fields: list[tuple[str, str]] = []
     try:
-        reader = MultipartReader({"Content-Type": content_type}, stream)
-        while (part := await reader.next()) is not None:
-            if len(fields) == MAX_FIELDS:
-                raise FormError("body", f"should have at most {MAX_FIELDS} fields")
-            fields.append(await _field(part))
+        with warnings.catch_warnings():
+            # aiohttp would guess at a malformed header. Nothing suspends in here: all data is there.
+            warnings.simplefilter("error", RuntimeWarning)
+            return await _fields(MultipartReader({"Content-Type": content_type}, stream))
     except FormError:
         raise
-    except (ValueError, LookupError, AssertionError, RuntimeError, BadHttpMessage, EOFError) as error:
+    except (*_MALFORMED, RuntimeWarning) as error:
         raise FormError("body", "should be well-formed multipart/form-data (RFC 7578)") from error
+
+
+async def _fields(reader: MultipartReader) -> list[tuple[str, str]]:
+    fields: list[tuple[str, str]] = []
+    while (part := await reader.next()) is not None:
+        if len(fields) == MAX_FIELDS:
+            raise FormError("body", f"should have at most {MAX_FIELDS} fields")
+        fields.append(await _field(part))
     return fields
 
 
@@ -81,5 +88,8 @@ async def _field(part: MultipartReader | BodyPartReader) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         raise FormError(part.name, "should be UTF-8") from error
 
+
+_MALFORMED: Final = (ValueError, LookupError, AssertionError, RuntimeError, BadHttpMessage, EOFError)
+"""What aiohttp's reader raises for bodies that are no multipart."""
 
 _AS_IT_IS: Final = frozenset({"7bit", "8bit", "binary"})

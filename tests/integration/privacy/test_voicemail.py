@@ -256,3 +256,17 @@ async def test_callbacks_that_make_no_sense_are_refused_or_ignored(buzz: Buzz, c
     await caller.dial()
     await caller.recorded("completed", "RE../../x")
     await settled(buzz, "failed")
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "x" * 20_000, "\u202e\U0001f41d", "'; DROP TABLE call_session; --", "<Say>hi</Say>"]
+)
+async def test_whatever_the_network_writes_is_kept_as_text(buzz: Buzz, caller: Caller, text: str) -> None:
+    await caller.post(f"{LINE}/code?attempt=1", Digits=text, From=text, CallerName=text, FromState=text)
+    assert await requests(buzz) == []
+    await caller.post(f"{LINE}/code?attempt=1", Digits="2", From=text, CallerName=text, FromState=text)
+    await caller.transcribed(text=text)
+    (request,) = await requests(buzz)
+    clean = text.replace("\0", "")
+    assert request["call_session"]["caller_name"] == clean[:256]
+    assert request["call_session"]["transcription_text"] == clean[:65_536]

@@ -1,0 +1,94 @@
+"""Bodies that are nearly forms: each is read, or refused in words; none is a fault of ours or keeps us waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import multipart
+from protocol.errors import ApiError
+from protocol.forms import Tree
+from server.forms import TYPES, tree_of_body
+
+BOUNDARY = "0123456789abcdef"
+GOOD = multipart.encode(
+    [("id", "7"), ("service_code[code]", "57"), ("other", "Grüße\r\n--line"), ("a[b][c]", "")], BOUNDARY
+)
+PIECES = [
+    b"\r\n",
+    b"--" + BOUNDARY.encode(),
+    b"--",
+    b"\0",
+    b"\xff",
+    b'Content-Disposition: form-data; name="x"',
+    b"Content-Length: 99999\r\n",
+    b"Content-Length: -1\r\n",
+    b"Content-Transfer-Encoding: base64\r\n",
+    b"Content-Encoding: gzip\r\n",
+    b"Content-Type: multipart/mixed; boundary=y\r\n",
+    b"Content-Type: application/octet-stream\r\n",
+    b'; filename="x.mp3"',
+    b'name="_charset_"',
+    b"[",
+    b"]",
+    b"%zz&=&a=1&a=2",
+    b'{"a": ',
+]
+
+
+def read(content_type: str, body: bytes) -> Tree | ApiError:
+    async def parsed() -> Tree:
+        request = make_mocked_request("POST", "/", headers={"Content-Type": content_type})
+        async with asyncio.timeout(5):
+            return await tree_of_body(request, body)
+
+    try:
+        return asyncio.run(parsed())
+    except ApiError as error:
+        return error
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """A good body with a few pieces cut out, doubled or put in."""
+    body = GOOD
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + 60)))
+        body = body[:start] + draw(st.sampled_from([*PIECES, b"", body[start:end] * 2])) + body[end:]
+    return body
+
+
+def test_the_good_one_is_read() -> None:
+    assert read(multipart.content_type(BOUNDARY), GOOD) == {
+        "id": "7",
+        "service_code": {"code": "57"},
+        "other": "Grüße\r\n--line",
+        "a": {"b": {"c": ""}},
+    }
+
+
+@settings(deadline=None, max_examples=150)
+@given(spoilt())
+def test_a_spoilt_form_is_read_or_refused(body: bytes) -> None:
+    found = read(multipart.content_type(BOUNDARY), body)
+    assert isinstance(found, dict) or found.kind.http_status == 400, found
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from([*TYPES, "multipart/form-data; boundary=x", "multipart/mixed; boundary=x"]), st.binary(max_size=300)
+)
+def test_noise_is_read_or_refused(content_type: str, body: bytes) -> None:
+    found = read(content_type, body)
+    assert isinstance(found, dict) or found.kind.http_status in (400, 415), found
+
+
+@pytest.mark.parametrize("cut", range(0, len(GOOD), 7))
+def test_a_form_that_ends_too_early_is_refused(cut: int) -> None:
+    found = read(multipart.content_type(BOUNDARY), GOOD[:cut])
+    assert isinstance(found, ApiError)
