@@ -13,21 +13,28 @@ class Schedule:
     """`rate` requests a second for `seconds`, evenly spaced.
 
     `fire(number)` sends one. Latency counts from `due[number]`, the time at which it should have gone out
-    (`time.perf_counter`), never from the time at which it did.
+    (`time.perf_counter`), never from the time at which it did. The first `warm_up_seconds` of them find caches cold and
+    are not counted (`counts`).
     """
 
     rate: float
     seconds: float
     fire: Callable[[int], None]
+    warm_up_seconds: float = 0.0
     due: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
+
+    def counts(self, number: int) -> bool:
+        """Whether this one is not of the warm-up."""
+        return number >= self.warm_up_seconds * self.rate
 
     async def run(self) -> None:
         """Fire everything, then return; answers may still be under way."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         first = time.perf_counter() + 0.01
-        self.due = [first + number / self.rate for number in range(int(self.rate * self.seconds))]
+        whole_seconds = self.warm_up_seconds + self.seconds
+        self.due = [first + number / self.rate for number in range(int(self.rate * whole_seconds))]
         position = 0
 
         def spin() -> None:

@@ -130,12 +130,13 @@ async def measure_newest(bench: Bench) -> Sample:
         bench.say("the newest 10")
         token = buzz.tokens.of_people([PERSON])[PERSON]
         paths = itertools.cycle((f"/apps/buzz/activity/{head - 10}", f"/apps/buzz/activity?before={head + 1}&limit=10"))
-        delays, free, out = list[float](), list[HttpClient](), dict[HttpClient, int]()
+        delays, free, out = dict[int, float](), list[HttpClient](), dict[HttpClient, int]()
 
         def answer(client: HttpClient, status: int, body: bytes) -> None:
             if status != 200 or body.count(b'"message_id"') != 10:
                 raise BenchFault(f"not ten activities: {status} {body[:200]!r}")
-            delays.append(time.perf_counter() - schedule.due[out.pop(client)])
+            number = out.pop(client)
+            delays[number] = time.perf_counter() - schedule.due[number]
             free.append(client)
 
         def fire(number: int) -> None:
@@ -144,8 +145,9 @@ async def measure_newest(bench: Bench) -> Sample:
             client.request(get(buzz.host, buzz.port, next(paths), token))
 
         free += [await connect(buzz.host, buzz.port, answer) for _ in range(NEWEST_RATE)]
-        schedule = Schedule(NEWEST_RATE, bench.seconds, fire)
+        schedule = Schedule(NEWEST_RATE, bench.seconds, fire, bench.warm_up_seconds)
         await schedule.run()
         if not await wait_until(lambda: len(delays) == len(schedule.due), within_seconds=10):
             raise BenchFault(f"{len(schedule.due) - len(delays)} reads were not answered")
-    return Sample({"p99": Reading(percentile(delays, 0.99) * MILLISECONDS)})
+    counted = [delay for number, delay in delays.items() if schedule.counts(number)]
+    return Sample({"p99": Reading(percentile(counted, 0.99) * MILLISECONDS)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from bench.context import Bench
@@ -75,18 +76,18 @@ def _curves(delays: dict[int, Delays]) -> tuple[Curve, ...]:
     )
 
 
-async def send_delays(bench: Bench, buzz: Buzz, rate: int, seconds: float = 0.0) -> Delays:
+async def send_delays(bench: Bench, buzz: Buzz, rate: int) -> Delays:
     """People in pairs send at the rate; a delay ends when the other person's session has the activity."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation(CODEC, {a: send_template(CODEC, a, b) for a, b in pairs(people)})
     clients = await open_sessions(buzz, people, conversation)
     try:
-        return await paced(conversation, clients, rate, seconds or bench.seconds)
+        return await paced(bench, conversation, clients, rate)
     finally:
         await abort_all(clients)
 
 
-async def paced(conversation: Conversation, clients: list[SocketClient], rate: int, seconds: float) -> Delays:
+async def paced(bench: Bench, conversation: Conversation, clients: list[SocketClient], rate: int) -> Delays:
     """Send at the rate from all clients in turn; BenchFault when something does not arrive."""
     delays, numbers = Delays(), dict[int, int]()
 
@@ -95,11 +96,11 @@ async def paced(conversation: Conversation, clients: list[SocketClient], rate: i
 
     def pushed(client: SocketClient, counter: int) -> None:
         number = numbers.get(counter)
-        if number is not None and clients[number % len(clients)] is not client:
+        if number is not None and clients[number % len(clients)] is not client and schedule.counts(number):
             delays.answers.append(time.perf_counter() - schedule.due[number])
 
     conversation.pushed = pushed
-    schedule = Schedule(rate, seconds, fire)
+    schedule = Schedule(rate, bench.seconds, fire, bench.warm_up_seconds)
     await schedule.run()
     await conversation.settle()
     conversation.pushed = None
@@ -111,11 +112,15 @@ async def echo_delays(bench: Bench, control: ServerProcess, rate: int) -> Delays
     """The same frames at the same times, given back by a server that does nothing else."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation(CODEC, {a: send_template(CODEC, a, b) for a, b in pairs(people)})
-    delays, out = Delays(), {person: list[int]() for person in people}
+    delays, out = Delays(), {person: deque[int]() for person in people}
+    answered = 0
 
     def returned(client: SocketClient, payloads: list[bytes]) -> None:
+        nonlocal answered
         now = time.perf_counter()
-        delays.answers += [now - schedule.due[out[client.person].pop(0)] for _ in payloads]
+        answered += len(payloads)
+        numbers = [out[client.person].popleft() for _ in payloads]
+        delays.answers += [now - schedule.due[number] for number in numbers if schedule.counts(number)]
 
     clients = await open_bare(control, "/echo", people, returned)
 
@@ -124,10 +129,10 @@ async def echo_delays(bench: Bench, control: ServerProcess, rate: int) -> Delays
         conversation.send(client)
         out[client.person].append(number)
 
-    schedule = Schedule(rate, bench.seconds, fire)
+    schedule = Schedule(rate, bench.seconds, fire, bench.warm_up_seconds)
     try:
         await schedule.run()
-        if not await wait_until(lambda: len(delays.answers) == len(schedule.due), within_seconds=10):
+        if not await wait_until(lambda: answered == len(schedule.due), within_seconds=10):
             raise BenchFault("the control did not give every frame back")
     finally:
         await abort_all(clients)

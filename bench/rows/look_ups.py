@@ -110,7 +110,7 @@ async def measure_under_load(bench: Bench) -> Sample:
             conversation.send(senders[number % SENDERS])
 
         bench.say(f"look-ups while {SEND_RATE:,} sends/s run")
-        sends = Schedule(SEND_RATE, bench.seconds + 1, send_next)
+        sends = Schedule(SEND_RATE, bench.warm_up_seconds + bench.seconds + 1, send_next)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(sends.run(), name="bench-sends")
@@ -125,10 +125,11 @@ async def measure_under_load(bench: Bench) -> Sample:
 async def _delays_of_look_ups(bench: Bench, buzz: Buzz, numbers: itertools.count[int]) -> list[float]:
     """An open loop of 200 look-ups a second, over as many connections as are needed for one request out on each."""
     token = buzz.tokens.of_service("bench", "lookup")
-    delays, free, out = list[float](), list[HttpClient](), dict[HttpClient, int]()
+    delays, free, out = dict[int, float](), list[HttpClient](), dict[HttpClient, int]()
 
     def answer(client: HttpClient, status: int, _body: bytes) -> None:
-        delays.append(time.perf_counter() - schedule.due[out.pop(client)] if status == 200 else float("inf"))
+        number = out.pop(client)
+        delays[number] = time.perf_counter() - schedule.due[number] if status == 200 else float("inf")
         free.append(client)
 
     def fire(number: int) -> None:
@@ -139,10 +140,10 @@ async def _delays_of_look_ups(bench: Bench, buzz: Buzz, numbers: itertools.count
     # Room for a stall of a second and more before no connection is free.
     free += [await connect(buzz.host, buzz.port, answer) for _ in range(2 * LOOK_UP_RATE)]
     clients = list(free)
-    schedule = Schedule(LOOK_UP_RATE, bench.seconds, fire)
+    schedule = Schedule(LOOK_UP_RATE, bench.seconds, fire, bench.warm_up_seconds)
     await schedule.run()
     if not await wait_until(lambda: len(delays) == len(schedule.due), within_seconds=10):
         raise BenchFault(f"{len(schedule.due) - len(delays)} look-ups were not answered")
     for client in clients:
         client.transport.abort()
-    return delays
+    return [delay for number, delay in delays.items() if schedule.counts(number)]

@@ -49,10 +49,14 @@ async def measure_socketio(bench: Bench) -> Sample:
 async def measure_python_socketio(bench: Bench) -> Sample:
     bench.say("installing python-socketio")
     command = await install.python_socketio(bench.work)
-    versions = await install.version([command[0], "-m", "pip", "freeze"])
+    versions = await install.version([command[0], "-c", _PYTHON_VERSIONS])
     return await _against_chat(bench, command, versions)
 
 
+_PYTHON_VERSIONS = (
+    "from importlib.metadata import version;"
+    "print(*(f'{name} {version(name)}' for name in ('python-socketio', 'aiosqlite', 'aiohttp', 'uvloop')), sep=', ')"
+)
 _NODE_VERSIONS = (
     "'node ' + process.version + ' socket.io ' + require('FOLDER/socket.io/package.json').version"
     " + ' better-sqlite3 ' + require('FOLDER/better-sqlite3/package.json').version"

@@ -73,6 +73,6 @@ async def _delays(bench: Bench, senders: Buzz, receivers: Buzz) -> Delays:
     sending = await open_sessions(senders, odd, conversation)
     receiving = await open_sessions(receivers, even, conversation)
     try:
-        return await paced(conversation, sending, RATE, bench.seconds)
+        return await paced(bench, conversation, sending, RATE)
     finally:
         await abort_all([*sending, *receiving])
