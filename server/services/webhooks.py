@@ -220,6 +220,8 @@ class WebhookWorker:
             self._count("retried" if done.status is Status.PENDING else done.status.value)
             say = _log.debug if done.status is Status.DELIVERED else _log.info
             say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
+            if done.status is Status.PENDING:
+                self._news.set()  # the loop rests until what fell due next before this did
             return
 
 

@@ -9,14 +9,17 @@ import hmac
 import json
 import re
 import socket
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tests.fakes.privacy_buzz import JANE, OTHER, Buzz
+from tests.fakes.privacy_buzz import JANE, OTHER, Buzz, Clock, open_buzz
 from tests.fakes.seed_events import WEB_FORM
 from tests.fakes.webhook_receiver import Receiver
+from tests.harness.watch import Watch
 
 PATH = "/apps/buzz/privacy-requests"
 
@@ -120,6 +123,26 @@ async def test_a_failed_delivery_is_retried_by_hand_with_the_latest_state(buzz: 
     assert status == 409, answer
     assert (await buzz.ask("POST", "/admin/webhook-deliveries/999/retry", buzz.admin))[0] == 404
     assert await buzz.ask_admin("POST", f"/admin/webhook-endpoints/{endpoint['id']}/retry-failed") == {"retried": 0}
+
+
+class WallClock(Clock):
+    """Time that passes by itself."""
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+async def test_a_retry_is_made_when_it_falls_due_and_not_at_the_next_look(
+    watch: Watch, data_dir: Path, receiver: Receiver
+) -> None:
+    """Nothing else happens meanwhile that would wake the worker; it looks by itself every 30 s only."""
+    async with open_buzz(data_dir, WallClock(), webhook_retry_seconds=(0.1, 0.1, 0.1)) as buzz:
+        await buzz.endpoint(receiver.url)
+        receiver.status = 500
+        await buzz.submit()
+        await receiver.wait_for_tries(4, within=10)
+        (failed,) = await buzz.settled()
+        assert (failed["status"], failed["attempts"]) == ("failed", 4)
 
 
 async def test_everything_that_failed_is_retried_at_once(buzz: Buzz, receiver: Receiver) -> None:
