@@ -81,10 +81,10 @@ class ReceivedEvents:
             await self._first_time(change, source, event.signature)
             if event.name is EventName.TEST:
                 return "test"
+            if await _first(change, event, source, signed_at_ms):
+                return "stored"
             kept = await privacy.hold(change.transaction, event.id)
-            if kept is None:
-                return await _first(change, event, source, signed_at_ms)
-            if kept.request.company_id != source.company_id or kept.request.type is not event.type:
+            if kept is None or kept.request.company_id != source.company_id or kept.request.type is not event.type:
                 raise ApiError(ErrorCode.CONFLICT, "Conflict: this id is taken by another request.")
             return await _merge(change, kept, event, source, signed_at_ms)
 
@@ -97,12 +97,13 @@ class ReceivedEvents:
             raise ApiError(ErrorCode.CONFLICT, "Conflict: this random_token was seen before.")
 
 
-async def _first(change: Change, event: ReceivedEvent, source: Source, signed_at_ms: int) -> str:
+async def _first(change: Change, event: ReceivedEvent, source: Source, signed_at_ms: int) -> bool:
+    """Store the request if its id is new; of two events at once, on two nodes, one finds that it is not."""
     kept = _new(event, source, signed_at_ms, change.now_ms)
-    await change.receive(kept, _actor(source), event.name.value, with_recording=event.mp3 is not None)
-    if event.mp3 is not None:
+    is_new = await change.receive(kept, _actor(source), event.name.value, with_recording=event.mp3 is not None)
+    if is_new and event.mp3 is not None:
         await privacy.keep_recording(change.transaction, event.id, event.mp3, change.now_ms)
-    return "stored"
+    return is_new
 
 
 def _new(event: ReceivedEvent, source: Source, signed_at_ms: int, now_ms: int) -> KeptRequest:
