@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.harness.backend import BACKENDS, SQLITE, TWO_NODES, Backend, aside, note
+from tests.harness.cluster import drop_database, new_database
 from tests.harness.peer import JSON, MSGPACK
 from tests.harness.people import copy_directory, make_directory
 from tests.harness.watch import Watch, watched
 from tests.harness.world import World, open_world
+from tests.servers.postgres import PostgresServer
+from tests.servers.valkey import ValkeyServer
 
 OpenWorld = Callable[..., Awaitable[World]]
 
@@ -22,9 +26,25 @@ def directory_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_directory(tmp_path_factory.mktemp("directory"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that has a data directory runs on every backend, but for those marked with the ones they are about."""
+    if "backend" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("backends")
+        metafunc.parametrize("backend", marked.args if marked else BACKENDS, scope="function")
+
+
 @pytest.fixture
-def data_dir(directory_template: Path, tmp_path: Path) -> Path:
-    return copy_directory(directory_template, tmp_path / "data")
+def data_dir(request: pytest.FixtureRequest, backend: str, directory_template: Path, tmp_path: Path) -> Iterator[Path]:
+    """A data directory with people in it, or one that leads to a PostgreSQL database with the same people."""
+    if backend == SQLITE:
+        yield copy_directory(directory_template, tmp_path / "data")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    valkey: ValkeyServer = request.getfixturevalue("valkey_server")
+    url, folder = aside(new_database(server)), tmp_path / "data"
+    note(folder, Backend(2 if backend == TWO_NODES else 1, url, valkey.url, url.rpartition("/")[2]))
+    yield folder
+    aside(drop_database(server, url))
 
 
 @pytest.fixture

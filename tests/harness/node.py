@@ -22,14 +22,15 @@ from server.settings import Mode, Settings
 from server.signing_keys import load_or_create
 from server.tokens import mint_person, mint_service
 from storage.contract import Posting
+from tests.harness.backend import noted
 
 READY_SECONDS = 30
 ROOT = Path(__file__).parents[2]
 
 
 def settings_for(data_dir: Path, **more: Any) -> Settings:
-    """Settings of a test node: development, a free port, nothing else changed unless said."""
-    return Settings(mode=Mode.DEVELOPMENT, data_dir=data_dir, port=0, **more)
+    """Settings of a test node: development, a free port, the directory's backend, nothing else unless said."""
+    return Settings(mode=Mode.DEVELOPMENT, data_dir=data_dir, port=0, **{**noted(data_dir).settings, **more})
 
 
 class Tokens:
@@ -151,7 +152,7 @@ async def node_process(
     data_dir: Path, port: int = 0, *, preexec: Callable[[], None] | None = None, **more: object
 ) -> AsyncIterator[NodeProcess]:
     """Start a node as a process and wait until it listens; it is killed at the end if it still runs."""
-    flags = [f"{name}={value}" for name, value in more.items()]
+    flags = [f"{name}={value}" for name, value in {**noted(data_dir).settings, **more}.items()]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _SERVE, str(data_dir), str(port), *flags,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT, env=_environment(),

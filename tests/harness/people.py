@@ -10,6 +10,9 @@ from pathlib import Path
 
 from storage.migrate import migrate
 from storage.sqlite import SqliteDatabase
+from tests.harness.backend import rows, write
+
+__all__ = ["rows", "write"]
 
 JANE, BOB, CAROL, DAVE, EVE = 456, 7, 8, 9, 13
 ACME, GLOBEX = 123, 124
@@ -53,9 +56,3 @@ def copy_directory(template: Path, data_dir: Path) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(database_path(template), database_path(data_dir))
     return data_dir
-
-
-def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    """What the database says now, read beside the node."""
-    with closing(sqlite3.connect(f"file:{database_path(data_dir)}?mode=ro", uri=True, timeout=10)) as connection:
-        return connection.execute(sql, parameters).fetchall()

@@ -1,9 +1,15 @@
-"""One node and the people who use it: what most end-to-end tests need, in one object."""
+"""Nodes and the people who use them: what most end-to-end tests need, in one object.
+
+Usually one node. Where the data directory leads to a cluster there are several, and people are spread over them: each
+new socket and each request goes to the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +18,27 @@ import aiohttp
 from protocol.directory import Kind
 from server.app import Node
 from server.authentication import wall_clock_ms
+from tests.harness.backend import noted
 from tests.harness.http import Http
-from tests.harness.node import RunningNode, Tokens, running_node, settings_for
+from tests.harness.node import READY_SECONDS, RunningNode, Tokens, running_node, settings_for
 from tests.harness.peer import JSON, Peer, peer
 
 
 class World:
-    """A running node, and everybody's way to it."""
+    """Running nodes, and everybody's way to them. ``running`` and ``node`` are the first one."""
 
     def __init__(
-        self, running: RunningNode, tokens: Tokens, http: aiohttp.ClientSession, stack: AsyncExitStack
+        self,
+        running: RunningNode,
+        tokens: Tokens,
+        http: aiohttp.ClientSession,
+        stack: AsyncExitStack,
+        others: Sequence[RunningNode] = (),
     ) -> None:
         self.running = running
+        self.nodes = (running, *others)
         self.tokens = tokens
+        self._next = cycle(self.nodes)
         self._http = http
         self._stack = stack
 
@@ -43,11 +57,11 @@ class World:
     def http(self, person: int | None = None, *, token: str | None = None) -> Http:
         """Requests as this person (None: without a credential)."""
         given = self.tokens.person(person) if person is not None else token
-        return Http(self._http, self.url, given)
+        return Http(self._http, next(self._next).url, given)
 
     async def connect(self, subprotocol: str | None = JSON, **more: Any) -> Peer:
         """A socket that has not said hello."""
-        return await self._stack.enter_async_context(peer(self.url, subprotocol, **more))
+        return await self._stack.enter_async_context(peer(next(self._next).url, subprotocol, **more))
 
     async def join(
         self,
@@ -80,10 +94,24 @@ async def open_world(
     data_dir: Path, now_ms: Callable[[], int] = wall_clock_ms, *, send_buffer: int | None = None, **settings: Any
 ) -> AsyncIterator[World]:
     """A world in this process; its peers are closed before its node. ``send_buffer``: see :func:`running_node`."""
+    folders = (data_dir, *(data_dir / f"node-{number}" for number in range(2, noted(data_dir).nodes + 1)))
+    if len(folders) > 1:
+        settings = {**noted(data_dir).settings, "signing_key_file": data_dir / "signing-key.pem", **settings}
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(
-            running_node(settings_for(data_dir, **settings), now_ms, send_buffer=send_buffer)
-        )
+        nodes = [
+            await stack.enter_async_context(
+                running_node(settings_for(folder, **settings), now_ms, send_buffer=send_buffer)
+            )
+            for folder in folders
+        ]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         async with AsyncExitStack() as peers:
-            yield World(running, Tokens(data_dir, now_ms), http, peers)
+            await _bus_up(nodes)
+            yield World(nodes[0], Tokens(data_dir, now_ms), http, peers, nodes[1:])
+
+
+async def _bus_up(nodes: Sequence[RunningNode]) -> None:
+    """Nodes find each other some milliseconds after they listen; tests begin with that done."""
+    async with asyncio.timeout(READY_SECONDS):
+        while not all(running.node.cluster.bus.up for running in nodes):  # noqa: ASYNC110 - plain state, no event
+            await asyncio.sleep(0.005)

@@ -57,28 +57,44 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
 async def migrated_database(server: PostgresServer) -> AsyncIterator[str]:
     """A copy of a migrated template, which is quicker than the steps."""
     if _TEMPLATE not in server.templates:
-        await _command(server, f"CREATE DATABASE {_TEMPLATE}")
-        database = await PostgresDatabase.open(server.url(_TEMPLATE))
-        try:
-            await migrate(database)
-        finally:
-            await database.close()
+        await migrated_template(server, _TEMPLATE)
         server.templates.add(_TEMPLATE)
     async with fresh_database(server, _TEMPLATE) as url:
-        # What is random in a fresh schema is random in each copy as well.
-        await _command(server, "UPDATE log SET epoch = md5(random()::text)", url)
         yield url
 
 
 @asynccontextmanager
 async def fresh_database(server: PostgresServer, template: str) -> AsyncIterator[str]:
     """A database that exists until the block ends."""
+    url = await create_database(server, template)
+    try:
+        yield url
+    finally:
+        await drop_database(server, url)
+
+
+async def migrated_template(server: PostgresServer, name: str) -> None:
+    """Make a database that others are copied from."""
+    await _command(server, f"CREATE DATABASE {name}")
+    database = await PostgresDatabase.open(server.url(name))
+    try:
+        await migrate(database)
+    finally:
+        await database.close()
+
+
+async def create_database(server: PostgresServer, template: str) -> str:
+    """A copy of a template; returns its address. What is random in a fresh schema is random in each copy as well."""
     name = f"test_{secrets.token_hex(8)}"
     await _command(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield server.url(name)
-    finally:
-        await _command(server, f"DROP DATABASE {name} WITH (FORCE)")
+    if template in server.templates:
+        await _command(server, "UPDATE log SET epoch = md5(random()::text)", server.url(name))
+    return server.url(name)
+
+
+async def drop_database(server: PostgresServer, url: str) -> None:
+    """The end of a database, whoever is still connected."""
+    await _command(server, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
 
 async def _command(server: PostgresServer, sql: str, url: str | None = None) -> None:
