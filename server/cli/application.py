@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "migrate": "server.cli.database",
     "backup": "server.cli.database",
     "restore": "server.cli.database",
+    "promote": "server.cli.promote",
     "erase": "server.cli.erasure",
     "service-codes": "server.cli.privacy",
     "privacy-requests": "server.cli.privacy",

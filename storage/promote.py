@@ -1,0 +1,207 @@
+"""From SQLite to PostgreSQL: everything is copied with its ids, in one transaction, and checked before it counts.
+
+Clients keep their cursors: ids, head and epoch are the same afterwards. A rehearsal does the same and takes it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from storage.errors import StorageError
+from storage.migrate import migrate, steps
+from storage.postgres import Connection, PostgresDatabase, commit, roll_back
+from storage.postgres_errors import translated
+from storage.postgres_sql import NO_NUL
+
+CHUNK_ROWS: Final = 5_000
+_NOT_COPIED: Final = ("schema_step",)
+_INTO: Final = re.compile(r"^INSERT INTO (\w+)", re.MULTILINE)
+
+Progress = Callable[[str, int, int], None]
+"""Called with a table's name, the rows copied of it, and how many it has."""
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """What was copied: rows by table, and where the log stands."""
+
+    rows: dict[str, int]
+    epoch: str
+    head_id: int
+
+
+class _Column(NamedTuple):
+    name: str
+    kind: str
+
+
+async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool = False) -> Promoted:
+    """Copy the SQLite database into an empty PostgreSQL database.
+
+    With ``rehearse`` everything is copied and checked, and then taken back; only the empty schema stays. Raises
+    StorageError that says why not; then nothing was copied.
+    """
+    database = await PostgresDatabase.open(url)
+    try:
+        await migrate(database)
+        with closing(_open_source(source)) as lite:
+            async with database.connection() as connection:
+                with translated():
+                    await connection.execute("BEGIN")
+                try:
+                    done = await _copy_all(lite, connection, progress)
+                except BaseException:
+                    await roll_back(connection)
+                    raise
+                if rehearse:
+                    await roll_back(connection)
+                    return done
+                await commit(connection)
+                with translated():
+                    await connection.execute("ANALYZE")
+        return done
+    finally:
+        await database.close()
+
+
+def _open_source(path: Path) -> sqlite3.Connection:
+    """The database as it is at this moment, however long the copy takes (one read transaction)."""
+    if not path.exists():
+        raise StorageError(f"There is no database at {path}.")
+    try:
+        connection = sqlite3.connect(
+            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        connection.execute("BEGIN")
+        have = {number for (number,) in connection.execute("SELECT number FROM schema_step")}
+    except sqlite3.Error as error:
+        raise StorageError(f"{path} is no database of Buzz: {error}") from error
+    if have != {step.number for step in steps("sqlite")}:
+        connection.close()
+        raise StorageError("The SQLite database is of another release: run `run.py migrate` on it first.")
+    return connection
+
+
+async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: Progress) -> Promoted:
+    tables = await _tables(lite, connection)
+    with translated():
+        # Nobody reads or writes the target meanwhile, and nobody else promotes into it.
+        await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        if await connection.fetchval("SELECT head FROM log"):
+            raise StorageError("The target database is not empty (it has a log): promote into a fresh one.")
+        await _check_empty(connection, tables)
+        rows = {name: await _copy(lite, connection, name, columns, progress) for name, columns in tables.items()}
+        await _continue_counting(connection)
+        await _check(lite, connection, rows)
+        epoch, head = await connection.fetchrow("SELECT epoch, head FROM log")
+    return Promoted(rows, epoch, head)
+
+
+async def _tables(lite: sqlite3.Connection, connection: Connection) -> dict[str, list[_Column]]:
+    """The tables to copy, those that are referred to first, with the target's columns."""
+    found = lite.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+    )
+    tables: dict[str, list[_Column]] = {}
+    for (name,) in found.fetchall():
+        if name not in _NOT_COPIED:
+            ours = {row[1] for row in lite.execute(f"PRAGMA table_info({name})")}
+            with translated():
+                theirs = [_Column(*row) for row in await connection.fetch(_COLUMNS, name)]
+            if not ours <= {column.name for column in theirs}:
+                raise StorageError(f"The target's table {name} has other columns: both must be of the same release.")
+            tables[name] = [column for column in theirs if column.name in ours]
+    return tables
+
+
+async def _check_empty(connection: Connection, tables: dict[str, list[_Column]]) -> None:
+    """Refuse a target that is in use; what a fresh schema brings (counters at their start) is replaced."""
+    brought = {name for step in steps("postgresql") for name in _INTO.findall("\n".join(step.statements))}
+    for name in reversed(tables):
+        if name in brought:
+            await connection.execute(f"DELETE FROM {name}")
+        elif await connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})"):
+            raise StorageError(f"The target database is not empty ({name} has rows): promote into a fresh one.")
+
+
+async def _copy(
+    lite: sqlite3.Connection, connection: Connection, name: str, columns: Sequence[_Column], progress: Progress
+) -> int:
+    names = [column.name for column in columns]
+    [total] = lite.execute(f"SELECT count(*) FROM {name}").fetchone()
+    copied = 0
+
+    async def records() -> AsyncIterator[tuple[Any, ...]]:
+        nonlocal copied
+        cursor = lite.execute(f"SELECT {', '.join(names)} FROM {name}")
+        while chunk := await asyncio.to_thread(cursor.fetchmany, CHUNK_ROWS):
+            for row in chunk:
+                yield tuple(map(_fitting, columns, row))
+            copied += len(chunk)
+            progress(name, copied, total)
+
+    await connection.copy_records_to_table(name, records=records(), columns=names)
+    return copied
+
+
+def _fitting(column: _Column, value: Any) -> Any:
+    """A value of SQLite as the target's column wants it."""
+    if value is None:
+        return None
+    if column.kind == "boolean":
+        return bool(value)
+    if isinstance(value, str):
+        return value.encode() if column.kind == "bytea" else value.translate(NO_NUL)
+    return value
+
+
+async def _continue_counting(connection: Connection) -> None:
+    """Columns that count by themselves go on after the highest number that was copied."""
+    for table, column in await connection.fetch(_COUNTED):
+        await connection.execute(
+            f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'),"
+            f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
+        )
+
+
+async def _check(lite: sqlite3.Connection, connection: Connection, rows: dict[str, int]) -> None:
+    for name, copied in rows.items():
+        there = await connection.fetchval(f"SELECT count(*) FROM {name}")
+        if there != copied:
+            raise StorageError(f"{name}: {copied:,} rows were copied and {there:,} are there. Nothing was promoted.")
+    sums = [(what, *[f"SELECT {columns} FROM {table}"] * 2) for what, (table, columns) in _SUMS.items()]
+    bytes_here, bytes_there = (f"SELECT coalesce(sum(length({text})), 0) FROM activity" for text in _BYTES)
+    for what, ours, theirs in (*sums, ("The messages' bytes", bytes_here, bytes_there)):
+        here, there = tuple(lite.execute(ours).fetchone()), tuple(await connection.fetchrow(theirs))
+        if here != there:
+            raise StorageError(f"{what}: {here} here, {there} there. Nothing was promoted.")
+
+
+_COLUMNS: Final = """
+    SELECT column_name, data_type FROM information_schema.columns
+    WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position"""
+_COUNTED: Final = """
+    SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_schema = current_schema() AND is_identity = 'YES'"""
+_SUMS: Final = {
+    "The activities": (
+        "activity",
+        "count(*), coalesce(max(id), 0), coalesce(sum(id % 1000003), 0), coalesce(sum(sender % 1000003), 0),"
+        " coalesce(sum(receiver % 1000003), 0), coalesce(sum(conversation % 1000003), 0)",
+    ),
+    "The conversations": (
+        "conversation",
+        "count(*), coalesce(sum(id % 1000003), 0), coalesce(sum(low % 1000003), 0), coalesce(sum(high % 1000003), 0)",
+    ),
+    "How far conversations were read": ("read_mark", "count(*), coalesce(sum(about % 1000003), 0)"),
+    "The log's epoch and head": ("log", "epoch, head"),
+}
+"""What must be the same on both sides: as ``(table, columns)``, in SQL that both take."""
+_BYTES: Final = ("CAST(message AS BLOB)", "message")
