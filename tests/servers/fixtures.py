@@ -11,7 +11,7 @@ import pytest
 
 from storage.migrate import migrate
 from storage.postgres import PostgresDatabase
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import FLEETING, PostgresServer
 from tests.servers.valkey import ValkeyServer
 
 _TEMPLATE = "buzz_template"
@@ -20,7 +20,8 @@ _TEMPLATE = "buzz_template"
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL. Tests that stop or harm it start their own."""
-    server = PostgresServer.started()
+    server = PostgresServer(FLEETING)
+    server.start()
     yield server
     server.close()
 
@@ -86,7 +87,7 @@ async def migrated_template(server: PostgresServer, name: str) -> None:
 async def create_database(server: PostgresServer, template: str) -> str:
     """A copy of a template; returns its address. What is random in a fresh schema is random in each copy as well."""
     name = f"test_{secrets.token_hex(8)}"
-    await _command(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await _command(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     if template in server.templates:
         await _command(server, "UPDATE log SET epoch = md5(random()::text)", server.url(name))
     return server.url(name)

