@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+import msgspec
+
 from bench.load.socket import connected_socket
 from bench.process import BenchFault
 
@@ -16,10 +18,7 @@ ResponseHandler = Callable[["HttpClient", int, bytes], None]
 
 
 class HttpClient(asyncio.Protocol):
-    """One connection with one request out at a time; `on_response` gets the status and the body of each answer.
-
-    The body of an answer in chunks is handed over with its chunk marks: nobody here reads it.
-    """
+    """One connection with one request out at a time; `on_response` gets the status and the body of each answer."""
 
     __slots__ = ("_data", "on_response", "transport")
 
@@ -38,7 +37,10 @@ class HttpClient(asyncio.Protocol):
         body_end = _body_end(data, body_at) if body_at > 3 else 0
         if 0 < body_end <= len(data):
             self._data = data[body_end:]
-            self.on_response(self, int(data[9:12]), data[body_at:body_end])
+            body = data[body_at:body_end]
+            if body.endswith(_LAST_CHUNK) and b"content-length:" not in data[:body_at].lower():
+                body = b"".join(ChunkedBody().feed(body))
+            self.on_response(self, int(data[9:12]), body)
         else:
             self._data = data
 
@@ -67,18 +69,31 @@ def get(host: str, port: int, path: str, token: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}\r\n".encode()
 
 
+def send_json(method: str, host: str, port: int, path: str, token: str, value: object) -> bytes:
+    """The bytes of a request with a JSON body."""
+    body = msgspec.json.encode(value)
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}Content-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 async def fetch(host: str, port: int, path: str, token: str = "") -> bytes:
     """One answer's body; BenchFault unless the status is 200."""
+    return await ask(host, port, get(host, port, path, token))
+
+
+async def ask(host: str, port: int, request: bytes) -> bytes:
+    """One answer's body to a request on a connection of its own; BenchFault unless the status is 200."""
     answered: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
     client = await connect(host, port, lambda _, status, body: answered.set_result((status, body)))
-    client.request(get(host, port, path, token))
+    client.request(request)
     try:
         async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
             status, body = await answered
     finally:
         client.transport.abort()
     if status != 200:
-        raise BenchFault(f"GET {path} was answered with {status}: {body[:200]!r}")
+        raise BenchFault(f"{request.partition(b' HTTP')[0]!r} was answered with {status}: {body[:200]!r}")
     return body
 
 

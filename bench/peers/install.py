@@ -36,6 +36,17 @@ async def python_socketio(work: Path) -> list[str]:
     return [str(python), str(HERE / "python_socketio" / "server.py")]
 
 
+async def synapse(work: Path) -> list[str]:
+    """Matrix Synapse, in a virtual environment of its own."""
+    environment = work / "peers" / "synapse"
+    python = environment / "bin" / "python"
+    if not (environment / "installed").exists():
+        await _run([sys.executable, "-m", "venv", str(environment)], work)
+        await _run([str(python), "-m", "pip", "install", "--quiet", "matrix-synapse"], work)
+        (environment / "installed").touch()
+    return [str(python), str(HERE / "matrix_synapse" / "server.py")]
+
+
 async def version(command: Sequence[str]) -> str:
     """What a command prints about versions, on one line."""
     return " ".join((await _run(command, Path.cwd())).split())

@@ -87,7 +87,9 @@ async def send_delays(bench: Bench, buzz: Buzz, rate: int) -> Delays:
         await abort_all(clients)
 
 
-async def paced(bench: Bench, conversation: Conversation, clients: list[SocketClient], rate: int) -> Delays:
+async def paced(
+    bench: Bench, conversation: Conversation, clients: list[SocketClient], rate: int, *, shares_core: bool = False
+) -> Delays:
     """Send at the rate from all clients in turn; BenchFault when something does not arrive."""
     delays, numbers = Delays(), dict[int, int]()
 
@@ -100,7 +102,7 @@ async def paced(bench: Bench, conversation: Conversation, clients: list[SocketCl
             delays.answers.append(time.perf_counter() - schedule.due[number])
 
     conversation.pushed = pushed
-    schedule = Schedule(rate, bench.seconds, fire, bench.warm_up_seconds)
+    schedule = Schedule(rate, bench.seconds, fire, bench.warm_up_seconds, shares_core)
     await schedule.run()
     await conversation.settle()
     conversation.pushed = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bench.context import Bench
 from bench.figures import Limit, Line, Reading, Sample, percentile, ratio_at_least
 from bench.load.conversation import Conversation, pairs
 from bench.load.frames import send_template
+from bench.load.matrix import MatrixChat, Member, move_in
 from bench.load.pacing import wait_until
 from bench.load.rate import Rate, compare, measure_rate
 from bench.load.sessions import open_sessions
@@ -24,7 +26,8 @@ from bench.world import Buzz, World
 AHEAD = ratio_at_least(3, goal=5)
 LOWER = Limit(1, 0.5, of="ratio", better="less")
 MILLISECONDS = 1_000.0
-SETTLE_WITHIN_SECONDS = 60.0
+SETTLE_WITHIN_SECONDS = 120.0
+SYNAPSE_SECRET = "bench"  # as bench/peers/matrix_synapse/server.py has it
 Taken = tuple[Rate, list[float]]
 
 
@@ -49,14 +52,47 @@ async def measure_socketio(bench: Bench) -> Sample:
 async def measure_python_socketio(bench: Bench) -> Sample:
     bench.say("installing python-socketio")
     command = await install.python_socketio(bench.work)
-    versions = await install.version([command[0], "-c", _PYTHON_VERSIONS])
+    versions = await install.version(
+        [command[0], "-c", _PYTHON_VERSIONS.replace("NAMES", "'python-socketio', 'aiosqlite', 'aiohttp'")]
+    )
     return await _against_chat(bench, command, versions)
 
 
-_PYTHON_VERSIONS = (
-    "from importlib.metadata import version;"
-    "print(*(f'{name} {version(name)}' for name in ('python-socketio', 'aiosqlite', 'aiohttp', 'uvloop')), sep=', ')"
-)
+@row("peer-synapse", *_lines("Matrix Synapse"))
+async def measure_synapse(bench: Bench) -> Sample:
+    """Rooms of two; everybody long-polls `/sync`. Synapse's own push to the sender comes the same way."""
+    bench.say("installing Synapse")
+    command = await install.synapse(bench.work)
+    versions = await install.version([command[0], "-c", _PYTHON_VERSIONS.replace("NAMES", "'matrix-synapse',")])
+    folder = bench.work / "peers" / "synapse-data"
+    shutil.rmtree(folder, ignore_errors=True)
+    async with serving([*command, str(folder)], core=bench.cores.server, log=bench.work / "peer.log") as server:
+        bench.say("Synapse: registering")
+        people = range(1, bench.pick(PEOPLE, 4) + 1)
+        members = await move_in(server, pairs(people), SYNAPSE_SECRET)
+        bench.say("Synapse")
+        theirs = await _matrix(bench, server, members)
+    bench.say("Buzz")
+    async with bench.buzz(World(people=PEOPLE)) as buzz:
+        mine = await closed_loop(bench, buzz)
+    return sample(mine, theirs, versions)
+
+
+async def _matrix(bench: Bench, server: ServerProcess, members: list[Member]) -> Taken:
+    chat = MatrixChat(server)
+    try:
+        await chat.start(members, bench.pick(IN_FLIGHT, 1))
+        rate = await measure_rate(
+            server, lambda: chat.acked, warm_up_seconds=bench.warm_up_seconds, seconds=2 * bench.seconds
+        )
+        chat.sending = False
+        await wait_until(chat.settled, within_seconds=SETTLE_WITHIN_SECONDS)
+    finally:
+        await chat.close()
+    return rate, chat.delays
+
+
+_PYTHON_VERSIONS = "from importlib.metadata import version; print(*(f'{name} {version(name)}' for name in (NAMES)))"
 _NODE_VERSIONS = (
     "'node ' + process.version + ' socket.io ' + require('FOLDER/socket.io/package.json').version"
     " + ' better-sqlite3 ' + require('FOLDER/better-sqlite3/package.json').version"

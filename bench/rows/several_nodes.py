@@ -73,6 +73,6 @@ async def _delays(bench: Bench, senders: Buzz, receivers: Buzz) -> Delays:
     sending = await open_sessions(senders, odd, conversation)
     receiving = await open_sessions(receivers, even, conversation)
     try:
-        return await paced(bench, conversation, sending, RATE)
+        return await paced(bench, conversation, sending, RATE, shares_core=True)
     finally:
         await abort_all([*sending, *receiving])
