@@ -21,7 +21,7 @@ from server.authentication import Authentication, open_authentication, wall_cloc
 from server.cluster import Cluster, open_cluster
 from server.cluster_metrics import watch_cluster
 from server.demo import load_demo
-from server.http import add_request_id, errors_middleware
+from server.http import PREFLIGHT, add_request_id, errors_middleware
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
 from server.live.hub import Hub
@@ -161,7 +161,8 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             await stack.enter_async_context(running("retention", retention.run()))
 
         # The routes.
-        application = web.Application(middlewares=[errors_middleware, preflights(settings.origins)])
+        application = web.Application(middlewares=[errors_middleware])
+        application[PREFLIGHT] = preflights(settings.origins)
         application.on_response_prepare.append(add_request_id)
         application.on_response_prepare.append(share(settings.origins))
         cleared = (calls.clear, key_store.clear)

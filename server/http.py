@@ -4,7 +4,7 @@ each operation from which ``/openapi.json`` is made.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ MAX_BODY_BYTES = 128 * 1024
 _log = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
+_ids = random.Random()
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 
 
@@ -132,15 +134,13 @@ def _with_words(error: ApiError) -> str:
 @web.middleware
 async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer a request id, turn every refusal into its documented shape, and log what was our fault."""
-    request_id = secrets.token_hex(8)
-    request[REQUEST_ID] = request_id
-    flat = _is_flat(request)
+    request_id = request[REQUEST_ID] = _new_request_id()
     try:
         response = await handler(request)
     except ApiError as error:
-        response = error_response(error, flat)
+        response = error_response(error, _is_flat(request))
     except web.HTTPException as error:
-        response = _of_aiohttp(error, flat)
+        response = _preflight(request) or _of_aiohttp(error, _is_flat(request))
     except StorageUnavailable as error:
         _log.error("storage unavailable", request_id=request_id, path=_route(request), reason=str(error))
         response = error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
@@ -152,7 +152,18 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """Show the request's id in every answer, streamed ones too (an ``on_response_prepare`` signal)."""
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID) or secrets.token_hex(8)
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID) or _new_request_id()
+
+
+def _new_request_id() -> str:
+    # Unique, not secret: no system call for it.
+    return f"{_ids.getrandbits(64):016x}"
+
+
+def _preflight(request: web.Request) -> web.StreamResponse | None:
+    """A browser's question before its request meets no route of its own: it arrives here as 405."""
+    answer = request.app.get(PREFLIGHT)
+    return answer(request) if answer is not None and request.method == "OPTIONS" else None
 
 
 def _of_aiohttp(error: web.HTTPException, flat: bool) -> web.StreamResponse:

@@ -6,11 +6,8 @@ CORS as https://fetch.spec.whatwg.org/#http-cors-protocol has it; no cookies are
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
 
 from aiohttp import web
-
-from server.http import Handler
 
 _APP_ROUTES = "/apps/buzz/"
 _PREFLIGHT_ANSWER = {
@@ -26,17 +23,16 @@ def is_allowed(origin: str, host: str, origins: Collection[str]) -> bool:
     return origin.partition("://")[2] == host or origin in origins
 
 
-def preflights(origins: Collection[str]) -> Any:
-    """A middleware that answers a browser's question whether it may send a request to one of the app's routes."""
+def preflights(origins: Collection[str]) -> Callable[[web.Request], web.StreamResponse | None]:
+    """Answers a browser's question whether it may send a request to one of the app's routes; None: it may not."""
 
-    @web.middleware
-    async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if asks and _shared_with(request, origins) is not None:
-            return web.Response(status=204, headers=_PREFLIGHT_ANSWER)
-        return await handler(request)
+    def answer(request: web.Request) -> web.StreamResponse | None:
+        asks = "Access-Control-Request-Method" in request.headers
+        if not asks or _shared_with(request, origins) is None:
+            return None
+        return web.Response(status=204, headers=_PREFLIGHT_ANSWER)
 
-    return answer_preflight
+    return answer
 
 
 def share(origins: Collection[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

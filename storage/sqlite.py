@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _BUSY_TIMEOUT_SECONDS = 5.0
 _CACHE_KIB = 65_536
+_READER_CACHE_KIB = 4_096
+"""A long scan fills a reader's cache and never comes back to it; the system caches the file anyway."""
 _STATEMENTS_CACHED = 256
 _CHECKPOINT_PAGES = 4_000
 """The WAL goes back into the database file about every 16 MB: rarely enough to be cheap, small enough not to stall."""
@@ -144,7 +146,7 @@ _WRITER_PRAGMAS = (
     "PRAGMA secure_delete=ON",
     "PRAGMA temp_store=MEMORY",
 )
-_READER_PRAGMAS = ("PRAGMA wal_autocheckpoint=0", f"PRAGMA cache_size=-{_CACHE_KIB // 4}", "PRAGMA query_only=ON")
+_READER_PRAGMAS = ("PRAGMA wal_autocheckpoint=0", f"PRAGMA cache_size=-{_READER_CACHE_KIB}", "PRAGMA query_only=ON")
 
 
 @asynccontextmanager
