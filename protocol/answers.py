@@ -166,7 +166,6 @@ EVENT_DATA: dict[str, Any] = {
     "trust.requested": TrustRequested,
     "directory.changed": DirectoryChanged,
     "key.changed": KeyChanged,
-    "activity.changed": dict[str, Any],
     "activity.changed": PostedActivity,
     "typing": TypingShown,
     "token.expiring": TokenExpiring,

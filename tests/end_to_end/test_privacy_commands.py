@@ -15,6 +15,10 @@ import pytest
 
 from storage.data_dir import DATABASE_NAME
 from tests.end_to_end.test_commands import RunPy, as_before, held, on_target, run_py, target
+from tests.harness.backend import SQLITE
+
+# Like every command, these speak to the admin API alone: which database stands behind it makes no difference to them.
+pytestmark = pytest.mark.backends(SQLITE)
 
 __all__ = ["as_before", "held", "on_target", "run_py", "target"]
 

@@ -15,6 +15,7 @@ from protocol.directory import Company, Kind, Member, Object, Person
 from protocol.twilio_signature import sign
 from server.app import Node
 from storage import directory, service_codes
+from storage.database import Database
 from storage.directory import Change
 from storage.migrate import migrate
 from storage.sqlite import SqliteDatabase
@@ -162,11 +163,16 @@ def make_template(data_dir: Path) -> Path:
 async def _fill(path: Path) -> None:
     database = await SqliteDatabase.open(path)
     await migrate(database)
+    await fill(database)
+    await database.close()
+
+
+async def fill(database: Database) -> None:
+    """Put the people, the companies and the service code into a migrated database."""
     async with database.transaction() as transaction:
         for kind, objects in _OBJECTS.items():
             await directory.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)
         await service_codes.put(transaction, CODE, ACME, "tes", START_MS)
-    await database.close()
 
 
 @asynccontextmanager

@@ -173,7 +173,7 @@ async def one_voicemail(world: World, number: int, die_at: int | None) -> int:
 
 
 async def until_new_told(world: World, server: Server, before: set[int]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not server.database.dead:
             log = [one for one in await deliveries.listed(world.database, Filter(limit=10)) if one.id not in before]
             if len(log) == 3 and all(one.status is Status.DELIVERED for one in log):
