@@ -22,6 +22,7 @@ from server.cluster import Cluster, open_cluster
 from server.cluster_metrics import watch_cluster
 from server.demo import load_demo
 from server.http import PREFLIGHT, add_request_id, errors_middleware
+from server.listening import accept, listen
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
 from server.live.hub import Hub
@@ -71,9 +72,6 @@ from storage.keys import KeyStore
 from storage.migrate import migrate, pending
 from storage.numbers import NumberStore
 from storage.opening import open_storage
-
-LISTEN_BACKLOG = 4_096
-"""Connections that the kernel keeps for us while the loop is busy: a storm of reconnects is not refused."""
 
 
 @dataclass(frozen=True)
@@ -259,12 +257,14 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
         runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=LISTEN_BACKLOG).start()
-            host, port = runner.addresses[0][:2]
-            _calm_the_collector()
-            signals = _catch_signals()
-            ready(f"http://{host}:{port}")
-            await _until_stopped(node, settings.drain_seconds, *signals)
+            assert runner.server is not None
+            with listen(settings.host, settings.port) as listening:
+                async with running("accepting", accept(listening, runner.server)):
+                    host, port = listening.getsockname()[:2]
+                    _calm_the_collector()
+                    signals = _catch_signals()
+                    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+                    await _until_stopped(node, settings.drain_seconds, *signals)
         finally:
             await runner.cleanup()
 

@@ -1,0 +1,51 @@
+"""Accepting connections at a pace.
+
+An event loop accepts until nobody waits any more: when ten thousand devices come back at once it does nothing else for
+a second. Here a few are accepted in each turn of the loop; the others wait in the kernel's backlog, where they cost
+nothing, and live sessions and look-ups go on in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+import structlog
+
+ACCEPTED_PER_TURN = 2
+BACKLOG = 4_096
+"""Connections that the kernel keeps for us meanwhile (as far as net.core.somaxconn lets it)."""
+
+_RETRY_SECONDS = 0.1
+_log = structlog.get_logger("listening")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises OSError with a sentence that names the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise OSError(error.errno, f"can't listen on {host} port {port}: {reason}") from error
+    opened.setblocking(False)
+    return opened
+
+
+async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+    """Accept until cancelled; each connection gets a protocol of its own."""
+    loop = asyncio.get_running_loop()
+    accepted = 0
+    while True:
+        try:
+            connection, _ = await loop.sock_accept(listening)
+            await loop.connect_accepted_socket(protocol, connection)
+        except OSError as error:
+            # Out of descriptors, mostly; or the peer has gone again.
+            _log.warning("could not accept a connection", reason=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+        accepted += 1
+        if accepted % ACCEPTED_PER_TURN == 0:
+            await asyncio.sleep(0)
