@@ -95,6 +95,7 @@ class PostgresDatabase:
             server_settings=session,
             target_session_attrs="read-write",
             connection_class=_Connection,
+            connect=_connect,
         )
         return cls(pool, where)
 
@@ -146,7 +147,8 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Give connections a moment to be given back, then close them all."""
         try:
-            await asyncio.wait_for(self._pool.close(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._pool.close()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._pool.terminate()
 
@@ -224,7 +226,8 @@ async def commit(connection: Connection) -> None:
 async def roll_back(connection: Connection) -> None:
     """Undo a transaction; a connection that can't even do that is dropped, which undoes it as well."""
     try:
-        await asyncio.shield(asyncio.wait_for(connection.execute("ROLLBACK"), CONNECT_SECONDS))
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         connection.terminate()
     except asyncio.CancelledError:
@@ -250,6 +253,18 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
     def get_reset_query(self) -> str:
         return ""
+
+
+async def _connect(*arguments: Any, **options: Any) -> Connection:
+    """As ``asyncpg.connect``, to its end: when that is cancelled half-way it leaves an exception that nobody takes."""
+    connecting = asyncio.create_task(asyncpg.connect(*arguments, **options), name="postgres: connect")
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await asyncio.wait([connecting])
+        if not connecting.cancelled() and connecting.exception() is None:
+            connecting.result().terminate()
+        raise
 
 
 class _Backoff:

@@ -30,7 +30,7 @@ from server.bus.notices import (
     is_from,
     size,
 )
-from server.bus.valkey_client import address, at_the_door, client_of, home, subscribed
+from server.bus.valkey_client import ANSWER_SECONDS, address, at_the_door, client_of, home, subscribed
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 3.0
@@ -100,7 +100,7 @@ class ValkeyBus:
         One that can't be reached now is waited for: the node works without it meanwhile.
         """
         try:
-            async with client_of(self._url) as client:
+            async with client_of(self._url) as client, asyncio.timeout(ANSWER_SECONDS):
                 await client.execute_command("PING")
         except (RedisError, OSError, ValueError) as error:
             refused = at_the_door(error, address(self._url))
@@ -167,7 +167,8 @@ class ValkeyBus:
             self._wake.clear()
             while self._waiting:
                 message = encode(self.node, self._epoch(), self._next())
-                await client.execute_command(verb, self._channel, message)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await client.execute_command(verb, self._channel, message)
                 self.counts["published"] += 1
             self._sent.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -33,7 +34,9 @@ async def client_of(url: str) -> AsyncIterator[Any]:
     client = Redis.from_url(
         _redis_url(url),
         socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        # Each call has a timeout around it instead: with one of its own the library waits by asyncio.wait_for, which
+        # before Python 3.12 can swallow a cancellation (https://github.com/python/cpython/issues/81839).
+        socket_timeout=None,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
@@ -50,12 +53,12 @@ async def client_of(url: str) -> AsyncIterator[Any]:
 async def home(url: str, channel: str) -> AsyncIterator[tuple[Any, bool]]:
     """A client of the server that has the channel, and whether that is a cluster's (whose channels are sharded)."""
     async with client_of(url) as client:
-        facts = await client.info("cluster")
-        if not facts.get("cluster_enabled"):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            holder_at = await _holder_of(client, channel)
+        if holder_at is None:
             yield client, False
             return
-        slot = await client.execute_command("CLUSTER KEYSLOT", channel)
-        host, port = _holder(await client.execute_command("CLUSTER SLOTS"), slot)
+        host, port = holder_at
         async with client_of(_at(url, host, port) if host else url) as holder:
             yield holder, True
 
@@ -65,7 +68,8 @@ async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[
     """A subscription to the channel, on a connection of its own."""
     messages = client.pubsub()
     try:
-        await (messages.ssubscribe(channel) if sharded else messages.subscribe(channel))
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await (messages.ssubscribe(channel) if sharded else messages.subscribe(channel))
         yield messages
     finally:
         with suppress(RedisError, OSError):
@@ -104,6 +108,15 @@ def _at(url: str, host: str, port: int) -> str:
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}{at}{f'[{host}]' if ':' in host else host}:{port}"))
+
+
+async def _holder_of(client: Any, channel: str) -> tuple[str, int] | None:
+    """Where in a cluster the channel is; None where there is no cluster."""
+    facts = await client.info("cluster")
+    if not facts.get("cluster_enabled"):
+        return None
+    slot = await client.execute_command("CLUSTER KEYSLOT", channel)
+    return _holder(await client.execute_command("CLUSTER SLOTS"), slot)
 
 
 def _holder(slots: Any, wanted: int) -> tuple[str, int]:
