@@ -30,6 +30,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that has a data directory runs on every backend, but for those marked with the ones they are about."""
     if "backend" in metafunc.fixturenames:
         marked = metafunc.definition.get_closest_marker("backends")
+        if not metafunc.config.getoption("--every-backend"):
+            marked = marked or metafunc.definition.get_closest_marker("usual_backends")
         metafunc.parametrize("backend", marked.args if marked else BACKENDS, scope="function")
 
 

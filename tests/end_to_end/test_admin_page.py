@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.fakes.browser import WAIT_MS, open_browser, open_page
 from tests.fakes.operator_scene import CONSUMERS, Scene, open_scene
+from tests.harness.backend import SQLITE
 from tests.harness.people import JANE
 
 SECTIONS = ("overview", "sessions", "webhooks", "privacy", "numbers", "people", "node")
@@ -18,7 +19,7 @@ FAILED = sum(2 if done else 1 for *_, done in CONSUMERS)
 expect.set_options(timeout=WAIT_MS)
 
 # One loop, so that one browser serves all tests here; each has a node and a tab of its own.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.backends(SQLITE)]
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -10,10 +10,13 @@ import msgpack
 import pytest
 
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import SQLITE
 from tests.harness.peer import JSON, MSGPACK, chat
 from tests.harness.people import BOB, JANE, rows
 from tests.harness.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, raw_socket
 from tests.harness.world import World
+
+pytestmark = pytest.mark.usual_backends(SQLITE)
 
 OpenRaw = Callable[..., Awaitable[RawSocket]]
 PONG_TO = {JSON: b'{"type":"ping"}', MSGPACK: msgpack.packb({"type": "ping"})}

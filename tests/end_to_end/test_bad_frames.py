@@ -11,9 +11,12 @@ import pytest
 from protocol.activity import ActivityType
 from protocol.frames import CLIENT_FRAMES
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import SQLITE
 from tests.harness.peer import JSON, Frame, Peer, chat
 from tests.harness.people import BOB, JANE, rows
 from tests.harness.world import World
+
+pytestmark = pytest.mark.usual_backends(SQLITE)
 
 MISSING = object()
 HUGE, NAN = 10**30, float("nan")

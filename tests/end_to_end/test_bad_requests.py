@@ -15,10 +15,13 @@ import pytest
 
 from tests.end_to_end.conftest import OpenWorld
 from tests.end_to_end.test_bad_frames import CASES, MISSING, changed, shown
+from tests.harness.backend import SQLITE
 from tests.harness.http import Answer
 from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE, rows
 from tests.harness.world import World
+
+pytestmark = pytest.mark.usual_backends(SQLITE)
 
 POST = "/apps/buzz/activity"
 WORDS = {

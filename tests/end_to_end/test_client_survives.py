@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from buzz_client import Ack, Activity, Backoff, BuzzClient, FileCursor
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.node import ROOT, NodeProcess, Tokens, node_process
 from tests.harness.people import BOB, JANE
+
+pytestmark = pytest.mark.backends(SQLITE, POSTGRESQL)
 
 MESSAGES = 300
 AT_ONCE = 10

@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 
 from protocol.errors import CLOSES, CloseCode
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import BOB, JANE
 from tests.harness.waiting import until
@@ -32,6 +33,7 @@ async def test_closing_before_hello_is_answered_too(world: World, subprotocol: s
     assert peer.close_code == 1000
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_connection_that_breaks_leaves_nothing_behind(world: World, subprotocol: str) -> None:
     for opened in (await world.join(JANE, subprotocol), await world.connect(subprotocol)):
         opened.cut()
@@ -96,6 +98,7 @@ async def test_a_fault_of_ours_closes_with_1011_and_the_others_go_on(
 # 1013 and 503
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_full_node_refuses_upgrades_with_503_and_takes_them_again(open_: OpenWorld) -> None:
     world = await open_(max_sessions=3)
     peers = [await world.join(JANE) for _ in range(3)]
@@ -109,6 +112,7 @@ async def test_a_full_node_refuses_upgrades_with_503_and_takes_them_again(open_:
     await (await world.join(JANE)).alive()
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_storm_does_not_get_past_the_limit_of_the_node(open_: OpenWorld) -> None:
     world = await open_(max_sessions=5)
     results = await asyncio.gather(*(world.connect() for _ in range(40)), return_exceptions=True)
@@ -194,6 +198,7 @@ async def test_a_hello_in_time_is_not_reminded(open_: OpenWorld) -> None:
     await jane.alive()
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_peer_that_gives_no_life_sign_is_closed_and_one_that_answers_pings_is_not(
     open_: OpenWorld, subprotocol: str
 ) -> None:
@@ -258,6 +263,7 @@ async def test_control_frames_count_as_well(open_: OpenWorld) -> None:
     assert await jane.until_closed() == 4429
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_too_many_unfinished_handshakes_of_one_address(open_: OpenWorld) -> None:
     world = await open_(max_handshakes_per_address=3)
     waiting = [await world.connect() for _ in range(3)]

@@ -25,10 +25,13 @@ from server.cli.application import main
 from server.tokens import read_own
 from storage import sqlite_files
 from storage.data_dir import DATABASE_NAME, holder
+from tests.harness.backend import SQLITE
 from tests.harness.http import Http
 from tests.harness.node import ROOT, Tokens
 from tests.harness.peer import chat, peer
 from tests.harness.people import BOB, JANE, copy_directory, rows
+
+pytestmark = pytest.mark.backends(SQLITE)
 
 DIRECTORY = [
     {"kind": "person", "id": 900, "first_name": "Ann", "last_name": "Lee", "numbers": ["+12025550177"]},

@@ -18,6 +18,7 @@ from bench.load.frames import Codec, send_template
 from protocol.codec import JsonCodec, MsgpackCodec
 from server.live.wire import Wire
 from storage.sqlite import SqliteDatabase
+from tests.harness.backend import SQLITE
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import JSON, MSGPACK, Peer, peer
 from tests.harness.people import BOB, JANE
@@ -39,6 +40,7 @@ async def send_all(sender: Peer, subprotocol: str, first: int = 1) -> None:
     assert not sender.of_type("error")
 
 
+@pytest.mark.backends(SQLITE)
 async def test_statements_are_one_an_activity_and_a_few_a_commit(world: World) -> None:
     jane = await world.join(JANE, MSGPACK)
     await send_all(jane, MSGPACK)  # names, conversation and statements are known from here on

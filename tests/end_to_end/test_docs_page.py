@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.backend import SQLITE
 from tests.harness.browser import CHROMIUM, open_page
 from tests.harness.world import World, open_world
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="this machine has no Chromium")
+pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="this machine has no Chromium"), pytest.mark.backends(SQLITE)]
 
 
 @pytest.fixture

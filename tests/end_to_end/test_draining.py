@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import JSON, MSGPACK, chat, peer
 from tests.harness.people import BOB, CROWD, JANE, rows
@@ -18,6 +19,7 @@ from tests.harness.watch import Watch
 from tests.harness.world import World
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_every_session_is_told_when_to_come_again_spread_over_the_time(open_: OpenWorld) -> None:
     world = await open_()
     peers = [await world.join(person, MSGPACK if person % 2 else JSON) for person in CROWD[:10]]
@@ -37,6 +39,7 @@ async def test_every_session_is_told_when_to_come_again_spread_over_the_time(ope
     await asyncio.wait_for(draining, 10)
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_new_sockets_are_refused_and_old_ones_go_on_meanwhile(world: World, subprotocol: str) -> None:
     jane, bob = await world.join(JANE, subprotocol), await world.join(BOB, subprotocol)
     draining = asyncio.create_task(world.node.socket.drain(100))
@@ -54,6 +57,7 @@ async def test_new_sockets_are_refused_and_old_ones_go_on_meanwhile(world: World
     await asyncio.wait_for(draining, 10)
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_at_the_end_of_the_time_the_rest_is_closed_with_1001(world: World, subprotocol: str) -> None:
     jane, silent = await world.join(JANE, subprotocol), await world.connect(subprotocol)
     await world.node.socket.drain(0.01)
@@ -98,6 +102,7 @@ async def test_sends_in_flight_are_finished_and_answered(open_: OpenWorld, subpr
     assert all(frame["code"] == "unavailable" for frame in refused)
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_sigterm_drains_a_process_and_it_ends_by_itself(watch: Watch, data_dir: Path) -> None:
     async with node_process(data_dir, drain_seconds=30) as node:
         tokens = Tokens(data_dir)
@@ -115,6 +120,7 @@ async def test_sigterm_drains_a_process_and_it_ends_by_itself(watch: Watch, data
         assert not [line for line in node.output if "Traceback" in line], "".join(node.output)
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_second_sigterm_skips_the_wait(watch: Watch, data_dir: Path) -> None:
     async with node_process(data_dir, drain_seconds=300) as node, peer(node.url) as jane:
         await jane.hello(Tokens(data_dir).person(JANE))
@@ -125,21 +131,22 @@ async def test_a_second_sigterm_skips_the_wait(watch: Watch, data_dir: Path) -> 
         assert await asyncio.wait_for(ending, 20) == 0
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_process_without_sessions_ends_at_once(watch: Watch, data_dir: Path) -> None:
     async with node_process(data_dir, drain_seconds=300) as node:
         assert await asyncio.wait_for(node.terminate(), 20) == 0
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_a_killed_process_starts_again_and_everything_acknowledged_is_there(watch: Watch, data_dir: Path) -> None:
     tokens = Tokens(data_dir)
-    async with node_process(data_dir) as node:
-        async with peer(node.url) as jane:
-            await jane.hello(tokens.person(JANE))
-            for _ in range(5):
-                await jane.post(chat(JANE, BOB))
-            epoch = jane.welcome["epoch"]
-            await node.kill()
-            assert await jane.until_closed() == 1006
+    async with node_process(data_dir) as node, peer(node.url) as jane:
+        await jane.hello(tokens.person(JANE))
+        for _ in range(5):
+            await jane.post(chat(JANE, BOB))
+        epoch = jane.welcome["epoch"]
+        await node.kill()
+        assert await jane.until_closed() == 1006
     async with node_process(data_dir) as node, peer(node.url) as bob:
         await bob.hello(tokens.person(BOB), last_activity_id=2, epoch=epoch)
         await bob.until_frame("caught_up")

@@ -66,6 +66,7 @@ async def test_received_marks_are_kept_per_device_and_never_go_back(open_: OpenW
     bobs = await world.join(BOB, subprotocol, device_id="phone")
     for _ in range(5):
         await phone.post(chat(JANE, BOB))
+    await tablet.until(lambda peer: len(peer.ids) == 5)
     await phone.send("received", id=3)
     await phone.send("received", id=2)
     await tablet.send("received", id=10**15)

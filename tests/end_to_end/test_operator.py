@@ -19,6 +19,7 @@ from server.services.retention import Retention
 from server.settings import LogLevel
 from storage import sqlite_files
 from storage.sqlite import SqliteDatabase
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.http import Http
 from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE, rows, write
@@ -59,6 +60,7 @@ async def test_every_admin_route_asks_for_an_admin_token_before_anything_else(wo
 # Health and metrics
 
 
+@pytest.mark.backends(SQLITE)
 async def test_the_process_is_alive_and_the_node_ready_until_it_drains(world: World) -> None:
     anybody = world.http()
     assert (await anybody.get("/healthz")).json == {"status": "ok"}
@@ -71,6 +73,7 @@ async def test_the_process_is_alive_and_the_node_ready_until_it_drains(world: Wo
     assert (await anybody.get("/healthz")).status == 200
 
 
+@pytest.mark.backends(SQLITE)
 async def test_a_storage_that_does_not_answer_makes_the_node_unready(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +98,7 @@ async def test_a_storage_that_does_not_answer_makes_the_node_unready(
     assert (await world.http().get("/readyz")).status == 200
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_metrics_follow_what_happens(world: World) -> None:
     jane, bob = await world.join(JANE), await world.join(BOB)
     await jane.post(chat(JANE, BOB))
@@ -131,6 +135,7 @@ async def test_the_page_lists_every_metric(world: World) -> None:
 # Sessions and tokens
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 async def test_sessions_are_listed(world: World) -> None:
     await world.join(JANE, device_id="phone")
     await world.join(JANE, device_id="tablet")
@@ -201,6 +206,7 @@ async def test_a_revocation_that_does_not_fit_is_refused(world: World, body: byt
 # Figures, the log's level, the doctor, backups, numbers
 
 
+@pytest.mark.backends(SQLITE)
 async def test_stats_are_figures(world: World) -> None:
     jane = await world.join(JANE)
     await jane.post(chat(JANE, BOB))
@@ -225,6 +231,7 @@ async def test_the_level_of_the_log_can_be_changed(world: World) -> None:
         logging.getLogger().setLevel(before)
 
 
+@pytest.mark.backends(SQLITE)
 async def test_the_doctor_finds_a_sound_node_sound(world: World) -> None:
     found = (await admin(world).get("/admin/doctor")).json
     assert {each["check"]: each["health"] for each in found} == {
@@ -241,6 +248,7 @@ async def test_the_doctor_sees_a_log_whose_head_lies(world: World) -> None:
     assert "beyond the head 0" in found["log"]["detail"]
 
 
+@pytest.mark.backends(SQLITE)
 async def test_a_backup_of_a_busy_node_is_whole(world: World) -> None:
     jane = await world.join(JANE)
     for _ in range(20):
@@ -308,6 +316,7 @@ def files_with(folder: Path, text: bytes) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
+@pytest.mark.backends(SQLITE)
 async def test_an_erased_person_is_in_no_file_and_breaks_nobodys_cursor(world: World) -> None:
     await fill_with_canaries(world)
     assert files_with(world.data_dir, CANARY.encode()) != []
