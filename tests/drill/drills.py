@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,6 @@ class Drill:
 
     row: int
     title: str
-    run: Callable[[int], Awaitable[Report]]
+    run: Callable[[int], Coroutine[Any, Any, Report]]
     short: int
     full: int
