@@ -87,10 +87,10 @@ class Peer:
         matching = (f for f in self.of_type(kind) if all(f.get(name) == value for name, value in fields.items()))
         return next(matching, None)
 
-    async def until_ids(self, *ids: int) -> list[int]:
+    async def until_ids(self, *ids: int, seconds: float = WAIT_SECONDS) -> list[int]:
         """Wait until all of these have come; returns everything that has."""
         wanted = set(ids)
-        await self.until(lambda peer: wanted <= set(peer.ids))
+        await self.until(lambda peer: wanted <= set(peer.ids), seconds)
         return self.ids
 
     async def until_closed(self) -> int:
