@@ -68,6 +68,7 @@ async def settle(
     marker = directory / "world.json"
     wanted = msgspec.json.encode(world)
     if keep and marker.exists() and marker.read_bytes() == wanted:
+        await run_command("migrate", "--data-dir", str(directory), environment=environment)
         return directory
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
