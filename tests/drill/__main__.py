@@ -8,9 +8,13 @@ import importlib
 import pkgutil
 import sys
 import time
+from pathlib import Path
 
 import tests.drill
 from tests.drill.drills import Drill
+
+# The client library is a distribution of its own: pytest finds it by its settings, a plain run here.
+sys.path.append(str(Path(__file__).parents[2] / "client" / "python"))
 
 
 def found() -> list[Drill]:
