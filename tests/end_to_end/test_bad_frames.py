@@ -70,14 +70,14 @@ CASES = (
     Case("typing", ("to", "id"), (MISSING, None, *NO_ID)),
     Case("typing", ("to", "extra"), (1,)),
     Case("typing", ("ref",), NO_REF),
-    Case("refresh", ("token",), (MISSING, None, "", "x" * 8_193, *NO_STRING)),
+    Case("refresh", ("token",), (MISSING, None, "x" * 8_193, *NO_STRING)),
     Case("refresh", ("ref",), NO_REF),
     Case("refresh", ("extra",), (1,)),
     Case("ping", ("ref",), NO_REF),
     Case("ping", ("extra",), (1, None)),
 )
 HELLO = (
-    Case("hello", ("token",), ("", "x" * 8_193, *NO_STRING)),
+    Case("hello", ("token",), ("x" * 8_193, *NO_STRING)),
     Case("hello", ("device_id",), ("", "d" * 65, *NO_STRING)),
     Case("hello", ("last_activity_id",), (*NO_INTEGER, -1, 2**63)),
     Case("hello", ("epoch",), ("e" * 65, *NO_STRING)),
@@ -299,3 +299,12 @@ def test_every_client_frame_is_covered() -> None:
     for frame in CLIENT_FRAMES:
         for field in set(frame.__struct_fields__) - {"client"}:
             assert (frame.__name__.lower(), field) in covered
+
+
+async def test_an_empty_token_is_a_bad_token_and_no_bad_frame(world: World) -> None:
+    jane = await world.join(JANE)
+    assert (await jane.ask("refresh", token=""))["code"] == "unauthorized"
+    assert (await jane.ask("ping"))["type"] == "pong"
+    stranger = await world.connect()
+    await stranger.send("hello", token="")
+    assert await stranger.until_closed() == 4401
