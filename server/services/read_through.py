@@ -14,6 +14,8 @@ from server.live.batcher import Batcher
 Value = TypeVar("Value")
 
 _MAX_BATCH = 10_000
+_TRIES = 5
+"""Of a load, when changes come between. More keys than there is room for are read as often in vain."""
 
 
 class _Entry(NamedTuple, Generic[Value]):
@@ -56,8 +58,12 @@ class ReadThrough(Generic[Value]):
 
     async def load(self, keys: Iterable[int]) -> None:
         """Make these keys known: afterwards :meth:`get` gives their values, and None for those that do not exist."""
-        missing = tuple(key for key in keys if self._entry(key) is None)
-        if missing:
+        wanted = tuple(keys)
+        for _ in range(_TRIES):
+            missing = tuple(key for key in wanted if self._entry(key) is None)
+            if not missing:
+                return
+            # A change may drop them again after the read, before this task goes on: then they would seem absent.
             await self._batcher.call(missing)
 
     def drop(self, keys: Iterable[int] | None) -> None:

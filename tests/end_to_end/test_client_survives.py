@@ -190,6 +190,7 @@ async def run_py(*arguments: str, **environment: str) -> AsyncIterator[Terminal]
 
 
 @pytest.mark.usefixtures("watch")
+@pytest.mark.backends(SQLITE)
 async def test_two_chats_go_on_through_kill_9(data_dir: Path) -> None:
     tokens = Tokens(data_dir)
     async with asyncio.timeout(120), lives(data_dir) as server:

@@ -45,6 +45,7 @@ async def test_typing_is_coalesced(world: World, subprotocol: str) -> None:
     await jane.send("typing", to=person(EVE))
     await eve.until(lambda peer: peer.events("typing"))
     await jane.alive()
+    await bob.until(lambda peer: peer.events("typing"))
     await bob.alive()
     assert 1 <= len(bob.events("typing")) <= 5
 

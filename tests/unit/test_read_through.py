@@ -131,3 +131,18 @@ async def test_a_failed_read_is_told_to_every_caller_and_forgotten() -> None:
     await cache.load([1])
     assert cache.get(1) == "up"
     await cache.close()
+
+
+async def test_a_change_between_the_read_and_its_reader_does_not_make_a_key_seem_absent() -> None:
+    cache: ReadThrough[str] = ReadThrough("test", read_all_at_once, capacity=10, now=lambda: 0.0)
+    loading = asyncio.create_task(cache.load([1]))
+    while cache.get(1) is None:  # noqa: ASYNC110 - until the very step in which it becomes known
+        await asyncio.sleep(0)
+    cache.drop(None)
+    await loading
+    assert cache.get(1) == "one"
+    await cache.close()
+
+
+async def read_all_at_once(keys: Collection[int]) -> dict[int, str]:
+    return dict.fromkeys(keys, "one")
