@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -56,5 +57,10 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> WebFile:
     body = path.read_bytes()
+    return WebFile(body, _compressed(body), _TYPES[path.suffix])
+
+
+@lru_cache(maxsize=256)
+def _compressed(body: bytes) -> bytes:
     # Without a time in it, every node compresses to the same bytes.
-    return WebFile(body, gzip.compress(body, mtime=0), _TYPES[path.suffix])
+    return gzip.compress(body, mtime=0)

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -99,6 +100,15 @@ def _refusal(response: aiohttp.ClientResponse) -> str:
     return f"HTTP {response.status}: only 200 is success"
 
 
+@lru_cache(maxsize=8)
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    # Reading the system's authorities takes longer than starting all the rest of a node.
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
 @asynccontextmanager
 async def open_sender(
     timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None
@@ -107,9 +117,7 @@ async def open_sender(
 
     Raises OSError (ssl.SSLError too) if that file can't be read.
     """
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
+    context = _trusting(ca_file)
     resolver = ThreadResolver()
     # How many go out at once is bounded by the worker, for each endpoint: a limit here would let one delay another.
     connector = aiohttp.TCPConnector(
