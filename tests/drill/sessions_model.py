@@ -1,0 +1,241 @@
+"""Row 4: people who connect, send, receive, refresh, are revoked, cut off, and whose server is started anew.
+
+A state machine (hypothesis) does these in any order over real sockets and keeps a model of the log beside the server.
+After each step every open client has received a beginning of what the model has for it; at the end all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.drill.drills import Drill, Report
+from tests.harness.peer import JSON, MSGPACK, Peer, chat
+from tests.harness.people import ACME, BOB, CAROL, JANE, copy_directory, make_directory
+from tests.harness.watch import watched
+from tests.harness.world import World, open_world
+
+T = TypeVar("T")
+PEOPLE = (JANE, BOB, CAROL)
+RECEIVERS = (*PEOPLE, -ACME)
+OF = {JANE: {JANE}, BOB: {BOB}, CAROL: {CAROL, -ACME}}
+STEPS, SHORT_STEPS = 50, 25
+_SHORT = 8
+INDEX = st.integers(0, 9)
+
+
+class Client:
+    """A device: its person, its socket while it has one, and all it has received over every socket."""
+
+    def __init__(self, number: int, person: int, subprotocol: str) -> None:
+        self.device = f"device {number}"
+        self.person, self.subprotocol = person, subprotocol
+        self.before: list[int] = []
+        self.peer: Peer | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        return self.before + (self.peer.ids if self.peer is not None else [])
+
+    def gone(self) -> None:
+        self.before, self.peer = self.ids, None
+
+
+class People(RuleBasedStateMachine):
+    """The model: the log as it should be, and who of it concerns whom."""
+
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory(prefix="buzz-model-")
+        self.loop = asyncio.new_event_loop()
+        self.stack = AsyncExitStack()
+        self.log: list[tuple[int, int, int]] = []
+        self.sent: list[tuple[int, dict[str, Any], int]] = []
+        self.clients: list[Client] = []
+        self.world: World
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(coroutine)
+
+    def due(self, client: Client) -> list[int]:
+        """What is the client's of the log, from the beginning."""
+        mine = OF[client.person]
+        return [id for id, sender, receiver in self.log if sender in mine or receiver in mine]
+
+    @initialize()
+    def begin(self) -> None:
+        self.data_dir = copy_directory(self.template, Path(self.folder.name) / "data")
+        self.run(self._open())
+
+    async def _open(self) -> None:
+        await self.stack.enter_async_context(watched())
+        self.world = await self.stack.enter_async_context(
+            open_world(self.data_dir, ring_size=4, send_rate_limit=10_000)
+        )
+
+    @rule(person=st.sampled_from(PEOPLE), subprotocol=st.sampled_from([JSON, MSGPACK]))
+    @precondition(lambda self: len(self.clients) < 6)
+    def arrive(self, person: int, subprotocol: str) -> None:
+        self.clients.append(Client(len(self.clients), person, subprotocol))
+        self.run(self._connect(self.clients[-1]))
+
+    async def _connect(self, client: Client) -> None:
+        last = client.ids[-1] if client.ids else 0
+        client.peer = await self.world.join(client.person, client.subprotocol, last=last, device_id=client.device)
+
+    def open_client(self, index: int) -> Client:
+        opened = [client for client in self.clients if client.peer is not None]
+        return opened[index % len(opened)]
+
+    @property
+    def any_open(self) -> bool:
+        return any(client.peer is not None for client in self.clients)
+
+    @rule(index=INDEX, to=st.sampled_from(RECEIVERS), count=st.integers(1, 5))
+    @precondition(lambda self: self.any_open)
+    def send(self, index: int, to: int, count: int) -> None:
+        client = self.open_client(index)
+        assert client.peer is not None
+        for _ in range(count):
+            activity = chat(client.person, abs(to), receivable_type="person" if to > 0 else "company")
+            ack = self.run(client.peer.post(activity))
+            assert (ack["type"], ack["duplicate"]) == ("ack", False), ack
+            assert ack["id"] == len(self.log) + 1
+            self.log.append((ack["id"], client.person, to))
+            self.sent.append((client.person, activity, ack["id"]))
+
+    @rule(index=INDEX, which=st.integers(0, 99))
+    @precondition(lambda self: self.any_open and self.sent)
+    def send_again(self, index: int, which: int) -> None:
+        client = self.open_client(index)
+        mine = [(activity, id) for person, activity, id in self.sent if person == client.person]
+        if mine and client.peer is not None:
+            activity, id = mine[which % len(mine)]
+            ack = self.run(client.peer.post(activity | {"message": "encrypted anew"}))
+            assert (ack["type"], ack["id"], ack["duplicate"]) == ("ack", id, True)
+
+    @rule(index=INDEX)
+    @precondition(lambda self: self.any_open)
+    def refresh(self, index: int) -> None:
+        client = self.open_client(index)
+        assert client.peer is not None
+        token = self.world.tokens.person(client.person, 7_200)
+        assert self.run(client.peer.ask("refresh", token=token))["type"] == "refreshed"
+
+    @rule(index=INDEX)
+    @precondition(lambda self: self.any_open)
+    def cut(self, index: int) -> None:
+        client = self.open_client(index)
+        assert client.peer is not None
+        client.peer.cut()
+        self.run(client.peer.until_closed())
+        client.gone()
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def revoke(self, person: int) -> None:
+        self.run(self.world.node.auth.revoke_person(person))
+        for client in self.clients:
+            if client.person == person and client.peer is not None:
+                assert self.run(client.peer.until_closed()) == 4401
+                client.gone()
+
+    @rule(index=INDEX)
+    @precondition(lambda self: any(client.peer is None for client in self.clients))
+    def come_again(self, index: int) -> None:
+        away = [client for client in self.clients if client.peer is None]
+        self.run(self._connect(away[index % len(away)]))
+
+    @rule(index=INDEX)
+    @precondition(lambda self: self.any_open)
+    def replace(self, index: int) -> None:
+        client = self.open_client(index)
+        old = client.peer
+        assert old is not None
+        self.run(self._connect(client))
+        assert self.run(old.until_closed()) == 4409
+        client.before += [id for id in old.ids if not client.before or id > client.before[-1]]
+        taken = set(client.before)
+        assert client.peer is not None
+        # What the old socket had after the new one's hello comes again on the new one: only that may be doubled.
+        client.peer.frames = [_without(frame, taken) for frame in client.peer.frames]
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.stack.aclose())
+        for client in self.clients:
+            if client.peer is not None:
+                assert client.peer.close_code in (1000, 1001), client.peer.close_code
+                client.gone()
+        self.stack = AsyncExitStack()
+        self.run(self._open())
+
+    @invariant()
+    def holds(self) -> None:
+        for client in self.clients:
+            due = self.due(client)
+            assert client.ids == due[: len(client.ids)]
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "world"):
+                for client in self.clients:
+                    if client.peer is None:
+                        self.run(self._connect(client))
+                    assert client.peer is not None
+                    missing = set(self.due(client)) - set(client.before)
+                    self.run(client.peer.until_ids(*missing))
+                    assert client.ids == self.due(client)
+                self.run(self.stack.aclose())
+        finally:
+            self.loop.close()
+            self.folder.cleanup()
+
+
+def _without(frame: dict[str, Any], ids: set[int]) -> dict[str, Any]:
+    if frame["type"] != "activities":
+        return frame
+    return frame | {"activities": [activity for activity in frame["activities"] if activity["id"] not in ids]}
+
+
+async def run(examples: int) -> Report:
+    """So many lives of up to fifty steps each. Raises with the shortest life that breaks the model."""
+    steps = SHORT_STEPS if examples <= _SHORT else STEPS
+
+    def lived() -> None:
+        with tempfile.TemporaryDirectory(prefix="buzz-model-") as folder:
+            People.template = make_directory(Path(folder) / "template")
+            run_state_machine_as_test(  # type: ignore[no-untyped-call]
+                People,
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=steps,
+                    deadline=None,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                    derandomize=examples <= _SHORT,
+                    print_blob=False,
+                ),
+            )
+
+    await asyncio.to_thread(lived)
+    return Report({"model and server differ": 0}, None, {"lives": examples, "steps each, at most": steps})
+
+
+DRILLS = (Drill(4, "model-based sessions", run, short=_SHORT, full=10_000),)
