@@ -82,6 +82,8 @@ async def test_another_epoch_starts_from_the_beginning_and_the_same_one_does_not
 async def test_a_cleared_history_is_a_new_epoch_and_live_sessions_come_again(world: World, subprotocol: str) -> None:
     await world.running.append(between(9))
     jane, bob = await world.join(JANE, subprotocol, last=0), await world.join(BOB, subprotocol, last=0)
+    for peer in (jane, bob):
+        await peer.until_frame("caught_up")
     before = jane.welcome["epoch"]
     assert (await world.http(EVE)("DELETE", "/apps/buzz/clear")).status == 204
     assert [await peer.until_closed() for peer in (jane, bob)] == [1001, 1001]
