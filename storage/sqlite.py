@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -38,6 +39,12 @@ class SqliteConnection(aiosqlite.Connection):
         with _translated():
             result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
             return result
+
+    def send(self, function: Callable[[sqlite3.Connection], None]) -> asyncio.Future[None]:
+        """Queue ``function(connection)`` for the thread at once: whatever becomes of the caller, it runs, in order."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((future, partial(function, self._conn)))
+        return future
 
 
 @contextmanager
@@ -115,7 +122,9 @@ class SqliteDatabase:
                 await self._writer.run(lambda c: c.execute("BEGIN IMMEDIATE"))
                 yield SqliteTransaction(self._writer)
             except BaseException:
-                await asyncio.shield(self._writer.run(_rollback))
+                # Not as a task: one that is cancelled before it begins would leave the transaction open for good.
+                with _translated():
+                    await asyncio.shield(self._writer.send(_rollback))
                 raise
             await self._writer.run(_commit)
 

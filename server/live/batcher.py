@@ -66,6 +66,10 @@ class Batcher(Generic[Item, Result]):
                 await self._one(batch)
         finally:
             self._worker = None
+            # Cut short (the loop is ending): nobody may wait for ever for what is not going to be done.
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
 
     async def _one(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
@@ -76,6 +80,10 @@ class Batcher(Generic[Item, Result]):
                     future.set_exception(error)
                     future.exception()  # a caller that went away must not make the loop complain
             return
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
