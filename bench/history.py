@@ -10,6 +10,8 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage import sqlite_index
+
 DATABASE_NAME = "buzz.db"
 _ROWS_A_STATEMENT = 500_000
 _FIRST_AT_MS = 1_700_000_000_000
@@ -51,6 +53,7 @@ def store(history: History, data_dir: Path) -> None:
         connection.execute("PRAGMA cache_size = -1000000")
         _fill(connection, history)
         connection.execute("UPDATE log SET head = ?", (history.activities,))
+        sqlite_index.advance(connection, history.activities)
         connection.execute("ANALYZE")
         connection.execute("PRAGMA journal_mode = WAL")
     finally:

@@ -10,7 +10,6 @@ from typing import Any
 
 from protocol.activity import Activity
 from storage.contract import Commit, Conversation, Posting, Range
-from storage.log_reads import MAX_BRANCHES
 from storage.postgres import STATEMENT_SECONDS, Connection, PostgresDatabase
 from storage.postgres_append import Appender
 from storage.postgres_reads import (
@@ -23,6 +22,8 @@ from storage.postgres_reads import (
     pages_binds,
 )
 
+MAX_BRANCHES = 16
+"""Parties in one statement; somebody with more is read in several and merged by id in memory."""
 MAX_UNREAD = 1_000
 
 

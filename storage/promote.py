@@ -21,7 +21,7 @@ from storage.postgres_errors import translated
 from storage.postgres_sql import NO_NUL
 
 CHUNK_ROWS: Final = 5_000
-_NOT_COPIED: Final = ("schema_step",)
+_NOT_COPIED: Final = ("schema_step", "party_activity", "conversation_activity", "log_index")
 _INTO: Final = re.compile(r"^INSERT INTO (\w+)", re.MULTILINE)
 
 Progress = Callable[[str, int, int], None]

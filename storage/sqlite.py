@@ -27,8 +27,8 @@ _CACHE_KIB = 65_536
 _READER_CACHE_KIB = 4_096
 """A long scan fills a reader's cache and never comes back to it; the system caches the file anyway."""
 _STATEMENTS_CACHED = 256
-_CHECKPOINT_PAGES = 4_000
-"""The WAL goes back into the database file about every 16 MB: rarely enough to be cheap, small enough not to stall."""
+_CHECKPOINT_PAGES = 16_000
+"""The WAL goes back into the database file by itself after 64 MB; the log asks for it earlier, between commits."""
 
 
 class SqliteConnection(aiosqlite.Connection):
@@ -136,6 +136,11 @@ class SqliteDatabase:
         async with self._writing:
             [(busy, _, _)] = await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         return not busy
+
+    async def fold(self) -> None:
+        """Fold back what no reader needs of the WAL, on the one connection that checkpoints; the WAL stays as it is."""
+        async with self._writing:
+            await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
 
     async def close(self) -> None:
         """Fold the WAL back, refresh the planner's statistics, close every connection and end its thread."""

@@ -1,33 +1,32 @@
-"""The activity log on SQLite: a whole batch in one trip to the writer's thread, a whole page in one row.
-
-sqlite3 gives the interpreter lock away around each step of a statement. A page that comes as one JSON text is one step,
-not five hundred, and msgspec turns it into rows faster than the driver would.
-"""
+"""The activity log on SQLite: a whole batch in one trip to the writer's thread."""
 
 from __future__ import annotations
 
-import heapq
+import asyncio
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-import msgspec
+import structlog
 
 from protocol.activity import Activity, ActivityType
+from storage import sqlite_index, sqlite_reads
 from storage.contract import Commit, Conversation, Posting, Range, Refusal, Result, Stored
-from storage.log_reads import MAX_BRANCHES, by_conversation, by_party, by_party_binds
+from storage.errors import StorageError
 from storage.sqlite import SqliteDatabase
+from storage.sqlite_index import COMMITS_A_STEP, INDEX_EVERY, Tail
+from storage.sqlite_reads import COLUMNS
 
-_COLUMNS = "id, type, sender, receiver, call_time, message, message_id, created_at_ms"
 _INSERT = """
     INSERT INTO activity (id, type, sender, receiver, conversation, author, call_time, message, message_id, about,
                           created_at_ms, idempotency_key, idempotency_hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_PAGE = "SELECT '[' || ifnull(group_concat(json_array({columns})), '') || ']' FROM ({select})"
-_rows = msgspec.json.Decoder(list[Activity])
 _CONVERSATIONS_REMEMBERED = 100_000
-_MAX_UNREAD = 1_000
+FOLD_PAGES = 8_000
+"""After how many pages of commits the WAL goes back into the database file: an upper estimate, as SQLite does not say.
+Each page that was written often goes back once. More at a time would be cheaper, and hold up the next commit longer."""
+_log = structlog.get_logger("storage")
 
 Key = tuple[int, int]
 Row = tuple[object, ...]
@@ -36,32 +35,56 @@ Row = tuple[object, ...]
 class SqliteActivityLog:
     """``storage.contract.ActivityLog`` on one SQLite file."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(
+        self, database: SqliteDatabase, index_every: int = INDEX_EVERY, commits_a_step: int = COMMITS_A_STEP
+    ) -> None:
+        """What one step of the index takes in at least: see ``storage/sqlite_index.py``."""
         self._database = database
+        self._index_every = index_every
+        self._commits_a_step = commits_a_step
         self._conversations: dict[Key, int] = {}
         self._emptied_until = 0
+        self._tail: Tail | None = None
+        self._pages = 0
+        self._upkeep: asyncio.Task[None] | None = None
+        self._reading_tail = asyncio.Lock()
 
     async def state(self) -> tuple[str, int]:
         [(epoch, head)] = await self._database.fetch("SELECT epoch, head FROM log")
         return epoch, head
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
+        tail = await self._unindexed()
         try:
-            return await self._database.write(partial(self._append, batch=batch))
+            commit = await self._database.write(partial(self._append, batch=batch))
         except BaseException:
-            # Numbers given to new conversations may have been rolled back.
+            # Numbers given to new conversations may have been rolled back; whether it was committed may be unknown.
             self._conversations.clear()
+            self._tail = None
             raise
+        tail.add([each.activity for each in commit.results if isinstance(each, Stored) and not each.duplicate])
+        self._pages += _most_pages(batch)
+        index = len(tail) >= max(self._index_every, self._commits_a_step * len(batch))
+        fold = self._pages >= FOLD_PAGES
+        if self._upkeep is None and (index or fold):
+            self._upkeep = asyncio.create_task(self._keep_up(tail if index else None, fold), name="log upkeep")
+        return commit
 
     async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
-        return await self._database.read(lambda c: [_read(c, wanted) for wanted in ranges])
+        tail = await self._unindexed()
+        # A step may take in some of these before the reader's thread looks: they are then found twice, and told by id.
+        wanted = [(each, tail.within(each)) for each in ranges]
+        return await self._database.read(lambda c: [sqlite_reads.read(c, *each) for each in wanted])
 
     async def tail(self, after: int, limit: int) -> list[Activity]:
-        sql = f"SELECT {_COLUMNS} FROM activity WHERE id > ? ORDER BY id LIMIT ?"
-        return await self._database.read(lambda c: _page(c, sql, (after, limit)))
+        sql = f"SELECT {COLUMNS} FROM activity WHERE id > ? ORDER BY id LIMIT ?"
+        return await self._database.read(lambda c: sqlite_reads.page(c, sql, (after, limit)))
 
     async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
-        return await self._database.read(lambda c: _conversations(c, parties, limit))
+        tail = await self._unindexed()
+        if tail.concerns(parties):
+            await self._index(tail)
+        return await self._database.read(lambda c: sqlite_reads.conversations(c, parties, limit))
 
     async def partners(self, party: int) -> list[int]:
         rows = await self._database.fetch(
@@ -77,9 +100,7 @@ class SqliteActivityLog:
         return epoch
 
     async def erase(self, party: int) -> int:
-        # What a person wrote for a company is the company's: `sender`, not `author`.
-        sql = f"UPDATE activity SET {_EMPTY} WHERE sender = ? AND (message IS NOT NULL OR message_id IS NOT NULL)"
-        return await self._database.write(lambda c: c.execute(sql, (party,)).rowcount)
+        return await self._database.write(partial(_erase, party=party))
 
     async def erase_before(self, created_before_ms: int, limit: int) -> int:
         # The search is done by a reader, from where the last one ended: the writer is not held up by it.
@@ -96,7 +117,34 @@ class SqliteActivityLog:
         return await self._database.write(_renew_epoch)
 
     async def close(self) -> None:
-        """Nothing is held: the connections are the database's."""
+        """Wait for the upkeep under way; the connections are the database's."""
+        while self._upkeep is not None:
+            await asyncio.wait([self._upkeep])
+
+    async def _unindexed(self) -> Tail:
+        """What the index has not reached: read once, and again after a commit whose fate is not known."""
+        async with self._reading_tail:
+            if self._tail is None:
+                self._tail = Tail(await self._database.read(sqlite_index.unindexed))
+            return self._tail
+
+    async def _keep_up(self, tail: Tail | None, fold: bool) -> None:
+        """Between two commits, when the first one's answers are out: a step of the index, the WAL folded back."""
+        try:
+            if tail is not None:
+                await self._index(tail)
+            if fold:
+                self._pages = 0
+                await self._database.fold()
+        except StorageError as error:
+            # Nothing depends on it now, and the next commit asks for it again.
+            _log.warning("the log's upkeep failed", reason=str(error))
+        finally:
+            self._upkeep = None
+
+    async def _index(self, tail: Tail) -> None:
+        await self._database.write(_index_all)
+        tail.clear()
 
     def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
         [previous] = connection.execute("SELECT head FROM log").fetchone()
@@ -192,6 +240,11 @@ _MARK_READ = """
     ON CONFLICT (conversation, party) DO UPDATE SET about = max(about, excluded.about)"""
 
 
+def _most_pages(batch: Sequence[Posting]) -> int:
+    """How many pages of 4 KiB a commit wrote at most: the rows, an idempotency entry each, the heads."""
+    return len(batch) + sum(len(posting.message or "") for posting in batch) // 2_048 + 4
+
+
 def _activity(number: int, posting: Posting) -> Activity:
     return Activity(
         number,
@@ -221,12 +274,12 @@ def _find_message(connection: sqlite3.Connection, posting: Posting) -> int | Non
 
 def _first_answer(connection: sqlite3.Connection, posting: Posting) -> Result | None:
     if posting.idempotency_key is not None:
-        sql = f"SELECT {_COLUMNS}, idempotency_hash FROM activity WHERE author = ? AND idempotency_key = ?"
+        sql = f"SELECT {COLUMNS}, idempotency_hash FROM activity WHERE author = ? AND idempotency_key = ?"
         found = connection.execute(sql, (posting.author, posting.idempotency_key)).fetchone()
         if found:
             return Stored(Activity(*found[:-1]), True) if found[-1] == posting.idempotency_hash else Refusal.KEY_REUSED
     if posting.type == ActivityType.chat_message:
-        sql = f"SELECT {_COLUMNS} FROM activity WHERE author = ? AND message_id = ? AND type = 0"
+        sql = f"SELECT {COLUMNS} FROM activity WHERE author = ? AND message_id = ? AND type = 0"
         found = connection.execute(sql, (posting.author, posting.message_id)).fetchone()
         if found:
             first = Activity(*found)
@@ -235,86 +288,35 @@ def _first_answer(connection: sqlite3.Connection, posting: Posting) -> Result | 
     return None
 
 
-def _read(connection: sqlite3.Connection, wanted: Range) -> list[Activity]:
-    if wanted.with_party is None:
-        return _read_parties(connection, wanted, wanted.parties)
-    if wanted.with_party in wanted.parties:
-        return _read_parties(connection, wanted, (wanted.with_party,))
-    return _read_conversations(connection, wanted, wanted.with_party)
-
-
-def _read_parties(connection: sqlite3.Connection, wanted: Range, parties: tuple[int, ...]) -> list[Activity]:
-    chunks = [parties[i : i + MAX_BRANCHES] for i in range(0, len(parties), MAX_BRANCHES)]
-    only = wanted._replace(parties=parties)
-    pages = [
-        _page(
-            connection,
-            by_party(_COLUMNS, len(chunk), len(parties), wanted.newest_first),
-            by_party_binds(only, chunk),
-        )
-        for chunk in chunks
-    ]
-    return _merged(pages, wanted)
-
-
-def _read_conversations(connection: sqlite3.Connection, wanted: Range, other: int) -> list[Activity]:
-    pairs = [(min(mine, other), max(mine, other)) for mine in wanted.parties]
-    found = (
-        connection.execute("SELECT id FROM conversation WHERE low = ? AND high = ?", pair).fetchone() for pair in pairs
-    )
-    numbers = [row[0] for row in found if row]
-    pages = []
-    for i in range(0, len(numbers), MAX_BRANCHES):
-        chunk = numbers[i : i + MAX_BRANCHES]
-        binds = [value for number in chunk for value in (number, wanted.after, wanted.before)]
-        pages.append(
-            _page(connection, by_conversation(_COLUMNS, len(chunk), wanted.newest_first), [*binds, wanted.limit])
-        )
-    return _merged(pages, wanted)
-
-
-def _page(connection: sqlite3.Connection, select: str, binds: Iterable[int]) -> list[Activity]:
-    [text] = connection.execute(_PAGE.format(columns=_COLUMNS, select=select), tuple(binds)).fetchone()
-    return _rows.decode(text)
-
-
-def _merged(pages: list[list[Activity]], wanted: Range) -> list[Activity]:
-    if len(pages) == 1:
-        return pages[0]
-    merged = heapq.merge(*pages, key=lambda activity: activity.id, reverse=wanted.newest_first)
-    return list(merged)[: wanted.limit]
-
-
-def _conversations(connection: sqlite3.Connection, parties: Sequence[int], limit: int) -> list[Conversation]:
-    found: list[tuple[int, int, int, int]] = []
-    for mine in parties:
-        sql = """
-            SELECT (SELECT max(a.id) FROM activity a WHERE a.conversation = c.id), c.id, c.other
-            FROM (SELECT id, high AS other FROM conversation WHERE low = ?1
-                  UNION SELECT id, low FROM conversation WHERE high = ?1) c"""
-        rows = connection.execute(sql, (mine,)).fetchall()
-        found += [(last, number, mine, other) for last, number, other in rows if last is not None]
-    newest = heapq.nlargest(limit, found)
-    return [_conversation_row(connection, *row) for row in newest]
-
-
-def _conversation_row(connection: sqlite3.Connection, last: int, number: int, mine: int, other: int) -> Conversation:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM activity WHERE id = ?", (last,)).fetchone()
-    sql = """
-        SELECT count(*) FROM (
-            SELECT 1 FROM activity WHERE conversation = ?1 AND type = 0 AND sender <> ?2
-            AND id > ifnull((SELECT about FROM read_mark WHERE conversation = ?1 AND party = ?2), 0) LIMIT ?3)"""
-    [unread] = connection.execute(sql, (number, mine, _MAX_UNREAD)).fetchone()
-    return Conversation(mine, other, Activity(*row), unread)
+def _index_all(connection: sqlite3.Connection) -> None:
+    [head] = connection.execute("SELECT head FROM log").fetchone()
+    sqlite_index.advance(connection, head)
 
 
 def _clear(connection: sqlite3.Connection, party: int) -> str:
-    for column in ("sender", "receiver"):
-        connection.execute(f"DELETE FROM activity WHERE {column} = ?", (party,))
+    _index_all(connection)
+    gone = "SELECT activity FROM party_activity WHERE party = ?1"
     mine = "SELECT id FROM conversation WHERE low = ?1 UNION SELECT id FROM conversation WHERE high = ?1"
-    connection.execute(f"DELETE FROM read_mark WHERE conversation IN ({mine})", (party,))
+    connection.execute(f"DELETE FROM activity WHERE id IN ({gone})", (party,))
+    connection.execute(
+        f"""DELETE FROM party_activity WHERE (party, activity) IN (
+                SELECT low + high - ?1, i.activity FROM conversation AS c
+                CROSS JOIN conversation_activity AS i ON i.conversation = c.id WHERE c.id IN ({mine}))""",
+        (party,),
+    )
+    connection.execute("DELETE FROM party_activity WHERE party = ?1", (party,))
+    for table in ("conversation_activity", "read_mark"):
+        connection.execute(f"DELETE FROM {table} WHERE conversation IN ({mine})", (party,))
     connection.execute("DELETE FROM conversation WHERE low = ?1 OR high = ?1", (party,))
     return _renew_epoch(connection)
+
+
+def _erase(connection: sqlite3.Connection, party: int) -> int:
+    _index_all(connection)
+    # What a person wrote for a company is the company's: `sender`, not `author`.
+    sql = f"""UPDATE activity SET {_EMPTY} WHERE id IN (SELECT activity FROM party_activity WHERE party = ?1)
+              AND sender = ?1 AND (message IS NOT NULL OR message_id IS NOT NULL)"""
+    return connection.execute(sql, (party,)).rowcount
 
 
 def _due(connection: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:

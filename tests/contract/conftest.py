@@ -42,7 +42,8 @@ async def log(database: Database) -> AsyncIterator[ActivityLog]:
     """The activity log on it."""
     opened: ActivityLog
     if isinstance(database, SqliteDatabase):
-        opened = SqliteActivityLog(database)
+        # Its index lags behind by up to two activities: what it has and what it has not yet are read together.
+        opened = SqliteActivityLog(database, index_every=3, commits_a_step=1)
     else:
         assert isinstance(database, PostgresDatabase)
         opened = PostgresActivityLog(database)

@@ -87,7 +87,7 @@ async def test_system_calls_that_write_are_few_an_activity(data_dir: Path) -> No
             before = writes_of(node.process.pid)
             await send_all(jane, MSGPACK, SENDS + 1)
             writes = writes_of(node.process.pid) - before
-    assert writes <= 2 * SENDS, f"{writes} writing system calls for {SENDS} sends"
+    assert writes <= SENDS, f"{writes} writing system calls for {SENDS} sends"
 
 
 async def test_a_send_leaves_little_behind(open_: OpenWorld) -> None:

@@ -1,0 +1,106 @@
+"""The log's index on SQLite: who has which activities. It follows the log in large steps.
+
+A commit appends rows, and nothing else of it grows with the number of people: their entries in the index lie at a place
+for each of them, and writing those places with every commit cost more than the rows themselves. So entries are added
+for a few thousand activities together, sorted, between two commits. What a step has not reached yet is known by id in
+memory (:class:`Tail`), and read by id.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from protocol.activity import Activity
+from storage.contract import Range
+
+INDEX_EVERY = 512
+COMMITS_A_STEP = 4
+"""One step takes in at least so many activities, and at least so many commits' worth where these are large: more makes
+a step cheaper for each activity, and holds up the next commit longer (3 to 4 ms for 512)."""
+
+_ADVANCE = (
+    """INSERT INTO party_activity (party, activity)
+       SELECT sender, id FROM activity WHERE id > ?1
+       UNION ALL SELECT receiver, id FROM activity WHERE id > ?1 AND receiver <> sender
+       ORDER BY 1, 2""",
+    "INSERT INTO conversation_activity (conversation, activity)"
+    " SELECT conversation, id FROM activity WHERE id > ?1 ORDER BY 1, 2",
+)
+Unindexed = tuple[int, int, int]
+
+
+def indexed_until(connection: sqlite3.Connection) -> int:
+    """The id up to which everything is in the index."""
+    [indexed] = connection.execute("SELECT indexed FROM log_index").fetchone()
+    return int(indexed)
+
+
+def advance(connection: sqlite3.Connection, head: int) -> None:
+    """Bring the index up to ``head``, the newest id; within a transaction."""
+    indexed = indexed_until(connection)
+    if indexed < head:
+        for statement in _ADVANCE:
+            connection.execute(statement, (indexed,))
+        connection.execute("UPDATE log_index SET indexed = ?", (head,))
+
+
+def unindexed(connection: sqlite3.Connection) -> list[Unindexed]:
+    """(id, sender, receiver) of what no step has reached, in id order."""
+    sql = "SELECT id, sender, receiver FROM activity WHERE id > (SELECT indexed FROM log_index) ORDER BY id"
+    return connection.execute(sql).fetchall()
+
+
+class Tail:
+    """The ids of what is not indexed yet, by party, in ascending order.
+
+    It may name more than that: an activity that a step has taken in meanwhile is found twice, and told by its id.
+    """
+
+    __slots__ = ("_ids", "_size")
+
+    def __init__(self, rows: Iterable[Unindexed] = ()) -> None:
+        self._ids: dict[int, list[int]] = {}
+        self._size = 0
+        for id, sender, receiver in rows:
+            self._put(id, sender, receiver)
+
+    def add(self, activities: Iterable[Activity]) -> None:
+        """These were appended."""
+        for activity in activities:
+            self._put(activity.id, activity.sender, activity.receiver)
+
+    def clear(self) -> None:
+        """A step has taken in everything."""
+        self._ids.clear()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def concerns(self, parties: Sequence[int]) -> bool:
+        """Whether there is anything of these parties."""
+        return any(party in self._ids for party in parties)
+
+    def within(self, wanted: Range) -> list[int]:
+        """The ids that a range asks for, in ascending order; a list of its own."""
+        other = wanted.with_party
+        if other is None or other in wanted.parties:
+            return sorted({id for party in _sides(wanted) for id in self._between(party, wanted)})
+        with_other = set(self._between(other, wanted))
+        return sorted(with_other.intersection(*[{id for mine in wanted.parties for id in self._between(mine, wanted)}]))
+
+    def _put(self, id: int, sender: int, receiver: int) -> None:
+        self._size += 1
+        self._ids.setdefault(sender, []).append(id)
+        if receiver != sender:
+            self._ids.setdefault(receiver, []).append(id)
+
+    def _between(self, party: int, wanted: Range) -> list[int]:
+        ids = self._ids.get(party, [])
+        return ids[bisect_right(ids, wanted.after) : bisect_left(ids, wanted.before)] if ids else ids
+
+
+def _sides(wanted: Range) -> tuple[int, ...]:
+    return wanted.parties if wanted.with_party is None else (wanted.with_party,)
