@@ -8,13 +8,18 @@ that resolves to a private address, or to another one the second time (DNS rebin
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_CHARACTERS: Final = 2_048
+
+_MAX_NAME: Final = 253
+_NAME: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""RFC 1123, 2.1, with the underscore that names in use have."""
 
 _REFUSED_IPV6: Final = [
     ip_network(text)
@@ -92,21 +97,29 @@ def check_url(url: str, *, allow_loopback: bool = False) -> str:
     system's resolver takes (``0x7f.1``), is checked at once; a name is checked when it is connected to.
     """
     parts = urlsplit(_plain(url))
-    try:
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise ValueError("should have a port from 1 to 65535, or none") from error
-    if not host or parts.username is not None or parts.fragment:
-        raise ValueError("should be https://HOST[:PORT]/PATH, without a user name and without a fragment")
+    _check_port(parts)
+    host = (parts.hostname or "").removesuffix(".")
     literal = _literal(host)
-    if literal is not None and not is_public(literal, allow_loopback=allow_loopback):
+    is_name = "[" not in parts.netloc and len(host) <= _MAX_NAME and _NAME.fullmatch(host) is not None
+    if not (literal or is_name) or parts.username is not None or parts.fragment:
+        raise ValueError("should be https://HOST[:PORT]/PATH, without a user name and without a fragment")
+    on_loopback = ip_address(literal).is_loopback if literal else host == "localhost" or host.endswith(".localhost")
+    public = is_public(literal, allow_loopback=allow_loopback) if literal else not on_loopback or allow_loopback
+    if not public:
         raise ValueError(f"should lead to a public address: {host} is not one")
-    on_loopback = host == "localhost" or (literal is not None and ip_address(literal).is_loopback)
-    if parts.scheme != "https" and not (parts.scheme == "http" and allow_loopback and on_loopback):
+    # Public by now: loopback is so in development mode alone.
+    if parts.scheme != "https" and not (parts.scheme == "http" and on_loopback):
         raise ValueError("should begin with https://")
-    if host == "localhost" and not allow_loopback:
-        raise ValueError("should lead to a public address: localhost is not one")
     return url
+
+
+def _check_port(parts: SplitResult) -> None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("should have a port from 1 to 65535, or none")
 
 
 def _plain(url: str) -> str:

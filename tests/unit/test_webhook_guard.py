@@ -86,6 +86,8 @@ def test_a_socket_is_made_for_a_public_address_alone() -> None:
         "https://hooks.example.com:8443/a?b=c",
         "https://1.1.1.1/",
         "https://[2606::1]/",
+        "https://my_hooks.EXAMPLE.com./",
+        "https://xn--nicode-2ya.example/",
     ],
 )
 def test_endpoints_that_are_taken(url: str) -> None:
@@ -103,6 +105,7 @@ def test_endpoints_that_are_taken(url: str) -> None:
         ("https://user:password@hooks.example.com/", "user name"),
         ("https://hooks.example.com/#x", "fragment"),
         ("https://hooks.example.com:99999/", "port"),
+        ("https://hooks.example.com:0/", "port"),
         ("https://hooks.example.com/ x", "printable"),
         ("https://hooks.example.com\\@10.0.0.1/", "printable"),
         ("https://ünïcode.example/", "ASCII"),
@@ -117,6 +120,15 @@ def test_endpoints_that_are_taken(url: str) -> None:
         ("https://[64:ff9b::a00:1]/", "public"),
         ("https://169.254.169.254/latest/meta-data", "public"),
         ("https://localhost/", "public"),
+        ("https://LOCALHOST./", "public"),
+        ("https://hooks.localhost/", "public"),
+        ("https://%31%32%37.0.0.1/", "https://HOST"),
+        ("https://hooks..example.com/", "https://HOST"),
+        ("https://.example.com/", "https://HOST"),
+        ("https://-x.example.com/", "https://HOST"),
+        ("https://[v1.x]/", "https://HOST"),
+        ("https://" + "a" * 64 + ".example/", "https://HOST"),
+        ("https://" + "a.b" * 100 + ".example/", "https://HOST"),
         ("http://127.0.0.1/", "public"),
     ],
 )
