@@ -6,6 +6,7 @@ node can only find what was bought for the reservation, never buy twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final, NamedTuple, Protocol
@@ -19,6 +20,9 @@ from storage.numbers import NumberStore, Reservation
 
 LEASE_MS: Final = 60_000
 """How long one attempt to buy may take before another takes its reservation over."""
+
+ATTEMPT_SECONDS: Final = 45.0
+"""Shorter than the lease: when a reservation is taken over, nobody is buying for it any more."""
 
 _COMPLAIN_EVERY_MS: Final = 60_000
 
@@ -59,12 +63,14 @@ class Numbers:
         *,
         provider: NumberProvider | None = None,
         fictional: bool = False,
+        attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._now_ms = now_ms
         self._provider = provider
         self._fictional = fictional_blocks() if fictional else iter(())
+        self._attempt_seconds = attempt_seconds
         self._complain_at_ms = 0
 
     async def of(self, person_id: int) -> str | None:
@@ -116,8 +122,9 @@ class Numbers:
 
     async def _buy(self, provider: NumberProvider, reservation: Reservation) -> Bought | None:
         try:
-            found = await provider.find(reservation.allocation_id) if reservation.taken_over else None
-            return found or await provider.buy(reservation.allocation_id)
+            async with asyncio.timeout(self._attempt_seconds):
+                found = await provider.find(reservation.allocation_id) if reservation.taken_over else None
+                return found or await provider.buy(reservation.allocation_id)
         except NumberUnavailable as error:
             self._metrics.numbers.add("failed")
             _log.warning("the number provider has none", reason=str(error))

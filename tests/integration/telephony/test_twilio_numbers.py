@@ -10,9 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.services.numbers import NumberUnavailable
+from server.services.numbers import ATTEMPT_SECONDS, LEASE_MS, Numbers, NumberUnavailable
 from server.services.twilio_numbers import TwilioNumbers
+from server.telemetry import Metrics
+from server.telephony_metrics import TelephonyMetrics
 from server.twilio_api import TwilioError, open_twilio_api
+from storage.numbers import NumberStore
+from storage.sqlite import SqliteDatabase
 from tests.fakes.twilio import ACCOUNT, TOKEN, Twilio
 from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, open_buzz
 
@@ -87,6 +91,22 @@ async def test_a_purchase_whose_answer_was_lost_is_found_again(twilio: Twilio) -
         assert found is not None
         assert found.e164 == NUMBERS[0]
         assert await shop.find("another") is None
+    assert len(twilio.sold) == 1
+
+
+async def test_an_attempt_ends_before_its_reservation_can_be_taken_over(
+    data_dir: Path, clock: Clock, twilio: Twilio
+) -> None:
+    assert ATTEMPT_SECONDS * 1000 < LEASE_MS
+    twilio.lose = 1
+    database = await SqliteDatabase.open(data_dir / "buzz.db")
+    async with open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
+        metrics, shop = TelephonyMetrics(Metrics()), TwilioNumbers(api, "US", VOICE_URL)
+        numbers = Numbers(NumberStore(database), metrics, clock, provider=shop, attempt_seconds=0.2)
+        assert await numbers.of(ANN) is None, "Twilio hangs, and the heartbeat does not"
+        clock.ms += LEASE_MS
+        assert await numbers.of(ANN) == NUMBERS[0], "it had been bought, and is found"
+    await database.close()
     assert len(twilio.sold) == 1
 
 
