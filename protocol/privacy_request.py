@@ -5,6 +5,7 @@ Times are milliseconds since 1970, UTC; dates are UTC dates.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -21,6 +22,9 @@ CONFIRMATION_BUSINESS_DAYS: Final = 10
 
 OPT_OUT_BUSINESS_DAYS: Final = 15
 """California Code of Regulations, title 11, 7026(f): an opt-out of sale is done within 15 business days."""
+
+MIN_RETENTION_MONTHS: Final = 24
+"""California Code of Regulations, title 11, 7101(a): records of requests and responses are kept for 24 months."""
 
 MAX_RECORDING_BYTES: Final = 2_621_440
 """2.5 MiB: 119 seconds at 176 kbit/s, and in base64 still within the 4 MiB that a receiver takes."""
@@ -137,6 +141,14 @@ def utc_date(at_ms: int) -> date:
 def deadline(created_at_ms: int, *, extended: bool) -> date:
     """45 calendar days after the day of arrival, 90 in all once extended."""
     return utc_date(created_at_ms) + timedelta(days=EXTENDED_DEADLINE_DAYS if extended else DEADLINE_DAYS)
+
+
+def months_before(at_ms: int, months: int) -> int:
+    """The same moment that many calendar months earlier; in a month without that day, its last one."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    year, month = divmod(moment.year * 12 + moment.month - 1 - months, 12)
+    day = min(moment.day, monthrange(year, month + 1)[1])
+    return int(moment.replace(year=year, month=month + 1, day=day).timestamp()) * 1000
 
 
 def add_business_days(start: date, days: int) -> date:

@@ -22,6 +22,7 @@ from server.routes import (
 from server.services.parties import Parties
 from server.services.privacy import PrivacyRequests
 from server.services.privacy_changes import PrivacyChanges
+from server.services.privacy_retention import PrivacyRetention
 from server.services.received_events import ReceivedEvents
 from server.services.recordings import RecordingFetcher
 from server.services.service_codes import ServiceCodes
@@ -73,11 +74,12 @@ async def open_privacy(
         requests = PrivacyRequests(database, changes, parties.companies_of, now_ms)
         fetcher = RecordingFetcher(database, changes, twilio, now_ms)
         received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
+        retention = PrivacyRetention(database, settings.webhook_log_days, settings.privacy_retention_months, now_ms)
         admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
         routes = [
             *privacy_form.routes(requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops),
             *privacy_requests.routes(requests, auth),
-            *privacy_admin.routes(ServiceCodes(database, now_ms), requests, auth),
+            *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
             *webhook_receiver.routes(received),
             *webhook_admin.routes(admin, auth, settings.public_url),
             *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), auth),
@@ -86,6 +88,7 @@ async def open_privacy(
         await stack.enter_async_context(running("webhook worker", worker.run()))
         stack.push_async_callback(worker.stop)
         await stack.enter_async_context(running("recording fetcher", fetcher.run()))
+        await stack.enter_async_context(running("privacy retention", retention.run()))
         yield PrivacyNode(routes, requests, worker, fetcher)
 
 

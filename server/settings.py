@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from protocol.privacy_request import MIN_RETENTION_MONTHS
+
 
 class LogLevel(StrEnum):
     """The least that is logged."""
@@ -139,6 +141,14 @@ class Settings(BaseSettings):
     )
     webhook_tolerance_seconds: Seconds = Field(
         300, description="How far off the signature's time of an event from another service may be"
+    )
+    webhook_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Days that a delivery stays in the log once it was made or cancelled"
+    )
+    privacy_retention_months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)] | None = Field(
+        None,
+        description="Months after its last change that a completed privacy request is deleted, 24 at least; "
+        "unset: never",
     )
     webhook_ca_file: Path | None = Field(
         None, description="Certificates of authorities that webhooks trust besides the system's"

@@ -280,17 +280,25 @@ async def listed(reader: Database | Transaction, wanted: Filter) -> list[Deliver
     tests: list[tuple[str, Value]] = [
         ("d.endpoint_id = ?", wanted.endpoint_id),
         ("d.request_id = ?", wanted.request_id),
-        ("d.status = ?", wanted.status.value if wanted.status else None),
         ("d.id < ?", wanted.before),
     ]
     given = [(test, value) for test, value in tests if value is not None]
-    where = f"WHERE {' AND '.join(test for test, _ in given)}" if given else ""
+    # A status is written out: those that are few have partial indexes.
+    every = [test for test, _ in given] + ([f"d.status = '{wanted.status}'"] if wanted.status else [])
+    where = f"WHERE {' AND '.join(every)}" if every else ""
     rows = await reader.fetch(
         f"SELECT {_COLUMNS} FROM webhook_delivery d {where} ORDER BY d.id DESC LIMIT ?",
         *(value for _, value in given),
         wanted.limit,
     )
     return [_delivery(row) for row in rows]
+
+
+async def forget_answers(transaction: Transaction, request_id: str) -> None:
+    """Empty what receivers answered to a request's events: it may repeat what they were told."""
+    await transaction.execute(
+        "UPDATE webhook_delivery SET answer = '' WHERE request_id = ? AND answer <> ''", request_id
+    )
 
 
 async def counts(reader: Database | Transaction) -> dict[Status, int]:

@@ -130,14 +130,16 @@ async def save_endpoint(transaction: Transaction, changed: Endpoint) -> bool:
 
 
 async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: int) -> bool:
-    """Delete an endpoint with all that waits for it; False if there was none."""
+    """Delete an endpoint; what waits for it or failed is cancelled. False if there was none."""
     await transaction.execute("DELETE FROM webhook_lane WHERE endpoint_id = ?", endpoint_id)
-    await transaction.execute(
-        """UPDATE webhook_delivery SET status = 'cancelled', next_attempt_at_ms = NULL, finished_at_ms = ?
-           WHERE endpoint_id = ? AND status = 'pending'""",
-        now_ms,
-        endpoint_id,
-    )
+    for status in ("pending", "failed"):
+        # One status at a time, written out: each has its own partial index.
+        await transaction.execute(
+            f"""UPDATE webhook_delivery SET status = 'cancelled', next_attempt_at_ms = NULL, finished_at_ms = ?
+                WHERE endpoint_id = ? AND status = '{status}'""",
+            now_ms,
+            endpoint_id,
+        )
     rows = await transaction.execute(
         """UPDATE webhook_endpoint SET deleted_at_ms = ?, api_key = '', secret = '', previous_api_key = NULL,
                previous_secret = NULL WHERE id = ? AND deleted_at_ms IS NULL""",

@@ -172,6 +172,28 @@ def erase(request_id: RequestId, data_dir: DataDir = None, config: Config = None
     show(_short(call(config, data_dir, "POST", f"{_path(request_id)}/erase")), as_json)
 
 
+@requests.command("purge")
+def purge(
+    months: Annotated[
+        int,
+        typer.Option(metavar="MONTHS", help="Last changed longer ago than this; 24 at least.", min=24, max=1_200),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, and delete nothing.")] = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete completed requests that have been kept long enough, with their recordings and audit trails.
+
+    Example: run.py privacy-requests purge --months 36 --dry-run
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body = {"months": months, "dry_run": dry_run}
+    show(call(config, data_dir, "POST", "/admin/privacy-requests/purge", json=body), as_json)
+
+
 @requests.command("recording")
 def recording(
     request_id: RequestId,

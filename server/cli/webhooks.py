@@ -34,8 +34,17 @@ _DELIVERY_COLUMNS: Final = (
 _SOURCE_COLUMNS: Final = ("id", "company_id", "url", "updated_at")
 _TEST_SECONDS: Final = 60
 
-EndpointId = Annotated[int, typer.Argument(metavar="ENDPOINT", help="The endpoint's id.", min=1)]
+_MAX_ID: Final = 10**18 - 1
+
+EndpointId = Annotated[int, typer.Argument(metavar="ENDPOINT", help="The endpoint's id.", min=1, max=_MAX_ID)]
+SourceId = Annotated[int, typer.Argument(metavar="SOURCE", help="The source's id.", min=1, max=_MAX_ID)]
 Company = Annotated[int, typer.Option(metavar="ID", help="The company.", min=1)]
+Overlap = Annotated[
+    int, typer.Option(metavar="SECONDS", help="How long the old keys go on counting.", min=0, max=30 * 86_400)
+]
+SignsBody = Annotated[
+    bool, typer.Option("--secret", help="It signs the body as well: its whsec_… secret is asked for too.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -76,6 +85,32 @@ def add(
     show(call(config, data_dir, "POST", "/admin/webhook-endpoints", json=body), as_json)
 
 
+@webhooks.command("change")
+def change(
+    endpoint: EndpointId,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where its events go from now on.")] = None,
+    json_events: Annotated[
+        bool | None, typer.Option("--json-events/--multipart", help="How its events are written from now on.")
+    ] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change where an endpoint's events go, or how they are written. Its keys stay.
+
+    Example: run.py webhooks change 3 --url https://hooks.example.com/new
+    """
+    from server.cli.admin import call
+    from server.cli.errors import CommandError
+    from server.cli.output import show
+
+    formats = {None: None, True: "json", False: "multipart"}
+    body = {name: value for name, value in (("url", url), ("format", formats[json_events])) if value is not None}
+    if not body:
+        raise CommandError("give what is to change: --url, --json-events or --multipart.")
+    show(call(config, data_dir, "PATCH", f"/admin/webhook-endpoints/{endpoint}", json=body), as_json)
+
+
 @webhooks.command("pause")
 def pause(
     endpoint: EndpointId,
@@ -97,7 +132,7 @@ def pause(
 @webhooks.command("rotate")
 def rotate(
     endpoint: EndpointId,
-    overlap: Annotated[int, typer.Option(metavar="SECONDS", help="How long the old keys go on counting.")] = 86_400,
+    overlap: Overlap = 86_400,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -126,7 +161,9 @@ def remove(endpoint: EndpointId, data_dir: DataDir = None, config: Config = None
 
 @webhooks.command("deliveries")
 def deliveries(
-    endpoint: Annotated[int | None, typer.Option(metavar="ID", help="Only this endpoint's.")] = None,
+    endpoint: Annotated[
+        int | None, typer.Option(metavar="ID", help="Only this endpoint's.", min=1, max=_MAX_ID)
+    ] = None,
     status: Annotated[str | None, typer.Option(help="pending, delivered, failed or cancelled.")] = None,
     request: Annotated[str | None, typer.Option(metavar="ID", help="Only this request's.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most, the newest first.", min=1, max=500)] = 50,
@@ -149,8 +186,12 @@ def deliveries(
 
 @webhooks.command("retry")
 def retry(
-    delivery: Annotated[int | None, typer.Argument(metavar="DELIVERY", help="The delivery's id.")] = None,
-    endpoint: Annotated[int | None, typer.Option(metavar="ID", help="Everything of this endpoint that failed.")] = None,
+    delivery: Annotated[
+        int | None, typer.Argument(metavar="DELIVERY", help="The delivery's id.", min=1, max=_MAX_ID)
+    ] = None,
+    endpoint: Annotated[
+        int | None, typer.Option(metavar="ID", help="Everything of this endpoint that failed.", min=1, max=_MAX_ID)
+    ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -207,9 +248,7 @@ def sources(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
 @webhooks.command("add-source")
 def add_source(
     company: Company,
-    signs_body: Annotated[
-        bool, typer.Option("--secret", help="It signs the body as well: its whsec_… secret is asked for too.")
-    ] = False,
+    signs_body: SignsBody = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -221,15 +260,33 @@ def add_source(
     from server.cli.admin import call
     from server.cli.output import show
 
-    body: dict[str, Any] = {"company_id": company, "api_key": _secretly("API key")}
-    if signs_body:
-        body["secret"] = _secretly("Secret (whsec_…)")
+    body = {"company_id": company, **_source_keys(signs_body)}
     show(call(config, data_dir, "POST", "/admin/webhook-sources", json=body), as_json)
+
+
+@webhooks.command("rotate-source")
+def rotate_source(
+    source: SourceId,
+    signs_body: SignsBody = False,
+    overlap: Overlap = 86_400,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a source's new keys. They are asked for, or read from standard input, one a line.
+
+    Example: run.py webhooks rotate-source 2 --overlap 3600 < new-api-key.txt
+    """
+    from server.cli.admin import call
+    from server.cli.output import show
+
+    body = {"overlap_seconds": overlap, **_source_keys(signs_body)}
+    show(call(config, data_dir, "POST", f"/admin/webhook-sources/{source}/rotate", json=body), as_json)
 
 
 @webhooks.command("remove-source")
 def remove_source(
-    source: Annotated[int, typer.Argument(metavar="SOURCE", help="The source's id.", min=1)],
+    source: SourceId,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
@@ -254,6 +311,11 @@ async def _tested(admin: Admin, endpoint: int) -> dict[str, Any]:
     except TimeoutError:
         return queued
     return queued
+
+
+def _source_keys(signs_body: bool) -> dict[str, str]:
+    keys = {"api_key": _secretly("API key")}
+    return {**keys, "secret": _secretly("Secret (whsec_…)")} if signs_body else keys
 
 
 def _secretly(what: str) -> str:

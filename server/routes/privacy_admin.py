@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
 
 from aiohttp import web
-from pydantic import AfterValidator, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, WithJsonSchema
 
 from protocol.activity import Id, rfc3339
 from protocol.privacy_request import view
@@ -14,12 +15,20 @@ from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json
 from server.routes.privacy_requests import ListQuery, list_query, list_response, recording_response
 from server.services.privacy import PrivacyRequests, StateChange
+from server.services.privacy_retention import PrivacyRetention, Purge
 from server.services.service_codes import ServiceCodes
 from storage.privacy import AuditEntry
 from storage.service_codes import OwnedCode
 
 _CODES: Final = "/admin/service-codes"
 _REQUESTS: Final = "/admin/privacy-requests"
+_CODE: Final = re.compile("[A-Za-z0-9_-]{1,32}")
+
+
+def _code_text(value: str) -> str:
+    if _CODE.fullmatch(value) is None:
+        raise ValueError("should be 1 to 32 letters, digits, _ or -")
+    return value
 
 
 def _named(value: str) -> str:
@@ -29,7 +38,7 @@ def _named(value: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(_named)]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+Code = Annotated[str, AfterValidator(_code_text), WithJsonSchema({"type": "string", "pattern": f"^{_CODE.pattern}$"})]
 
 
 class NewServiceCode(Strict):
@@ -42,6 +51,7 @@ class NewServiceCode(Strict):
 
 _NEW_CODE: TypeAdapter[NewServiceCode] = TypeAdapter(NewServiceCode)
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
+_PURGE: TypeAdapter[Purge] = TypeAdapter(Purge)
 
 
 def _described(summary: str, **more: Any) -> Operation:
@@ -50,9 +60,11 @@ def _described(summary: str, **more: Any) -> Operation:
     return Operation(summary, "privacy requests", credential="admin", **more)
 
 
-def routes(codes: ServiceCodes, requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]:
+def routes(
+    codes: ServiceCodes, requests: PrivacyRequests, retention: PrivacyRetention, auth: Authenticator
+) -> list[web.RouteDef]:
     """The operator's routes."""
-    return [*_code_routes(codes, auth), *_request_routes(requests, auth)]
+    return [*_code_routes(codes, auth), *_request_routes(requests, auth), *_retention_routes(retention, auth)]
 
 
 def _code_routes(codes: ServiceCodes, auth: Authenticator) -> list[web.RouteDef]:
@@ -114,6 +126,17 @@ def _request_routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.
         web.patch(_REQUESTS + "/{id}", change),
         web.post(_REQUESTS + "/{id}/erase", erase),
     ]
+
+
+def _retention_routes(retention: PrivacyRetention, auth: Authenticator) -> list[web.RouteDef]:
+    @operation(_described("Delete completed privacy requests that have been kept long enough", body=Purge))
+    async def purge(request: web.Request) -> web.Response:
+        caller = await auth.admin(request)
+        wanted = await read_json(request, _PURGE)
+        done = await retention.purge(wanted, f"admin:{caller.subject}")
+        return json_response({**done._asdict(), "dry_run": wanted.dry_run})
+
+    return [web.post(_REQUESTS + "/purge", purge)]
 
 
 def _code(owned: OwnedCode) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from protocol.privacy_request import CallSession, PrivacyRequest, RequestType, S
 from protocol.validation import Strict
 from protocol.web_form import WebForm
 from server.services.privacy_changes import PrivacyChanges
-from storage import privacy, service_codes
+from storage import deliveries, privacy, service_codes
 from storage.database import Database
 from storage.privacy import AuditEntry
 from storage.privacy_rows import KeptRequest
@@ -145,7 +145,9 @@ class PrivacyRequests:
                 return kept.request
             await privacy.drop_recording(change.transaction, kept.request.id)
             erased = replace(kept, request=_without_person(kept.request, change.now_ms))
-            return await change.update(erased, actor, "erased")
+            told = await change.update(erased, actor, "erased")
+            await deliveries.forget_answers(change.transaction, told.id)
+            return told
 
     async def erase_callers(self, numbers: Sequence[str], actor: str) -> int:
         """The same for every request left by a call from one of these numbers (E.164); returns how many."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -16,7 +16,9 @@ CHUNK: Final = 500
 """Activities emptied in one transaction: few enough not to hold up sends."""
 
 LOOK_EVERY_SECONDS: Final = 600.0
-_BREATH_SECONDS: Final = 0.05
+BREATH_SECONDS: Final = 0.05
+"""Between two batches: whoever else writes comes in between."""
+
 _DAY_MS: Final = 86_400_000
 _log = structlog.get_logger("retention")
 
@@ -32,12 +34,7 @@ class Retention:
 
     async def run(self) -> None:
         """Every ten minutes, for as long as the task lives."""
-        while True:
-            try:
-                await self.sweep()
-            except StorageError as error:
-                _log.warning("retention has to wait", reason=str(error))
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await repeatedly(self.sweep)
 
     async def sweep(self) -> int:
         """Empty all that is due; returns how many activities that were. Raises StorageError."""
@@ -45,9 +42,19 @@ class Retention:
         total = 0
         while emptied := await self._log.erase_before(before_ms, CHUNK):
             total += emptied
-            await asyncio.sleep(_BREATH_SECONDS)
+            await asyncio.sleep(BREATH_SECONDS)
         if total:
             # What is kept ready in memory for the live path may still have the bodies.
             self._hub.forget()
             _log.info("old activities emptied", activities=total, older_than_days=self._days)
         return total
+
+
+async def repeatedly(sweep: Callable[[], Awaitable[object]]) -> None:
+    """Sweep now and every ten minutes. While storage can't be used, old things wait."""
+    while True:
+        try:
+            await sweep()
+        except StorageError as error:
+            _log.warning("retention has to wait", reason=str(error))
+        await asyncio.sleep(LOOK_EVERY_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from protocol.errors import ApiError, ErrorCode
+from server.services.company import require_company
 from storage import service_codes
 from storage.database import Database
 from storage.service_codes import OwnedCode
@@ -18,8 +19,9 @@ class ServiceCodes:
         self._now_ms = now_ms
 
     async def put(self, code: str, company_id: int, name: str) -> OwnedCode:
-        """Make a code, or change whose it is or how it is called."""
+        """Make a code, or change whose it is or how it is called. Raises ApiError(not_found) for an unknown company."""
         async with self._database.transaction() as transaction:
+            await require_company(transaction, company_id)
             return await service_codes.put(transaction, code, company_id, name, self._now_ms())
 
     async def listed(self) -> list[OwnedCode]:

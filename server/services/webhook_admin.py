@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Callable
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from protocol.activity import Id
 from protocol.errors import ApiError, ErrorCode
 from protocol.privacy_event import EventName
 from protocol.standard_webhooks import key_of, secret_of
 from protocol.validation import Strict
+from server.services.company import require_company
 from server.services.privacy_changes import Wake
 from server.webhooks.guard import check_url
 from storage import deliveries, webhook_endpoints
@@ -23,10 +24,16 @@ from storage.webhook_endpoints import Endpoint, Keys, Source
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
 MAX_LISTED: Final = 500
+MAX_API_KEY_CHARACTERS: Final = 256
 
 T = TypeVar("T")
 Overlap = Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS)]
-ApiKey = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _api_key(value: str) -> str:
+    if not 1 <= len(value) <= MAX_API_KEY_CHARACTERS:
+        raise ValueError(f"should be 1 to {MAX_API_KEY_CHARACTERS} characters")
+    return value
 
 
 def _secret(value: str) -> str:
@@ -34,6 +41,11 @@ def _secret(value: str) -> str:
     return value
 
 
+ApiKey = Annotated[
+    str,
+    AfterValidator(_api_key),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_API_KEY_CHARACTERS}),
+]
 Secret = Annotated[str, AfterValidator(_secret)]
 
 
@@ -95,9 +107,11 @@ class WebhookAdmin:
     # --- endpoints ------------------------------------------------------------------------------------------------
 
     async def add_endpoint(self, new: NewEndpoint) -> Endpoint:
-        """Make an endpoint with fresh keys. Raises ApiError(bad_request) for an address that it may not have."""
+        """Make an endpoint with fresh keys. Raises ApiError: bad_request for an address that it may not have,
+        not_found for an unknown company."""
         url = self._checked(new.url)
         async with self._database.transaction() as transaction:
+            await require_company(transaction, new.company_id)
             return await webhook_endpoints.add_endpoint(
                 transaction, new.company_id, url, new.format, _fresh_keys(), self._now_ms()
             )
@@ -187,8 +201,9 @@ class WebhookAdmin:
     # --- sources --------------------------------------------------------------------------------------------------
 
     async def add_source(self, new: NewSource) -> Source:
-        """Let another service send events for a company."""
+        """Let another service send events for a company. Raises ApiError(not_found) for an unknown one."""
         async with self._database.transaction() as transaction:
+            await require_company(transaction, new.company_id)
             keys = Keys(new.api_key, new.secret)
             return await webhook_endpoints.add_source(transaction, new.company_id, keys, self._now_ms())
 

@@ -28,7 +28,7 @@ LOOK_SECONDS: Final = 30.0
 """The longest time without a look: finds what other nodes queued or left behind."""
 
 _FINISH_TRIES: Final = 3
-_STOP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 5.0
 """How long stopping waits for the attempts under way."""
 
 _OUR_FAULT: Final = Answer(None, 0, "", "not sent: an error of this server, see its log")
@@ -85,6 +85,7 @@ class WebhookWorker:
         now_ms: Callable[[], int],
         slots: Slots | None = None,
         count: Callable[[str], None] = lambda result: None,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         """``count`` is told how each attempt ended: ``delivered``, ``retried``, ``failed``, ``cancelled``."""
         self._queue = queue
@@ -93,6 +94,7 @@ class WebhookWorker:
         self._now_ms = now_ms
         self._slots = slots or Slots()
         self._count = count
+        self._stop_seconds = stop_seconds
         self._woken: set[int] = set()
         self._refused: set[int] = set()
         self._look = True
@@ -125,7 +127,7 @@ class WebhookWorker:
         self._stopping = True
         self._news.set()
         if self._attempts:
-            _, late = await asyncio.wait(self._attempts, timeout=_STOP_SECONDS)
+            _, late = await asyncio.wait(self._attempts, timeout=self._stop_seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -72,6 +72,13 @@ async def test_two_requests_of_one_endpoint_go_out_side_by_side(database: Databa
     assert {one and one.request_id, other and other.request_id} == {"r1", "r2"}
 
 
+async def test_the_lane_that_has_been_due_longest_is_first(database: Database, endpoint: Endpoint) -> None:
+    for request_id, due_at_ms in (("b", NOW + 2), ("a", NOW + 3), ("c", NOW + 1)):
+        await queue(database, endpoint, request_id, due_at_ms)
+    leased = [await lease(database, endpoint, name, NOW + 3) for name in "xyz"]
+    assert [one and one.request_id for one in leased] == ["c", "b", "a"]
+
+
 async def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_changes_nothing(
     database: Database, endpoint: Endpoint
 ) -> None:
@@ -135,9 +142,11 @@ async def test_everything_that_failed_can_be_retried_at_once(database: Database,
         leased = await lease(database, endpoint, name)
         assert leased is not None
         async with database.transaction() as transaction:
-            await deliveries.finish(transaction, name, leased._replace(status=Status.FAILED, next_attempt_at_ms=None))
+            failed = leased._replace(status=Status.FAILED, failures=4, next_attempt_at_ms=None)
+            await deliveries.finish(transaction, name, failed)
     async with database.transaction() as transaction:
         assert await deliveries.retry_failed(transaction, endpoint.id, NOW + 5) == 2
+    assert {one.failures for one in await deliveries.listed(database, Filter())} == {0}, "with all retries again"
     assert await deliveries.counts(database) == {Status.PENDING: 3}
     assert [await lease(database, endpoint, name, NOW + 5) is not None for name in "abcd"] == [True, True, True, False]
 

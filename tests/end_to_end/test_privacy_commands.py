@@ -69,6 +69,12 @@ def put_request(data_dir: Path) -> None:
         )
 
 
+def age(data_dir: Path, changed_at_ms: int) -> None:
+    """Let the requests be as old as that."""
+    with closing(sqlite3.connect(data_dir / DATABASE_NAME, timeout=10)) as connection, connection:
+        connection.execute("UPDATE privacy_request SET updated_at_ms = ?", (changed_at_ms,))
+
+
 def test_service_codes(on_target: RunPy) -> None:
     made = on_target("service-codes", "add", "57", "--company", 123, "--name", "Acme", "--json").check().json
     assert (made["code"], made["name"], made["company_id"]) == ("57", "Acme", 123)
@@ -77,7 +83,12 @@ def test_service_codes(on_target: RunPy) -> None:
     assert on_target("service-codes", "list", "--json").check().json == []
     assert "no such service code" in on_target("service-codes", "remove", "57").err
     wrong = on_target("service-codes", "add", "5 7", "--company", 123, "--name", "Acme")
-    assert (wrong.status, "Invalid parameter: 'code'" in wrong.err) == (1, True)
+    assert (wrong.status, wrong.err) == (
+        1,
+        "error: Invalid parameter: 'code': should be 1 to 32 letters, digits, _ or -\n",
+    )
+    nobody = on_target("service-codes", "add", "57", "--company", 999, "--name", "Acme")
+    assert (nobody.status, nobody.err) == (1, "error: there is no company 999 in the directory.\n")
 
 
 def test_privacy_requests(on_target: RunPy, target: Path, tmp_path: Path) -> None:
@@ -97,6 +108,13 @@ def test_privacy_requests(on_target: RunPy, target: Path, tmp_path: Path) -> Non
     refused = on_target("privacy-requests", "recording", REQUEST, tmp_path / "message.mp3")
     assert (refused.status, "no recording" in refused.err) == (1, True)
     assert on_target("privacy-requests", "erase", REQUEST, "--json").check().json["erased_at"] is not None
+    on_target("privacy-requests", "complete", REQUEST).check()
+    kept = on_target("privacy-requests", "purge", "--months", 24, "--dry-run", "--json").check().json
+    assert (kept["requests"], kept["dry_run"]) == (0, True), "it was changed just now"
+    early = on_target("privacy-requests", "purge", "--months", 23)
+    assert (early.status, "greater than or equal to 24" in early.err) == (2, True)
+    age(target, AT_MS)
+    assert on_target("privacy-requests", "purge", "--months", 24, "--json").check().json["requests"] == 1
     for command in ("show", "complete", "erase"):
         unknown = on_target("privacy-requests", command, "none")
         assert (unknown.status, unknown.err) == (1, "error: there is no such privacy request.\n")
@@ -123,9 +141,22 @@ def test_webhooks(on_target: RunPy, hook: tuple[str, type[_Hook]]) -> None:
     assert on_target("webhooks", "rotate", number, "--json").check().json["api_key"] != made["api_key"]
     assert on_target("webhooks", "pause", number, "--json").check().json["enabled"] is False
     assert on_target("webhooks", "pause", number, "--resume", "--json").check().json["enabled"] is True
+    changed = on_target("webhooks", "change", number, "--url", f"{url}/new", "--json-events", "--json").check().json
+    assert (changed["url"], changed["format"]) == (f"{url}/new", "json")
+    assert on_target("webhooks", "change", number, "--multipart", "--json").check().json["format"] == "multipart"
+    assert "give what is to change" in on_target("webhooks", "change", number).err
     on_target("webhooks", "remove", number).check()
     assert "no such endpoint" in on_target("webhooks", "test", number).err
     assert "give a delivery's id" in on_target("webhooks", "retry").err
+    for arguments in (
+        ("retry", "--", "-5"),
+        ("retry", "--endpoint", 0),
+        ("test", 10**18),
+        ("rotate", number, "--overlap", -1),
+    ):
+        wrong = on_target("webhooks", *arguments)
+        assert (wrong.status, "should be" in wrong.err) == (2, True), wrong.err
+    assert "no company 999" in on_target("webhooks", "add", url, "--company", 999).err
     assert "public address" in on_target("webhooks", "add", "https://10.0.0.1/", "--company", 123).err
 
 
@@ -137,6 +168,12 @@ def test_sources(on_target: RunPy) -> None:
     other = on_target("webhooks", "add-source", "--company", 123, "--secret", "--json", stdin=KEY + secret).check().json
     wrong = on_target("webhooks", "add-source", "--company", 123, "--secret", stdin=KEY + b"no secret\n")
     assert (wrong.status, "Invalid parameter: 'secret'" in wrong.err) == (1, True)
+    rotated = (
+        on_target("webhooks", "rotate-source", made["id"], "--overlap", 60, "--json", stdin=b"new key\n").check().json
+    )
+    assert rotated["previous_keys_until"] is not None
+    empty = on_target("webhooks", "rotate-source", made["id"], stdin=b"\n")
+    assert (empty.status, "'api_key': should be 1 to 256 characters" in empty.err) == (1, True)
     for source in (made, other):
         on_target("webhooks", "remove-source", source["id"]).check()
     assert on_target("webhooks", "sources", "--json").check().json == []

@@ -11,7 +11,7 @@ import pytest
 from yarl import URL
 
 from server.web_files import FOLDER
-from tests.fakes.privacy_buzz import Buzz, Clock, open_buzz
+from tests.fakes.privacy_buzz import ACME, Buzz, Clock, open_buzz
 
 OURS = sorted((FOLDER / "admin").rglob("*.*"))
 DAY_SECONDS = 86_400
@@ -25,6 +25,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def buzz(tmp_path: Path, clock: Clock) -> AsyncIterator[Buzz]:
     async with open_buzz(tmp_path, clock) as opened:
+        await opened.ask_admin("PUT", f"/admin/directory/company/{ACME}", {"name": "Acme"})
         yield opened
 
 

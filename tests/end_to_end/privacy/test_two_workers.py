@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
@@ -31,6 +32,41 @@ async def nodes(postgres_url: str) -> AsyncIterator[list[PostgresDatabase]]:
     yield opened
     for database in opened:
         await database.close()
+
+
+async def test_what_one_of_them_was_stopped_in_goes_to_the_other_at_once(
+    nodes: list[PostgresDatabase], clock: Clock
+) -> None:
+    receiver, hanging = await Receiver().start(), asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        await hanging.wait()
+        return web.Response()
+
+    receiver.behave = hang
+    async with nodes[0].transaction() as transaction:
+        endpoint = await webhook_endpoints.add_endpoint(
+            transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms
+        )
+        await deliveries.queue(transaction, [endpoint.id], "test:1", EventName.TEST.value, clock.ms)
+    async with open_sender(20, allow_loopback=True) as sender:
+        first, second = (
+            WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock, stop_seconds=0.1) for database in nodes
+        )
+        running = asyncio.create_task(first.run())
+        await receiver.wait_for_arrivals(1)
+        await first.stop()
+        await running
+        receiver.behave = None
+        hanging.set()
+        running = asyncio.create_task(second.run())
+        # The clock stands still: no lease runs out.
+        await receiver.wait_for(1)
+        await second.stop()
+        await running
+    (done,) = await deliveries.listed(nodes[1], deliveries.Filter())
+    assert (done.status, done.attempts, done.failures) == (Status.DELIVERED, 2, 0)
+    await receiver.close()
 
 
 async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[PostgresDatabase], clock: Clock) -> None:

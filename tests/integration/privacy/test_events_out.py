@@ -216,6 +216,18 @@ async def test_a_receiver_that_hangs_or_answers_without_end(buzz: Buzz, receiver
     (delivery,) = await buzz.settled()
     assert (delivery["status"], delivery["answer"]) == ("delivered", "x" * 1_024)
 
+    async def dribble(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"taken, and")
+        await asyncio.Event().wait()
+        return response
+
+    receiver.behave = dribble
+    await buzz.submit(first_name="B")
+    newest, _ = await buzz.settled()
+    assert (newest["status"], newest["answer"]) == ("delivered", "taken, and"), "the status decides"
+
 
 async def test_a_redirect_is_not_followed(buzz: Buzz, receiver: Receiver) -> None:
     await buzz.endpoint(receiver.url)
@@ -309,6 +321,39 @@ async def test_a_paused_endpoint_keeps_its_events_and_a_deleted_one_drops_them(b
     assert (await buzz.ask("DELETE", path, buzz.admin))[0] == 404
     newest, _ = await buzz.settled()
     assert newest["status"] == "cancelled"
+
+
+async def test_what_failed_for_an_endpoint_that_is_gone_can_not_be_retried(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    path = f"/admin/webhook-endpoints/{endpoint['id']}"
+    receiver.status = 500
+    failed = await buzz.ask_admin("POST", f"{path}/test")
+    await buzz.settled()
+    assert (await buzz.ask("DELETE", path, buzz.admin))[0] == 204
+    status, answer = await buzz.ask("POST", f"/admin/webhook-deliveries/{failed['id']}/retry", buzz.admin)
+    assert (status, answer["error"]["message"]) == (409, "Conflict: this delivery is cancelled, not failed.")
+    assert (await buzz.ask("POST", f"{path}/retry-failed", buzz.admin))[0] == 404
+
+
+async def test_an_endpoint_that_goes_while_it_is_served_is_told_no_more(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    path = f"/admin/webhook-endpoints/{endpoint['id']}"
+    released = asyncio.Event()
+
+    async def wait(request: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response(status=500)
+
+    receiver.behave = wait
+    made = await buzz.submit()
+    await receiver.wait_for_arrivals(1)
+    await buzz.ask("PATCH", f"/apps/buzz/privacy-requests/{made}", buzz.person(JANE), json={"completed": True})
+    assert (await buzz.ask("DELETE", path, buzz.admin))[0] == 204
+    released.set()
+    await receiver.wait_for_tries(1)
+    buzz.later(10_000)
+    assert [one["status"] for one in await buzz.settled()] == ["cancelled", "cancelled"]
+    assert len(receiver.seen) == 1
 
 
 async def test_companies_hear_of_their_own_requests_alone(buzz: Buzz, receiver: Receiver) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.fakes.privacy_buzz import BOB, EVE, JANE, OTHER, Buzz, event
+from tests.fakes.privacy_buzz import ACME, BOB, EVE, JANE, OTHER, Buzz, event
+from tests.fakes.webhook_receiver import Receiver
 
 PATH = "/apps/buzz/privacy-requests"
 
@@ -134,6 +136,23 @@ async def test_erasure_takes_the_person_out_and_leaves_the_outcome(buzz: Buzz) -
     assert len((await buzz.ask_admin("GET", f"/admin/privacy-requests/{made}"))["audit"]) == 3
 
 
+async def test_erasure_empties_what_receivers_answered(buzz: Buzz, receiver: Receiver) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(text=f"stored {(await request.post())['web_form_session[first_name]']}")
+
+    receiver.behave = echo
+    await buzz.endpoint(receiver.url)
+    made, other = await buzz.submit(first_name="Julian"), await buzz.submit(first_name="Mary")
+    assert {one["answer"] for one in await buzz.settled()} == {"stored Julian", "stored Mary"}
+    await buzz.ask_admin("POST", f"/admin/privacy-requests/{made}/erase")
+    log = await buzz.settled()
+    assert [(one["answer"], one["http_status"]) for one in log if one["request_id"] == made] == [
+        ("stored ", 200),
+        ("", 200),
+    ]
+    assert [one["answer"] for one in log if one["request_id"] == other] == ["stored Mary"]
+
+
 async def test_service_codes_in_the_operators_hands(buzz: Buzz) -> None:
     await buzz.service_code("9", OTHER, "theirs")
     assert [one["code"] for one in await buzz.ask_admin("GET", "/admin/service-codes")] == ["57", "9"]
@@ -142,3 +161,20 @@ async def test_service_codes_in_the_operators_hands(buzz: Buzz) -> None:
     assert (await buzz.ask("GET", "/privacy-requests/9"))[0] == 404
     for body in ({"code": "a b", "name": "x", "company_id": 1}, {"code": "1", "name": "", "company_id": 1}, {}):
         assert (await buzz.ask("POST", "/admin/service-codes", buzz.admin, json=body))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/admin/service-codes", {"code": "9", "name": "x"}),
+        ("/admin/webhook-endpoints", {"url": "http://127.0.0.1/hook"}),
+        ("/admin/webhook-sources", {"api_key": "key"}),
+    ],
+)
+async def test_nothing_is_made_for_a_company_that_is_not_there(buzz: Buzz, path: str, body: dict[str, Any]) -> None:
+    before = await buzz.ask_admin("GET", path)
+    status, answer = await buzz.ask("POST", path, buzz.admin, json={**body, "company_id": 999})
+    assert (status, answer["error"]["message"]) == (404, "Not Found: there is no company 999 in the directory.")
+    assert await buzz.ask_admin("GET", path) == before
+    status, _ = await buzz.ask("POST", path, buzz.admin, json={**body, "company_id": ACME})
+    assert status == 201

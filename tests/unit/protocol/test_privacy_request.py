@@ -16,6 +16,7 @@ from protocol.privacy_request import (
     WebFormSession,
     add_business_days,
     deadline,
+    months_before,
     utc_date,
     view,
 )
@@ -65,6 +66,21 @@ def test_business_days_agree_with_counting(start: date, days: int) -> None:
         counted += timedelta(days=1)
         left -= counted.weekday() < 5
     assert add_business_days(start, days) == counted
+
+
+@pytest.mark.parametrize(
+    ("moment", "months", "earlier"),
+    [
+        ("2026-03-14 18:44:40", 24, "2024-03-14 18:44:40"),
+        ("2026-01-31 00:00:00", 24, "2024-01-31 00:00:00"),
+        ("2028-02-29 12:00:00", 24, "2026-02-28 12:00:00"),
+        ("2026-03-31 23:59:59", 25, "2024-02-29 23:59:59"),
+        ("2026-01-01 00:00:00", 1, "2025-12-01 00:00:00"),
+        ("2026-12-31 00:00:00", 36, "2023-12-31 00:00:00"),
+    ],
+)
+def test_months_are_those_of_the_calendar(moment: str, months: int, earlier: str) -> None:
+    assert months_before(at(moment), months) == at(earlier)
 
 
 def test_a_request_shows_every_clock() -> None:

@@ -1,0 +1,88 @@
+"""How long the log of deliveries and answered privacy requests are kept: what is older goes, a little at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, NamedTuple
+
+import structlog
+from pydantic import Field
+
+from protocol.activity import rfc3339
+from protocol.privacy_request import MIN_RETENTION_MONTHS, months_before
+from protocol.validation import Strict
+from server.services.retention import BREATH_SECONDS, repeatedly
+from storage import privacy_retention
+from storage.database import Database
+
+DELIVERIES_AT_ONCE: Final = 500
+REQUESTS_AT_ONCE: Final = 50
+"""One transaction's worth: a request has rows in eight tables, and a recording of megabytes among them."""
+
+_DAY_MS: Final = 86_400_000
+_log = structlog.get_logger("retention")
+
+
+class Purge(Strict):
+    """``POST /admin/privacy-requests/purge``. ``dry_run``: say how many, and delete nothing."""
+
+    months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)]
+    dry_run: bool = False
+
+
+class Purged(NamedTuple):
+    """How many completed requests, last changed before that moment, were deleted (or would be)."""
+
+    requests: int
+    changed_before: str
+
+
+class PrivacyRetention:
+    """``log_days``: how long made deliveries are kept. ``months``: how long completed requests are; None: for ever.
+
+    Deliveries that wait or have failed, and requests that are not completed, stay however old they are: something is
+    still to be done about them.
+    """
+
+    def __init__(self, database: Database, log_days: int, months: int | None, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._log_days = log_days
+        self._months = months
+        self._now_ms = now_ms
+
+    async def run(self) -> None:
+        """Every ten minutes, for as long as the task lives."""
+        await repeatedly(self.sweep)
+
+    async def sweep(self) -> None:
+        """Delete all that is due. Raises StorageError."""
+        pruned = await self._prune()
+        if pruned:
+            _log.info("old deliveries left the log", deliveries=pruned, older_than_days=self._log_days)
+        if self._months is not None:
+            await self.purge(Purge(months=self._months), "retention")
+
+    async def purge(self, wanted: Purge, actor: str) -> Purged:
+        """Delete completed requests whose last change is so many months ago, with all that belongs to them."""
+        before_ms = months_before(self._now_ms(), wanted.months)
+        if wanted.dry_run:
+            requests = await privacy_retention.closed_requests(self._database, before_ms)
+        else:
+            requests = await _all(lambda: privacy_retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
+        if requests and not wanted.dry_run:
+            _log.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
+        return Purged(requests, rfc3339(before_ms))
+
+    async def _prune(self) -> int:
+        before_ms = self._now_ms() - self._log_days * _DAY_MS
+        return await _all(lambda: privacy_retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))
+
+
+async def _all(some: Callable[[], Awaitable[int]]) -> int:
+    """Batch after batch, until there is nothing left; whoever else writes comes in between."""
+    total = 0
+    while done := await some():
+        total += done
+        await asyncio.sleep(BREATH_SECONDS)
+    return total

@@ -1,0 +1,76 @@
+"""What is kept no longer: deliveries that were made long ago, and requests that were answered long ago.
+
+A little at a time: each call takes at most ``limit`` rows in one transaction of its own, found by an index, so that
+nobody who writes meanwhile waits for long. Several nodes may do it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from storage.database import Database, Transaction
+
+DONE_DELIVERIES: Final = """SELECT id FROM webhook_delivery
+    WHERE status IN ('delivered', 'cancelled') AND finished_at_ms < ? ORDER BY finished_at_ms LIMIT ?"""
+"""Nothing ever happens again to these. What waits or has failed may still be sent: it is never pruned."""
+
+CLOSED_REQUESTS: Final = """SELECT id FROM privacy_request
+    WHERE completed AND updated_at_ms < ? ORDER BY updated_at_ms LIMIT ?"""
+
+_PARTS: Final = ("recording", "recording_fetch", "web_form_session", "call_session", "privacy_audit")
+
+
+async def prune_deliveries(database: Database, finished_before_ms: int, limit: int) -> int:
+    """Delete deliveries that were made or cancelled before that, the oldest first; returns how many."""
+    found = await database.fetch(DONE_DELIVERIES, finished_before_ms, limit)
+    if not found:
+        return 0
+    async with database.transaction() as transaction:
+        return await transaction.execute(
+            f"DELETE FROM webhook_delivery WHERE id IN ({_marks(found)})", *(delivery_id for (delivery_id,) in found)
+        )
+
+
+async def closed_requests(database: Database, changed_before_ms: int) -> int:
+    """How many requests are completed and were last changed before that."""
+    sql = "SELECT COUNT(*) FROM privacy_request WHERE completed AND updated_at_ms < ?"
+    ((count,),) = await database.fetch(sql, changed_before_ms)
+    return int(count)
+
+
+async def purge_requests(database: Database, changed_before_ms: int, limit: int) -> int:
+    """Delete requests that are completed and were last changed before that, with everything about them: sessions,
+    recordings, audit trails, deliveries. Returns how many requests."""
+    found = await database.fetch(CLOSED_REQUESTS, changed_before_ms, limit)
+    if not found:
+        return 0
+    async with database.transaction() as transaction:
+        # Locked, and looked at again: one that was reopened meanwhile stays.
+        rows = await transaction.fetch(
+            f"""UPDATE privacy_request SET revision = revision
+                WHERE id IN ({_marks(found)}) AND completed AND updated_at_ms < ? RETURNING id""",
+            *(request_id for (request_id,) in found),
+            changed_before_ms,
+        )
+        await _delete(transaction, [request_id for (request_id,) in rows])
+    return len(rows)
+
+
+async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
+    if not request_ids:
+        return
+    these = f"request_id IN ({_marks(request_ids)})"
+    # Lanes before deliveries, as everywhere. A lane exists only where a delivery waits.
+    await transaction.execute(
+        f"""DELETE FROM webhook_lane WHERE (endpoint_id, request_id) IN (
+                SELECT endpoint_id, request_id FROM webhook_delivery WHERE {these})""",
+        *request_ids,
+    )
+    for table in ("webhook_delivery", *_PARTS):
+        await transaction.execute(f"DELETE FROM {table} WHERE {these}", *request_ids)
+    await transaction.execute(f"DELETE FROM privacy_request WHERE id IN ({_marks(request_ids)})", *request_ids)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
