@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -70,6 +71,44 @@ def test_the_good_one_is_read() -> None:
         "other": "Grüße\r\n--line",
         "a": {"b": {"c": ""}},
     }
+
+
+def calls(content_type: str, body: bytes) -> int:
+    """How many functions are called to read a body: what it costs, whatever the machine does meanwhile."""
+    count = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        read(content_type, body)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("junk", [b"\n", b"\r\n", b"--\n", b"--" + BOUNDARY.encode() + b"x\n"])
+def test_lines_before_the_first_part_cost_nothing(junk: bytes) -> None:
+    """aiohttp's reader takes them one by one: 4 MiB of them would stop everybody on the node for 16 seconds."""
+    content_type = multipart.content_type(BOUNDARY)
+    plain, padded = calls(content_type, GOOD), calls(content_type, junk * 10_000 + GOOD)
+    assert padded < plain + 1_000
+    assert read(content_type, junk * 10 + GOOD) == read(content_type, GOOD)
+    assert calls(content_type, junk * 10_000) < plain + 1_000
+
+
+async def test_a_long_form_is_decoded_beside_the_loop() -> None:
+    """Percent signs are costly: 4 MiB of them take more than a second."""
+    request = make_mocked_request("POST", "/", headers={"Content-Type": TYPES[1]})
+    reading = asyncio.create_task(tree_of_body(request, b"a=" + b"%41" * 100_000))
+    turns = 0
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 2, "others came in between"
+    assert await reading == {"a": "A" * 100_000}
 
 
 @settings(deadline=None, max_examples=150)
