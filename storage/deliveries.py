@@ -19,6 +19,12 @@ from storage.webhook_endpoints import next_ids
 _CANDIDATES: Final = 4
 """Lanes tried for one lease: others may take some of them between the look and the update."""
 
+SIGNINGS: Final = 2
+"""An attempt may be signed with two keys, each a millisecond after the other."""
+
+_CLOCKS_APART_MS: Final = 300_000
+"""Receivers refuse what is further off than this (five minutes, as ours do): then the clock is what counts."""
+
 
 class Status(StrEnum):
     """``pending`` waits or is being sent. ``failed`` stays until it is retried by hand."""
@@ -31,7 +37,8 @@ class Status(StrEnum):
 
 class Delivery(NamedTuple):
     """One event to one endpoint. ``attempts`` counts those begun, ``failures`` those that failed since the last retry
-    by hand; the last six fields are the last attempt's."""
+    by hand; the last six fields are the last attempt's. ``attempted_at_ms`` is the time that it is signed with, later
+    than every attempt before in its lane."""
 
     id: int
     endpoint_id: int
@@ -176,10 +183,24 @@ async def _begin(transaction: Transaction, endpoint_id: int, request_id: str, no
         await _settle(transaction, endpoint_id, request_id)
         return None
     delivery = _delivery(rows[0])
+    at_ms = await _next_moment(transaction, endpoint_id, request_id, now_ms)
     await transaction.execute(
-        "UPDATE webhook_delivery SET attempts = attempts + 1, attempted_at_ms = ? WHERE id = ?", now_ms, delivery.id
+        "UPDATE webhook_delivery SET attempts = attempts + 1, attempted_at_ms = ? WHERE id = ?", at_ms, delivery.id
     )
-    return delivery._replace(attempts=delivery.attempts + 1, attempted_at_ms=now_ms)
+    return delivery._replace(attempts=delivery.attempts + 1, attempted_at_ms=at_ms)
+
+
+async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: str, now_ms: int) -> int:
+    """Now, or later than every attempt before in this lane: receivers order a request's events by this time, and
+    neither two nodes' clocks nor one that was set back may turn them round. A clock that is minutes off is believed."""
+    ((latest_ms,),) = await transaction.fetch(
+        "SELECT MAX(attempted_at_ms) FROM webhook_delivery WHERE request_id = ? AND endpoint_id = ?",
+        request_id,
+        endpoint_id,
+    )
+    if latest_ms is None or latest_ms - now_ms > _CLOCKS_APART_MS:
+        return now_ms
+    return max(now_ms, int(latest_ms) + SIGNINGS)
 
 
 async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:

@@ -86,6 +86,20 @@ async def hold(transaction: Transaction, request_id: str) -> KeptRequest | None:
     return await find(transaction, request_id) if locked else None
 
 
+async def next_moment(transaction: Transaction, now_ms: int) -> int:
+    """The time of a change: now, or just later than every change before it, whatever the clocks of other nodes say.
+
+    Nobody else is given one until the transaction has ended: changes become visible in the order of their times.
+    """
+    ((moment_ms,),) = await transaction.fetch(
+        """UPDATE privacy_head SET updated_at_ms = CASE WHEN updated_at_ms < ? THEN ? ELSE updated_at_ms + 1 END
+           RETURNING updated_at_ms""",
+        now_ms,
+        now_ms,
+    )
+    return int(moment_ms)
+
+
 async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
     """Store a new request with its session; False, and nothing stored, if the id is there already."""
     request, code = kept.request, kept.request.service_code

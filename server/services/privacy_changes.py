@@ -61,10 +61,11 @@ class Change:
 
         Raises StorageConflict if its call made another request already.
         """
-        if not await privacy.insert(self.transaction, kept):
+        made = await self._changed_now(kept)
+        if not await privacy.insert(self.transaction, made):
             return False
-        await privacy.audit(self.transaction, kept, actor, "received", detail)
-        await self._tell(EventName.RECEIVED, kept.request, with_recording)
+        await privacy.audit(self.transaction, made, actor, "received", detail)
+        await self._tell(EventName.RECEIVED, made.request, with_recording)
         return True
 
     async def update(
@@ -77,11 +78,13 @@ class Change:
 
     async def note(self, kept: KeptRequest, actor: str, action: str, detail: str = "") -> KeptRequest:
         """Store it without telling anybody: for what is no news by itself."""
-        updated_at_ms = max(self.now_ms, kept.request.updated_at_ms)
-        changed = replace(kept, request=replace(kept.request, updated_at_ms=updated_at_ms))
-        saved = await privacy.save(self.transaction, changed)
+        saved = await privacy.save(self.transaction, await self._changed_now(kept))
         await privacy.audit(self.transaction, saved, actor, action, detail)
         return saved
+
+    async def _changed_now(self, kept: KeptRequest) -> KeptRequest:
+        updated_at_ms = await privacy.next_moment(self.transaction, self.now_ms)
+        return replace(kept, request=replace(kept.request, updated_at_ms=updated_at_ms))
 
     async def _tell(self, name: EventName, request: PrivacyRequest, with_recording: bool) -> None:
         endpoint_ids = await webhook_endpoints.endpoint_ids(self.transaction, request.company_id)

@@ -19,7 +19,7 @@ from protocol.privacy_event import EventName
 from server.webhooks.message import Fresh, Message, build
 from server.webhooks.queue import DeliveryQueue, Subject
 from server.webhooks.sender import Answer
-from storage.deliveries import Delivery, Leased, Status
+from storage.deliveries import SIGNINGS, Delivery, Leased, Status
 from storage.errors import StorageError
 
 SLOTS_PER_ENDPOINT: Final = 4
@@ -203,8 +203,9 @@ class WebhookWorker:
 
     async def _post(self, delivery: Delivery, subject: Subject) -> Answer:
         answer = _OUR_FAULT
-        for api_key in subject.endpoint.keys.api_keys(self._now_ms()):
-            fresh = Fresh(self._now_ms(), secrets.token_hex(16), secrets.token_hex(16))
+        signed_at_ms = delivery.attempted_at_ms or self._now_ms()
+        for count, api_key in enumerate(subject.endpoint.keys.api_keys(self._now_ms())[:SIGNINGS]):
+            fresh = Fresh(signed_at_ms + count, secrets.token_hex(16), secrets.token_hex(16))
             message = build(subject.endpoint, delivery, subject.request, subject.mp3, api_key, fresh)
             answer = await self._sender.post(message)
             if not answer.refuses_the_key:

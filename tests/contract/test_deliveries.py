@@ -135,6 +135,27 @@ async def test_after_a_failure_for_good_the_next_goes_out_and_the_failed_one_can
         assert await deliveries.retry(transaction, first, NOW + 2) is None, "it was delivered"
 
 
+@pytest.mark.parametrize(
+    ("clock_ms", "signed_ms"),
+    [(NOW + 1_000, NOW + 1_000), (NOW, NOW + 2), (NOW - 200_000, NOW + 2), (NOW - 3_600_000, NOW - 3_600_000)],
+)
+async def test_each_attempt_in_a_lane_is_later_than_those_before(
+    database: Database, endpoint: Endpoint, clock_ms: int, signed_ms: int
+) -> None:
+    """Two nodes' clocks differ, and clocks are set back: a receiver that orders by the time must not be misled."""
+    await queue(database, endpoint, "r1", NOW - 4_000_000)
+    first = await lease(database, endpoint)
+    assert first is not None
+    assert first.attempted_at_ms == NOW
+    assert await finish(database, first)
+    for request_id in ("r1", "r2"):
+        await queue(database, endpoint, request_id, NOW - 4_000_000)
+    found = {one.request_id: one for name in "bc" if (one := await lease(database, endpoint, name, clock_ms))}
+    assert found["r1"].attempted_at_ms == signed_ms
+    assert found["r2"].attempted_at_ms == clock_ms, "other requests are not concerned"
+    assert await deliveries.find(database, found["r1"].id) == found["r1"]
+
+
 async def test_everything_that_failed_can_be_retried_at_once(database: Database, endpoint: Endpoint) -> None:
     for request_id in ("r1", "r2", "r3"):
         await queue(database, endpoint, request_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -93,6 +94,24 @@ async def test_requests_are_listed_by_time_of_change(database: Database) -> None
     assert [request.id for request in await privacy.listed(database, [COMPANY], NOW + 2, "", 2)] == ["r4"]
     assert await privacy.listed(database, [], 0, "", 10) == []
     assert len(await privacy.every(database, 0, "", 10)) == 5
+
+
+async def test_changes_become_visible_in_the_order_of_their_times(database: Database) -> None:
+    """Else who asks for what has changed since a time could miss what was under way, on another node, at that time."""
+    given: list[int] = []
+
+    async def change(clock_ms: int) -> None:
+        async with database.transaction() as transaction:
+            given.append(await privacy.next_moment(transaction, clock_ms))
+
+    async with database.transaction() as transaction:
+        first = await privacy.next_moment(transaction, NOW)
+        others = [asyncio.create_task(change(clock_ms)) for clock_ms in (NOW - 5_000, NOW)]
+        await database.fetch("SELECT 1")
+        assert given == [], "they wait until this one is there to be seen"
+    await asyncio.gather(*others)
+    await change(NOW + 1_000)
+    assert [first, *given] == [NOW, NOW + 1, NOW + 2, NOW + 1_000]
 
 
 async def test_a_service_codes_present_name_is_shown_for_requests_taken_in_here(database: Database) -> None:

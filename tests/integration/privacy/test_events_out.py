@@ -98,6 +98,7 @@ async def test_only_200_is_success_and_failures_are_retried_three_times(buzz: Bu
     signatures = [event["signature"] for event in receiver.seen]
     assert len({one["random_token"] for one in signatures}) == 4, "signed anew each time"
     assert [int(one["timestamp"]) for one in signatures] == sorted({int(one["timestamp"]) for one in signatures})
+    assert len({headers["webhook-timestamp"] for headers in receiver.headers}) == 4
     assert len({headers["webhook-id"] for headers in receiver.headers}) == 1, "one event, whatever the attempt"
 
 
@@ -300,6 +301,7 @@ async def test_keys_rotate_with_an_overlap(buzz: Buzz, receiver: Receiver) -> No
     await buzz.submit(first_name="C")
     log = await buzz.until(lambda log: log[0]["http_status"] == 401)
     assert log[0]["status"] == "pending", "after the overlap only the new key counts"
+    assert len(receiver.headers[-1]["webhook-signature"].split()) == 1
     assert len(receiver.seen) == 4
 
 
