@@ -118,7 +118,16 @@ def _new(event: ReceivedEvent, source: Source, signed_at_ms: int, now_ms: int) -
         web_form_session=event.web_form_session,
         call_session=event.call_session,
     )
-    return KeptRequest(request, source_id=source.id, source_signed_at_ms=signed_at_ms, source_state=event.state)
+    kept = KeptRequest(request, source_id=source.id, source_signed_at_ms=signed_at_ms, source_state=event.state)
+    return kept if event.mp3 is None else _recorded(kept)
+
+
+def _recorded(kept: KeptRequest) -> KeptRequest:
+    """``completed`` is when bytes are available, as the seed says."""
+    call = kept.request.call_session
+    assert call is not None, "only a call has a recording"
+    completed = replace(call, recording_status=Progress.COMPLETED)
+    return replace(kept, request=replace(kept.request, call_session=completed))
 
 
 async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source: Source, signed_at_ms: int) -> str:
@@ -127,6 +136,8 @@ async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source
     if not is_late:
         marked = replace(kept, source_signed_at_ms=signed_at_ms, source_state=event.state)
         kept = replace(marked, request=merge(kept, event))
+    if has_news:
+        kept = _recorded(kept)  # also where the newer event, which overtook this one, knew of no recording
     if has_news or kept.request != before.request:
         await change.update(kept, _actor(source), event.name.value, with_recording=has_news)
         return "stored"

@@ -192,9 +192,12 @@ async def test_a_recording_is_never_wiped_and_arrives_late(buzz: Buzz, other: Se
     with_bytes = {"recording_status": "completed", "mp3_encoded_bytes": ENCODED}
     assert await other.tell(VOICEMAIL, 5, call_session=with_bytes) == "stored", "overtaken, but it alone has the bytes"
     assert await other.recording() == MP3
+    assert (await other.shown())["call_session"]["recording_status"] == "completed", "there are bytes"
     await other.tell(VOICEMAIL, 20, call_session={"recording_status": "completed"})
     await other.tell(VOICEMAIL, 30, call_session={"recording_status": ""})
+    await other.tell(VOICEMAIL, 35, call_session={"recording_status": "failed"})
     assert await other.recording() == MP3
+    assert (await other.shown())["call_session"]["recording_status"] == "completed", "there still are"
     other_bytes = base64.b64encode(MP3 + b"2").decode()
     assert await other.tell(VOICEMAIL, 15, call_session={"mp3_encoded_bytes": other_bytes}) == "unchanged"
     assert await other.tell(VOICEMAIL, 40, call_session={"mp3_encoded_byes": other_bytes}) == "stored"
