@@ -148,9 +148,10 @@ async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source
 async def _keep_recording(change: Change, kept: KeptRequest, event: ReceivedEvent, *, only_the_first: bool) -> bool:
     """Keep the recording if the event carries one that is not held; True if it did.
 
-    A recording is sent in one event only. If that event is late, it still brings the first one, and never an older one.
+    Never for a call that was taken here: its recording is our own. A recording is sent in one event only. If that event
+    is late, it still brings the first one, and never an older one.
     """
-    if event.mp3 is None or kept.request.erased_at_ms is not None:
+    if event.mp3 is None or kept.source_id is None or kept.request.erased_at_ms is not None:
         return False
     held = await privacy.recording(change.transaction, event.id)
     if held == event.mp3 or (held is not None and only_the_first):

@@ -169,6 +169,14 @@ async def test_a_token_that_was_seen_before_changes_nothing(buzz: Buzz, other: S
     assert (await other.shown())["completed"] is False
 
 
+async def test_tokens_are_forgotten_long_after_their_times_are_believed(buzz: Buzz, other: Sender) -> None:
+    await other.tell(VOICEMAIL)
+    buzz.clock.advance(86_401)
+    assert (await other.send(signed(VOICEMAIL, buzz.clock.ms - 86_401_000)))[0] == 401
+    await other.tell(VOICEMAIL)
+    assert await buzz.node.database.fetch("SELECT COUNT(*) FROM webhook_token") == [(1,)]
+
+
 async def test_an_older_event_never_overwrites_a_newer_state_in_any_order(buzz: Buzz, other: Sender) -> None:
     await other.tell(VOICEMAIL, 20_000, acknowledged="true", call_session={"transcription_text": "newest"})
     assert await other.tell(VOICEMAIL, 10_000, completed="false", call_session={"transcription_text": "older"}) == (
@@ -231,6 +239,13 @@ async def test_what_was_taken_in_or_erased_here_keeps_its_own_words(buzz: Buzz, 
     await other.tell({**WEB_FORM, "id": mine}, completed="true", web_form_session={"first_name": "Somebody"})
     shown = await buzz.ask_admin("GET", f"/admin/privacy-requests/{mine}")
     assert (shown["completed"], shown["web_form_session"]["first_name"]) == (True, "Julian")
+    call = {"CallSid": "CA" + "1" * 32, "Digits": "57"}
+    await buzz.twilio("/twilio/privacy-line/code?attempt=1", call)
+    ours = [one["id"] for one in await buzz.ask_admin("GET", "/admin/privacy-requests") if one["id"] != mine]
+    await other.tell({**VOICEMAIL, "id": ours[0]}, call_session={"mp3_encoded_bytes": ENCODED})
+    path = f"/admin/privacy-requests/{ours[0]}"
+    assert (await buzz.ask("GET", f"{path}/recording.mp3", buzz.admin))[0] == 404, "nobody else's voice"
+    assert (await buzz.ask_admin("GET", path))["call_session"]["recording_status"] == ""
     await other.tell(VOICEMAIL, call_session={"mp3_encoded_bytes": ENCODED})
     await buzz.ask_admin("POST", f"/admin/privacy-requests/{VOICEMAIL['id']}/erase")
     await other.tell(VOICEMAIL, 10, extended="true", call_session={"mp3_encoded_bytes": ENCODED})
