@@ -41,11 +41,12 @@ class Reached(msgspec.Struct, frozen=True, array_like=True, tag="reached", gc=Fa
 
 
 class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened", gc=False):
-    """A live event for the sessions of these parties."""
+    """A live event for the sessions of these parties, but not for those of the person ``but``."""
 
     parties: list[int]
     name: str
     data: dict[str, Any]
+    but: int | None = None  # nodes of a release before this field leave it out, and pass over it
 
 
 class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked", gc=False):

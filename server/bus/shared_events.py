@@ -17,15 +17,17 @@ class SharedEvents:
         self._here = here
         self._bus = bus
 
-    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any]) -> None:
+    def publish(
+        self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None
+    ) -> None:
         concerned = list(parties)
-        self._here.publish(concerned, name, data)
-        self._bus.publish(Happened(concerned, name.value, dict(data)))
+        self._here.publish(concerned, name, data, but)
+        self._bus.publish(Happened(concerned, name.value, dict(data), but))
 
     def heard(self, notice: Happened) -> None:
         """Another node has published this."""
         if notice.name in _NAMES:
-            self._here.publish(notice.parties, EventName(notice.name), notice.data)
+            self._here.publish(notice.parties, EventName(notice.name), notice.data, notice.but)
 
 
 _NAMES = frozenset(EventName)

@@ -141,7 +141,7 @@ class Dialogue:
             raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {to}.").about(frame.ref)
         by = Party.of_key(person)
         data = {"from": {"type": by.type.value, "id": by.id}, "to": {"type": to.type.value, "id": to.id}}
-        self._events.publish((to.key,), EventName.TYPING, data)
+        self._events.publish((to.key,), EventName.TYPING, data, but=person)
 
     async def _refresh(self, session: Session, frame: Refresh) -> None:
         try:

@@ -97,7 +97,7 @@ async def stored(database: SqliteDatabase) -> Store:
 
 
 class Silent:
-    def publish(self, parties: Any, name: Any, data: Any) -> None:
+    def publish(self, parties: Any, name: Any, data: Any, but: Any = None) -> None:
         pass
 
 

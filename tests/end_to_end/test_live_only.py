@@ -38,6 +38,17 @@ async def test_typing_to_a_company_reaches_its_members(world: World) -> None:
         assert data["to"] == {"type": "company", "id": ACME}
 
 
+async def test_a_member_is_not_told_of_their_own_typing(world: World, subprotocol: str) -> None:
+    carol, tablet = await world.join(CAROL, subprotocol), await world.join(CAROL, MSGPACK)
+    dave = await world.join(DAVE, subprotocol)
+    await carol.send("typing", to={"type": "company", "id": ACME})
+    [data] = await dave.until(lambda peer: peer.events("typing"))
+    assert data == {"from": person(CAROL), "to": {"type": "company", "id": ACME}}
+    for own in (carol, tablet):
+        await own.alive()
+        assert own.events("typing") == []
+
+
 async def test_typing_is_coalesced(world: World, subprotocol: str) -> None:
     jane, bob, eve = await world.join(JANE, subprotocol), await world.join(BOB), await world.join(EVE)
     for _ in range(100):

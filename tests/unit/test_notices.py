@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ EVERY: list[Notice] = [
     Committed(4, 9, [activity(5), activity(9)]),
     Reached(7),
     Happened([1, -2], "typing", {"from": {"type": "person", "id": 1}}),
+    Happened([-2], "typing", {}, but=1),
     Revoked(),
     Forgotten(),
     DirectoryChanged((1, -2), None),
@@ -61,6 +63,11 @@ def test_every_notice_comes_back_as_it_was() -> None:
     assert (message.node, message.epoch, message.notices) == (NODE, "epoch", EVERY)
     assert is_from(data, NODE)
     assert not is_from(data, b"87654321")
+
+
+def test_an_event_of_a_node_that_leaves_nobody_out_is_understood() -> None:
+    told = msgspec.msgpack.encode(("epoch", [["happened", [7], "typing", {}]]))
+    assert decode(b"buzz1" + NODE + told).notices == [Happened([7], "typing", {}, but=None)]
 
 
 @pytest.mark.parametrize(

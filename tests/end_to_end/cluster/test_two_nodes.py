@@ -84,6 +84,17 @@ async def test_live_events_cross(pair: Pair) -> None:
     assert bob.events("typing")[0]["from"] == {"type": "person", "id": JANE}
 
 
+async def test_a_member_is_not_told_of_their_own_typing_by_another_node(pair: Pair) -> None:
+    carol, tablet = await pair[0].join(CAROL), await pair[1].join(CAROL)
+    dave = await pair[1].join(DAVE)
+    await carol.send("typing", to={"type": "company", "id": ACME})
+    await dave.until(lambda peer: peer.events("typing"))
+    await carol.send("typing", to={"type": "person", "id": DAVE})
+    await dave.until(lambda peer: len(peer.events("typing")) == 2)
+    await tablet.alive()
+    assert tablet.events("typing") == carol.events("typing") == []
+
+
 async def test_a_device_that_opens_a_newer_session_elsewhere(pair: Pair) -> None:
     older = await pair[0].join(JANE, device_id="phone")
     tablet = await pair[0].join(JANE, device_id="tablet")

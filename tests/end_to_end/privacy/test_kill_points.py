@@ -86,7 +86,7 @@ async def world(database: Database, clock: Clock, twilio: Twilio) -> AsyncIterat
 
 
 class NobodyLive:
-    def publish(self, parties: object, name: EventName, data: object) -> None:
+    def publish(self, parties: object, name: EventName, data: object, but: object = None) -> None:
         """Nobody is connected."""
 
 
