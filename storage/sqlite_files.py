@@ -5,7 +5,9 @@ Everything here blocks and is run in a thread by whoever has an event loop.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -51,6 +53,28 @@ def copy(source: Path, destination: Path) -> int:
         partial.unlink(missing_ok=True)
 
 
+def move(source: Path, destination: Path) -> None:
+    """Move a file, also to another file system: it gets its name when it is there whole and on disk.
+
+    Raises StorageError; the source is still there then.
+    """
+    partial = destination.with_name(f".{destination.name}.partial")
+    try:
+        try:
+            source.rename(destination)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_bytes(source, partial)
+            partial.rename(destination)
+            source.unlink()
+        sync_folder(destination.parent)
+    except OSError as error:
+        raise StorageError(f"{destination} can't be written: {error.strerror}. {source} is whole.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def faults(path: Path) -> list[str]:
     """What SQLite finds wrong with the file; an empty list if it is sound. Reads all of it."""
     with read_only(path) as connection:
@@ -81,6 +105,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _copy_bytes(source: Path, destination: Path) -> None:
+    handle = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with source.open("rb") as reading, open(handle, "wb") as writing:
+        shutil.copyfileobj(reading, writing, 1024**2)
+        writing.flush()
+        os.fsync(writing.fileno())
 
 
 def _copy_pages(source: Path, destination: Path) -> None:

@@ -17,9 +17,7 @@ class SharedEvents:
         self._here = here
         self._bus = bus
 
-    def publish(
-        self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None
-    ) -> None:
+    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
         concerned = list(parties)
         self._here.publish(concerned, name, data, but)
         self._bus.publish(Happened(concerned, name.value, dict(data), but))

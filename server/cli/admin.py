@@ -23,7 +23,7 @@ from server.settings import LogLevel, Settings
 from server.settings_sources import load
 from server.signing_keys import load_or_create
 from server.tokens import mint_service
-from storage.data_dir import hold, holder
+from storage.data_dir import DATABASE_NAME, Holder, hold, holder
 
 T = TypeVar("T")
 
@@ -70,6 +70,16 @@ def run(settings: Settings, work: Callable[[Admin], Awaitable[T]]) -> T:
     return asyncio.run(with_api())
 
 
+def running_node(settings: Settings) -> Holder:
+    """The server that holds the data directory. Raises CommandError if there is none: what is asked is its alone."""
+    found = holder(settings.data_dir)
+    if found is None and settings.database_url is not None:
+        raise CommandError("nodes on PostgreSQL hold no data directory: ask the node's own /admin page or API.")
+    if found is None:
+        raise CommandError(f"no server runs on {settings.data_dir}: start it, or give the --data-dir of one that does.")
+    return found
+
+
 @asynccontextmanager
 async def admin_api(settings: Settings) -> AsyncIterator[Admin]:
     """The admin API of the server that holds the data directory, or of a node opened for as long as the block lasts."""
@@ -104,6 +114,7 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
     configure(settings.model_copy(update={"log_level": LogLevel.WARNING}))
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
+            _database_is_there(settings)
             stack.enter_context(hold(settings.data_dir))
         node = await stack.enter_async_context(open_node(settings))
         runner = web.AppRunner(node.application, access_log=None)
@@ -115,6 +126,12 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
         yield await stack.enter_async_context(
             aiohttp.ClientSession("http://localhost", connector=connector, **_how(settings))
         )
+
+
+def _database_is_there(settings: Settings) -> None:
+    """A mistyped directory is said to be one, and left unmade. Development makes and fills what is missing."""
+    if not settings.development and not (settings.data_dir / DATABASE_NAME).exists():
+        raise CommandError(f"there is no database in {settings.data_dir}: `run.py migrate` makes one.")
 
 
 def _how(settings: Settings) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,14 +59,18 @@ def backup(
     from server.cli.output import show
     from server.settings_sources import load
     from storage.data_dir import BACKUP_FOLDER
+    from storage.sqlite_files import move
 
     if destination.exists() and not destination.is_dir():
         raise CommandError(f"{destination} is there already: name a new file.")
     if not destination.is_dir() and not destination.absolute().parent.is_dir():
         raise CommandError(f"there is no folder {destination.absolute().parent}.")
     made = call(config, data_dir, "POST", "/admin/backups")
-    source = load(config, data_dir=data_dir).data_dir / BACKUP_FOLDER / made["name"]
-    placed = Path(shutil.move(source, destination))
+    folder = load(config, data_dir=data_dir).data_dir / BACKUP_FOLDER
+    placed = destination / made["name"] if destination.is_dir() else destination
+    move(folder / made["name"], placed)
+    with suppress(OSError):  # others' backups are in it
+        folder.rmdir()
     show({"file": str(placed), "bytes": made["bytes"]}, as_json, "backed up")
 
 

@@ -25,22 +25,20 @@ def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fa
     Example: run.py doctor
     """
     from server.cli.output import show_rows
-    from server.services.doctor import Health, examine_machine
+    from server.services.doctor import Health
     from server.settings_sources import load
 
-    settings = load(config, data_dir=data_dir)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    found = [*(finding._asdict() for finding in examine_machine(settings)), *_storage(settings)]
+    found = _findings(load(config, data_dir=data_dir))
     show_rows(found, as_json, ("check", "health", "detail"), "")
     if any(finding["health"] == Health.FAIL for finding in found):
         raise typer.Exit(1)
 
 
-def _storage(settings: Settings) -> list[dict[str, Any]]:
-    """The database's findings; that it can't be opened is one."""
+def _findings(settings: Settings) -> list[dict[str, Any]]:
+    """What the server finds that runs here, by its own settings and limits; else what is found without one."""
     from server.cli.admin import run
     from server.cli.errors import explain
-    from server.services.doctor import Finding, Health
+    from server.services.doctor import Finding, Health, examine_machine
 
     try:
         found: list[dict[str, Any]] = run(settings, lambda admin: admin.call("GET", "/admin/doctor"))
@@ -48,5 +46,5 @@ def _storage(settings: Settings) -> list[dict[str, Any]]:
         line = explain(error)
         if line is None:
             raise
-        return [Finding("storage", Health.FAIL, line)._asdict()]
+        return [each._asdict() for each in (*examine_machine(settings), Finding("storage", Health.FAIL, line))]
     return found

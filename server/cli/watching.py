@@ -43,9 +43,13 @@ def sessions(
 
     Example: run.py sessions --person 456
     """
-    from server.cli.admin import call
+    from server.cli.admin import call, running_node
     from server.cli.output import show_rows
+    from server.settings_sources import load
 
+    settings = load(config, data_dir=data_dir)
+    if settings.database_url is not None:
+        running_node(settings)  # "none" would be said of the node opened here, not of those that run
     query = {} if person is None else {"person_id": str(person)}
     found = call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
     columns = ("id", "person_id", "device_id", "opened_at", "live", "behind_by", "token_expires_at")
@@ -62,9 +66,11 @@ def log_level(
 
     Example: run.py log-level debug
     """
-    from server.cli.admin import call
+    from server.cli.admin import call, running_node
     from server.cli.output import show
+    from server.settings_sources import load
 
+    running_node(load(config, data_dir=data_dir))
     if level is None:
         show(call(config, data_dir, "GET", "/admin/log-level"), as_json)
     else:

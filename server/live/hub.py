@@ -195,9 +195,7 @@ class Hub:
             session.cursor = last
         return True
 
-    def publish(
-        self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None
-    ) -> None:
+    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
         """Tell every live session of these parties; see :class:`server.live.events.Events`."""
         sessions = {session: None for party in parties for session in self._by_party.get(party, ())}
         if but is not None:

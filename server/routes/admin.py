@@ -18,7 +18,7 @@ from server.live.session import Session
 from server.logs import current_level, set_level
 from server.services.backups import Backups
 from server.services.census import Census
-from server.services.doctor import examine_storage
+from server.services.doctor import examine_machine, examine_storage
 from server.services.erasure import Erasure
 from server.settings import LogLevel, Settings
 from storage.contract import ActivityLog
@@ -157,10 +157,11 @@ def _storage_routes(
         await auth.admin(request)
         return json_response((await backups.make())._asdict(), status=201)
 
-    @operation(_described("Whether storage is sound; reads all of a SQLite file", answer=list[dict[str, Any]]))
+    @operation(_described("Whether all it stands on is sound; reads all of a SQLite file", answer=list[dict[str, Any]]))
     async def doctor(request: web.Request) -> web.Response:
         await auth.admin(request)
-        return json_response([finding._asdict() for finding in await examine_storage(settings, database, log)])
+        found = [*examine_machine(settings), *await examine_storage(settings, database, log)]
+        return json_response([finding._asdict() for finding in found])
 
     return [web.post("/admin/backups", back_up), web.get("/admin/doctor", doctor)]
 

@@ -118,6 +118,8 @@ def _open_files(settings: Settings) -> Finding:
 
 
 def _space(settings: Settings) -> Finding:
+    if not settings.data_dir.is_dir():
+        return Finding("data directory", Health.FAIL, f"there is no folder {settings.data_dir}")
     if not os.access(settings.data_dir, os.W_OK):
         return Finding("data directory", Health.FAIL, f"{settings.data_dir} can't be written by this user")
     free = shutil.disk_usage(settings.data_dir).free

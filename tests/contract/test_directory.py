@@ -37,9 +37,7 @@ class Recorder:
     def __init__(self) -> None:
         self.published: list[tuple[tuple[int, ...], str, dict[str, Any]]] = []
 
-    def publish(
-        self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None
-    ) -> None:
+    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
         self.published.append((tuple(parties), name.value, dict(data)))
 
     def changed(self) -> dict[int, list[str]]:

@@ -218,7 +218,7 @@ def test_stats_sessions_and_doctor(on_target: RunPy) -> None:
     assert "integrity" in on_target("doctor").check().out
 
 
-def test_backup(on_target: RunPy, tmp_path: Path) -> None:
+def test_backup(on_target: RunPy, target: Path, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     made = on_target("backup", folder / "one.db", "--json").check().json
@@ -229,6 +229,7 @@ def test_backup(on_target: RunPy, tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 2
     assert "is there already" in on_target("backup", folder / "one.db").err
     assert "there is no folder" in on_target("backup", tmp_path / "nowhere" / "one.db").err
+    assert not (target / "backups").exists()
 
 
 def test_erase(on_target: RunPy, target: Path) -> None:
@@ -243,9 +244,37 @@ def test_migrate_has_nothing_to_do(on_target: RunPy) -> None:
     assert on_target("migrate", "--json").check().json == []
 
 
-def test_log_level(on_target: RunPy) -> None:
-    assert on_target("log-level", "debug", "--json").check().json == {"level": "debug"}
-    assert on_target("log-level", "loud").err.startswith("error: Invalid parameter: 'level': should be 'debug'")
+def test_log_level(run_py: RunPy, held: Path) -> None:
+    assert run_py("log-level", "--json", on=held).check().json == {"level": "info"}
+    assert run_py("log-level", "debug", "--json", on=held).check().json == {"level": "debug"}
+    assert run_py("log-level", "loud", on=held).err.startswith("error: Invalid parameter: 'level': should be 'debug'")
+    run_py("log-level", "info", on=held).check()
+
+
+@pytest.mark.parametrize("level", [[], ["debug"]])
+def test_no_level_is_shown_or_set_where_no_server_runs(run_py: RunPy, data_dir: Path, level: list[str]) -> None:
+    done = run_py("log-level", *level)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"error: no server runs on {data_dir}: ")
+
+
+@pytest.mark.parametrize("command", [["stats"], ["numbers", "list"], ["erase", "--person", 1], ["doctor"]])
+def test_a_mistyped_directory_is_said_to_be_one_and_not_made(
+    run_py: RunPy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("BUZZ_MODE", "production")
+    done = run_py(*command, on=tmp_path / "typo")
+    assert done.status == 1
+    assert f"there is no database in {tmp_path / 'typo'}: `run.py migrate` makes one." in done.out + done.err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_the_doctor_judges_the_server_that_runs_by_its_own_settings(
+    run_py: RunPy, held: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BUZZ_MODE")  # the server was started with --dev, this command was not
+    looked = run_py("doctor", "--json", on=held).check().json
+    assert "development" in next(each["detail"] for each in looked if each["check"] == "mode")
 
 
 # Tokens

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -83,6 +84,29 @@ async def test_a_copy_never_replaces_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_text() == "mine"
     with pytest.raises(StorageError, match=r"can't be written: No such file"):
         sqlite_files.copy(tmp_path / DATABASE_NAME, tmp_path / "nowhere" / "copy.db")
+
+
+@pytest.mark.parametrize("elsewhere", ["beside it", "on another file system"])
+def test_a_moved_file_is_whole_and_its_owners_alone(tmp_path: Path, elsewhere: str) -> None:
+    source = tmp_path / "made.db"
+    source.write_bytes(b"x" * 3_000_000)
+    source.chmod(0o600)
+    with TemporaryDirectory(dir="/dev/shm" if elsewhere == "on another file system" else tmp_path) as folder:
+        if elsewhere == "on another file system":
+            assert Path(folder).stat().st_dev != tmp_path.stat().st_dev
+        destination = Path(folder) / "kept.db"
+        sqlite_files.move(source, destination)
+        assert destination.read_bytes() == b"x" * 3_000_000
+        assert destination.stat().st_mode & 0o777 == 0o600
+        assert [path.name for path in Path(folder).iterdir()] == ["kept.db"]
+    assert not source.exists()
+
+
+def test_a_file_that_can_not_be_moved_stays(tmp_path: Path) -> None:
+    (tmp_path / "made.db").write_text("mine")
+    with pytest.raises(StorageError, match=r"can't be written: No such file .* is whole"):
+        sqlite_files.move(tmp_path / "made.db", tmp_path / "nowhere" / "kept.db")
+    assert (tmp_path / "made.db").read_text() == "mine"
 
 
 async def test_a_restored_backup_is_another_history(tmp_path: Path) -> None:

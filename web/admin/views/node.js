@@ -59,7 +59,7 @@ function logLevel(refresh) {
 function doctor() {
   const status = el("p", { class: "outcome", role: "status" });
   const findings = el("ul", { class: "findings" });
-  const go = el("button", { type: "button" }, "Check storage");
+  const go = el("button", { type: "button" }, "Check everything");
   go.addEventListener("click", () => run(go, status, async () => {
     findings.replaceChildren();
     status.textContent = "Checking…";
@@ -68,8 +68,8 @@ function doctor() {
     const bad = found.filter((each) => each.health !== "ok").length;
     return bad ? `Look at ${format.many(bad, "finding")}.` : `${format.many(found.length, "check")}, all good.`;
   }));
-  return el("section", { class: "card" }, el("h2", {}, "Storage"),
-    el("p", { class: "soft" }, "Reads all of a SQLite file: a large one takes minutes."),
+  return el("section", { class: "card" }, el("h2", {}, "Doctor"),
+    el("p", { class: "soft" }, "Versions, limits, the key, storage. Reads all of a SQLite file: a large one takes minutes."),
     el("div", { class: "buttons" }, go), status, findings);
 }
 
