@@ -22,7 +22,7 @@ from storage.errors import StorageError
 
 _SESSIONS_PER_TRIP = 32
 _ROWS_PER_TRIP = 2_000
-_SLICE_SECONDS = 0.002
+SLICE_SECONDS = 0.002
 """How long a reader keeps the loop before it gives way."""
 _RETRY_SECONDS = 0.25
 _log = structlog.get_logger("catch_up")
@@ -31,10 +31,11 @@ _log = structlog.get_logger("catch_up")
 class CatchUp:
     """The list and its readers. ``run`` is one reader; start as many as there should be reads at the same time."""
 
-    def __init__(self, hub: Hub, log: ActivityLog, parties: Parties) -> None:
+    def __init__(self, hub: Hub, log: ActivityLog, parties: Parties, *, slice_seconds: float = SLICE_SECONDS) -> None:
         self._hub = hub
         self._log = log
         self._parties = parties
+        self._slice_seconds = slice_seconds
         self._list: deque[Session] = deque()
         self._wake = asyncio.Event()
         self.reads = 0
@@ -87,7 +88,7 @@ class CatchUp:
         since = perf_counter()
         for session, wanted, page in zip(group, ranges, pages, strict=True):
             self._hand_over(session, wanted, page, horizon)
-            if perf_counter() - since > _SLICE_SECONDS:
+            if perf_counter() - since > self._slice_seconds:
                 await asyncio.sleep(0)
                 since = perf_counter()
 

@@ -7,11 +7,13 @@ and not yet with the hub, a page read and not yet handed over, for as long as th
 from __future__ import annotations
 
 import asyncio
+import bisect
+import itertools
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from protocol.activity import Activity, ActivityType
 from protocol.codec import JSON, MSGPACK
@@ -33,35 +35,46 @@ State = tuple[int, tuple[int, ...]]
 """(moment, parties): what a session's person was a party to from that moment on."""
 
 
+class Gate(NamedTuple):
+    """Where a call of the log waits, before or after its work; the calls are numbered as they begin."""
+
+    call: int
+    opened: asyncio.Future[bool]
+
+
 class GatedLog(SqliteActivityLog):
     """The real log behind gates. ``wait_at_gates`` False lets everything through."""
 
     def __init__(self, database: SqliteDatabase, on_commit: Callable[[Commit], None]) -> None:
         super().__init__(database)
         self._on_commit = on_commit
-        self.gates: list[asyncio.Future[bool]] = []
+        self._calls = itertools.count()
+        # In the order in which the calls began: threads may finish in another, and a plan must mean the same each time.
+        self.gates: list[Gate] = []
         self.wait_at_gates = True
         self.working = 0
         self._worked = asyncio.Event()
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
-        if not await self._gate():
+        call = next(self._calls)
+        if not await self._gate(call):
             raise StorageUnavailable("the disk is full, says the test")
         commit = await self._work(super().append(batch))
         self._on_commit(commit)
-        await self._gate()
+        await self._gate(call)
         return commit
 
     async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
-        await self._gate()
+        call = next(self._calls)
+        await self._gate(call)
         pages = await self._work(super().read(ranges))
-        await self._gate()
+        await self._gate(call)
         return pages
 
     def open(self, index: int, well: bool = True) -> None:
         """Let one of those who wait at a gate go on; not ``well``: a commit that has not begun fails."""
         if self.gates:
-            self.gates.pop(index % len(self.gates)).set_result(well)
+            self.gates.pop(index % len(self.gates)).opened.set_result(well)
 
     async def settle(self) -> None:
         """Run until everybody waits: at a gate, or for something to do."""
@@ -73,12 +86,12 @@ class GatedLog(SqliteActivityLog):
             self._worked.clear()
             await self._worked.wait()
 
-    async def _gate(self) -> bool:
+    async def _gate(self, call: int) -> bool:
         if not self.wait_at_gates:
             return True
-        gate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.gates.append(gate)
-        return await gate
+        gate = Gate(call, asyncio.get_running_loop().create_future())
+        bisect.insort(self.gates, gate, key=lambda each: each.call)
+        return await gate.opened
 
     async def _work(self, trip: Awaitable[T]) -> T:
         self.working += 1
@@ -136,7 +149,7 @@ class LivePath:
         self.hub = Hub("epoch", 0, ring_size, max_per_person=10_000)
         self.parties = Parties(database)
         self.log = Log(self.store, self.hub, Metrics())
-        self.catch_up = CatchUp(self.hub, self.store, self.parties)
+        self.catch_up = CatchUp(self.hub, self.store, self.parties, slice_seconds=0)
         self.hub.catch_up_with(self.catch_up.add)
         self.parties.subscribe(self._membership, self.hub.people)
         self._tasks = [asyncio.create_task(self.catch_up.run(), name=f"reader {n}") for n in range(2)]
