@@ -270,13 +270,15 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
 
 
 def _calm_the_collector() -> None:
-    """Leave what start-up made out of every later collection, and collect less often.
+    """Leave what start-up made out of every later collection, and let each be short.
 
-    Sessions live long and refer to each other: a full collection walks all of them, tens of milliseconds at 15,000.
+    Nothing on the path of a session or a message leaves cycles behind, so there is little to find. Ten thousand young
+    objects are walked in a few milliseconds, the fifty thousand of the second generation in some twenty; all that live
+    take a second at 15,000 sessions, and are walked hardly ever.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 4, 2_500)
 
 
 def _catch_signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -155,6 +155,17 @@ class Connection:
         """Why it ended; 1006 if the connection just broke (RFC 6455, section 7.1.5)."""
         return self.wire.close_code or self._websocket.close_code or 1006
 
+    def forget(self) -> None:
+        """It has ended: let go of why.
+
+        aiohttp keeps the exception that a broken connection gave it, whose traceback holds the frames that hold the
+        socket: a cycle for each session, which only the collector finds. After a storm that is a pause of a second.
+        """
+        fault = self._websocket.exception()
+        while fault is not None:
+            fault.__traceback__, before = None, fault.__context__
+            fault.__context__, fault = None, before
+
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def _hello(self) -> Session | None:

@@ -128,8 +128,8 @@ class Session:
 
     def concerns(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the entries that this session's person is a party to."""
-        mine = self.parties
-        return [entry for entry in entries if any(party in mine for party in entry.parties)]
+        apart = frozenset(self.parties).isdisjoint
+        return [entry for entry in entries if not apart(entry.parties)]
 
     # --- time ---------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,7 @@ class Socket:
         self.stats.bytes_out += opened.wire.bytes_out
         self.stats.frames_out += opened.wire.frames_out
         opened.wire.finish()
+        opened.forget()
 
     # --- the first frame ----------------------------------------------------------------------------------------
 

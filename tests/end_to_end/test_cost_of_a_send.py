@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp.web import WebSocketResponse
 
 from bench.load.frames import Codec, send_template
 from protocol.codec import JsonCodec, MsgpackCodec
@@ -22,6 +23,7 @@ from tests.harness.backend import SQLITE
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import JSON, MSGPACK, Peer, peer
 from tests.harness.people import BOB, JANE
+from tests.harness.waiting import until
 from tests.harness.world import World
 
 SENDS = 50
@@ -100,6 +102,20 @@ async def test_a_send_leaves_little_behind(open_: OpenWorld) -> None:
         await send_all(jane, MSGPACK, 1 + round_number * SENDS)
     each = (blocks(jane) - kept) / (4 * SENDS)
     assert each <= 15, f"{each:.1f} blocks a send"
+
+
+async def test_a_session_that_was_cut_leaves_nothing_to_the_collector(world: World) -> None:
+    """A cycle for each session is found by the collector alone, a second's pause after a storm."""
+    gc.collect()
+    gc.disable()
+    try:
+        peers = [await world.join(person, JSON) for person in (JANE, BOB) for _ in range(3)]
+        assert sum(isinstance(each, WebSocketResponse) for each in gc.get_objects()) >= len(peers)
+        for each in peers:
+            each.cut()
+        await until(lambda: not any(isinstance(each, WebSocketResponse) for each in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 def blocks(sender: Peer) -> int:
