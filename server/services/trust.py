@@ -65,7 +65,8 @@ class Trust:
         self._metrics = metrics
         self._deadline_seconds = deadline_seconds
         self._now_ms = now_ms
-        self._asks: Batcher[Ask, Callers | None] = Batcher("look-ups", callers.look_up, max_batch=MAX_ASKS)
+        self._callers = callers
+        self._asks: Batcher[_Asked, Callers | None] = Batcher("look-ups", self._look_up, max_batch=MAX_ASKS)
         self._blocked: Batcher[NewBlockedCall, None] = Batcher(
             "blocked calls", self._store, max_batch=_MAX_STORED_AT_ONCE, max_waiting=_MAX_UNSTORED
         )
@@ -78,23 +79,22 @@ class Trust:
         Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
         """
         ask = Ask(lookup.called, lookup.caller)
-        found = await self._find("trust", ask)
+
+        def tell(found: Callers, rings: bool) -> None:
+            if found.person_id is not None:
+                keys = _Keys(found.person_id, ask.caller or lookup.inbound[:MAX_NUMBER_CHARACTERS], tokens)
+                self._tell(keys, found.known if rings else None, lookup)
+
+        # An answer that came too late has not let the phone ring, whoever called.
+        found = await self._find("trust", ask, lambda late: tell(late, rings=False))
         if found is None:
             return UNTRUSTED
-        person_id, trusted = found.person_id, found.trusted
-        if person_id is not None:
-            keys = _Keys(person_id, ask.caller or lookup.inbound[:MAX_NUMBER_CHARACTERS], tokens)
-            # Once for each call, however often Twilio asks about it.
-            if not self._recent.has_any(keys.deciding, now_ms := self._now_ms()):
-                if trusted:
-                    self._ring(keys, found.known, lookup, now_ms)
-                else:
-                    self._block(keys, lookup, now_ms)
-        return TrustAnswer(trusted, person_id)
+        tell(found, found.trusted)
+        return TrustAnswer(found.trusted, found.person_id)
 
     async def call(self, lookup: Lookup) -> CallAnswer:
         """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
-        found = await self._find("call", Ask(lookup.called, lookup.caller))
+        found = await self._find("call", Ask(lookup.called, lookup.caller), lambda late: None)
         return NOBODY if found is None else found.known
 
     async def blocked(self, person_id: int) -> list[BlockedCallAnswer]:
@@ -106,18 +106,39 @@ class Trust:
         await self._asks.close()
         await self._blocked.close()
 
-    async def _find(self, kind: Literal["trust", "call"], ask: Ask) -> Callers | None:
-        """What storage knows; None if it did not say so in time."""
+    async def _find(
+        self, kind: Literal["trust", "call"], ask: Ask, when_late: Callable[[Callers], None]
+    ) -> Callers | None:
+        """What storage knows; None if it did not say so in time: then ``when_late`` is called once it has."""
         started = time.perf_counter()
-        answer = self._asks.submit(ask)
+        asked = _Asked(ask)
+        answer = self._asks.submit(asked)
         # A third of the cost of asyncio.timeout, which would cancel this task to wake it.
-        late = asyncio.get_running_loop().call_later(self._deadline_seconds, _give_up, answer)
+        late = asyncio.get_running_loop().call_later(self._deadline_seconds, asked.give_up, answer, when_late)
         try:
             found = await answer
         finally:
             late.cancel()
         self._metrics.looked_up(kind, _answer_name(found), time.perf_counter() - started)
         return found
+
+    async def _look_up(self, asked: Sequence[_Asked]) -> Sequence[Callers]:
+        """One trip for many; who has been answered meanwhile is told now."""
+        found = await self._callers.look_up([each.ask for each in asked])
+        for each, callers in zip(asked, found, strict=True):
+            if each.when_late is not None:
+                each.when_late(callers)
+        return found
+
+    def _tell(self, keys: _Keys, ringing: CallAnswer | None, lookup: Lookup) -> None:
+        """What follows from an answer, once for each call, however often Twilio asks about it."""
+        now_ms = self._now_ms()
+        if self._recent.has_any(keys.deciding, now_ms):
+            return
+        if ringing is None:
+            self._block(keys, lookup, now_ms)
+        else:
+            self._ring(keys, ringing, lookup, now_ms)
 
     def _ring(self, keys: _Keys, known: CallAnswer, lookup: Lookup, now_ms: int) -> None:
         """Tell the called person who is about to ring: what call-lookup says, and the number."""
@@ -164,6 +185,22 @@ class Trust:
             _log.warning("old call tokens could not be dropped", reason=str(error))
 
 
+class _Asked:
+    """A look-up on its way. ``when_late`` is set when it has been answered without what storage knows."""
+
+    __slots__ = ("ask", "when_late")
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.when_late: Callable[[Callers], None] | None = None
+
+    def give_up(self, answer: asyncio.Future[Callers | None], when_late: Callable[[Callers], None]) -> None:
+        """The deadline has come."""
+        if not answer.done():
+            self.when_late = when_late
+            answer.set_result(None)
+
+
 class _Keys(NamedTuple):
     """What a call is known by in memory, for as long as storage may not know it yet."""
 
@@ -179,11 +216,6 @@ class _Keys(NamedTuple):
     @property
     def all(self) -> list[Hashable]:
         return [(self.person_id, self.caller), *self.deciding]
-
-
-def _give_up(answer: asyncio.Future[Callers | None]) -> None:
-    if not answer.done():
-        answer.set_result(None)
 
 
 def shown(call: BlockedCall) -> BlockedCallAnswer:

@@ -20,6 +20,7 @@ from storage.migrate import migrate
 from storage.numbers import ImportedNumber
 from storage.sqlite import SqliteDatabase
 from tests.harness.node import Tokens, running_node, settings_for
+from tests.harness.peer import WAIT_SECONDS
 from tests.harness.people import copy_directory
 from tests.harness.watch import Watch, watched
 
@@ -92,7 +93,7 @@ class Buzz:
 
     async def blocked(self, person_id: int = JANE, at_least: int = 0) -> Any:
         """The person's blocked calls, once there are that many: they are stored after the answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 status, answer = await self.get("/apps/buzz/blocked", self.person(person_id))
                 assert status == 200
@@ -104,14 +105,14 @@ class Buzz:
         """A person's session, welcomed."""
         async with self.client.ws_connect("/apps/buzz/socket", headers=self.person(person_id)) as socket:
             await socket.send_json({"type": "hello"})
-            assert (await socket.receive_json(timeout=5))["type"] == "welcome"
+            assert (await socket.receive_json(timeout=WAIT_SECONDS))["type"] == "welcome"
             yield socket
 
 
 async def event(socket: ClientWebSocketResponse) -> tuple[str, Any]:
     """The next live event's name and data."""
     while True:
-        frame = await socket.receive_json(timeout=5)
+        frame = await socket.receive_json(timeout=WAIT_SECONDS)
         if frame["type"] == "event":
             return frame["name"], frame["data"]
 

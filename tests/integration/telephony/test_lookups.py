@@ -343,8 +343,10 @@ async def test_an_answer_that_is_late_is_untrusted(
         assert await buzz.get(CALL, buzz.service, **LOOKUP) == (200, {"contacts": [], "people": [], "companies": []})
         async with buzz.client.get("/metrics", headers=bearer(buzz.tokens.service("admin"))) as response:
             assert 'buzz_trust_lookups_total{answer="late"} 1.0' in await response.text()
+        assert await buzz.blocked() == []  # whose call it was is not known yet
         stuck.set()
-        assert await buzz.blocked() == []  # whose call it was is not known
+        [call] = await buzz.blocked(at_least=1)  # a cousin who was trusted, but whose call did not ring
+        assert call["phone_number"] == COUSIN["inbound"]
     async with open_buzz(data_dir, clock) as buzz:
         assert await buzz.trust(**COUSIN) == {"trusted": True, "user_id": JANE}
 
