@@ -22,6 +22,7 @@ from server.cluster import Cluster, open_cluster
 from server.cluster_metrics import watch_cluster
 from server.demo import load_demo
 from server.http import PREFLIGHT, add_request_id, errors_middleware
+from server.http_connection import connections
 from server.listening import accept, listen
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
@@ -257,9 +258,8 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
         runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=5)
         await runner.setup()
         try:
-            assert runner.server is not None
             with listen(settings.host, settings.port) as listening:
-                async with running("accepting", accept(listening, runner.server)):
+                async with running("accepting", accept(listening, connections(runner))):
                     host, port = listening.getsockname()[:2]
                     _calm_the_collector()
                     signals = _catch_signals()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import structlog
@@ -94,8 +94,12 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
 
 
 async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The bytes of a JSON body. Raises ApiError: unsupported_media_type or too_large."""
-    if request.content_type not in ("application/json", "application/octet-stream") and request.can_read_body:
+    """The bytes of a JSON body, or of one that does not say what it is.
+
+    Raises ApiError: unsupported_media_type or too_large.
+    """
+    declared = "Content-Type" in request.headers
+    if declared and request.content_type != "application/json" and request.can_read_body:
         raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type: send application/json.")
     return await read_body(request, limit_bytes)
 
@@ -134,25 +138,52 @@ def _with_words(error: ApiError) -> str:
 @web.middleware
 async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer a request id, turn every refusal into its documented shape, and log what was our fault."""
-    request_id = request[REQUEST_ID] = _new_request_id()
+    request[REQUEST_ID] = _new_request_id()
     try:
         response = await handler(request)
-    except ApiError as error:
-        response = error_response(error, _is_flat(request))
-    except web.HTTPException as error:
-        response = _preflight(request) or _of_aiohttp(error, _is_flat(request))
-    except StorageUnavailable as error:
-        _log.error("storage unavailable", request_id=request_id, path=_route(request), reason=str(error))
-        response = error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
-    except Exception:  # noqa: BLE001 - the last line of defence: logged with its request id, answered with 500
-        _log.exception("request failed", request_id=request_id, path=_route(request))
-        response = error_response(ApiError(ErrorCode.INTERNAL))
+    except Exception as error:  # noqa: BLE001 - the last line of defence: logged with its request id, answered with 500
+        if request.writer.output_size > 0:
+            _break_off(request, error)
+        response = _refusal(request, error)
     return response
+
+
+def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
+    match error:
+        case ApiError():
+            return error_response(error, _is_flat(request))
+        case web.HTTPException():
+            return _preflight(request) or of_aiohttp(error, _is_flat(request))
+        case StorageUnavailable():
+            _log.error("storage unavailable", reason=str(error), **_named(request))
+            return error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
+        case _:
+            _log.error("request failed", exc_info=error, **_named(request))
+            return error_response(ApiError(ErrorCode.INTERNAL))
+
+
+def _break_off(request: web.Request, error: Exception) -> NoReturn:
+    """The answer has begun, so no other can follow: cut, that its end is not taken for the end of what was asked."""
+    if not isinstance(error, ConnectionError):  # then it is the client that has gone
+        _log.error("answer broken off", exc_info=error, **_named(request))
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("the answer was broken off") from error
+
+
+def _named(request: web.Request) -> dict[str, str]:
+    return {"request_id": request[REQUEST_ID], "path": _route(request)}
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """Show the request's id in every answer, streamed ones too (an ``on_response_prepare`` signal)."""
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID) or _new_request_id()
+    give_request_id(response, request.get(REQUEST_ID))
+
+
+def give_request_id(response: web.StreamResponse, request_id: str | None = None) -> str:
+    """Show it, or a new one, in the answer's headers."""
+    shown = response.headers["X-Request-Id"] = request_id or _new_request_id()
+    return shown
 
 
 def _new_request_id() -> str:
@@ -166,11 +197,14 @@ def _preflight(request: web.Request) -> web.StreamResponse | None:
     return answer(request) if answer is not None and request.method == "OPTIONS" else None
 
 
-def _of_aiohttp(error: web.HTTPException, flat: bool) -> web.StreamResponse:
+def of_aiohttp(error: web.HTTPException, flat: bool = False) -> web.StreamResponse:
+    """What aiohttp refuses by itself, in the documented shape. Anything but a refusal is raised on."""
+    if error.status < 400:
+        raise error
     by_status = {kind.http_status: kind.code for kind in reversed(ERRORS.values())}
     code = by_status.get(error.status)
     if code is None:
-        raise error
+        return json_response({"error": {"code": str(error.status), "message": error.reason}}, error.status)
     response = error_response(ApiError(code), flat)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

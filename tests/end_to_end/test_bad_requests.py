@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,12 +14,16 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import pytest
 
+from protocol.activity import Activity
+from storage.contract import Range
+from storage.errors import StorageUnavailable
 from tests.end_to_end.conftest import OpenWorld
 from tests.end_to_end.test_bad_frames import CASES, MISSING, changed, shown
 from tests.harness.backend import SQLITE
 from tests.harness.http import Answer
 from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE, rows
+from tests.harness.watch import Watch
 from tests.harness.world import World
 
 pytestmark = pytest.mark.usual_backends(SQLITE)
@@ -123,12 +128,28 @@ async def test_a_body_that_is_no_json_object(world: World, name: str, body: byte
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"]
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "json",
+        "",
+    ],
 )
 async def test_another_content_type(world: World, content_type: str) -> None:
     body = json.dumps(chat(JANE, BOB)).encode()
     check(await world.http(JANE)("POST", POST, data=body, headers={"Content-Type": content_type}), 415)
     assert stored(world) == 0
+
+
+async def test_a_body_that_does_not_say_what_it_is_is_taken_for_json(world: World) -> None:
+    body = json.dumps(chat(JANE, BOB)).encode()
+    token = world.tokens.person(JANE).encode()
+    lines = (b"Authorization: Bearer " + token, b"Content-Length: %d" % len(body))
+    answer = await by_hand(world, b"POST /apps/buzz/activity HTTP/1.1", *lines, body=body)
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
@@ -398,7 +419,86 @@ async def test_what_is_hardly_http_is_refused_and_the_server_goes_on(world: Worl
         lines.append(b"Authorization: Bearer " + world.tokens.person(JANE).encode())
     answer = await by_hand(world, *lines)
     assert answer[9:10] == b"4", answer[:200]
+    assert b"\r\nX-Request-Id: " in answer
+    shown = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert shown.get("error") is True or shown["error"]["code"] == answer[9:12].decode()
     assert (await world.http(JANE).get(f"{POST}/0")).status == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"Authorization: Bearer CANARY.CANARY.CANARY\x01", b"CANARY canary: x", b"X: CANARY" + b"x" * 100_000],
+    ids=["a control character", "a bad name", "too long"],
+)
+async def test_a_request_that_can_not_be_read_is_answered_without_its_own_words(
+    world: World, watch: Watch, line: bytes
+) -> None:
+    answer = await by_hand(world, b"GET /healthz HTTP/1.1", line)
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"CANARY" not in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+        "error": {"code": "400", "message": "Bad Request: The request cannot be fulfilled due to bad syntax."}
+    }
+    assert "CANARY" not in str(watch.log)
+
+
+async def test_an_expectation_that_nobody_knows(world: World) -> None:
+    answer = await by_hand(world, b"POST /apps/buzz/activity HTTP/1.1", b"Expect: miracles", b"Content-Length: 0")
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": {"code": "417", "message": "Expectation Failed"}}
+
+
+async def test_a_body_that_is_not_what_its_headers_say_is_the_clients_mistake_alone(world: World) -> None:
+    for token, status in ((world.tokens.person(JANE), b"400"), ("nonsense", b"401")):
+        answer = await by_hand(
+            world,
+            b"POST /apps/buzz/activity HTTP/1.1",
+            b"Authorization: Bearer " + token.encode(),
+            b"Content-Type: application/json",
+            b"Content-Encoding: gzip",
+            b"Content-Length: 5",
+            body=b"abcde",
+        )
+        assert answer.startswith(b"HTTP/1.1 " + status)
+
+
+async def test_who_hangs_up_in_the_middle_of_an_answer_is_no_error(open_: OpenWorld) -> None:
+    world = await open_(ring_size=1)
+    jane = await world.join(JANE)
+    for _ in range(40):
+        await jane.post(chat(JANE, BOB, "x" * 60_000))
+    token = world.tokens.person(BOB).encode()
+    parts = urlsplit(world.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1_000)
+    writer.write(b"GET /apps/buzz/activity/0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n")
+    await reader.readexactly(1_000)
+    writer.transport.abort()
+    assert len((await world.http(BOB).get(f"{POST}/0")).json) == 40
+
+
+async def test_an_answer_that_can_not_be_finished_is_broken_off(
+    open_: OpenWorld, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not ended as if that were all, and no second answer in the midst of the first."""
+    world = await open_()
+    jane = await world.join(JANE)
+    await jane.post(chat(JANE, BOB))
+    activities = world.node.activities
+    stream = activities.stream
+
+    async def cut(wanted: Range) -> AsyncIterator[list[Activity]]:
+        async for page in stream(wanted):
+            yield page
+        raise StorageUnavailable("the disk is gone")
+
+    monkeypatch.setattr(activities, "stream", cut)
+    watch.expect("answer broken off")
+    answer = await by_hand(
+        world, b"GET /apps/buzz/activity/0 HTTP/1.1", b"Authorization: Bearer " + world.tokens.person(BOB).encode()
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not answer.endswith(b"0\r\n\r\n")
 
 
 async def test_who_hangs_up_in_the_middle_of_a_body_leaves_nothing(world: World) -> None:

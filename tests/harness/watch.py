@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from structlog.testing import capture_logs
@@ -30,6 +31,27 @@ class Watch:
         assert not unexpected, f"errors in the server's log: {unexpected}"
 
 
+class _Errors(logging.Handler):
+    """What the web server's own logger calls an error."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(logging.ERROR)
+        self._watch = watch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._watch.log.append({"event": record.getMessage(), "log_level": "error", "exc_info": record.exc_info})
+
+
+@contextmanager
+def _heard(handler: logging.Handler) -> Iterator[None]:
+    logger = logging.getLogger("aiohttp")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 @asynccontextmanager
 async def watched() -> AsyncIterator[Watch]:
     """Watch the loop, its tasks and the log until the block ends, then fail on what should not have been."""
@@ -37,7 +59,7 @@ async def watched() -> AsyncIterator[Watch]:
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
     loop.set_exception_handler(lambda _, context: watch.loop_exceptions.append(context))
-    with capture_logs() as watch.log:
+    with capture_logs() as watch.log, _heard(_Errors(watch)):
         yield watch
         # Tasks that are about to end (a transport's goodbye, a request's last breath) are given the time to.
         if going := asyncio.all_tasks() - before - {asyncio.current_task()}:

@@ -1,0 +1,64 @@
+"""The connection below the routes: what can't be read as HTTP meets no handler, and gets the documented answer here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from protocol.errors import ApiError, ErrorCode
+from server.http import error_response, give_request_id, of_aiohttp
+
+_log = structlog.get_logger("http")
+
+
+class HttpConnection(web.RequestHandler):
+    """aiohttp's connection. A client's mistake is answered without its own words, and is no error in our log."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what never reached a handler (400), or fell through all of them."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("An answer has begun: there can't be another.") from exc
+        response = error_response(ApiError(ErrorCode.BAD_REQUEST if status == 400 else ErrorCode.INTERNAL))
+        request_id = give_request_id(response)
+        if status == 400:
+            _log.debug("this is no HTTP", request_id=request_id, reason=type(exc).__name__)
+        else:
+            _log.error("request failed", request_id=request_id, exc_info=exc)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send it. What aiohttp refuses before any handler (an unknown ``Expect``) gets the documented shape."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = of_aiohttp(resp)
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Faults of ours are logged. A body that is not what its headers say is not one."""
+        if isinstance(kw.get("exc_info"), web.RequestPayloadError | HttpProcessingError):
+            self.log_debug(*args, **kw)
+        else:
+            super().log_exception(*args, **kw)
+
+
+def connections(runner: web.AppRunner, **more: Any) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocol of each connection that is accepted for a runner that was set up; ``more`` as for aiohttp."""
+    server, loop = runner.server, asyncio.get_running_loop()
+    assert server is not None
+    options = {"access_log": None, **more}
+    return lambda: HttpConnection(server, loop=loop, **options)
