@@ -21,7 +21,7 @@ bench: $(VENV)/.development
 	$(BIN)/python -m bench $(if $(ROW),--row $(ROW))
 
 drill: $(VENV)/.development
-	$(BIN)/python -m tests.drill
+	$(BIN)/python -m tests.drill $(DRILL)
 
 $(VENV)/.runtime: requirements.lock
 	$(PYTHON) -m venv $(VENV)

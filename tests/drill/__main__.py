@@ -1,4 +1,8 @@
-"""``python -m tests.drill [ROW…] [--size N]``: run drills at full size and print what was lost, doubled, reordered."""
+"""Run drills at full size, and print what was lost, doubled, reordered and leaked.
+
+WHICH is a row of the table, or a part of a title: `python -m tests.drill 1 8 "stalled readers"`. Without any, all run,
+which takes hours. The exit code is 1 when something was found, or when a control lost nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,23 @@ import importlib
 import pkgutil
 import sys
 import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
 import tests.drill
-from tests.drill.drills import Drill
+from tests.drill.drills import Drill, Report, watching
 
 # The client library is a distribution of its own: pytest finds it by its settings, a plain run here.
 sys.path.append(str(Path(__file__).parents[2] / "client" / "python"))
+PRINTED_COLUMNS = 150
+"""Where the table goes to a file."""
+Outcome = tuple[Drill, int, Report, float]
+"""A drill, the size it ran at, what it reported, and how many seconds it took."""
 
 
 def found() -> list[Drill]:
@@ -26,23 +40,91 @@ def found() -> list[Drill]:
     return sorted(drills, key=lambda drill: (drill.row, drill.title))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.drill", description=__doc__)
-    parser.add_argument("rows", nargs="*", type=int, metavar="ROW", help="only these rows of the table")
+def chosen(drills: Sequence[Drill], which: Sequence[str]) -> list[Drill]:
+    """Those whose row is given, or a part of whose title. Raises SystemExit for what names no drill."""
+    fits = {text: [d for d in drills if str(d.row) == text or text.lower() in d.title.lower()] for text in which}
+    for text, named in fits.items():
+        if not named:
+            raise SystemExit(f"There is no drill {text!r}. `python -m tests.drill --list` prints them.")
+    return [drill for drill in drills if not which or any(drill in named for named in fits.values())]
+
+
+def main(arguments: Sequence[str] | None = None, drills: Sequence[Drill] | None = None) -> int:
+    """1 when something was found, or a control lost nothing."""
+    known = found() if drills is None else drills
+    options = _options(arguments)
+    wanted = chosen(known, options.which)
+    console = Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS)
+    if options.list:
+        console.print(_list(wanted))
+        return 0
+    outcomes: list[Outcome] = []
+    try:
+        with _progress() as progress:
+            for drill in wanted:
+                size = options.size or (drill.short if options.short else drill.full)
+                outcomes.append(_run(drill, size, progress))
+                console.print(f"{drill.row:>2}  {drill.title}: {outcomes[-1][2]}", markup=False, highlight=False)
+    except KeyboardInterrupt:
+        console.print("Interrupted: what follows is what had ended.")
+    console.print(_table(outcomes))
+    ended = len(outcomes) == len(wanted)
+    return 0 if ended and all(report.passed or report.not_run for _, _, report, _ in outcomes) else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    how = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m tests.drill", description=__doc__, formatter_class=how)
+    parser.add_argument("which", nargs="*", metavar="WHICH", help="only these: a row, or a part of a title")
     parser.add_argument("--size", type=int, help="instead of each drill's full size")
     parser.add_argument("--short", action="store_true", help="the sizes that the tests use")
-    arguments = parser.parse_args()
-    failed = 0
-    for drill in found():
-        if arguments.rows and drill.row not in arguments.rows:
-            continue
-        size = arguments.size or (drill.short if arguments.short else drill.full)
-        print(f"{drill.row:>2}  {drill.title} ({size:,})", flush=True)
-        since = time.monotonic()
-        report = asyncio.run(drill.run(size))
-        print(f"    {report} ({time.monotonic() - since:.1f} s)", flush=True)
-        failed += not report.passed
-    return 1 if failed else 0
+    parser.add_argument("--list", action="store_true", help="print the drills and their sizes, and run none")
+    return parser.parse_args(arguments)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # No refresh by itself: a thread that redraws would take time from what is drilled.
+    return Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+
+
+def _run(drill: Drill, size: int, progress: Progress) -> Outcome:
+    task = progress.add_task(f"{drill.row} {drill.title}", total=size)
+    progress.refresh()
+    since = time.monotonic()
+    with watching(lambda count: _moved(progress, task, count)):
+        try:
+            report = asyncio.run(drill.run(size))
+        except Exception as error:  # noqa: BLE001 - a drill that breaks is a drill that failed; the others still run
+            traceback.print_exception(error)
+            report = Report({f"broken by {type(error).__name__}": 1})
+    progress.remove_task(task)
+    return drill, size, report, time.monotonic() - since
+
+
+def _moved(progress: Progress, task: TaskID, count: int) -> None:
+    progress.update(task, advance=count, refresh=progress.console.is_terminal)
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(title="Nothing lost, nothing let in", title_justify="left")
+    for title in ("row", "drill", "size", "found", "the control lost", "seconds", ""):
+        table.add_column(title, justify="right" if title in ("row", "the control lost", "seconds") else "left")
+    for drill, size, report, seconds in outcomes:
+        found = "\n".join(f"{value:,} {name}" for name, value in report.counts.items())
+        verdict = f"[{'green' if report.passed else 'yellow' if report.not_run else 'bold red'}]{report.verdict}"
+        table.add_row(
+            str(drill.row), drill.title, f"{size:,} {drill.unit}", report.not_run or found,
+            "" if report.not_run else f"{report.control:,}", f"{seconds:,.1f}", verdict,
+        )  # fmt: skip
+    return table
+
+
+def _list(drills: Sequence[Drill]) -> Table:
+    table = Table("row", "drill", "full size", "in the tests")
+    for drill in drills:
+        table.add_row(str(drill.row), drill.title, f"{drill.full:,} {drill.unit}", f"{drill.short:,}")
+    return table
 
 
 if __name__ == "__main__":

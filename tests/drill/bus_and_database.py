@@ -19,7 +19,7 @@ import asyncpg
 
 from server.bus.notices import Committed
 from server.bus.valkey import ValkeyBus
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.drill.traffic import Traffic, talking
 from tests.harness.cluster import new_database, open_nodes
 from tests.harness.waiting import until
@@ -155,6 +155,7 @@ async def run(fault: Fault, rounds: int) -> Report:
             for _ in range(rounds):
                 await asyncio.sleep(_CALM_SECONDS * (0.5 + random.random()))
                 await fault(stage)
+                advance()
             await asyncio.sleep(_CALM_SECONDS)
         stop.set()
         twice = await blind

@@ -11,7 +11,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.harness.clock import Clock
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import CROWD, EVE, make_directory
@@ -41,6 +41,7 @@ async def run(turns: int) -> Report:
                 clock.turn(chance.choice(TURNS))
                 sent += await _talk(peers, chance)
                 counts["tokens against their time"] += await _tokens_fail(world, clock)
+                advance()
             for person, opened in peers.items():
                 wanted = {activity["id"] for each in peers.values() for activity in each.activities
                           if person in (activity["sendable_id"], activity["receivable_id"])}  # fmt: skip
@@ -80,4 +81,4 @@ async def _tokens_fail(world: World, clock: Clock) -> int:
     return (not ended) + (not refused)
 
 
-DRILLS = (Drill(9, "the clock turned by an hour and a day during traffic", run, short=4, full=200),)
+DRILLS = (Drill(9, "the clock turned by an hour and a day during traffic", run, short=4, full=200, unit="turns"),)

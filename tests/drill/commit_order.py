@@ -19,7 +19,7 @@ from storage.contract import Posting
 from storage.migrate import migrate
 from storage.postgres import PostgresDatabase
 from storage.postgres_log import PostgresActivityLog
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.servers.fixtures import fresh_database
 from tests.servers.postgres import PostgresServer
 
@@ -70,6 +70,7 @@ async def _race_log(url: str, rows: int) -> tuple[int, int, int]:
                 size = (next(people) * 7) % _LARGEST_BATCH + 1
                 commit = await logs[writer].append([_message(next(people)) for _ in range(size)])
                 given.update(range(commit.previous_head + 1, commit.head + 1))
+                advance(commit.head - commit.previous_head)
 
         async def newer_than(seen: int) -> list[int]:
             return [activity.id for activity in await logs[-1].tail(seen, 1_000)]
@@ -128,4 +129,8 @@ def _message(number: int) -> Posting:
     return Posting(ActivityType.chat_message, person, 1_000, person, None, "x", str(uuid.uuid4()), 0)
 
 
-DRILLS = (Drill(2, "commit-order race: 16 writers, delayed commits", run, short=3_000, full=1_000_000),)
+DRILLS = (
+    Drill(
+        2, "commit-order race: 16 writers, delayed commits, PostgreSQL", run, short=3_000, full=1_000_000, unit="rows"
+    ),
+)

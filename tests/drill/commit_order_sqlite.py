@@ -21,7 +21,7 @@ from storage.contract import Commit, Posting
 from storage.migrate import migrate
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 
 WRITERS = 16
 _LARGEST_BATCH = 12
@@ -57,6 +57,7 @@ async def _race_log(path: Path, rows: int) -> tuple[int, int, int]:
                 batch = [_message(next(numbers)) for _ in range(random.randint(1, _LARGEST_BATCH))]
                 commit = await log.append(batch)
                 given.update(range(commit.previous_head + 1, commit.head + 1))
+                advance(len(batch))
 
         async def newer_than(seen: int) -> list[int]:
             return [activity.id for activity in await log.tail(seen, 1_000)]
@@ -117,4 +118,6 @@ def _message(number: int) -> Posting:
     return Posting(ActivityType.chat_message, sender, receiver, sender, None, "x", str(uuid.uuid4()), number)
 
 
-DRILLS = (Drill(2, "commit-order race, 16 writers, delayed commits, SQLite", run, short=3_000, full=1_000_000),)
+DRILLS = (
+    Drill(2, "commit-order race: 16 writers, delayed commits, SQLite", run, short=3_000, full=1_000_000, unit="rows"),
+)

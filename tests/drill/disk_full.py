@@ -18,7 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.harness.http import Http
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import Peer, chat, peer
@@ -43,7 +43,7 @@ async def run_tmpfs(rounds: int) -> Report:
         mounted.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mounted)]
         if (await asyncio.to_thread(subprocess.run, mount, check=False, capture_output=True)).returncode:
-            return Report({}, None, {"not run: this process may not mount": 1})
+            return Report({}, not_run="this process may not mount")
         try:
             data_dir = copy_directory(template, mounted / "data")
             ballast = _Ballast(mounted / "ballast")
@@ -105,6 +105,7 @@ async def _rounds(
                 await jane.send("received", id=len(acknowledged))  # a write that nobody waits for
                 counts["reads that failed"] += await _failed_reads(http, node.url, tokens, len(acknowledged))
                 empty()
+                advance()
                 counts["did not recover"] += not await _send(jane, acknowledged, 3)
             counts["sessions lost"] += jane.closed
         await node.kill()

@@ -1,8 +1,9 @@
 """Row 5: two who talk through proxies that delay, freeze, go deaf one way, or reset in the middle of a frame.
 
 Each schedule is one seed: what goes wrong with each connection, and after how many bytes. Nothing may be lost or
-doubled, and a peer that is gone must be found. The control comes back without its cursor, as a client of a server
-without a log would, and loses.
+doubled, and a peer that is gone must be found within two life signs: after the second ping that nobody answers at the
+latest, the server says goodbye. The control comes back without its cursor, as a client of a server without a log would,
+to a server that gives no life signs: it loses, and finds nobody.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,18 +19,50 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
-from tests.drill.drills import Drill, Report
-from tests.harness.peer import JSON, MSGPACK, Peer, chat, peer
+from tests.drill.drills import Drill, Report, advance
+from tests.harness.peer import JSON, MSGPACK, WAIT_SECONDS, Peer, chat, peer
 from tests.harness.people import CROWD, make_directory
+from tests.harness.raw_socket import CLOSE, PING
+from tests.harness.server_frames import ServerFrames
 from tests.harness.waiting import until
 from tests.harness.world import World, open_world
 
 MESSAGES = 12
 _AT_ONCE = 20
-_PATIENCE_SECONDS = 0.25
-"""How long a client waits for anything to move before it comes again."""
+_PATIENCE_SECONDS, _GOOD_PATIENCE_SECONDS = 0.15, 5.0
+"""How long a client waits for anything to move before it comes again, while lines break and when they do not."""
+_TRIES = 8
 _BROKEN = (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage, AssertionError, EOFError, TimeoutError)
 _FAULTS = ("none", "delay", "reset", "reset", "half-open", "deaf", "mute")
+
+
+class Line:
+    """One connection through the proxy: its fault, how many bytes it still lets pass, and what became of it."""
+
+    def __init__(self, fault: str, left: int, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.fault = fault
+        self.left = left
+        self.ends = (client, server)
+        self.pings = 0
+        """Of the server, since nothing has passed any more."""
+        self.found = False
+        """The server has said goodbye, or is gone."""
+        self._frames = ServerFrames()
+
+    @property
+    def silent(self) -> bool:
+        """Nothing passes any more, and neither end is told."""
+        return self.left <= 0 and self.fault == "half-open"
+
+    def said(self, data: bytes) -> None:
+        """By the server."""
+        opcodes = self._frames.feed(data)
+        self.pings += opcodes.count(PING) if self.silent else 0
+        self.found = self.found or CLOSE in opcodes
+
+    def reset(self) -> None:
+        for end in self.ends:
+            end.transport.abort()
 
 
 class FaultProxy:
@@ -39,9 +73,17 @@ class FaultProxy:
         self._port = int(port)
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends: list[asyncio.StreamWriter] = []
+        self._lines: list[Line] = []
         self.well = False
-        self.faults = 0
+
+    @property
+    def faults(self) -> int:
+        return sum(line.fault != "none" for line in self._lines)
+
+    @property
+    def dead(self) -> list[Line]:
+        """The lines whose client the server has to find gone by itself."""
+        return [line for line in self._lines if line.silent]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -53,50 +95,49 @@ class FaultProxy:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            for end in self._ends:
-                end.transport.abort()
-            await asyncio.gather(*(end.wait_closed() for end in self._ends), return_exceptions=True)
+            for line in self._lines:
+                line.reset()
+            ends = [end for line in self._lines for end in line.ends]
+            await asyncio.gather(*(end.wait_closed() for end in ends), return_exceptions=True)
             await server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fault = "none" if self.well else self._chance.choice(_FAULTS)
-        self.faults += fault != "none"
-        # The upgrade alone is some 300 bytes each way.
-        left = [self._chance.randrange(200, 6_000)]
         upstream_reader, upstream = await asyncio.open_connection(self._host, self._port)
-        ends = (writer, upstream)
-        self._ends += ends
-        for source, sink, way in ((reader, upstream, "deaf"), (upstream_reader, writer, "mute")):
-            task = asyncio.create_task(self._pump(source, sink, fault, way, left, ends))
+        # The upgrade alone is some 300 bytes each way.
+        line = Line(fault, self._chance.randrange(200, 6_000), writer, upstream)
+        self._lines.append(line)
+        for pumping in (self._up(reader, upstream, line), self._down(upstream_reader, writer, line)):
+            task = asyncio.create_task(pumping, name="fault proxy")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        fault: str,
-        way: str,
-        left: list[int],
-        ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-    ) -> None:
+    async def _up(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, line: Line) -> None:
+        await self._pump(source, sink, line, "deaf")
+        if not line.silent:
+            sink.close()
+
+    async def _down(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, line: Line) -> None:
+        await self._pump(source, sink, line, "mute")
+        line.found = True
+        sink.close()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, line: Line, way: str) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
-                before, left[0] = left[0], left[0] - len(data)
-                if left[0] <= 0 and fault == "reset":
+                before, line.left = line.left, line.left - len(data)
+                if way == "mute":
+                    line.said(data)
+                if line.left <= 0 and line.fault == "reset":
                     sink.write(data[: max(0, before)])  # as far as it came: in the middle of a frame
-                    for end in ends:
-                        end.transport.abort()
+                    line.reset()
                     return
-                if left[0] <= 0 and fault in ("half-open", way):
+                if line.left <= 0 and line.fault in ("half-open", way):
                     continue  # taken, and never passed on
-                if fault == "delay":
+                if line.fault == "delay":
                     await asyncio.sleep(self._chance.random() * 0.02)
                 sink.write(data)
                 await sink.drain()
-        if fault != "half-open":
-            with suppress(OSError):
-                sink.close()
 
 
 class Stubborn:
@@ -106,6 +147,8 @@ class Stubborn:
         self._person, self._other = person, other
         self._subprotocol, self._token = subprotocol, token
         self._keeps_cursor = keeps_cursor
+        self._patience = _PATIENCE_SECONDS
+        self._known = False
         self.unsent = {str(n): chat(person, other, str(n)) for n in range(MESSAGES)}
         self.ids: list[int] = []
         self.texts: list[tuple[int, str]] = []
@@ -119,33 +162,36 @@ class Stubborn:
     def disordered(self) -> int:
         return sum(b <= a for a, b in zip(self.ids, self.ids[1:], strict=False))
 
-    async def persist(self, url: str, proxy: FaultProxy, tries: int) -> None:
-        """Come again and again; after so many tries the line is good."""
-        while self.unsent or self.missing():
+    async def persist(self, url: str, proxy: FaultProxy) -> None:
+        """Come again and again; after some tries the line is good. The control then comes once more: it waits for what
+        never comes."""
+        while (self.unsent or self.missing()) and self.came < (3 * _TRIES if self._keeps_cursor else _TRIES + 1):
             self.came += 1
-            if self.came > tries:
-                proxy.well = True
-            if self.came > 3 * tries:
-                return
+            proxy.well = proxy.well or self.came > _TRIES
+            good = proxy.well and self._keeps_cursor
+            self._patience = _GOOD_PATIENCE_SECONDS if good else _PATIENCE_SECONDS
             with suppress(*_BROKEN):
-                async with asyncio.timeout(5), peer(url, self._subprotocol) as opened:
-                    await self._visit(opened)
+                async with asyncio.timeout(2 * self._patience) as limit:
+                    async with peer(url, self._subprotocol) as opened:
+                        limit.reschedule(asyncio.get_running_loop().time() + _GOOD_PATIENCE_SECONDS)
+                        await self._visit(opened)
 
     async def _visit(self, opened: Peer) -> None:
-        hello: dict[str, Any] = {"token": self._token, "device_id": "phone"}
-        if self._keeps_cursor or self.came == 1:
+        hello: dict[str, Any] = {"token": self._token}  # a device would replace its old session, and so find it
+        if self._keeps_cursor or not self._known:
             hello["last_activity_id"] = self.ids[-1] if self.ids else 0
         await opened.send("hello", **hello)
         taken = 0
         try:
-            await opened.until(lambda p: p.of_type("welcome"), _PATIENCE_SECONDS)
+            await opened.until(lambda p: p.of_type("welcome"), self._patience)
+            self._known = True
             for ref, activity in list(self.unsent.items()):
                 await opened.send("send", ref=ref, activity=activity)
             while self.unsent or self.missing():
                 seen = len(opened.frames)
                 taken = self._take(opened, taken)
                 if self.unsent or self.missing():
-                    await opened.until(lambda p, seen=seen: len(p.frames) > seen, _PATIENCE_SECONDS)  # type: ignore[misc]
+                    await opened.until(lambda p, seen=seen: len(p.frames) > seen, self._patience)  # type: ignore[misc]
         finally:
             self._take(opened, taken)
             opened.cut()
@@ -161,28 +207,28 @@ class Stubborn:
 
 
 async def run(schedules: int) -> Report:
-    """So many schedules, some at a time, on one node; then as many as need be without cursors."""
+    """So many schedules, some at a time, on one node; then a few without cursors and without life signs."""
     with tempfile.TemporaryDirectory(prefix="buzz-faults-") as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
-        async with open_world(data_dir, heartbeat_seconds=0.4, heartbeat_timeout_seconds=0.4) as world:
-            counts = {"lost": 0, "doubled or reordered": 0, "dead peers not found": 0}
-            faults = 0
+        counts = Counter({"lost": 0, "doubled or reordered": 0, "dead peers not found": 0, "found too late": 0})
+        signs = dict.fromkeys(("heartbeat_seconds", "heartbeat_timeout_seconds", "hello_timeout_seconds"), 0.4)
+        async with open_world(data_dir, **signs) as world:
             for start in range(0, schedules, _AT_ONCE):
                 seeds = range(start, min(schedules, start + _AT_ONCE))
-                for pair, proxy in await asyncio.gather(*(_schedule(world, seed) for seed in seeds)):
-                    faults += proxy.faults
-                    counts["lost"] += sum(each.missing() + len(each.unsent) for each in pair)
-                    counts["doubled or reordered"] += sum(each.disordered() for each in pair)
+                for found in await asyncio.gather(*(_schedule(world, seed) for seed in seeds)):
+                    counts.update(found)
                 with suppress(AssertionError):
                     await until(lambda: len(world.node.hub) == 0)
                 counts["dead peers not found"] += len(world.node.hub)
-            control = 0
-            for pair, _ in await asyncio.gather(*(_schedule(world, seed, keeps_cursor=False) for seed in range(6))):
-                control += sum(each.missing() for each in pair)
-    return Report(counts, control, {"schedules": schedules, "faults": faults})
+        control = Counter[str]()
+        async with open_world(data_dir, heartbeat_seconds=600) as world:
+            for found in await asyncio.gather(*(_schedule(world, seed, keeps_cursor=False) for seed in range(12))):
+                control.update(found)
+    seen = {name: counts.pop(name) for name in ("faults", "dead peers")}
+    return Report(dict(counts), min(control["lost"], control["dead peers not found"]), seen)
 
 
-async def _schedule(world: World, seed: int, keeps_cursor: bool = True) -> tuple[tuple[Stubborn, Stubborn], FaultProxy]:
+async def _schedule(world: World, seed: int, keeps_cursor: bool = True) -> Counter[str]:
     chance = random.Random(seed)
     number = 2 * (seed % _AT_ONCE) + (0 if keeps_cursor else 2 * _AT_ONCE)
     one, other = CROWD[number], CROWD[number + 1]
@@ -192,8 +238,18 @@ async def _schedule(world: World, seed: int, keeps_cursor: bool = True) -> tuple
     )
     proxy = FaultProxy(world.url, chance)
     async with proxy.listening() as url:
-        await asyncio.gather(*(each.persist(url, proxy, tries=12 if keeps_cursor else 2) for each in pair))
-    return pair, proxy
+        await asyncio.gather(*(each.persist(url, proxy) for each in pair))
+        with suppress(AssertionError):
+            await until(lambda: all(line.found for line in proxy.dead), WAIT_SECONDS if keeps_cursor else 0.1)
+    advance()
+    return Counter({
+        "lost": sum(each.missing() + len(each.unsent) for each in pair),
+        "doubled or reordered": sum(each.disordered() for each in pair),
+        "dead peers not found": sum(not line.found for line in proxy.dead),
+        "found too late": sum(line.pings > 2 for line in proxy.dead),
+        "faults": proxy.faults,
+        "dead peers": len(proxy.dead),
+    })  # fmt: skip
 
 
-DRILLS = (Drill(5, "delay, half-open, reset inside a frame, one-way", run, short=8, full=1_000),)
+DRILLS = (Drill(5, "delay, half-open, reset inside a frame, one-way", run, short=8, full=1_000, unit="schedules"),)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from protocol.activity import Activity
 from server.live.session import Session
 from storage.contract import Range
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.harness.live_path import LivePath
 from tests.harness.people import ACME, BOB, CAROL, DAVE, GLOBEX, JANE, copy_directory, make_directory
 
@@ -57,6 +57,7 @@ async def drive(path: LivePath, chance: random.Random, handovers: int) -> int:
         path.check_all()
         now = {reader.session for reader in path.readers if reader.session.live}
         done += len(now - live)
+        advance(len(now - live))
         live = now
     return done
 
@@ -139,4 +140,4 @@ Step = Callable[[LivePath, random.Random], Awaitable[None]]
 STEPS: tuple[Step, ...] = (_send, _go_on, _connect, _cut, _stall, _wake, _blink, _member)
 WEIGHTS = (14, 45, 12, 9, 6, 10, 8, 1)
 
-DRILLS = (Drill(3, "connect, catch up and read while writing goes on", run, short=300, full=100_000),)
+DRILLS = (Drill(3, "connect, catch up and read while writing goes on", run, short=300, full=100_000, unit="handovers"),)

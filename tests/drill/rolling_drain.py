@@ -19,7 +19,7 @@ import asyncpg
 from websockets.exceptions import WebSocketException
 
 from buzz_client import Backoff, BuzzClient, BuzzError
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
 from tests.harness.cluster import new_database
 from tests.harness.node import NodeProcess, Tokens, node_process
 from tests.harness.peer import peer
@@ -128,7 +128,10 @@ async def run(rounds: int) -> Report:
         unlucky = _Unlucky(balancer, tokens, PEOPLE[0])
 
         async def drain() -> int:
-            codes = [await fleet.replace(number % 2) for number in range(2 * rounds)]
+            codes = []
+            for number in range(2 * rounds):
+                codes.append(await fleet.replace(number % 2))
+                advance(number % 2)
             return sum(code != 0 for code in codes)
 
         failed_exits = await _while_talking(talkers, unlucky, drain)
