@@ -67,7 +67,7 @@ class Tail:
         self._order = count()
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
-        self._next_look = 0.0
+        self._next_look = float("inf")
         self._stuck = (-1, 0.0)
         self.counts: Counter[str] = Counter()
 
@@ -184,7 +184,8 @@ class Tail:
     async def run(self) -> None:
         """Wait for what is missing, and look when it does not come or the time has come, until cancelled."""
         loop = asyncio.get_running_loop()
-        self._next_look = loop.time() + self._interval()
+        # Something may have been heard of already, between the start of the bus and of this task.
+        self._next_look = min(self._next_look, loop.time() + self._interval())
         while True:
             try:
                 async with asyncio.timeout_at(self._next_look):

@@ -23,6 +23,7 @@ from server.live.tail import Tail
 from server.services.parties import PartyName
 from storage.contract import Range
 from storage.errors import StorageUnavailable
+from tests.harness.peer import WAIT_SECONDS
 from tests.unit.live.pieces import entry, name, session, wire_of
 
 PEOPLE = (1, 2, 3)
@@ -106,7 +107,7 @@ class Node:
         self.hub = Hub(log.epoch, log.head, ring_size, partial=True)
         self.bus = NoticeBus()
         self.names = Names()
-        self.tail = Tail(log, self.hub, self.names, self.bus, 30)  # type: ignore[arg-type]
+        self.tail = Tail(log, self.hub, self.names, self.bus, 3_600)  # type: ignore[arg-type]
         self.catch_up = CatchUp(self.hub, log, self.names)  # type: ignore[arg-type]
         self.hub.catch_up_with(self.catch_up.add)
         self.starts: dict[Session, int] = {}
@@ -304,13 +305,15 @@ async def test_a_log_that_has_lost_history_gets_a_new_epoch(node: Node, monkeypa
 
 
 async def test_a_head_that_another_node_has_reached_is_looked_for(node: Node) -> None:
+    """Also when it is heard of before the tail runs; the periodic look is an hour away."""
     running = asyncio.create_task(node.tail.run())
     opened = node.open(1)
     node.log.commit([(2, 1)])
     node.tail.reached(Reached(1))
     node.tail.bus_up()
-    while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
+            await asyncio.sleep(0.001)
     assert node.bus.published == [Reached(0)]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
