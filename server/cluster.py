@@ -34,7 +34,6 @@ from server.bus.notices import (
 )
 from server.bus.shared_events import SharedEvents
 from server.bus.shared_sends import SharedSends
-from server.bus.valkey import ValkeyBus
 from server.limits import Buckets
 from server.live.hub import Hub
 from server.live.presence import Presence
@@ -127,6 +126,9 @@ async def _open_bus(settings: Settings) -> AsyncIterator[Bus]:
         return
     if settings.database_url is None:
         raise BusError("bus_url needs database_url as well: nodes that share a bus share a PostgreSQL database")
+    # A node on its own starts without the client library, a tenth of what it imports.
+    from server.bus.valkey import ValkeyBus
+
     bus = ValkeyBus(settings.bus_url.get_secret_value(), settings.bus_namespace)
     await bus.check()
     async with running("bus", bus.run()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from server.bus.valkey import ValkeyBus
 from server.cluster import Cluster
 from server.telemetry import Metrics
 
@@ -19,7 +18,7 @@ _COMMITS: Final = {
 def watch_cluster(metrics: Metrics, cluster: Cluster) -> None:
     """Show how this node hears of the others."""
     tail = Counter[str]() if cluster.tail is None else cluster.tail.counts
-    bus = cluster.bus.counts if isinstance(cluster.bus, ValkeyBus) else Counter[str]()
+    bus = cluster.bus.counts
     metrics.watch_gauge("buzz_bus_up", "Whether notices flow (1 without a bus)", lambda: int(cluster.bus.up))
     metrics.watch_counter(
         "buzz_notices", "Notices on the bus, by what became of them",

@@ -9,8 +9,6 @@ from pathlib import Path
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog
 
@@ -27,6 +25,10 @@ async def open_storage(
             sqlite = await SqliteDatabase.open(data_dir / DATABASE_NAME)
             database, log = sqlite, SqliteActivityLog(sqlite)
         else:
+            # Who keeps everything in a file starts without the driver of the other database.
+            from storage.postgres import PostgresDatabase
+            from storage.postgres_log import PostgresActivityLog
+
             postgres = await PostgresDatabase.open(database_url, connections)
             database, log = postgres, PostgresActivityLog(postgres)
         stack.push_async_callback(database.close)

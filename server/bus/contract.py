@@ -6,6 +6,7 @@ It does not promise that a notice arrives, arrives once, or in order. It promise
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,6 +36,11 @@ class Bus(Protocol):
     @property
     def up(self) -> bool:
         """Whether notices flow."""
+        ...
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What became of notices (``published``, ``heard``, ``dropped``, ``malformed``), for the metrics."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from server.bus.contract import Listener
@@ -13,6 +14,9 @@ class LocalBus:
 
     up = True
     shared = False
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
 
     def publish(self, notice: Notice) -> None:
         """There is nobody to tell."""

@@ -91,6 +91,7 @@ class NoticeBus(LocalBus):
     shared = True
 
     def __init__(self) -> None:
+        super().__init__()
         self.published: list[Notice] = []
 
     def publish(self, notice: Notice) -> None:
