@@ -12,13 +12,19 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from tests.drill.drills import Drill, Report
+from tests.drill.drills import Drill, Report, advance
+from tests.harness.backend import rows
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import Peer, chat, peer
 from tests.harness.people import BOB, JANE, database_path, make_directory
 
-SENDS = 500
-"""Sends of one round. The node is killed after a random number of its frames has come."""
+SHORT, FULL = 20, 500
+UNLIMITED = {"send_rate_limit": 1_000_000, "frame_rate_limit": 1_000_000}
+
+
+def sends(rounds: int) -> int:
+    """Of one round. The node is killed after a random number of the frames that answer them."""
+    return 500 if rounds <= SHORT else 2_000
 
 
 class Ledger:
@@ -29,62 +35,66 @@ class Ledger:
         self.unknown: list[str] = []
         self.contradicted = 0
 
-    def take(self, message_id: str, id: int) -> None:
-        if self.acknowledged.setdefault(message_id, id) != id:
-            self.contradicted += 1
+    def fill(self, count: int) -> list[str]:
+        """The message ids of one round: what is unknown, and as many new ones as make ``count``."""
+        self.unknown += [str(uuid.uuid4()) for _ in range(count - len(self.unknown))]
+        return self.unknown
+
+    def take(self, jane: Peer) -> None:
+        """Read her acks."""
+        for ack in jane.of_type("ack"):
+            first = self.acknowledged.setdefault(ack["ref"], ack["id"])
+            self.contradicted += first != ack["id"]
+        self.unknown = [message_id for message_id in self.unknown if message_id not in self.acknowledged]
+
+    def judge(self, data_dir: Path) -> dict[str, int]:
+        """What must all be 0 of the rows in the log."""
+        [(head,)] = rows(data_dir, "SELECT head FROM log")
+        stored: dict[object, list[object]] = {}
+        given = rows(data_dir, "SELECT id, message_id FROM activity")
+        for id, message_id in given:
+            stored.setdefault(message_id, []).append(id)
+        return {
+            "lost": sum(message_id not in stored for message_id in self.acknowledged),
+            "doubled": sum(len(ids) > 1 for ids in stored.values()),
+            "under another id": sum(id not in stored.get(key, [id]) for key, id in self.acknowledged.items()),
+            "acknowledged with two ids": self.contradicted,
+            "beyond the head": sum(int(str(id)) > int(str(head)) for id, _ in given),
+        }
 
 
 async def kill_9(rounds: int) -> Report:
     """``rounds`` times: start, send, kill at a random moment. Then look at the file."""
-    ledger = Ledger()
     with tempfile.TemporaryDirectory() as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
-        for _ in range(rounds):
-            async with node_process(data_dir, send_rate_limit=1_000_000, frame_rate_limit=1_000_000) as node:
-                async with peer(node.url) as jane:
-                    await jane.hello(Tokens(data_dir).person(JANE))
-                    await _send(jane, ledger, random.randrange(1, SENDS))
-                    await node.kill()
-                    await jane.until_closed()
-                _read(jane, ledger)
-        return _looked_at(database_path(data_dir), ledger)
+        ledger = await kill_nodes(data_dir, rounds)
+        with closing(sqlite3.connect(database_path(data_dir))) as connection:
+            [sound] = connection.execute("PRAGMA integrity_check").fetchone()
+        counts = ledger.judge(data_dir) | {"damage": int(sound != "ok")}
+        return Report(counts, _control(), {"acknowledged": len(ledger.acknowledged)})
 
 
-async def _send(jane: Peer, ledger: Ledger, until: int) -> None:
-    """Send what is unknown again and as many new ones as make a round; return when ``until`` frames have come."""
-    ids = ledger.unknown + [str(uuid.uuid4()) for _ in range(SENDS - len(ledger.unknown))]
-    ledger.unknown = ids
-    for message_id in ids:
-        await jane.send("send", ref=message_id, activity=chat(JANE, BOB, message_id=message_id))
-    await jane.until(lambda seen: len(seen.frames) > until)
+async def kill_nodes(data_dir: Path, rounds: int) -> Ledger:
+    """So many nodes, one after the other, on what the directory leads to; each is killed in the midst of its work."""
+    ledger = Ledger()
+    for _ in range(rounds):
+        async with node_process(data_dir, **UNLIMITED) as node:
+            async with peer(node.url) as jane:
+                await jane.hello(Tokens(data_dir).person(JANE))
+                until = random.randrange(1, sends(rounds))
+                for message_id in ledger.fill(sends(rounds)):
+                    await send(jane, message_id)
+                await jane.until(lambda seen, until=until: len(seen.frames) > until)  # type: ignore[misc]
+                await node.kill()
+                await jane.until_closed()
+            ledger.take(jane)
+        advance()
+    return ledger
 
 
-def _read(jane: Peer, ledger: Ledger) -> None:
-    for ack in jane.of_type("ack"):
-        ledger.take(ack["ref"], ack["id"])
-    ledger.unknown = [message_id for message_id in ledger.unknown if message_id not in ledger.acknowledged]
-
-
-def _looked_at(path: Path, ledger: Ledger) -> Report:
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT id, message_id FROM activity").fetchall()
-        [sound] = connection.execute("PRAGMA integrity_check").fetchone()
-        [head] = connection.execute("SELECT head FROM log").fetchone()
-    stored: dict[str, list[int]] = {}
-    for id, message_id in rows:
-        stored.setdefault(message_id, []).append(id)
-    return Report(
-        {
-            "lost": sum(message_id not in stored for message_id in ledger.acknowledged),
-            "doubled": sum(len(ids) > 1 for ids in stored.values()),
-            "under another id": sum(id not in stored.get(key, [id]) for key, id in ledger.acknowledged.items()),
-            "acknowledged with two ids": ledger.contradicted,
-            "beyond the head": sum(id > head for id, _ in rows),
-            "damage": int(sound != "ok"),
-        },
-        control=_control(),
-        seen={"acknowledged": len(ledger.acknowledged), "stored": len(stored)},
-    )
+async def send(jane: Peer, message_id: str) -> None:
+    """A message whose ack will name it."""
+    await jane.send("send", ref=message_id, activity=chat(JANE, BOB, message_id=message_id))
 
 
 _HASTY = """
@@ -117,4 +127,4 @@ def _control() -> int:
     return len(acknowledged) - int(stored)
 
 
-DRILLS = (Drill(1, "kill -9 at random moments under load, SQLite", kill_9, short=20, full=500),)
+DRILLS = (Drill(1, "kill -9 of the node under load, SQLite", kill_9, short=SHORT, full=FULL),)

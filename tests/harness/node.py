@@ -156,7 +156,8 @@ async def node_process(
     data_dir: Path, port: int = 0, *, preexec: Callable[[], None] | None = None, **more: object
 ) -> AsyncIterator[NodeProcess]:
     """Start a node as a process and wait until it listens; it is killed at the end if it still runs."""
-    flags = [f"{name}={value}" for name, value in {**noted(data_dir).settings, **more}.items()]
+    chosen = {**noted(data_dir).settings, **more}
+    flags = [f"{name}={value}" for name, value in chosen.items() if value is not None]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _SERVE, str(data_dir), str(port), *flags,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT, env=_environment(),

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -90,6 +91,18 @@ class PostgresServer:
         if self._process is not None:
             stop(self._process, how)
 
+    def crash(self) -> None:
+        """SIGKILL to the postmaster and to every process of it: what was only in memory is gone."""
+        assert self._process is not None
+        children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        self._process.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._process.wait()
+        while any(_runs(child) for child in children):
+            time.sleep(0.002)
+
     def close(self) -> None:
         """Stop it and delete everything it kept."""
         self.stop(signal.SIGQUIT)
@@ -121,6 +134,12 @@ class PostgresServer:
 
 def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process still holds anything: one that is only waiting to be reaped does not."""
+    stat = _lines(Path(f"/proc/{pid}/stat"))
+    return bool(stat) and stat[0].rpartition(")")[2].split()[0] not in "ZX"
 
 
 def _lines(path: Path) -> list[str]:
