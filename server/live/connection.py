@@ -111,7 +111,7 @@ class Connection:
         self._request = request
         self._websocket = websocket
         self._codec: Codec = CODECS.get(websocket.ws_protocol or "", JSON)
-        self.wire = Wire(request, self._resumed)
+        self.wire = Wire(request, self._resumed, door.settings.max_frame_bytes)
         self.session: Session | None = None
         rate = door.settings.frame_rate_limit
         self._frames = TokenBucket(rate, rate)

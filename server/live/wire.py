@@ -16,10 +16,13 @@ from typing import cast
 
 from aiohttp import web
 
-from server.live.masking import MaskCheck
+from protocol.errors import CloseCode
+from server.live.frame_check import Finding, FrameCheck
 
 _PING = b"\x89\x00"
 _PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
+_LISTEN_OUT_SECONDS = 5.0
+"""How long what is too large is read and dropped, so that its sender comes to read why it is not taken."""
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
 
 
@@ -31,16 +34,16 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_inner", "_masks", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
+        "_check", "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
         "close_code", "frames_out", "heard", "lost", "paused",
     )  # fmt: skip
 
-    def __init__(self, request: web.Request, resumed: Callable[[], None]) -> None:
+    def __init__(self, request: web.Request, resumed: Callable[[], None], max_message_bytes: int) -> None:
         """Take over an upgraded request's transport; ``resumed`` is called when a full buffer has drained."""
         transport = cast(asyncio.Transport, request.transport)
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self._transport = transport
-        self._masks = MaskCheck()
+        self._check = FrameCheck(max_message_bytes)
         self._resumed: Callable[[], None] | None = resumed
         self._waiter: asyncio.Future[None] | None = None
         self.paused = False
@@ -121,12 +124,23 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = True
         self.bytes_in += len(data)
-        if self._masks.finds_unmasked(data):
+        if (found := self._check.look(data)) is not None:
+            self._refuse(found, data)
+        elif not self._check.refused and not (self.closing and self._transport.is_closing()):
+            self._inner.data_received(data)
+
+    def _refuse(self, found: Finding, data: bytes) -> None:
+        if found is Finding.TOO_LARGE:
+            self.close(CloseCode.TOO_LARGE, "the frame is too large")
+            asyncio.get_running_loop().call_later(_LISTEN_OUT_SECONDS, self.abort)
+            rest = data[self._check.good :]
+            if (end := self._check.look(rest)) is not None:
+                self._refuse(end, rest)
+            return
+        if found is Finding.UNMASKED:
             # What it says after that can't be trusted to be frames.
             self.close(_PROTOCOL_ERROR, "frames must be masked")
-            self.finish()
-        elif not (self.closing and self._transport.is_closing()):
-            self._inner.data_received(data)
+        self.finish()
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()

@@ -161,6 +161,25 @@ async def test_an_endless_message_of_tiny_pieces_is_measured(raw: RawSocket, sub
     assert await raw.close_code() == 1009
 
 
+@pytest.mark.parametrize("how", ["one frame", "pieces"])
+async def test_who_sends_too_much_comes_to_read_why_it_is_not_taken(world: World, subprotocol: str, how: str) -> None:
+    """Ten times: a connection that is cut while its client still writes loses the close frame most of the time."""
+    size = 4 * 1024**2
+    for _ in range(10):
+        async with raw_socket(world.url, subprotocol) as raw:
+            await raw.send({"type": "hello", "token": world.tokens.person(JANE)})
+            assert (await raw.value())["type"] == "welcome"
+            if how == "one frame":
+                await raw.write(frame(kind(subprotocol), b"x" * size))
+            else:
+                await raw.write(frame(kind(subprotocol), b"x", fin=False))
+                for _ in range(size // 4_096):
+                    await raw.write(frame(CONTINUATION, b"x" * 4_096, fin=False))
+            assert await raw.close_code() == 1009
+            await raw.write(frame(CLOSE, (1009).to_bytes(2, "big")))
+            assert await raw.read() is None, "and then the server ends the connection, without waiting for anything"
+
+
 # JSON and msgpack
 
 CLOSED = "closed with 4400"

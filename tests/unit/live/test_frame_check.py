@@ -1,0 +1,86 @@
+"""What is seen of a client's frames before they are read, however the bytes are cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.live.frame_check import Finding, FrameCheck
+from tests.harness.raw_socket import CLOSE, CONTINUATION, PING, TEXT, frame
+
+LIMIT = 1_000
+Sizes = list[int]
+
+
+def cut(data: bytes, pieces: Sizes) -> list[bytes]:
+    found = []
+    for size in pieces:
+        found.append(data[:size])
+        data = data[size:]
+    return [*found, data]
+
+
+def fed(check: FrameCheck, data: bytes, pieces: Sizes) -> tuple[list[Finding], int]:
+    """What was found, and how many bytes came before the first of it."""
+    findings, passed = [], 0
+    for piece in cut(data, pieces):
+        rest = piece
+        while (found := check.look(rest)) is not None:
+            if not findings:
+                passed += check.good
+            findings.append(found)
+            if found is not Finding.TOO_LARGE:
+                return findings, passed
+            rest = rest[check.good :]
+        if not findings:
+            passed += len(piece)
+    return findings, passed
+
+
+pieces = st.lists(st.integers(0, 40) | st.integers(0, 2_000), max_size=12)
+fine = st.one_of(
+    st.builds(lambda size: frame(TEXT, b"x" * size), st.sampled_from([0, 1, 125, 126, LIMIT])),
+    st.just(frame(PING, b"ping")),
+    st.lists(st.integers(0, 300), min_size=2, max_size=3).map(
+        lambda sizes: (
+            frame(TEXT, b"x" * sizes[0], fin=False)
+            + frame(PING)
+            + b"".join(frame(CONTINUATION, b"x" * size, fin=False) for size in sizes[1:-1])
+            + frame(CONTINUATION, b"x" * sizes[-1])
+        )
+    ),
+)
+
+
+@given(st.lists(fine, max_size=6), pieces)
+def test_what_is_fine_passes(frames: list[bytes], where: Sizes) -> None:
+    data = b"".join(frames)
+    assert fed(FrameCheck(LIMIT), data, where) == ([], len(data))
+
+
+@given(st.lists(fine, max_size=4), st.sampled_from(["one", "pieces"]), st.integers(1, 70_000), pieces, st.booleans())
+def test_what_is_too_large_is_found_and_listened_out(
+    before: list[bytes], how: str, more: int, where: Sizes, closes: bool
+) -> None:
+    large = frame(TEXT, b"x" * (LIMIT + more))
+    if how == "pieces":
+        large = frame(TEXT, b"x" * LIMIT, fin=False) + frame(CONTINUATION, b"x" * more, fin=False)
+    end = frame(CLOSE, b"\x03\xe8") if closes else b""
+    data = b"".join([*before, large, frame(TEXT, b"y"), end])
+    start = len(b"".join(before)) + (0 if how == "one" else len(frame(TEXT, b"x" * LIMIT)))
+    findings, passed = fed(FrameCheck(LIMIT), data, where)
+    assert findings == [Finding.TOO_LARGE, Finding.CLOSE] if closes else [Finding.TOO_LARGE]
+    # The first bytes of a header may have been passed on before it was whole.
+    assert start <= passed <= start + 13
+
+
+@pytest.mark.parametrize("head", [b"\x81\xff" + b"\xff" * 8, b"\x81\xff" + (2**63 - 1).to_bytes(8, "big")])
+def test_a_size_that_can_not_be_is_too_large(head: bytes) -> None:
+    assert FrameCheck(LIMIT).look(head) is Finding.TOO_LARGE
+
+
+@given(st.lists(fine, max_size=4), pieces)
+def test_what_is_not_masked_is_found(before: list[bytes], where: Sizes) -> None:
+    data = b"".join([*before, frame(TEXT, b"x", masked=False)])
+    assert fed(FrameCheck(LIMIT), data, where)[0] == [Finding.UNMASKED]
