@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers.fixtures import (
     bus_namespace,
@@ -11,6 +12,11 @@ from tests.servers.fixtures import (
 )
 
 __all__ = ["bus_namespace", "empty_postgres_url", "postgres_server", "postgres_url", "valkey_server"]
+
+
+# How fast data is made, and an example runs, is the machine's affair and its neighbours'.
+settings.register_profile("buzz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("buzz")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
