@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
 from protocol.errors import CloseCode
@@ -22,8 +23,7 @@ from server.cluster import Cluster, open_cluster
 from server.cluster_metrics import watch_cluster
 from server.demo import load_demo
 from server.http import PREFLIGHT, add_request_id, errors_middleware
-from server.http_connection import connections
-from server.listening import accept, listen
+from server.listening import listen, served
 from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
 from server.live.hub import Hub
@@ -74,12 +74,16 @@ from storage.migrate import migrate, pending
 from storage.numbers import NumberStore
 from storage.opening import open_storage
 
+_log = structlog.get_logger("app")
+
 
 @dataclass(frozen=True)
 class Node:
-    """A running node without its port: the HTTP application and the parts that others ask for."""
+    """A running node without its ports: the HTTP application, the one for a port of the metrics' own, and the parts
+    that others ask for."""
 
     application: web.Application
+    watching: web.Application
     settings: Settings
     database: Database
     store: ActivityLog
@@ -164,6 +168,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         application[PREFLIGHT] = preflights(settings.origins)
         application.on_response_prepare.append(add_request_id)
         application.on_response_prepare.append(share(settings.origins))
+        watching_routes = health.routes(
+            auth, metrics, lambda: socket.draining, {"storage": database.ping}, cluster.checks
+        )
         cleared = (calls.clear, key_store.clear)
         for routes in (
             socket.routes(),
@@ -181,11 +188,15 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             ),
             description.routes(),
             admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
-            health.routes(auth, metrics, lambda: socket.draining, {"storage": database.ping}, cluster.checks),
+            watching_routes,
         ):
             application.add_routes(routes)
+        watching = web.Application(middlewares=[errors_middleware])
+        watching.on_response_prepare.append(add_request_id)
+        watching.add_routes(watching_routes)
         yield Node(
             application,
+            watching,
             settings,
             database,
             store,
@@ -255,18 +266,23 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
     async with open_node(settings) as node:
         if demo:
             await load_demo(node.directory)
-        runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=5)
-        await runner.setup()
-        try:
-            with listen(settings.host, settings.port) as listening:
-                async with running("accepting", accept(listening, connections(runner))):
-                    host, port = listening.getsockname()[:2]
-                    _calm_the_collector()
-                    signals = _catch_signals()
-                    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-                    await _until_stopped(node, settings.drain_seconds, *signals)
-        finally:
-            await runner.cleanup()
+        async with _watched(node), served(node.application, listen(settings.host, settings.port)) as url:
+            _calm_the_collector()
+            signals = _catch_signals()
+            ready(url)
+            await _until_stopped(node, settings.drain_seconds, *signals)
+
+
+@asynccontextmanager
+async def _watched(node: Node) -> AsyncIterator[None]:
+    """Serve the metrics on a port of their own, if they were given one."""
+    settings = node.settings
+    if settings.metrics_port is None:
+        yield
+        return
+    async with served(node.watching, listen(settings.metrics_host or settings.host, settings.metrics_port)) as url:
+        _log.info("metrics have a port of their own", url=f"{url}/metrics")
+        yield
 
 
 def _calm_the_collector() -> None:

@@ -10,9 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
+from aiohttp import web
+
+from server.http_connection import connections
+from server.tasks import running
 
 ACCEPTED_PER_TURN = 2
 BACKLOG = 4_096
@@ -32,6 +38,25 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(error.errno, f"can't listen on {host} port {port}: {reason}") from error
     opened.setblocking(False)
     return opened
+
+
+@asynccontextmanager
+async def served(
+    application: web.Application, listening: socket.socket, shutdown_timeout: float = 5, **more: Any
+) -> AsyncIterator[str]:
+    """Serve an application on a listening socket until the block ends; its URL. ``more`` as for aiohttp's connections.
+
+    ``shutdown_timeout`` (seconds): how long requests under way are given at the end.
+    """
+    with listening:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+        await runner.setup()
+        try:
+            async with running("accepting", accept(listening, connections(runner, **more))):
+                host, port = listening.getsockname()[:2]
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        finally:
+            await runner.cleanup()
 
 
 async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:

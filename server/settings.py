@@ -166,6 +166,10 @@ class Settings(BaseSettings):
     )
 
     # Watching it
+    metrics_port: Port | None = Field(
+        None, description="A port for /metrics, /healthz and /readyz besides the main one; unset: none"
+    )
+    metrics_host: str | None = Field(None, description="Address of that port; unset: BUZZ_HOST")
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
     log_format: LogFormat | None = Field(None, description="json or text; unset: json in production")
 

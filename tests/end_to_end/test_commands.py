@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -411,6 +412,43 @@ def test_a_port_that_is_taken_is_said_in_one_line(run_py: RunPy, data_dir: Path,
         done = run_py("serve", "--port", port, on=copy_directory(data_dir, tmp_path / "other"))
     assert done.status == 1
     assert re.fullmatch(r"error: .*address already in use\n", done.err)
+
+
+async def test_metrics_on_a_port_of_their_own(data_dir: Path) -> None:
+    import aiohttp
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    own = f"http://127.0.0.1:{port}"
+    with serving(data_dir, BUZZ_METRICS_PORT=str(port), BUZZ_DRAIN_SECONDS="3600") as server:
+        tokens = Tokens(data_dir)
+        async with aiohttp.ClientSession() as session, peer(server.url) as jane:
+            await jane.hello(tokens.person(JANE))
+            for url in (own, server.url):
+                assert (await Http(session, url).get("/metrics")).status == 401
+                assert (await Http(session, url, tokens.person(JANE)).get("/metrics")).status == 403
+                scraped = await Http(session, url, tokens.service("admin")).get("/metrics")
+                assert b"\nbuzz_sessions 1.0\n" in scraped.body
+            watching = Http(session, own, tokens.service("admin"))
+            assert (await watching.get("/readyz")).json["status"] == "ready"
+            for elsewhere in ("/apps/buzz/heartbeat", "/admin/stats", "/docs"):
+                lost = await watching.get(elsewhere)
+                assert (lost.status, lost.json["error"]["code"]) == (404, "404")
+                assert lost.headers["X-Request-Id"]
+            server.process.send_signal(signal.SIGTERM)
+            await jane.until_frame("reconnect")
+            assert (await watching.get("/readyz")).status == 503
+            assert (await watching.get("/metrics")).status == 200
+
+
+def test_a_port_of_the_metrics_that_is_taken_is_said_in_one_line(
+    run_py: RunPy, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("BUZZ_METRICS_PORT", str(taken.getsockname()[1]))
+        done = run_py("serve", "--port", 0)
+    assert done.status == 1
+    assert re.fullmatch(r"error: can't listen on .*address already in use\n", done.err), done.err
 
 
 def test_another_key_than_the_servers_is_said_so(

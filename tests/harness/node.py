@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from server.app import Node, open_node
 from server.authentication import wall_clock_ms
-from server.http_connection import connections
-from server.listening import accept
+from server.listening import listen, served
 from server.live.log import Submission
 from server.settings import Mode, Settings
 from server.signing_keys import load_or_create
-from server.tasks import running
 from server.tokens import mint_person, mint_service
 from storage.contract import Posting
 from tests.harness.backend import noted
@@ -94,20 +90,14 @@ async def running_node(
     ``send_buffer`` (bytes): what the kernel keeps for each connection, so that a reader who stalls is soon noticed.
     """
     async with open_node(settings, now_ms) as node:
-        runner = web.AppRunner(node.application, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            with socket.create_server((settings.host, settings.port), backlog=1_024) as listening:
-                if send_buffer is not None:
-                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted ones inherit it
-                listening.setblocking(False)
-                async with running("accepting", accept(listening, connections(runner, lingering_time=0.1))):
-                    host, port = listening.getsockname()[:2]
-                    yield RunningNode(node, host, port, settings)
+        listening = listen(settings.host, settings.port)
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted ones inherit it
+        async with served(node.application, listening, shutdown_timeout=1, lingering_time=0.1):
+            host, port = listening.getsockname()[:2]
+            yield RunningNode(node, host, port, settings)
             await node.log.close()
             await node.socket.close()
-        finally:
-            await runner.cleanup()
 
 
 _SERVE = """
