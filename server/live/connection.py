@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Protocol, cast
 
 import structlog
@@ -216,7 +217,7 @@ class Connection:
             return None
         if self.wire.closing:
             return None
-        if self._frames.take(asyncio.get_running_loop().time()):
+        if self._frames.take(monotonic()):
             raise Refused(CloseCode.TOO_MANY, "too many frames")
         if kind in _CONTROLS:
             if kind is WSMsgType.PING:
@@ -229,7 +230,7 @@ class Connection:
         return cast(bytes, message.data)
 
     def _refuse(self, error: ApiError) -> None:
-        if error.code is ErrorCode.BAD_FRAME and self._too_many_bad(asyncio.get_running_loop().time()):
+        if error.code is ErrorCode.BAD_FRAME and self._too_many_bad(monotonic()):
             raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{BAD_FRAMES_A_MINUTE} bad frames in a minute")
         self.wire.write([self._codec.frame(error_frame(error))])
 
