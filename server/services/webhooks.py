@@ -1,8 +1,9 @@
 """The delivery worker: sends what is due, each endpoint in its own time.
 
 The rows are the truth and a wake-up only says "look": what was queued by another node, what falls due, what a dead
-worker left behind is found by looking. Every endpoint has its own few slots, so that one that hangs delays only itself;
-one whose last attempt got no answer has a single slot, and all such together at most half of the whole.
+worker left behind is found by looking. Every endpoint has its own few slots once it has answered quickly, so that one
+that hangs delays only itself; until then it has two. When its last answer came late or not at all, it has a single
+one, and all such together have at most half of the whole.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from storage.errors import StorageError
 
 SLOTS_PER_ENDPOINT: Final = 4
 MAX_SLOTS: Final = 1_024
+SLOW_MS: Final = 2_000
+"""An endpoint whose last answer took longer is served like one that gave none."""
+
 LOOK_SECONDS: Final = 30.0
 """The longest time without a look: finds what other nodes queued or left behind."""
 
@@ -49,13 +53,15 @@ class Slots:
         self._per_endpoint = per_endpoint
         self._most = most
         self._taken: Counter[int] = Counter()
-        self._silent: set[int] = set()
+        self._quick: set[int] = set()
+        self._slow: set[int] = set()
 
     def take(self, endpoint_id: int) -> bool:
         """Take a slot for the endpoint, if it may have another."""
-        allowed = 1 if endpoint_id in self._silent else self._per_endpoint
-        silent = sum(self._taken[one] for one in self._silent) if endpoint_id in self._silent else 0
-        if self._taken[endpoint_id] >= allowed or self._taken.total() >= self._most or silent * 2 >= self._most:
+        allowed = self._per_endpoint if endpoint_id in self._quick else 1 if endpoint_id in self._slow else 2
+        if self._taken[endpoint_id] >= allowed or self._taken.total() >= self._most:
+            return False
+        if endpoint_id in self._slow and self._taken_by_slow() * 2 >= self._most:
             return False
         self._taken[endpoint_id] += 1
         return True
@@ -66,12 +72,15 @@ class Slots:
         if not self._taken[endpoint_id]:
             del self._taken[endpoint_id]
 
-    def heard(self, endpoint_id: int, *, answered: bool) -> None:
-        """An attempt ended: with an answer, or without one."""
-        if answered:
-            self._silent.discard(endpoint_id)
-        else:
-            self._silent.add(endpoint_id)
+    def heard(self, endpoint_id: int, answer: Answer) -> None:
+        """An attempt ended like this: soon, late, or without an answer."""
+        quick = answer.status is not None and answer.duration_ms < SLOW_MS
+        here, there = (self._quick, self._slow) if quick else (self._slow, self._quick)
+        here.add(endpoint_id)
+        there.discard(endpoint_id)
+
+    def _taken_by_slow(self) -> int:
+        return sum(count for endpoint_id, count in self._taken.items() if endpoint_id in self._slow)
 
 
 class WebhookWorker:
@@ -198,7 +207,7 @@ class WebhookWorker:
         if subject is None:
             return cancelled(delivery, self._now_ms())
         answer = await self._post(delivery, subject)
-        self._slots.heard(delivery.endpoint_id, answered=answer.status is not None)
+        self._slots.heard(delivery.endpoint_id, answer)
         return after(delivery, answer, self._retry_seconds, self._now_ms())
 
     async def _post(self, delivery: Delivery, subject: Subject) -> Answer:

@@ -112,7 +112,7 @@ class Buzz:
         """The log of deliveries, once every one of them has one of these statuses."""
         return await self.until(lambda log: all(one["status"] in statuses for one in log))
 
-    async def until(self, ready: Callable[[Any], bool], within: float = 10) -> Any:
+    async def until(self, ready: Callable[[Any], bool], within: float = 30) -> Any:
         """The log of deliveries, once it is as wanted."""
         async with asyncio.timeout(within):
             while True:

@@ -51,15 +51,15 @@ class Receiver:
     def url(self) -> str:
         return str(self.server.make_url("/hook"))
 
-    async def wait_for(self, count: int, within: float = 10) -> list[dict[str, Any]]:
+    async def wait_for(self, count: int, within: float = 30) -> list[dict[str, Any]]:
         """The accepted events, once there are that many."""
         return await self._wait(lambda: self.received if len(self.received) >= count else None, within)
 
-    async def wait_for_tries(self, count: int, within: float = 10) -> list[dict[str, Any]]:
+    async def wait_for_tries(self, count: int, within: float = 30) -> list[dict[str, Any]]:
         """Every event that came, once there are that many, and answered."""
         return await self._wait(lambda: self.seen if len(self.seen) >= count and not self._at_once else None, within)
 
-    async def wait_for_arrivals(self, count: int, within: float = 10) -> list[dict[str, Any]]:
+    async def wait_for_arrivals(self, count: int, within: float = 30) -> list[dict[str, Any]]:
         """Every event that came, once there are that many, answered or not."""
         return await self._wait(lambda: self.seen if len(self.seen) >= count else None, within)
 

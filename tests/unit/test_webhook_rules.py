@@ -50,21 +50,33 @@ def test_a_test_event_is_tried_once() -> None:
     assert after(FRESH._replace(event_name=EventName.TEST.value), REFUSED, RETRIES, NOW).status is Status.FAILED
 
 
-def test_an_endpoint_has_a_few_slots_and_one_while_it_is_silent() -> None:
-    slots = Slots(per_endpoint=2, most=100)
-    assert [slots.take(1) for _ in range(3)] == [True, True, False]
+SLOW = Answer(200, 9_000, "ok", "")
+
+
+def test_an_endpoint_has_a_few_slots_once_it_answers_quickly() -> None:
+    slots = Slots(per_endpoint=3, most=100)
+    assert [slots.take(1) for _ in range(3)] == [True, True, False], "nothing is known of it"
+    slots.heard(1, REFUSED)
+    assert [slots.take(1) for _ in range(2)] == [True, False], "three in all"
     slots.give_back(1)
     assert slots.take(1)
-    slots.heard(2, answered=False)
+
+
+@pytest.mark.parametrize("answer", [SILENT, SLOW])
+def test_an_endpoint_that_is_silent_or_slow_has_one_slot(answer: Answer) -> None:
+    slots = Slots(per_endpoint=2, most=100)
+    slots.heard(2, OK)
+    slots.heard(2, answer)
     assert [slots.take(2) for _ in range(2)] == [True, False]
-    slots.heard(2, answered=True)
+    slots.heard(2, OK)
     assert slots.take(2)
 
 
-def test_the_silent_have_half_of_the_slots_at_most() -> None:
+@pytest.mark.parametrize("answer", [SILENT, SLOW])
+def test_the_silent_and_the_slow_have_half_of_the_slots_at_most(answer: Answer) -> None:
     slots = Slots(per_endpoint=1, most=10)
     for endpoint in range(20):
-        slots.heard(endpoint, answered=False)
+        slots.heard(endpoint, answer)
     assert sum(slots.take(endpoint) for endpoint in range(20)) == 5
     assert sum(slots.take(endpoint) for endpoint in range(100, 120)) == 5, "the others have the rest"
     assert not slots.take(200)

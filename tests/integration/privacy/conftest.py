@@ -36,7 +36,7 @@ async def watch() -> AsyncIterator[Watch]:
 
 @pytest.fixture
 async def buzz(watch: Watch, data_dir: Path, clock: Clock) -> AsyncIterator[Buzz]:
-    async with open_buzz(data_dir, clock, webhook_timeout_seconds=0.5) as opened:
+    async with open_buzz(data_dir, clock) as opened:
         yield opened
 
 
