@@ -25,7 +25,10 @@ def client_address(request: web.Request, trusted_hops: int) -> str:
 
 
 def _address(text: str) -> str | None:
+    # Some proxies add the port: [2001:db8::7]:4711, 203.0.113.7:4711.
     bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
     try:
         return str(ip_address(bare))
     except ValueError:

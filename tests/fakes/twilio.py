@@ -18,13 +18,13 @@ MP3 = b"\xff\xfb\x90\x64" + bytes(range(256)) * 40
 class Twilio:
     """Recordings and numbers of one account.
 
-    ``recordings``: SID to bytes, or to a status to answer with. ``for_sale``: numbers offered, in order; ``sold``: the
-    orders that went through. ``answers``: statuses, or (status, code), for the next purchases; ``lose``: how many
-    purchases go through while their answers get lost.
+    ``recordings``: SID to bytes, to a status to answer with, or to an address to redirect to. ``for_sale``: numbers
+    offered, in order; ``sold``: the orders that went through. ``answers``: statuses, or (status, code), for the next
+    purchases; ``lose``: how many purchases go through while their answers get lost.
     """
 
     def __init__(self) -> None:
-        self.recordings: dict[str, bytes | int] = {}
+        self.recordings: dict[str, bytes | int | str] = {}
         self.for_sale: list[str] = []
         self.sold: list[dict[str, str]] = []
         self.answers: list[tuple[int, int]] = []
@@ -59,6 +59,8 @@ class Twilio:
     async def _recording(self, request: web.Request) -> web.StreamResponse:
         self._authorised(request)
         found = self.recordings.get(request.match_info["name"].removesuffix(".mp3"), 404)
+        if isinstance(found, str):
+            raise web.HTTPFound(found)
         if isinstance(found, int):
             return web.json_response({"code": 20404, "message": "not found"}, status=found)
         return web.Response(body=found, content_type="audio/mpeg")

@@ -281,6 +281,14 @@ async def test_an_endpoint_at_a_private_address_is_refused(buzz: Buzz, url: str)
     assert "Invalid parameter: 'url'" in answer["error"]["message"]
 
 
+async def test_an_endpoint_can_not_be_moved_to_a_private_address(buzz: Buzz, receiver: Receiver) -> None:
+    endpoint = await buzz.endpoint(receiver.url)
+    path = f"/admin/webhook-endpoints/{endpoint['id']}"
+    status, answer = await buzz.ask("PATCH", path, buzz.admin, json={"url": "https://10.0.0.1/"})
+    assert (status, "public address" in answer["error"]["message"]) == (400, True), answer
+    assert (await buzz.ask_admin("GET", path))["url"] == receiver.url
+
+
 async def test_a_test_event_is_marked_signed_and_tried_once(buzz: Buzz, receiver: Receiver) -> None:
     endpoint = await buzz.endpoint(receiver.url)
     receiver.api_key = endpoint["api_key"]

@@ -221,6 +221,35 @@ async def test_a_recording_that_can_not_be_had_has_failed(
     assert len(twilio.asked) == (6 if isinstance(answer, int) else 1)
 
 
+async def test_twilio_is_not_followed_to_another_place(buzz: Buzz, caller: Caller, twilio: Twilio) -> None:
+    """The account's credentials would go along."""
+    twilio.recordings["RE" + "9" * 32] = MP3
+    twilio.recordings[RECORDING] = f"/2010-04-01/Accounts/{ACCOUNT}/Recordings/RE{'9' * 32}.mp3"
+    await caller.dial()
+    await caller.recorded()
+    await settled(buzz, "failed", passing_seconds=2_000)
+    assert set(twilio.asked) == {f"GET {RECORDING}.mp3"}
+
+
+async def test_a_call_has_ended_when_its_recording_is_there(buzz: Buzz, caller: Caller) -> None:
+    await caller.dial()
+    buzz.clock.advance(30)
+    await caller.recorded()
+    assert (await settled(buzz))["call_session"]["ended_at"] == "2020-03-14T18:45:10Z", "nobody said so"
+
+
+async def test_erasure_takes_the_caller_out(buzz: Buzz, caller: Caller) -> None:
+    await caller.dial()
+    await caller.recorded()
+    await caller.transcribed()
+    (request,) = [await settled(buzz)]
+    path = f"/admin/privacy-requests/{request['id']}"
+    erased = (await buzz.ask_admin("POST", f"{path}/erase"))["call_session"]
+    assert [erased[name] for name in ("caller_id", "caller_name", "transcription_text")] == ["", "", ""]
+    assert (erased["caller_state"], erased["recording_status"]) == ("CA", "completed")
+    assert (await buzz.ask("GET", f"{path}/recording.mp3", buzz.admin))[0] == 404
+
+
 async def test_an_erased_request_stays_erased(buzz: Buzz, caller: Caller) -> None:
     await caller.dial()
     await caller.recorded()
