@@ -112,7 +112,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         stack.push_async_callback(parties.close)
 
         # The live path: log -> hub -> session -> socket.
-        epoch, head = await store.state()
+        epoch, head, _ = await store.state()
         shared = settings.database_url is not None
         hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person, partial=shared)
         cluster = await stack.enter_async_context(open_cluster(settings, store, hub, parties, auth, now_ms))

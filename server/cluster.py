@@ -102,6 +102,7 @@ async def open_cluster(
             yield Cluster(bus, hub, hub, hub, presence, None, None)
             return
         tail = Tail(store, hub, parties, bus, settings.look_seconds)
+        hub.on_forget = lambda: _forgotten(tail, bus)
         if not bus.shared:
             await stack.enter_async_context(running("log's tail", tail.run()))
             yield Cluster(bus, hub, tail, hub, presence, None, tail)
@@ -110,7 +111,6 @@ async def open_cluster(
         sends = SharedSends(bus, settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit)
         neighbours = Neighbours(bus, hub, tail, events, presence, sends, parties, auth)
         bus.listen(Listener(neighbours.heard, neighbours.bus_up, tail.look_soon), lambda: hub.epoch)
-        hub.on_forget = lambda: bus.publish(Forgotten())
         stack.callback(auth.subscribe(neighbours.revoked))
         await stack.enter_async_context(running("log's tail", tail.run()))
         await stack.enter_async_context(running("neighbours", neighbours.run()))
@@ -133,6 +133,12 @@ async def _open_bus(settings: Settings) -> AsyncIterator[Bus]:
     await bus.check()
     async with running("bus", bus.run()):
         yield bus
+
+
+def _forgotten(tail: Tail, bus: Bus) -> None:
+    """Bodies were erased by this node: nor may what waits for its turn, here or elsewhere, be shown with them."""
+    tail.amended()
+    bus.publish(Forgotten())
 
 
 class Neighbours:
@@ -184,7 +190,7 @@ class Neighbours:
             case Reached():
                 self._tail.reached(notice)
             case Forgotten():
-                self._hub.ring.restart(self._hub.head)
+                self._tail.amended()
             case Revoked() | DirectoryChanged():
                 self._later(notice)
             case Beat():

@@ -7,6 +7,7 @@ stay; only what became of the call is put right, and never the other way round.
 from __future__ import annotations
 
 from protocol.activity import Activity, ActivityType
+from storage.amendments import COUNT
 from storage.database import Database, Transaction
 
 _COLUMNS = "id, type, sender, receiver, call_time, created_at_ms"
@@ -38,6 +39,8 @@ async def connect(
             key.encode() if database.dialect == "postgresql" else key,
             int(ActivityType.incoming_call_missed),
         )
+        if rows:
+            await transaction.execute(COUNT)
     return _activity(*rows[0]) if rows else None
 
 

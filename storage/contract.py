@@ -85,11 +85,23 @@ class Conversation(NamedTuple):
     unread: int
 
 
+class LogState(NamedTuple):
+    """Which history this is (``epoch``), the newest id given, and how often what was stored has been changed since.
+
+    ``amendments`` grows with every erasure, emptying by age and correction, in the transaction that does it: whoever
+    keeps activities in memory compares. What is read once it is known is as it stands after that many.
+    """
+
+    epoch: str
+    head: int
+    amendments: int
+
+
 class ActivityLog(Protocol):
     """The log. Raises StorageUnavailable when nothing was stored and a later try may work."""
 
-    async def state(self) -> tuple[str, int]:
-        """(epoch, head): which history this is, and the newest id given."""
+    async def state(self) -> LogState:
+        """Where the log stands now."""
         ...
 
     async def append(self, batch: Sequence[Posting]) -> Commit:

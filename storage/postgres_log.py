@@ -9,7 +9,8 @@ from heapq import merge
 from typing import Any
 
 from protocol.activity import Activity
-from storage.contract import Commit, Conversation, Posting, Range
+from storage import amendments
+from storage.contract import Commit, Conversation, LogState, Posting, Range
 from storage.postgres import STATEMENT_SECONDS, Connection, PostgresDatabase
 from storage.postgres_append import Appender
 from storage.postgres_reads import (
@@ -34,9 +35,9 @@ class PostgresActivityLog:
         self._database = database
         self._appender = Appender(database)
 
-    async def state(self) -> tuple[str, int]:
-        [(epoch, head)] = await self._database.fetch("SELECT epoch, head FROM log")
-        return epoch, head
+    async def state(self) -> LogState:
+        [row] = await self._database.fetch(amendments.STATE)
+        return LogState(*row)
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
         return await self._appender.append(batch)
@@ -71,15 +72,20 @@ class PostgresActivityLog:
     async def erase(self, party: int) -> int:
         # What a person wrote for a company is the company's: `sender`, not `author`.
         sql = f"UPDATE activity SET {_EMPTY} WHERE sender = ? AND (message IS NOT NULL OR message_id IS NOT NULL)"
-        async with self._database.transaction() as transaction:
-            return await transaction.execute(sql, party)
+        return await self._emptied(sql, party)
 
     async def erase_before(self, created_before_ms: int, limit: int) -> int:
         # Ids and times rise together but for a clock that was set back; the scan goes by id from the oldest.
         sql = f"""UPDATE activity SET {_EMPTY} WHERE id IN (
             SELECT id FROM activity WHERE created_at_ms < ? AND message IS NOT NULL ORDER BY id LIMIT ?)"""
+        return await self._emptied(sql, created_before_ms, limit)
+
+    async def _emptied(self, sql: str, *parameters: int) -> int:
         async with self._database.transaction() as transaction:
-            return await transaction.execute(sql, created_before_ms, limit)
+            emptied = await transaction.execute(sql, *parameters)
+            if emptied:
+                await transaction.execute(amendments.COUNT)
+        return emptied
 
     async def renew_epoch(self) -> str:
         epoch = secrets.token_hex(8)

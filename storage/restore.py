@@ -64,7 +64,7 @@ async def _as_new_history(path: Path) -> tuple[str, int, int]:
         await migrate(database)
         log = SqliteActivityLog(database)
         epoch = await log.renew_epoch()
-        _, head_id = await log.state()
+        head_id = (await log.state()).head
         return epoch, head_id, await AccountStore(database).clamp_received(head_id)
     finally:
         await database.close()

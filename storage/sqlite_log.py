@@ -11,8 +11,8 @@ from functools import partial
 import structlog
 
 from protocol.activity import Activity, ActivityType
-from storage import sqlite_index, sqlite_reads
-from storage.contract import Commit, Conversation, Posting, Range, Refusal, Result, Stored
+from storage import amendments, sqlite_index, sqlite_reads
+from storage.contract import Commit, Conversation, LogState, Posting, Range, Refusal, Result, Stored
 from storage.errors import StorageError
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_index import COMMITS_A_STEP, INDEX_EVERY, Tail
@@ -49,9 +49,9 @@ class SqliteActivityLog:
         self._upkeep: asyncio.Task[None] | None = None
         self._reading_tail = asyncio.Lock()
 
-    async def state(self) -> tuple[str, int]:
-        [(epoch, head)] = await self._database.fetch("SELECT epoch, head FROM log")
-        return epoch, head
+    async def state(self) -> LogState:
+        [row] = await self._database.fetch(amendments.STATE)
+        return LogState(*row)
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
         tail = await self._unindexed()
@@ -108,8 +108,7 @@ class SqliteActivityLog:
         due = await self._database.read(search)
         if not due:
             return 0
-        sql = f"UPDATE activity SET {_EMPTY} WHERE id = ?"
-        await self._database.write(lambda c: c.executemany(sql, [(number,) for number in due]))
+        await self._database.write(partial(_empty, due=due))
         self._emptied_until = due[-1]
         return len(due)
 
@@ -316,7 +315,15 @@ def _erase(connection: sqlite3.Connection, party: int) -> int:
     # What a person wrote for a company is the company's: `sender`, not `author`.
     sql = f"""UPDATE activity SET {_EMPTY} WHERE id IN (SELECT activity FROM party_activity WHERE party = ?1)
               AND sender = ?1 AND (message IS NOT NULL OR message_id IS NOT NULL)"""
-    return connection.execute(sql, (party,)).rowcount
+    emptied = connection.execute(sql, (party,)).rowcount
+    if emptied:
+        connection.execute(amendments.COUNT)
+    return emptied
+
+
+def _empty(connection: sqlite3.Connection, due: Sequence[int]) -> None:
+    connection.executemany(f"UPDATE activity SET {_EMPTY} WHERE id = ?", [(number,) for number in due])
+    connection.execute(amendments.COUNT)
 
 
 def _due(connection: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:

@@ -54,7 +54,7 @@ class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked", gc=Fa
 
 
 class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="forgotten", gc=False):
-    """Bodies were erased from the log: drop what is kept ready in memory."""
+    """Stored activities were changed (erased, put right): forget what is kept in memory, and look."""
 
 
 class DirectoryChanged(msgspec.Struct, frozen=True, array_like=True, tag="directory", gc=False):

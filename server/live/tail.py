@@ -6,6 +6,10 @@ hub's head moves on only along this chain. What comes before its turn waits; wha
 its ids. Where a piece of the chain stays away, the node reads it from the log, for everybody at once. Notices thus only
 save time: the live path is whole because the chain is.
 
+What was stored may be changed later: erased, emptied by age, put right. The log counts that; a node that finds another
+count than it knew forgets what it keeps, once it has read everything that was there before. So a body that was erased
+is kept in no node's memory for longer than until its next look, whatever becomes of the notice.
+
 Of other nodes' activities only those of parties with sessions here go into the hub. They go in when their turn has
 come, not when they are heard of: whoever opens a session meanwhile is not forgotten.
 """
@@ -69,6 +73,7 @@ class Tail:
         self._looking = asyncio.Lock()
         self._next_look = float("inf")
         self._stuck = (-1, 0.0)
+        self._amendments: int | None = None
         self.counts: Counter[str] = Counter()
 
     # --- what comes in ------------------------------------------------------------------------------------------
@@ -95,6 +100,11 @@ class Tail:
         """Another node has got there."""
         if notice.head > self._hub.head:
             self.look_soon()
+
+    def amended(self) -> None:
+        """Stored activities were changed, here or by another node: what is kept of them in memory is forgotten."""
+        self._forget()
+        self.look_soon(0)
 
     def bus_up(self) -> None:
         """Notices flow again: what they did not bring meanwhile is looked for, here and on the other nodes."""
@@ -236,19 +246,35 @@ class Tail:
             await self.look()
 
     async def look(self) -> None:
-        """Read what the log has and the hub does not. Raises StorageError."""
+        """Read what the log has and the hub does not, and whether what is kept still holds. Raises StorageError."""
         async with self._looking:
             self.counts["looks"] += 1
-            known = self._hub.head
-            epoch, head = await self._store.state()
-            self._next_look = asyncio.get_running_loop().time() + self._interval()
-            if epoch != self._hub.epoch:
-                self._other_history(epoch, head, known)
-            elif head < known:
-                await self._history_lost(head, known)
-            elif head > self._hub.head:
-                self.counts["found"] += 1
-                await self._read_up_to(head)
+            # Before it begins: who asks for a look meanwhile may mean what this one no longer sees.
+            due, self._next_look = self._next_look, asyncio.get_running_loop().time() + self._interval()
+            try:
+                await self._look()
+            except StorageError:
+                self._next_look = min(due, self._next_look)
+                raise
+
+    async def _look(self) -> None:
+        known = self._hub.head
+        epoch, head, amendments = await self._store.state()
+        if epoch != self._hub.epoch:
+            self._other_history(epoch, head, known)
+        elif head < known:
+            await self._history_lost(head, known)
+        elif head > self._hub.head:
+            self.counts["found"] += 1
+            await self._read_up_to(head)
+        if amendments != self._amendments:
+            # Only now: a notice from before the change may have come while what is older than it was read.
+            self._forget()
+            self._amendments = amendments
+
+    def _forget(self) -> None:
+        self._waiting, self._waiting_activities = [], 0
+        self._hub.ring.restart(self._hub.head)
 
     async def _read_up_to(self, head: int) -> None:
         if head - self._hub.head > MOST_READ:
@@ -266,7 +292,7 @@ class Tail:
         """The log ends before what was seen here: a fail-over has lost its last moments. Clients must start anew."""
         _log.error("the log has lost history", head=head, seen=known)
         await asyncio.sleep(random.random() / 2)  # one node renews the epoch, the others find it renewed
-        epoch, head = await self._store.state()
+        epoch, head, _ = await self._store.state()
         if epoch == self._hub.epoch:
             epoch = await self._store.renew_epoch()
         self._other_history(epoch, head, known)

@@ -188,7 +188,7 @@ def routes(
         for wipe in also_clear:
             await wipe(caller.person)
         epoch = await store.clear(caller.person)
-        hub.rewritten(epoch, (await store.state())[1])
+        hub.rewritten(epoch, (await store.state()).head)
         return web.Response(status=204)
 
     found = [

@@ -31,7 +31,7 @@ class Census:
 
     async def take(self) -> dict[str, Any]:
         """Figures by subject. Raises StorageUnavailable."""
-        epoch, head_id = await self._log.state()
+        epoch, head_id, _ = await self._log.state()
         live = sum(session.live for session in self._hub)
         return {
             "node": {

@@ -59,7 +59,7 @@ def examine_machine(settings: Settings) -> list[Finding]:
 
 async def examine_storage(settings: Settings, database: Database, log: ActivityLog) -> list[Finding]:
     """What the database says of itself. Reads all of a SQLite file. Raises StorageError."""
-    epoch, head_id = await log.state()
+    epoch, head_id, _ = await log.state()
     newest = await newest_activity(database)
     steps = await pending(database)
     found = [

@@ -40,13 +40,15 @@ class Retention:
         """Empty all that is due; returns how many activities that were. Raises StorageError."""
         before_ms = self._now_ms() - self._days * _DAY_MS
         total = 0
-        while emptied := await self._log.erase_before(before_ms, CHUNK):
-            total += emptied
-            await asyncio.sleep(BREATH_SECONDS)
-        if total:
-            # What is kept ready in memory for the live path may still have the bodies.
-            self._hub.forget()
-            _log.info("old activities emptied", activities=total, older_than_days=self._days)
+        try:
+            while emptied := await self._log.erase_before(before_ms, CHUNK):
+                total += emptied
+                await asyncio.sleep(BREATH_SECONDS)
+        finally:
+            if total:
+                # What is kept ready in memory for the live path may still have the bodies.
+                self._hub.forget()
+                _log.info("old activities emptied", activities=total, older_than_days=self._days)
         return total
 
 

@@ -39,7 +39,7 @@ async def test_ids_rise_from_one_without_a_gap(log: ActivityLog) -> None:
     commit = await log.append([message(ALICE, BOB), message(BOB, ALICE)])
     assert [result.activity.id for result in commit.results if isinstance(result, Stored)] == [1, 2]
     assert (commit.previous_head, commit.head) == (0, 2)
-    assert (await log.state())[1] == 2
+    assert (await log.state()).head == 2
 
 
 async def test_each_party_reads_its_own_in_order(log: ActivityLog) -> None:
@@ -140,7 +140,7 @@ async def test_conversations_show_the_newest_first_and_count_unread(log: Activit
 
 async def test_clear_takes_the_history_but_never_gives_an_id_twice(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB), message(BOB, CAROL)])
-    before = (await log.state())[0]
+    before = (await log.state()).epoch
     epoch = await log.clear(ALICE)
     assert epoch != before
     assert await ids(log, ALICE) == []
@@ -161,6 +161,18 @@ async def test_bodies_can_be_emptied_by_age(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB, created_at_ms=10), message(ALICE, BOB, created_at_ms=20)])
     assert await log.erase_before(15, limit=100) == 1
     assert await log.erase_before(15, limit=100) == 0
+
+
+async def test_every_change_of_what_was_stored_is_counted(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB, created_at_ms=10), message(BOB, ALICE, created_at_ms=20)])
+    assert (await log.state()).amendments == 0
+    await log.erase(CAROL)
+    assert (await log.state()).amendments == 0
+    await log.erase(ALICE)
+    assert (await log.state()).amendments == 1
+    await log.erase_before(100, limit=100)
+    await log.erase_before(100, limit=100)
+    assert (await log.state()).amendments == 2
 
 
 async def test_every_character_of_a_message_survives(log: ActivityLog) -> None:

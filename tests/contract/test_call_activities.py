@@ -26,6 +26,7 @@ async def test_a_missed_call_becomes_a_connected_one_once(database: Database, lo
     assert (changed.id, changed.type, changed.call_time) == (stored.activity.id, CONNECTED, 42)
     ((read,),) = await log.read([Range((JANE,))])
     assert read == changed
+    assert (await log.state()).amendments == 1, "who keeps the missed call in memory can see that it was none"
 
 
 async def test_the_numbers_that_a_person_calls_from(database: Database) -> None:

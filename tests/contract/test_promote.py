@@ -81,7 +81,7 @@ async def test_everything_is_there_with_its_ids(
     assert done.rows["activity"] == 505
     log = PostgresActivityLog(target)
     try:
-        assert await log.state() == before
+        assert (await log.state())[:2] == before
         [page] = await log.read([Range((ALICE,), limit=3)])
         assert [(each.id, each.message) for each in page] == [(1, EVERY_CHARACTER), (2, "x"), (3, None)]
         assert page[0].message_id == FIRST.message_id

@@ -40,7 +40,7 @@ async def fill(folder: Path, activities: int) -> None:
 async def history(folder: Path) -> tuple[str, int, list[str | None]]:
     database = await SqliteDatabase.open(folder / DATABASE_NAME)
     log = SqliteActivityLog(database)
-    epoch, head = await log.state()
+    epoch, head, _ = await log.state()
     [page] = await log.read([Range((1,))])
     await database.close()
     return epoch, head, [activity.message for activity in page]
@@ -60,7 +60,7 @@ async def test_a_copy_of_a_database_that_is_being_written_is_whole(tmp_path: Pat
         return number
 
     writing = asyncio.create_task(write(), name="writing")
-    while (await log.state())[1] < 50:  # noqa: ASYNC110
+    while (await log.state()).head < 50:  # noqa: ASYNC110
         await asyncio.sleep(0)
     size = await asyncio.to_thread(sqlite_files.copy, tmp_path / DATABASE_NAME, tmp_path / "copy.db")
     copying.set()

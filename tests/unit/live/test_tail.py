@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from server.live.ring import Entry
 from server.live.session import Session
 from server.live.tail import Tail
 from server.services.parties import PartyName
-from storage.contract import Range
+from storage.contract import LogState, Range
 from storage.errors import StorageUnavailable
 from tests.harness.peer import WAIT_SECONDS
 from tests.unit.live.pieces import entry, name, session, wire_of
@@ -38,6 +39,8 @@ class ListLog:
         self.head = 0
         self.activities: list[Activity] = []
         self.away = False
+        self.while_read: Callable[[], None] = lambda: None
+        self.amendments = 0
 
     def commit(self, pairs: Sequence[tuple[int, int]]) -> tuple[int, list[Entry]]:
         """Append one batch; the head before it, and its entries."""
@@ -47,12 +50,18 @@ class ListLog:
         self.head += len(pairs)
         return before, entries
 
-    async def state(self) -> tuple[str, int]:
+    async def state(self) -> LogState:
         if self.away:
             raise StorageUnavailable("away")
-        return self.epoch, self.head
+        return LogState(self.epoch, self.head, self.amendments)
+
+    def erase(self) -> None:
+        """Everything that was ever written."""
+        self.activities = [msgspec.structs.replace(each, message=None) for each in self.activities]
+        self.amendments += 1
 
     async def tail(self, after: int, limit: int) -> list[Activity]:
+        self.while_read()
         return [each for each in self.activities if each.id > after][:limit]
 
     async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
@@ -85,6 +94,9 @@ class Names:
     async def load(self, keys: Iterable[int]) -> None:
         await asyncio.sleep(0)
         self.known |= {key: name(key) for key in keys}
+
+    async def look_again(self) -> None:
+        """Nobody is ever called otherwise here."""
 
 
 class NoticeBus(LocalBus):
@@ -316,5 +328,97 @@ async def test_a_head_that_another_node_has_reached_is_looked_for(node: Node) ->
         while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.001)
     assert node.bus.published == [Reached(0)]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def messages(opened: Session) -> list[str | None]:
+    frames = wire_of(opened).frames
+    return [each.get("message") for frame in frames if frame["type"] == "activities" for each in frame["activities"]]
+
+
+async def test_what_was_erased_is_forgotten_at_the_next_look_without_a_notice(node: Node) -> None:
+    await node.names.load(PEOPLE)
+    await node.settle()
+    opened = node.open(1)
+    wire_of(opened).paused = True
+    node.tail.heard(told(*node.log.commit([(2, 1)])))
+    node.log.erase()
+    await node.tail.look()
+    wire_of(opened).drain()
+    node.hub.resume(opened)
+    await node.settle()
+    node.check()
+    assert messages(opened) == [None]
+
+
+async def test_what_waits_for_its_turn_is_forgotten_with_the_rest(node: Node) -> None:
+    await node.names.load(PEOPLE)
+    opened = node.open(1)
+    missing, waiting = told(*node.log.commit([(2, 3)])), told(*node.log.commit([(2, 1)]))
+    node.tail.heard(waiting)
+    node.log.erase()
+    node.tail.amended()
+    node.tail.heard(missing)
+    await node.settle()
+    node.check()
+    assert messages(opened) == [None]
+
+
+async def test_a_notice_from_before_an_erasure_leaves_nothing_behind(node: Node) -> None:
+    await node.names.load(PEOPLE)
+    await node.settle()
+    node.open(1)
+    notice = told(*node.log.commit([(2, 1)]))
+    node.log.erase()
+    node.log.while_read = lambda: node.tail.heard(notice)
+    await node.tail.look()
+    assert node.hub.head == 1
+    assert node.hub.ring.since(0) == []
+
+
+async def test_nothing_changed_and_nothing_is_forgotten(node: Node) -> None:
+    await node.names.load(PEOPLE)
+    await node.settle()
+    node.open(1)
+    node.tail.heard(told(*node.log.commit([(2, 1)])))
+    await node.tail.look()
+    assert [each.id for each in node.hub.ring.since(0)] == [1]
+
+
+async def test_a_look_that_failed_half_way_is_made_again_soon(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail_module, "RETRY_SECONDS", 0.01)
+    running = asyncio.create_task(node.tail.run())
+    opened = node.open(1)
+    node.log.commit([(2, 1)])
+
+    def cut() -> None:
+        node.log.while_read = lambda: None
+        raise StorageUnavailable("cut while it was read")
+
+    node.log.while_read = cut
+    node.tail.look_soon(0)
+    async with asyncio.timeout(10):
+        while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_look_that_is_asked_for_during_another_is_made(node: Node) -> None:
+    running = asyncio.create_task(node.tail.run())
+    opened = node.open(1)
+    node.log.commit([(2, 1)])
+
+    def commit_one_more() -> None:
+        node.log.while_read = lambda: None
+        asyncio.get_running_loop().call_soon(node.log.commit, [(2, 1)])
+        node.tail.look_soon(0)
+
+    node.log.while_read = commit_one_more
+    node.tail.look_soon(0)
+    async with asyncio.timeout(10):
+        while wire_of(opened).ids != [1, 2]:  # noqa: ASYNC110 - another task's doing
+            await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
