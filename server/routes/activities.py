@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +24,7 @@ from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth import Authenticator
+from server.compression import Coding, chosen, packed
 from server.http import Operation, json_response, operation, read_json_body
 from server.live.hub import Hub
 from server.services.activities import Activities
@@ -243,16 +243,17 @@ def _conversation(activities: Activities, person: int, row: Conversation) -> dic
 # --- the body: one JSON array, in the memory of a page ------------------------------------------------------------
 
 
-async def _paged(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.Response:
+async def _paged(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.StreamResponse:
     page = await activities.read(wanted._replace(limit=wanted.limit + 1))
     more, page = len(page) > wanted.limit, page[: wanted.limit]
-    body = b"[" + b",".join(activities.encoded(activity, JSON) for activity in page) + b"]"
-    response = web.Response(body=body, content_type="application/json", headers={EPOCH_HEADER: epoch})
+    headers = _headers(epoch)
     if more:
-        response.headers["Link"] = f'<{_next_page(request, wanted, page[-1].id)}>; rel="next"'
-    if len(body) >= _COMPRESS_FROM_BYTES:
-        response.enable_compression()
-    return response
+        headers["Link"] = f'<{_next_page(request, wanted, page[-1].id)}>; rel="next"'
+    body = b"[" + _encoded(activities, page) + b"]"
+    coding = _coding(request, body)
+    if coding is not None:
+        return await _write_all(request, headers, packed(_once(body), coding), coding)
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def _next_page(request: web.Request, wanted: Range, last: int) -> URL:
@@ -264,21 +265,32 @@ def _next_page(request: web.Request, wanted: Range, last: int) -> URL:
 
 async def _streamed(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.StreamResponse:
     pages = activities.stream(wanted)
-    first: list[Activity] = await anext(pages, [])
-    body = b",".join(activities.encoded(activity, JSON) for activity in first)
-    response = web.StreamResponse(headers={EPOCH_HEADER: epoch})
-    response.content_type = "application/json"
-    if len(body) >= _COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
-        return await _write_all(request, response, _gzipped(_chunks(body, pages, activities)), gzip=True)
-    return await _write_all(request, response, _chunks(body, pages, activities))
+    body = _encoded(activities, await anext(pages, []))
+    coding = _coding(request, body)
+    chunks = _chunks(body, pages, activities)
+    return await _write_all(request, _headers(epoch), packed(chunks, coding) if coding else chunks, coding)
+
+
+def _headers(epoch: str) -> dict[str, str]:
+    return {EPOCH_HEADER: epoch, "Vary": "Accept-Encoding"}
+
+
+def _coding(request: web.Request, body: bytes) -> Coding | None:
+    """How the answer that begins with ``body`` is to be compressed."""
+    return chosen(request.headers.get("Accept-Encoding", "")) if len(body) >= _COMPRESS_FROM_BYTES else None
+
+
+def _encoded(activities: Activities, page: Sequence[Activity]) -> bytes:
+    return b",".join(activities.encoded(activity, JSON) for activity in page)
 
 
 async def _write_all(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], gzip: bool = False
+    request: web.Request, headers: Mapping[str, str], chunks: AsyncIterator[bytes], coding: Coding | None
 ) -> web.StreamResponse:
-    if gzip:
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "application/json"
+    if coding is not None:
+        response.headers["Content-Encoding"] = coding
     await response.prepare(request)
     async for chunk in chunks:
         await response.write(chunk)
@@ -286,18 +298,12 @@ async def _write_all(
     return response
 
 
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
 async def _chunks(first: bytes, pages: AsyncIterator[list[Activity]], activities: Activities) -> AsyncIterator[bytes]:
     yield b"[" + first
     async for page in pages:
-        yield b"," + b",".join(activities.encoded(activity, JSON) for activity in page)
+        yield b"," + _encoded(activities, page)
     yield b"]"
-
-
-async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    # Level 1: ciphertext hardly shrinks; what does is the frame around it.
-    packer = zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
-    async for chunk in chunks:
-        packed = packer.compress(chunk)
-        if packed:
-            yield packed
-    yield packer.flush()

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
+from server.compression import Coding, chosen
 from server.http import Operation, operation
 from server.web_files import WebFile, WebFiles
 
@@ -77,7 +78,7 @@ def _found(files: WebFiles, name: str) -> WebFile:
 
 def _response(request: web.Request, file: WebFile, cache_control: str) -> web.Response:
     headers = {**_HEADERS, "Cache-Control": cache_control}
-    compressed = "gzip" in request.headers.get("Accept-Encoding", "")
+    compressed = chosen(request.headers.get("Accept-Encoding", ""), (Coding.GZIP,)) is not None
     if compressed:
         headers["Content-Encoding"] = "gzip"
     return web.Response(

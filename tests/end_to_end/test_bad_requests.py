@@ -6,7 +6,8 @@ import asyncio
 import gzip
 import io
 import json
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,11 @@ from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE, rows
 from tests.harness.watch import Watch
 from tests.harness.world import World
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 pytestmark = pytest.mark.usual_backends(SQLITE)
 
@@ -185,17 +191,20 @@ async def test_the_largest_message_in_json_escapes_is_taken(world: World) -> Non
     assert (await world.http(JANE)("POST", POST, data=body, headers={"Content-Type": "application/json"})).status == 200
 
 
-async def test_a_compressed_body_that_is_none(world: World) -> None:
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = await world.http(JANE)("POST", POST, data=b"this is no gzip", headers=headers)
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+async def test_a_compressed_body_that_is_none(world: World, coding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = await world.http(JANE)("POST", POST, data=b"this is none", headers=headers)
     assert 400 <= answer.status < 500, answer.body
     assert stored(world) == 0
 
 
-async def test_a_small_body_that_unpacks_to_a_huge_one(world: World) -> None:
-    bomb = gzip.compress(b" " * 50_000_000)
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = await world.http(JANE)("POST", POST, data=bomb, headers=headers)
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+async def test_a_small_body_that_unpacks_to_a_huge_one(
+    world: World, coding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = await world.http(JANE)("POST", POST, data=pack(b" " * 50_000_000), headers=headers)
     assert 400 <= answer.status < 500
     assert stored(world) == 0
 
