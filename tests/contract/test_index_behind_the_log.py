@@ -93,7 +93,7 @@ class PlainLog:
 
 @pytest.mark.parametrize("index_every", [1, 4, 1_000])
 @given(plan=steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 def test_reads_are_those_of_a_plain_list(index_every: int, plan: list[tuple[str, object]]) -> None:
     asyncio.run(_follow(plan, index_every))
 
