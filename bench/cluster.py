@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -18,9 +19,25 @@ from tests.servers.valkey import ValkeyServer
 POSTGRES_OPTIONS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Both of them: the settings that lead Buzz there, to an empty database, and their process ids."""
+
+    settings: Mapping[str, str]
+    postgres_pid: int
+    valkey_pid: int
+
+
 @asynccontextmanager
 async def cluster(core: int) -> AsyncIterator[Mapping[str, str]]:
-    """Both servers until the block ends; gives the settings that lead Buzz to them, with an empty database."""
+    """Both servers until the block ends; gives the settings alone."""
+    async with servers(core) as started:
+        yield started.settings
+
+
+@asynccontextmanager
+async def servers(core: int) -> AsyncIterator[Servers]:
+    """Both servers until the block ends."""
     with pinned_to(core):
         postgres, valkey = PostgresServer(POSTGRES_OPTIONS), ValkeyServer()
         postgres.start()
@@ -32,11 +49,12 @@ async def cluster(core: int) -> AsyncIterator[Mapping[str, str]]:
             await connection.execute(f"CREATE DATABASE {name}")
         finally:
             await connection.close()
-        yield {
+        settings = {
             "BUZZ_DATABASE_URL": postgres.url(name),
             "BUZZ_BUS_URL": valkey.url,
             "BUZZ_BUS_NAMESPACE": name,
         }
+        yield Servers(settings, postgres.pid, valkey.pid)
     finally:
         valkey.close()
         postgres.close()

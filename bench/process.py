@@ -41,9 +41,18 @@ class ServerProcess:
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
     def cpu_seconds(self) -> float:
-        """User and system time, from `/proc/PID/stat` (fields 14 and 15: proc(5))."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_A_SECOND
+        """User and system time."""
+        return processor_seconds(self.process.pid)
+
+
+def processor_seconds(pid: int, *, with_children: bool = False) -> float:
+    """User and system time, from `/proc/PID/stat` (fields 14 and 15; 16 and 17 of children that ended: proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11 : 15 if with_children else 13])) / CLOCK_TICKS_A_SECOND
+    if not with_children:
+        return own
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(processor_seconds(int(child)) for child in children)
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -15,6 +15,7 @@ ORDER = (
     "reconnects",
     "postgresql",
     "two-nodes",
+    "nodes",
     "import",
     "start",
     "peer-socketio",
