@@ -8,11 +8,12 @@ log) has its own way, see ``storage/postgres_log.py``.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import structlog
@@ -28,6 +29,7 @@ OLDEST_VERSION = 14
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 """Longest wait for one statement of a request. Schema steps and copies have none."""
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 _BACKOFF_SECONDS = (0.05, 2.0)
 """Between two tries to connect to a server that is down: from, up to. Meanwhile whoever asks is refused at once."""
 _BEGIN_ALONE = "BEGIN; SELECT pg_advisory_xact_lock(1115847290, 1)"  # 0x42757A7A, "Buzz"
@@ -302,6 +304,7 @@ async def _fetch_each(connection: Connection, sql: str, parameters: Sequence[Seq
 
 async def _checked(url: str, where: str) -> dict[str, str]:
     """Connect once and look whether this server will do; returns session settings that it needs of us."""
+    _check_files(url)
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -313,6 +316,13 @@ async def _checked(url: str, where: str) -> dict[str, str]:
             return await _check(connection, where)
     finally:
         connection.terminate()
+
+
+def _check_files(url: str) -> None:
+    """What the URL names has to be there: what the driver says of it names no file."""
+    for name, value in parse_qsl(urlsplit(url).query):
+        if name in _FILES and not os.access(value, os.R_OK):
+            raise StorageError(f"database_url: {name} names {value}, which can't be read")
 
 
 async def _check(connection: Connection, where: str) -> dict[str, str]:

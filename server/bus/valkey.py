@@ -102,7 +102,7 @@ class ValkeyBus:
         try:
             async with client_of(self._url) as client, asyncio.timeout(ANSWER_SECONDS):
                 await client.execute_command("PING")
-        except (RedisError, OSError, ValueError) as error:
+        except (RedisError, OSError, ValueError, TypeError) as error:
             refused = at_the_door(error, address(self._url))
             if refused is not None:
                 raise refused from error

@@ -31,13 +31,15 @@ _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[Any]:
     """A client that tries once and says what went wrong; trying again is the bus's own affair."""
+    # A unix socket has no keepalive, and the library's connection to one refuses to be asked for it.
+    over_tcp = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True}
     client = Redis.from_url(
         _redis_url(url),
         socket_connect_timeout=CONNECT_SECONDS,
         # Each call has a timeout around it instead: with one of its own the library waits by asyncio.wait_for, which
         # before Python 3.12 can swallow a cancellation (https://github.com/python/cpython/issues/81839).
         socket_timeout=None,
-        socket_keepalive=True,
+        **over_tcp,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         client_name="buzz",
@@ -93,7 +95,8 @@ def at_the_door(error: Exception, where: str) -> BusError | None:
         return BusError(f"{opening} {error}")
     if isinstance(error, ssl.SSLError) or "SSL" in str(error) or "certificate" in str(error):
         return BusError(f"{opening} TLS failed: {error}")
-    if isinstance(error, ValueError):
+    # A TypeError is an option in the URL's query that the library does not have for this kind of connection.
+    if isinstance(error, ValueError | TypeError):
         return BusError(f"bus_url is not understood: {error}")
     return None
 

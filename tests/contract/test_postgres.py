@@ -51,6 +51,7 @@ class TestTheDoor:
             ("buzz:hunter2@host.invalid/x", "is the address right"),
             ("buzz:hunter2@127.0.0.1:port/x", "not understood"),
             ("buzz:hunter2@127.0.0.1/x?sslmode=perhaps", "sslmode"),
+            ("buzz:hunter2@127.0.0.1/x?sslmode=verify-full&sslrootcert=/no/ca.pem", "sslrootcert names /no/ca.pem"),
         ],
     )
     async def test_a_wrong_address(self, path: str, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from server.bus.contract import BusError
 from server.bus.notices import MAX_MESSAGE_BYTES, Happened, encode
 from server.bus.valkey import ValkeyBus
+from server.tasks import running
 from tests.end_to_end.cluster.conftest import OpenNodes, bus_up, until
 from tests.harness.cluster import open_nodes, peopled_database
 from tests.harness.peer import chat
@@ -162,13 +164,31 @@ async def test_nonsense_on_the_channel_is_dropped_and_counted(
 
 @pytest.mark.parametrize(
     ("url", "words"),
-    [("valkey://:wrong@{}", "user or password"), ("valkey://127.0.0.1:port", "not understood")],
+    [
+        ("valkey://:wrong@{}", "user or password"),
+        ("valkey://127.0.0.1:port", "not understood"),
+        ("valkey://{}?ssl_cert_reqs=none", "not understood"),
+        ("valkey://{}?nonsense=1", "not understood"),
+        ("valkey://{}/99", "out of range"),
+    ],
 )
 async def test_a_bus_that_an_operator_has_to_mend(valkey_server: ValkeyServer, url: str, words: str) -> None:
     bus = ValkeyBus(url.format(f"127.0.0.1:{valkey_server.port}"), "x")
     with pytest.raises(BusError, match=words) as raised:
         await bus.check()
     assert "wrong@" not in str(raised.value)
+
+
+async def test_a_valkey_on_a_unix_socket(tmp_path: Path, watch: Watch) -> None:
+    path = tmp_path / "valkey"
+    server = await asyncio.to_thread(ValkeyServer.started, "--unixsocket", str(path))
+    try:
+        bus = ValkeyBus(f"unix://{path}", "x")
+        await bus.check()
+        async with running("bus", bus.run()):
+            await until(lambda: bus.up)
+    finally:
+        await asyncio.to_thread(server.close)
 
 
 async def test_what_answers_is_no_valkey(open_cluster: OpenNodes) -> None:
