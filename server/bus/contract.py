@@ -56,6 +56,10 @@ class Bus(Protocol):
         """Begin to hand over notices. ``epoch()`` is the log's epoch, sent with every message."""
         ...
 
+    async def flowing(self, seconds: float) -> None:
+        """Wait until notices flow, at most that long: what is published before is dropped."""
+        ...
+
     async def flushed(self, seconds: float) -> None:
         """Wait until what was published has gone out, at most that long."""
         ...

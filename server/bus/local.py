@@ -24,6 +24,9 @@ class LocalBus:
     def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
         """Nobody will ever tell us anything."""
 
+    async def flowing(self, seconds: float) -> None:
+        """There is nothing to wait for."""
+
     async def flushed(self, seconds: float) -> None:
         """Nothing ever waits."""
 

@@ -58,6 +58,7 @@ class ValkeyBus:
         self._sharded = False
         self._sent = asyncio.Event()
         self._sent.set()
+        self._flows = asyncio.Event()
         self._waiting: list[Notice] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -87,6 +88,12 @@ class ValkeyBus:
             raise BusError(f"the bus at {address(self._url)} is down: {self._last_failure}")
 
     # --- running ------------------------------------------------------------------------------------------------
+
+    async def flowing(self, seconds: float) -> None:
+        """Wait until notices flow, at most that long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._flows.wait()
 
     async def flushed(self, seconds: float) -> None:
         """Wait until what was published has gone out, at most that long."""
@@ -141,6 +148,7 @@ class ValkeyBus:
     def _down(self) -> None:
         if self.up:
             self.up = False
+            self._flows.clear()
             if self._listener is not None:
                 self._listener.on_down()
 
@@ -224,6 +232,7 @@ class ValkeyBus:
         self._heard_self = asyncio.get_running_loop().time()
         if not self.up:
             self.up, self._last_failure = True, ""
+            self._flows.set()
             _log.info("bus up", at=address(self._url), sharded=self._sharded)
             if self._listener is not None:
                 self._listener.on_up()

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 _TOKEN_SECONDS: Final = 3_600
 _STARTING_SECONDS: Final = 10.0
+_BUS_SECONDS: Final = 2.0
+"""How long a command waits for the bus. Without it the nodes find out by their next look."""
 
 
 class Admin:
@@ -117,6 +119,8 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
             _database_is_there(settings)
             stack.enter_context(hold(settings.data_dir))
         node = await stack.enter_async_context(open_node(settings))
+        # The nodes that run are to hear at once what this command changes.
+        await node.cluster.bus.flowing(_BUS_SECONDS)
         runner = web.AppRunner(node.application, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -191,6 +191,17 @@ async def test_a_valkey_on_a_unix_socket(tmp_path: Path, watch: Watch) -> None:
         await asyncio.to_thread(server.close)
 
 
+async def test_whoever_is_about_to_publish_waits_until_notices_flow(own_valkey: ValkeyServer, watch: Watch) -> None:
+    bus = ValkeyBus(own_valkey.url, "x")
+    async with running("bus", bus.run()):
+        await bus.flowing(20)
+        assert bus.up
+        own_valkey.stop()
+        await until(lambda: not bus.up)
+        await bus.flowing(0.01)
+        assert not bus.up
+
+
 async def test_what_answers_is_no_valkey(open_cluster: OpenNodes) -> None:
     [world] = await open_cluster(1)
     bus = ValkeyBus(f"valkey://127.0.0.1:{world.running.port}", "x")
