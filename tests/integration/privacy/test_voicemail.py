@@ -221,6 +221,19 @@ async def test_a_recording_that_can_not_be_had_has_failed(
     assert len(twilio.asked) == (6 if isinstance(answer, int) else 1)
 
 
+async def test_a_second_failure_is_no_news(buzz: Buzz, caller: Caller, twilio: Twilio) -> None:
+    twilio.recordings[RECORDING] = b"<html>no mp3</html>"
+    await caller.dial()
+    await caller.recorded("failed")
+    await caller.recorded()
+    async with asyncio.timeout(20):
+        while not twilio.asked or await buzz.node.database.fetch("SELECT 1 FROM recording_fetch"):
+            await requests(buzz)
+    (request,) = await requests(buzz)
+    trail = (await buzz.ask_admin("GET", f"/admin/privacy-requests/{request['id']}"))["audit"]
+    assert [one["action"] for one in trail] == ["received", "recording failed"]
+
+
 async def test_twilio_is_not_followed_to_another_place(buzz: Buzz, caller: Caller, twilio: Twilio) -> None:
     """The account's credentials would go along."""
     twilio.recordings["RE" + "9" * 32] = MP3

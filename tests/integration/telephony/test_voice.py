@@ -9,6 +9,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from tests.fakes.twilio import call
+from tests.harness.backend import write
 from tests.integration.telephony.conftest import (
     ACME,
     ACMES_PHONE,
@@ -142,6 +143,13 @@ async def test_a_missed_call_that_was_none_is_put_right_live(buzz: Buzz) -> None
         while (frame := await socket.receive_json(timeout=5))["type"] != "activities":
             pass
         assert frame["activities"][0]["type"] == "incoming_call_connected_insecure"
+
+
+async def test_nobody_rings_while_trust_can_not_be_looked_up(buzz: Buzz) -> None:
+    write(buzz.data_dir, [("ALTER TABLE phone RENAME TO elsewhere", ())])
+    for caller in (BOBS_PHONE, f"client:person_{BOB}"):
+        (verb,) = await post(buzz, VOICE, From=caller)
+        assert (verb.tag, verb.attrib) == ("Reject", {"reason": "rejected"}), "not an error that Twilio would read out"
 
 
 async def test_only_twilio_may_ask(buzz: Buzz) -> None:
