@@ -1,5 +1,7 @@
 """Row 8: the disk is full, and then it is not. Nothing is acknowledged falsely, reads go on, and nobody restarts.
 
+The control is a server that would acknowledge what arrives: it would have lost what this one refused.
+
 The file size limit of the node's process stands for the full disk: it is set and lifted from outside while it runs
 (prlimit, getrlimit(2)). Where this process may mount, a small tmpfs that is filled up does it as well.
 """
@@ -12,9 +14,11 @@ import resource
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -32,7 +36,7 @@ async def run(rounds: int) -> Report:
     with tempfile.TemporaryDirectory(prefix="buzz-full-") as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
         limited = _Limited(data_dir)
-        return await _rounds(data_dir, rounds, limited.fill, limited.empty, limited.knows)
+        return await sick_disk(data_dir, rounds, limited.fill, limited.empty, limited.knows)
 
 
 async def run_tmpfs(rounds: int) -> Report:
@@ -47,7 +51,7 @@ async def run_tmpfs(rounds: int) -> Report:
         try:
             data_dir = copy_directory(template, mounted / "data")
             ballast = _Ballast(mounted / "ballast")
-            return await _rounds(data_dir, rounds, ballast.fill, ballast.empty, lambda pid: None)
+            return await sick_disk(data_dir, rounds, ballast.fill, ballast.empty)
         finally:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(mounted)], check=True)
 
@@ -85,81 +89,103 @@ class _Ballast:
         self._path.unlink()
 
 
-async def _rounds(
-    data_dir: Path, rounds: int, fill: Callable[[], None], empty: Callable[[], None], knows: Callable[[int], None]
+async def sick_disk(
+    data_dir: Path,
+    rounds: int,
+    harm: Callable[[], None],
+    heal: Callable[[], None],
+    knows: Callable[[int], None] = lambda pid: None,
 ) -> Report:
-    acknowledged: dict[str, int] = {}
-    counts = dict.fromkeys(("falsely acknowledged", "reads that failed", "did not recover", "sessions lost"), 0)
+    """``rounds`` times under one process the disk takes no more and then does again. ``knows`` is told its id."""
+    visitor = Visitor(data_dir)
     refused = 0
-    tokens = Tokens(data_dir)
     async with node_process(data_dir, send_rate_limit=100_000) as node:
         knows(node.process.pid)
-        async with peer(node.url) as jane, aiohttp.ClientSession() as session:
-            await jane.hello(tokens.person(JANE), device_id="phone", last_activity_id=0)
-            http = Http(session, node.url, tokens.person(BOB))
+        async with visitor.visiting(node.url):
             for _ in range(rounds):
-                await _send(jane, acknowledged, 3)
-                fill()
-                refusals = await _until_refused(jane, acknowledged)
-                refused += refusals
-                await jane.send("received", id=len(acknowledged))  # a write that nobody waits for
-                counts["reads that failed"] += await _failed_reads(http, node.url, tokens, len(acknowledged))
-                empty()
+                await visitor.send(3)
+                harm()
+                refused += await visitor.until_refused()
+                await visitor.read_all()
+                heal()
+                visitor.counts["did not recover"] += not await visitor.send(3)
                 advance()
-                counts["did not recover"] += not await _send(jane, acknowledged, 3)
-            counts["sessions lost"] += jane.closed
         await node.kill()
-    with closing(sqlite3.connect(database_path(data_dir))) as connection:
-        stored = dict(connection.execute("SELECT message_id, id FROM activity").fetchall())
-        [sound] = connection.execute("PRAGMA integrity_check").fetchone()
-    counts["falsely acknowledged"] = sum(stored.get(key) != id for key, id in acknowledged.items())
-    counts["stored and refused for good"] = len(set(stored) - set(acknowledged))
-    counts["damage"] = int(sound != "ok")
-    # A server that acknowledges what arrives would have lost what this one refused.
-    return Report(counts, refused, {"acknowledged": len(acknowledged)})
+    return Report(visitor.judge(), refused, {"acknowledged": len(visitor.acknowledged)})
 
 
-async def _send(jane: Peer, acknowledged: dict[str, int], count: int) -> bool:
-    """Send until so many were acknowledged; False when that does not come about."""
-    for _ in range(count):
-        activity = chat(JANE, BOB, TEXT)
-        for _ in range(50):
-            answer = await jane.post(activity)
-            if answer["type"] == "ack":
-                acknowledged[activity["message_id"]] = answer["id"]
-                break
-            await asyncio.sleep(0.05)
-        else:
-            return False
-    return True
+class Visitor:
+    """Jane writes, Bob reads; what she was told is held against what the file has in the end."""
 
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._tokens = Tokens(data_dir)
+        self._jane: Peer
+        self._http: Http
+        self._url = ""
+        self.acknowledged: dict[str, int] = {}
+        self.counts = Counter({"did not recover": 0, "reads that failed": 0, "sessions lost": 0})
 
-async def _until_refused(jane: Peer, acknowledged: dict[str, int]) -> int:
-    """Send until the node says ``unavailable``, and twice more; how many it refused."""
-    refused = 0
-    for _ in range(5_000):
-        activity = chat(JANE, BOB, TEXT)
-        answer = await jane.post(activity)
+    @asynccontextmanager
+    async def visiting(self, url: str) -> AsyncIterator[None]:
+        async with peer(url) as self._jane, aiohttp.ClientSession() as session:
+            await self._jane.hello(self._tokens.person(JANE), device_id="phone")
+            self._http, self._url = Http(session, url, self._tokens.person(BOB)), url
+            yield
+            self.counts["sessions lost"] += self._jane.closed
+
+    async def send(self, count: int) -> bool:
+        """Send until so many were acknowledged; False when that does not come about."""
+        for _ in range(count):
+            activity = chat(JANE, BOB, TEXT)
+            for _ in range(50):
+                if await self._post(activity):
+                    break
+                await asyncio.sleep(0.05)
+            else:
+                return False
+        return True
+
+    async def until_refused(self) -> int:
+        """Send until three were refused, and write something that nobody waits for; returns how many were refused."""
+        refused = 0
+        for _ in range(5_000):
+            refused += not await self._post(chat(JANE, BOB, TEXT))
+            if refused == 3:
+                await self._jane.send("received", id=len(self.acknowledged))
+                return refused
+        raise AssertionError("the disk took everything")
+
+    async def read_all(self) -> None:
+        """Over HTTP and by a new session: everything acknowledged can be read."""
+        count = len(self.acknowledged)
+        answer = await self._http.get("/apps/buzz/activity/0")
+        self.counts["reads that failed"] += answer.status != 200 or len(answer.json) != count
+        async with peer(self._url) as bob:
+            await bob.hello(self._tokens.person(BOB), last_activity_id=0)
+            await bob.until_frame("caught_up")
+            self.counts["reads that failed"] += len(bob.ids) != count
+
+    async def _post(self, activity: dict[str, Any]) -> bool:
+        answer = await self._jane.post(activity)
         if answer["type"] == "ack":
-            acknowledged[activity["message_id"]] = answer["id"]
-            continue
+            self.acknowledged[activity["message_id"]] = answer["id"]
+            return True
         assert answer["code"] == "unavailable", answer
         assert answer["retry_after"] > 0
-        refused += 1
-        if refused == 3:
-            return refused
-    raise AssertionError("the disk never became full")
+        return False
 
-
-async def _failed_reads(http: Http, url: str, tokens: Tokens, count: int) -> int:
-    """Over HTTP and by a new session: 0 if everything acknowledged can be read meanwhile."""
-    answer = await http.get("/apps/buzz/activity/0")
-    by_http = answer.status == 200 and len(answer.json) == count
-    async with peer(url) as bob:
-        await bob.hello(tokens.person(BOB), last_activity_id=0)
-        await bob.until_frame("caught_up")
-        by_socket = len(bob.ids) == count
-    return (not by_http) + (not by_socket)
+    def judge(self) -> dict[str, int]:
+        """What must all be 0, the file being nobody's."""
+        with closing(sqlite3.connect(database_path(self._data_dir))) as connection:
+            stored = dict(connection.execute("SELECT message_id, id FROM activity").fetchall())
+            [sound] = connection.execute("PRAGMA integrity_check").fetchone()
+        return {
+            "falsely acknowledged": sum(stored.get(key) != id for key, id in self.acknowledged.items()),
+            "stored and refused": len(set(stored) - set(self.acknowledged)),
+            "damage": int(sound != "ok"),
+            **self.counts,
+        }
 
 
 DRILLS = (
