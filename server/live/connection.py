@@ -23,7 +23,7 @@ from server.limits import TokenBucket
 from server.live.dialogue import Dialogue, error_frame
 from server.live.hub import Hub
 from server.live.session import CLOSE_SECONDS, Session
-from server.live.wire import Wire
+from server.live.wire import PROTOCOL_ERROR, Wire
 from server.settings import Settings
 from storage.errors import StorageUnavailable
 
@@ -213,7 +213,10 @@ class Connection:
         kind = message.type
         if kind in _ENDS:
             if kind is WSMsgType.CLOSE and not self.wire.closing:
-                self._close(_answer_to(message.data), "")
+                if message.data == _NEVER_SENT:  # aiohttp lets it pass
+                    self.wire.close(PROTOCOL_ERROR, "not a close code")
+                else:
+                    self._close(_answer_to(message.data), "")
             return None
         if self.wire.closing:
             return None
@@ -251,6 +254,8 @@ class Connection:
                 timer.cancel()
 
 
+_NEVER_SENT = 1006
+"""Says of a connection that it broke; never in a close frame (RFC 6455, section 7.4.1)."""
 _CONTROL = b"a control frame"
 """Stands for one that was dealt with; compared by identity."""
 _CONTROLS = (WSMsgType.PING, WSMsgType.PONG)

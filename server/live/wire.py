@@ -20,7 +20,7 @@ from protocol.errors import CloseCode
 from server.live.frame_check import Finding, FrameCheck
 
 _PING = b"\x89\x00"
-_PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
+PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
 _LISTEN_OUT_SECONDS = 5.0
 """How long what is too large is read and dropped, so that its sender comes to read why it is not taken."""
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
@@ -139,7 +139,7 @@ class Wire(asyncio.Protocol):
             return
         if found is Finding.UNMASKED:
             # What it says after that can't be trusted to be frames.
-            self.close(_PROTOCOL_ERROR, "frames must be masked")
+            self.close(PROTOCOL_ERROR, "frames must be masked")
         self.finish()
 
     def eof_received(self) -> bool | None:

@@ -52,14 +52,15 @@ def kind(subprotocol: str) -> int:
         (frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002),
         (frame(CLOSE, b"x"), 1002),
         (frame(CLOSE, (1005).to_bytes(2, "big")), 1002),
+        (frame(CLOSE, (1006).to_bytes(2, "big")), 1002),
         (frame(CLOSE, (999).to_bytes(2, "big")), 1002),
         (b"\x81\xff" + (2**63 - 1).to_bytes(8, "big") + b"\0\0\0\0", 1009),
         (b"\x81\xff" + (2**64 - 1).to_bytes(8, "big") + b"\0\0\0\0", 1009),
     ],
     ids=[
         "reserved opcode", "reserved control opcode", "rsv3", "rsv1: compressed", "long ping", "fragmented ping",
-        "continuation of nothing", "message within a message", "close of one byte", "close 1005", "close 999",
-        "huge length", "negative length",
+        "continuation of nothing", "message within a message", "close of one byte", "close 1005", "close 1006",
+        "close 999", "huge length", "negative length",
     ],
 )  # fmt: skip
 async def test_what_is_no_websocket_is_closed_with_the_standards_code(
