@@ -90,6 +90,12 @@ class TestTheDoor:
         with pytest.raises(StorageError, match="read-only"):
             await PostgresDatabase.open(empty_postgres_url)
 
+    async def test_a_version_that_is_too_old(self) -> None:
+        async with await asyncio.start_server(_postgresql_12, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(StorageError, match="is version 12; Buzz needs 14 or later"):
+                await PostgresDatabase.open(f"postgresql://buzz:hunter2@127.0.0.1:{port}/x")
+
     async def test_another_encoding(self, postgres_server: PostgresServer) -> None:
         await command(
             postgres_server.url(),
@@ -110,6 +116,20 @@ class TestTheDoor:
             await transaction.execute("INSERT INTO schema_step (number, name) VALUES (9999, 'later')")
         with pytest.raises(SchemaTooNew, match="newer release"):
             await migrate(postgres)
+
+
+async def _postgresql_12(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Lets everybody in and says how old it is (https://www.postgresql.org/docs/12/protocol-message-formats.html)."""
+    status = {"server_version": "12.1", "default_transaction_read_only": "off", "in_hot_standby": "off"}
+    await reader.readexactly(8)  # SSLRequest
+    writer.write(b"N")
+    length = int.from_bytes(await reader.readexactly(4), "big")
+    await reader.readexactly(length - 4)  # StartupMessage
+    pairs = [f"{name}\0{value}\0".encode() for name, value in status.items()]
+    messages = [(b"R", bytes(4)), *((b"S", pair) for pair in pairs), (b"K", bytes(8)), (b"Z", b"I")]
+    writer.write(b"".join(kind + (len(body) + 4).to_bytes(4, "big") + body for kind, body in messages))
+    await reader.read()
+    writer.close()
 
 
 class TestTransactions:
