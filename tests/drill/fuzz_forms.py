@@ -39,6 +39,8 @@ from tests.harness.world import World, open_world
 
 TOKEN = "12345"
 BOUNDARY = "0000boundary0000"
+_NO_ACCOUNT = "a recording needs BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN to be fetched"
+"""What the operator is told when a callback gets through that names a recording: there is no account here."""
 CALL = {
     "CallSid": "CA" + "0" * 32, "From": "+19876543210", "To": "+12385551629", "CallerName": "ANN", "Digits": "57",
     "DialCallStatus": "completed", "DialBridged": "true", "DialCallDuration": "7", "RecordingSid": "RE" + "0" * 32,
@@ -68,10 +70,11 @@ async def run(bodies: int) -> Report:
     chance, counts, seen, control = random.Random(bodies), Counter[str](), Counter[str](), 0
     with tempfile.TemporaryDirectory(prefix="buzz-fuzz-") as folder:
         async with (
-            watched(),
+            watched() as watch,
             open_world(Path(folder), twilio_auth_token=TOKEN, privacy_forms_per_minute=10**9) as world,
         ):
             await load_demo(world.node.directory)
+            watch.expect(_NO_ACCOUNT)
             for number in range(bodies):
                 sample = made(chance)
                 counts["reading raised something else"] += await _surprises(sample, seen)
