@@ -1,5 +1,8 @@
 """Fixtures that every kind of test shares."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -25,3 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run on every backend also the end-to-end tests that otherwise run on SQLite alone, being about frames",
     )
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> Iterator[None]:
+    """The log has one level for the process, which a node in it can be told: no test hears what one before it set."""
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(logging.WARNING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -91,10 +91,22 @@ class TestTheDoor:
             await PostgresDatabase.open(empty_postgres_url)
 
     async def test_a_version_that_is_too_old(self) -> None:
-        async with await asyncio.start_server(_postgresql_12, "127.0.0.1", 0) as server:
+        ended = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await _postgresql_12(reader, writer)
+            finally:
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+                ended.set()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(StorageError, match="is version 12; Buzz needs 14 or later"):
                 await PostgresDatabase.open(f"postgresql://buzz:hunter2@127.0.0.1:{port}/x")
+            await ended.wait()
 
     async def test_another_encoding(self, postgres_server: PostgresServer) -> None:
         await command(
@@ -129,7 +141,6 @@ async def _postgresql_12(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     messages = [(b"R", bytes(4)), *((b"S", pair) for pair in pairs), (b"K", bytes(8)), (b"Z", b"I")]
     writer.write(b"".join(kind + (len(body) + 4).to_bytes(4, "big") + body for kind, body in messages))
     await reader.read()
-    writer.close()
 
 
 class TestTransactions:
