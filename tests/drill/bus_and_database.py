@@ -13,12 +13,14 @@ import signal
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import cycle
 from pathlib import Path
 
 import asyncpg
 
 from server.bus.notices import Committed
-from server.bus.valkey import ValkeyBus
+from server.bus.valkey import SILENCE_SECONDS, ValkeyBus
+from storage.postgres_errors import DRIVER_ERRORS
 from tests.drill.drills import Drill, Report, advance
 from tests.drill.traffic import Traffic, talking
 from tests.harness.cluster import new_database, open_nodes
@@ -30,6 +32,8 @@ from tests.servers.valkey import ValkeyServer
 LOOK_SECONDS = 1.0
 _CALM_SECONDS = 0.4
 """Between two faults: time enough for connections to be made again."""
+_FREEZES = (SILENCE_SECONDS + 1.5, 0.2, 1.0)
+"""Seconds. The first is taken for an outage; after the others what was said comes late, and nothing is lost."""
 _CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.7"""
 
@@ -42,6 +46,7 @@ class Stage:
         self.valkey = valkey
         self.url = url
         self.worlds = worlds
+        self.freezes = cycle(_FREEZES)
 
     def buses(self) -> list[ValkeyBus]:
         return [world.node.cluster.bus for world in self.worlds if isinstance(world.node.cluster.bus, ValkeyBus)]
@@ -62,7 +67,7 @@ async def kill_the_bus(stage: Stage) -> None:
 
 async def freeze_the_bus(stage: Stage) -> None:
     stage.valkey.freeze()
-    await asyncio.sleep(random.choice([0.2, 1.0, 4.5]))
+    await asyncio.sleep(next(stage.freezes))
     stage.valkey.thaw()
     await stage.bus_up()
 
@@ -205,7 +210,7 @@ async def _store(url: str, number: int) -> bool:
     """Now and then the connection is lost at the moment of the commit, as networks do."""
     try:
         connection = await asyncpg.connect(url, timeout=2)
-    except (OSError, asyncpg.PostgresError):
+    except DRIVER_ERRORS:
         return False
     try:
         storing = asyncio.create_task(connection.execute("INSERT INTO blind VALUES ($1)", number))
@@ -213,7 +218,7 @@ async def _store(url: str, number: int) -> bool:
         if not storing.done() and random.random() < 0.3:
             connection.terminate()
         await storing
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except DRIVER_ERRORS:
         return False
     else:
         return True
