@@ -2,7 +2,8 @@
 
 An event loop accepts until nobody waits any more: when ten thousand devices come back at once it does nothing else for
 a second. Here a few are accepted in each turn of the loop; the others wait in the kernel's backlog, where they cost
-nothing, and live sessions and look-ups go on in between.
+nothing, and live sessions and look-ups go on in between. They are accepted together: a turn has a price of its own, and
+what they then ask for (memberships, say) is read together too.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from aiohttp import web
 from server.http_connection import connections
 from server.tasks import running
 
-ACCEPTED_PER_TURN = 2
+ACCEPTED_PER_TURN = 16
 BACKLOG = 4_096
 """Connections that the kernel keeps for us meanwhile (as far as net.core.somaxconn lets it)."""
 
@@ -62,15 +63,33 @@ async def served(
 async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
     """Accept until cancelled; each connection gets a protocol of its own."""
     loop = asyncio.get_running_loop()
-    accepted = 0
     while True:
         try:
-            connection, _ = await loop.sock_accept(listening)
-            await loop.connect_accepted_socket(protocol, connection)
+            first, _ = await loop.sock_accept(listening)
+            begun = asyncio.gather(
+                *(loop.connect_accepted_socket(protocol, connection) for connection in (first, *_waiting(listening))),
+                return_exceptions=True,
+            )
+            for outcome in await _whole(begun):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         except OSError as error:
             # Out of descriptors, mostly; or the peer has gone again.
             _log.warning("could not accept a connection", reason=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
-        accepted += 1
-        if accepted % ACCEPTED_PER_TURN == 0:
-            await asyncio.sleep(0)
+
+
+def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    """Those that wait now, as far as this turn takes them. What went wrong is told when the next one is accepted."""
+    with suppress(OSError):
+        for _ in range(ACCEPTED_PER_TURN - 1):
+            yield listening.accept()[0]
+
+
+async def _whole(begun: asyncio.Future[list[Any]]) -> list[Any]:
+    """Its result. If we are cancelled first it is waited for all the same: each socket then has one who closes it."""
+    try:
+        return await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        await begun
+        raise
