@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -66,13 +66,15 @@ async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protoc
     while True:
         try:
             first, _ = await loop.sock_accept(listening)
-            begun = asyncio.gather(
-                *(loop.connect_accepted_socket(protocol, connection) for connection in (first, *_waiting(listening))),
-                return_exceptions=True,
-            )
-            for outcome in await _whole(begun):
+            accepted = [first, *_waiting(listening)]
+            begun = [loop.connect_accepted_socket(protocol, connection) for connection in accepted]
+            faults = []
+            for connection, outcome in zip(accepted, await _whole(begun), strict=True):
                 if isinstance(outcome, BaseException):
-                    raise outcome
+                    connection.close()
+                    faults.append(outcome)
+            for fault in faults:
+                raise fault
         except OSError as error:
             # Out of descriptors, mostly; or the peer has gone again.
             _log.warning("could not accept a connection", reason=str(error))
@@ -86,10 +88,11 @@ def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
             yield listening.accept()[0]
 
 
-async def _whole(begun: asyncio.Future[list[Any]]) -> list[Any]:
-    """Its result. If we are cancelled first it is waited for all the same: each socket then has one who closes it."""
+async def _whole(begun: Sequence[Coroutine[Any, Any, object]]) -> list[object]:
+    """What has come of each. If we are cancelled they are waited for first: each socket then has one who closes it."""
+    together = asyncio.gather(*begun, return_exceptions=True)
     try:
-        return await asyncio.shield(begun)
+        return await asyncio.shield(together)
     except asyncio.CancelledError:
-        await begun
+        await together
         raise

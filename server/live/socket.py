@@ -29,7 +29,7 @@ from server.origins import is_allowed
 from server.services.parties import Parties
 from server.settings import Settings
 
-ADMITTED_PER_TURN = 8
+ADMITTED_PER_TURN = 16
 """Upgrades in one turn of the event loop, however many come at once."""
 
 

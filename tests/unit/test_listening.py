@@ -1,0 +1,116 @@
+"""Accepting connections at a pace: what waits together is accepted together, and only so much of it in a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from server import listening
+from server.listening import ACCEPTED_PER_TURN, accept, listen
+from tests.harness.waiting import until
+
+WAITING = 3 * ACCEPTED_PER_TURN
+
+
+class Turns:
+    """Counts the event loop's turns, and the connections that were made in each."""
+
+    def __init__(self) -> None:
+        self.made: Counter[int] = Counter()
+        self.lost = 0
+        self._turn = 0
+        self._tick()
+
+    def protocol(self) -> asyncio.Protocol:
+        turns = self
+
+        class Connection(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                turns.made[turns._turn] += 1
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                turns.lost += 1
+
+        return Connection()
+
+    def _tick(self) -> None:
+        self._turn += 1
+        asyncio.get_running_loop().call_soon(self._tick)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with listen("127.0.0.1", 0) as opened:
+        yield opened
+
+
+def clients(stack: ExitStack, listener: socket.socket, count: int) -> list[socket.socket]:
+    """So many that have connected: the kernel holds them until they are accepted."""
+    return [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(count)]
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_those_who_wait_are_accepted_together_and_no_more_than_so_many_in_a_turn(listener: socket.socket) -> None:
+    turns = Turns()
+    with ExitStack() as stack:
+        clients(stack, listener, WAITING)
+        accepting = asyncio.create_task(accept(listener, turns.protocol))
+        await until(lambda: turns.made.total() == WAITING)
+        await ended(accepting)
+    await until(lambda: turns.lost == WAITING)
+    assert max(turns.made.values()) == ACCEPTED_PER_TURN
+    assert len(turns.made) == WAITING // ACCEPTED_PER_TURN
+
+
+async def test_what_was_accepted_when_the_server_stops_is_nobodys_leak(listener: socket.socket) -> None:
+    """Cancelled in the turn that accepted them, before their transports were made: warnings are errors here."""
+    turns = Turns()
+    with ExitStack() as stack:
+        waiting = clients(stack, listener, ACCEPTED_PER_TURN)
+        accepting = asyncio.create_task(accept(listener, turns.protocol))
+        await asyncio.sleep(0)
+        await ended(accepting)
+        listener.close()
+        for client in waiting:
+            client.close()
+        await until(lambda: turns.lost == turns.made.total())
+
+
+async def test_it_goes_on_after_running_out_of_descriptors(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_RETRY_SECONDS", 0.01)
+    turns = Turns()
+    complaints: list[str] = []
+    monkeypatch.setattr(listening._log, "warning", lambda _event, reason: complaints.append(reason))
+    with ExitStack() as stack:
+        clients(stack, listener, WAITING)
+        with no_more_descriptors():
+            accepting = asyncio.create_task(accept(listener, turns.protocol))
+            await until(lambda: len(complaints) > 1)
+        await until(lambda: turns.made.total() == WAITING)
+        await ended(accepting)
+    await until(lambda: turns.lost == WAITING)
+    assert "Too many open files" in complaints[0]
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """This process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
