@@ -73,8 +73,8 @@ async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protoc
                 if isinstance(outcome, BaseException):
                     connection.close()
                     faults.append(outcome)
-            for fault in faults:
-                raise fault
+            if faults:
+                raise faults[0]
         except OSError as error:
             # Out of descriptors, mostly; or the peer has gone again.
             _log.warning("could not accept a connection", reason=str(error))
