@@ -184,7 +184,17 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             twilio_voice.routes(screening, auth),
             privacy.routes,
             operator_routes(
-                settings, database, store, auth, hub, metrics, trends, directory.remove, privacy.requests, now_ms
+                settings,
+                database,
+                store,
+                auth,
+                hub,
+                metrics,
+                trends,
+                directory.remove,
+                privacy.requests,
+                now_ms,
+                cluster.checks,
             ),
             description.routes(),
             admin_page.routes(WebFiles(("admin", "vendor/uplot"))),

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from protocol.errors import ERRORS, ApiError, ErrorCode
-from protocol.validation import parse_json
+from protocol.validation import parse_json, parse_value
 from storage.errors import StorageUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -107,6 +107,18 @@ async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES
 async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
     """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
     return parse_json(adapter, await read_json_body(request, limit_bytes))
+
+
+def read_query(request: web.Request, adapter: TypeAdapter[T]) -> T:
+    """The query as the adapter's type. Raises ApiError(bad_request) naming the parameter.
+
+    One that is given twice is refused: which was meant can't be known.
+    """
+    query = request.query
+    for name in query:
+        if len(query.getall(name)) > 1:
+            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: '{name}': is given more than once")
+    return parse_value(adapter, dict(query))
 
 
 def json_response(

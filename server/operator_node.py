@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from server.authentication import Authentication
 from server.live.hub import Hub
 from server.routes import admin, number_admin, operator_views
+from server.routes.health import Check
 from server.services.backups import Backups
 from server.services.census import Census
 from server.services.erasure import Erasure, Remove
@@ -34,14 +35,15 @@ def operator_routes(
     remove: Remove,
     privacy: PrivacyRequests,
     now_ms: Callable[[], int],
+    services: Mapping[str, Check],
 ) -> list[web.RouteDef]:
-    """The routes. ``remove`` is the directory's way to remove an object."""
+    """The routes. ``remove`` is the directory's way to remove an object; ``services``: what the doctor asks by name."""
     compact = database if isinstance(database, SqliteDatabase) else None
     erasure = Erasure(database, log, auth, remove, privacy, hub, compact)
     census = Census(settings, database, log, hub, metrics)
     backups = Backups(settings.data_dir, database)
     return [
-        *admin.routes(auth, hub, census, erasure, backups, settings, database, log),
+        *admin.routes(auth, hub, census, erasure, backups, settings, database, log, services),
         *number_admin.routes(NumberStore(database), auth, now_ms),
         *operator_views.routes(trends, PrivacyDeadlines(database, now_ms), auth),
     ]

@@ -24,6 +24,13 @@ async def newest_activity(database: Database) -> int:
     return int(newest)
 
 
+async def postgresql_settings(database: Database) -> dict[str, str]:
+    """Of a PostgreSQL server: its version, and the settings on which it depends that what was committed stays."""
+    names = "'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'"
+    rows = await database.fetch(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")
+    return {str(name): str(setting) for name, setting in rows}
+
+
 async def numbers_of_person(database: Database, person_id: int) -> list[str]:
     """The numbers that a person calls from, and the Buzz number they have (E.164)."""
     rows = await database.fetch(

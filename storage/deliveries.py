@@ -204,7 +204,10 @@ async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: s
 
 
 async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
-    """Give the lane back with the delivery as it now stands; False, and nothing changed, if the lease was lost."""
+    """Give the lane back with the delivery as it now stands; False, and nothing changed, if the lease was lost.
+
+    An answer to what was sent before the request was erased may repeat what it told: it is not kept.
+    """
     held = await transaction.execute(
         """UPDATE webhook_lane SET lease = NULL, lease_until_ms = 0
            WHERE endpoint_id = ? AND request_id = ? AND lease = ?""",
@@ -216,15 +219,19 @@ async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
         return False
     await transaction.execute(
         """UPDATE webhook_delivery SET status = ?, failures = ?, next_attempt_at_ms = ?, finished_at_ms = ?,
-               http_status = ?, duration_ms = ?, answer = ?, error = ? WHERE id = ?""",
+               http_status = ?, duration_ms = ?, error = ?, answer = CASE WHEN EXISTS (
+                   SELECT 1 FROM privacy_request r
+                   WHERE r.id = webhook_delivery.request_id AND r.erased_at_ms >= webhook_delivery.attempted_at_ms
+               ) THEN '' ELSE ? END
+           WHERE id = ?""",
         done.status.value,
         done.failures,
         done.next_attempt_at_ms,
         done.finished_at_ms,
         done.http_status,
         done.duration_ms,
-        done.answer,
         done.error,
+        done.answer,
         done.id,
     )
     await _settle(transaction, done.endpoint_id, done.request_id)

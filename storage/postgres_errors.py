@@ -97,6 +97,8 @@ def at_the_door(error: BaseException, where: str) -> StorageError:
         return StorageError(f"{opening} it is a read-only standby; database_url should name the primary")
     if isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError):
         return StorageError(f"database_url is not understood: {_words(error)}")
+    if "rejected SSL upgrade" in str(error):
+        return StorageError(f"{opening} it has no TLS (see sslmode in database_url), or is no PostgreSQL server")
     if isinstance(error, ssl.SSLError) or "SSL" in str(error):
         return StorageError(f"{opening} TLS failed: {_words(error)}; see sslmode and sslrootcert in database_url")
     if isinstance(error, TimeoutError):

@@ -30,7 +30,7 @@ from server.bus.notices import (
     is_from,
     size,
 )
-from server.bus.valkey_client import ANSWER_SECONDS, address, at_the_door, client_of, home, subscribed
+from server.bus.valkey_client import ANSWER_SECONDS, address, at_the_door, client_of, hint_at_the_door, home, subscribed
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 3.0
@@ -113,7 +113,7 @@ class ValkeyBus:
             refused = at_the_door(error, address(self._url))
             if refused is not None:
                 raise refused from error
-            self._failed(error)
+            self._failed(error, hint_at_the_door(error))
 
     async def run(self) -> None:
         """Publish and listen until cancelled, over as many connections as it takes."""
@@ -157,10 +157,10 @@ class ValkeyBus:
         self._waiting = [Beat()]
         self._wake.set()
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, hint: str = "") -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        failure = str(error) or type(error).__name__
+        failure = (str(error) or type(error).__name__) + hint
         if failure != self._last_failure:
             _log.warning("bus down", at=address(self._url), reason=failure)
         self._last_failure = failure

@@ -20,6 +20,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server.bus.contract import BusError
 
@@ -99,6 +100,15 @@ def at_the_door(error: Exception, where: str) -> BusError | None:
     if isinstance(error, ValueError | TypeError):
         return BusError(f"bus_url is not understood: {error}")
     return None
+
+
+def hint_at_the_door(error: Exception) -> str:
+    """What to look at when the first question of all was answered by the end of the connection.
+
+    It may be a proxy whose server is not up yet, so it is no reason not to start.
+    """
+    closed = isinstance(error, RedisConnectionError) and "closed by server" in str(error)
+    return " (is it a Valkey or Redis, and does it speak TLS exactly if bus_url says so?)" if closed else ""
 
 
 def _redis_url(url: str) -> str:

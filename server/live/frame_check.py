@@ -39,6 +39,11 @@ class FrameCheck:
         self.good = 0
         """After a finding: how many of the bytes given last came before that frame."""
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether the bytes until now end with a frame, and more may be taken."""
+        return not self._header and not self._skip and not self.refused
+
     def look(self, data: bytes) -> Finding | None:
         """Look at the frames that begin in these next bytes.
 

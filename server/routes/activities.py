@@ -25,7 +25,7 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth import Authenticator
 from server.compression import Coding, chosen, packed
-from server.http import Operation, json_response, operation, read_json_body
+from server.http import Operation, json_response, operation, read_json_body, read_query
 from server.live.hub import Hub
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
@@ -137,7 +137,7 @@ def routes(
     async def newer(request: web.Request) -> web.StreamResponse:
         caller = await auth.person(request)
         after = int(parse_value(TypeAdapter(_IdPath), {"id": request.match_info["id"]}).id)
-        query = parse_value(_NEWER, _single(request))
+        query = read_query(request, _NEWER)
         wanted = Range(await activities.parties_of(caller.person), after=after, with_party=_key(query.party))
         if query.limit is None:
             return await _streamed(request, activities, hub.epoch, wanted)
@@ -155,7 +155,7 @@ def routes(
     )
     async def older(request: web.Request) -> web.StreamResponse:
         caller = await auth.person(request)
-        query = parse_value(_OLDER, _single(request))
+        query = read_query(request, _OLDER)
         wanted = Range(
             await activities.parties_of(caller.person),
             before=int(query.before) if query.before is not None else MAX_ID,
@@ -176,7 +176,7 @@ def routes(
     )
     async def conversations(request: web.Request) -> web.Response:
         caller = await auth.person(request)
-        query = parse_value(_CONVERSATIONS, _single(request))
+        query = read_query(request, _CONVERSATIONS)
         found = await activities.conversations(caller.person, int(query.limit))
         return json_response([_conversation(activities, caller.person, row) for row in found])
 
@@ -213,15 +213,6 @@ def _idempotency_key(request: web.Request) -> str | None:
             " printable ASCII",
         )
     return key
-
-
-def _single(request: web.Request) -> dict[str, str]:
-    """The query as a map. A parameter given twice is refused: which one was meant can't be known."""
-    query = request.query
-    for name in query:
-        if len(query.getall(name)) > 1:
-            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: '{name}': is given more than once")
-    return dict(query)
 
 
 def _key(party: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import structlog
@@ -10,15 +11,16 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from protocol.activity import Id, rfc3339
 from protocol.errors import ApiError, ErrorCode
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.authentication import Authentication
-from server.http import Operation, json_response, operation, read_json
+from server.http import Operation, json_response, operation, read_json, read_query
 from server.live.hub import Hub
 from server.live.session import Session
 from server.logs import current_level, set_level
+from server.routes.health import Check
 from server.services.backups import Backups
 from server.services.census import Census
-from server.services.doctor import examine_machine, examine_storage
+from server.services.doctor import examine_machine, examine_services, examine_storage
 from server.services.erasure import Erasure
 from server.settings import LogLevel, Settings
 from storage.contract import ActivityLog
@@ -67,14 +69,14 @@ _SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
 
 def routes(
     auth: Authentication, hub: Hub, census: Census, erasure: Erasure, backups: Backups, settings: Settings,
-    database: Database, log: ActivityLog,
+    database: Database, log: ActivityLog, services: Mapping[str, Check],
 ) -> list[web.RouteDef]:  # fmt: skip
     """The operator's routes."""
     return [
         *_session_routes(auth, hub),
         *_account_routes(auth, erasure),
         *_watching_routes(auth, census),
-        *_storage_routes(auth, backups, settings, database, log),
+        *_storage_routes(auth, backups, settings, database, log, services),
     ]
 
 
@@ -88,7 +90,7 @@ def _session_routes(auth: Authentication, hub: Hub) -> list[web.RouteDef]:
     @operation(_described(f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery))
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
-        person_id = parse_value(_SESSIONS, dict(request.query)).person_id
+        person_id = read_query(request, _SESSIONS).person_id
         found = list(hub) if person_id is None else hub.sessions_of(person_id)
         shown = [_session(each, hub.head) for each in found[:MAX_LISTED]]
         return json_response({"count": len(found), "sessions": shown})
@@ -150,8 +152,9 @@ def _watching_routes(auth: Authentication, census: Census) -> list[web.RouteDef]
 
 
 def _storage_routes(
-    auth: Authentication, backups: Backups, settings: Settings, database: Database, log: ActivityLog
-) -> list[web.RouteDef]:
+    auth: Authentication, backups: Backups, settings: Settings, database: Database, log: ActivityLog,
+    services: Mapping[str, Check],
+) -> list[web.RouteDef]:  # fmt: skip
     @operation(_described("Back the database up into the data directory", status=201, errors=(401, 403, 409, 503)))
     async def back_up(request: web.Request) -> web.Response:
         await auth.admin(request)
@@ -160,7 +163,11 @@ def _storage_routes(
     @operation(_described("Whether all it stands on is sound; reads all of a SQLite file", answer=list[dict[str, Any]]))
     async def doctor(request: web.Request) -> web.Response:
         await auth.admin(request)
-        found = [*examine_machine(settings), *await examine_storage(settings, database, log)]
+        found = [
+            *examine_machine(settings),
+            *await examine_storage(settings, database, log),
+            *await examine_services(services),
+        ]
         return json_response([finding._asdict() for finding in found])
 
     return [web.post("/admin/backups", back_up), web.get("/admin/doctor", doctor)]

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 from protocol.directory import KEYS, Kind, line
 from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json_body
+from server.http import Operation, json_response, operation, read_json_body, read_query
 from server.services.directory import Directory
 
 _PATH: Final = "/admin/directory"
@@ -68,7 +68,7 @@ def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
     )
     async def import_lines(request: web.Request) -> web.Response:
         await auth.admin(request)
-        dry_run = parse_value(_QUERY, dict(request.query)).dry_run == "true"
+        dry_run = read_query(request, _QUERY).dry_run == "true"
         report = await directory.import_lines(_pieces(request), dry_run)
         return json_response(ImportAnswer(report.lines, report.changed, report.put, report.removed, dry_run))
 

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from protocol.activity import rfc3339
 from protocol.phone import parse_e164
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.http import Operation, json_response, operation, read_json, read_query
 from storage.numbers import BuzzNumber, NumberStore
 
 MAX_NUMBERS: Final = 1_000
@@ -58,7 +58,7 @@ def routes(store: NumberStore, auth: Authenticator, now_ms: Callable[[], int]) -
     @operation(_described("Buzz numbers in order, and how many are in each state", query=NumbersQuery))
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
-        query = parse_value(_LIST, dict(request.query))
+        query = read_query(request, _LIST)
         found = await store.list(query.limit, query.after)
         return json_response({"counts": await store.counts(), "numbers": [_shown(each) for each in found]})
 

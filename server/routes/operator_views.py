@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import Field, TypeAdapter
 
 from protocol.privacy_request import view
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation
+from server.http import Operation, json_response, operation, read_query
 from server.services.privacy_deadlines import PrivacyDeadlines
 from server.services.trends import Trends
 from storage.privacy_deadlines import Which
@@ -43,14 +43,14 @@ def routes(trends: Trends, deadlines: PrivacyDeadlines, auth: Authenticator) -> 
     @operation(_described("How this node's figures moved during the last hour", "operation", TrendsQuery))
     async def trends_since(request: web.Request) -> web.Response:
         await auth.admin(request)
-        return json_response(trends.since(parse_value(_TRENDS, dict(request.query)).since))
+        return json_response(trends.since(read_query(request, _TRENDS).since))
 
     @operation(
         _described("Privacy requests of all companies by the day they are due", "privacy requests", DeadlinesQuery)
     )
     async def due(request: web.Request) -> web.Response:
         await auth.admin(request)
-        query = parse_value(_DEADLINES, dict(request.query))
+        query = read_query(request, _DEADLINES)
         found = await deadlines.due(query.which, query.offset, query.limit)
         shown = [view(one) for one in found.requests]
         return json_response({"today": found.today.isoformat(), "counts": found.counts._asdict(), "requests": shown})

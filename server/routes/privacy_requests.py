@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final
 from aiohttp import web
 from pydantic import AfterValidator, TypeAdapter
 
-from protocol.errors import ApiError, ErrorCode
 from protocol.privacy_request import PrivacyRequest, view
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.http import Operation, json_response, operation, read_json, read_query
 from server.services.privacy import MAX_LISTED, Position, PrivacyRequests, StateChange
 
 _PATH: Final = "/apps/buzz/privacy-requests"
@@ -64,10 +63,7 @@ _LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)
 
 def list_query(request: web.Request) -> ListQuery:
     """The query of a list of requests. Raises ApiError(bad_request) naming the parameter."""
-    for name in request.query:
-        if len(request.query.getall(name)) > 1:
-            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: '{name}': is given more than once")
-    return parse_value(_LIST, dict(request.query))
+    return read_query(request, _LIST)
 
 
 def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:

@@ -9,9 +9,9 @@ from aiohttp import web
 from pydantic import AfterValidator, TypeAdapter
 
 from protocol.activity import rfc3339
-from protocol.validation import Strict, parse_value
+from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_body, read_json
+from server.http import Operation, json_response, operation, read_body, read_json, read_query
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
 from server.services.webhook_admin import (
     MAX_LISTED,
@@ -124,7 +124,7 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
     )
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
-        company_id = parse_value(_ENDPOINT_QUERY, dict(request.query)).company_id
+        company_id = read_query(request, _ENDPOINT_QUERY).company_id
         found = await admin.endpoints(None if company_id is None else int(company_id))
         unfinished = await admin.unfinished()
         return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
@@ -153,7 +153,7 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
         rotated = await admin.rotate_endpoint(_id(request), rotation)
         return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
 
-    @operation(_described("Send a marked test event", status=202))
+    @operation(_described("Send a marked test event", status=202, errors=(401, 403, 404, 409, 503)))
     async def test(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response(_delivery(await admin.test(_id(request))), status=202)
@@ -179,7 +179,7 @@ def _delivery_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
     @operation(_described("The log of deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
-        wanted = parse_value(_DELIVERY_QUERY, dict(request.query)).filter
+        wanted = read_query(request, _DELIVERY_QUERY).filter
         found = await admin.deliveries(wanted)
         response = json_response([_delivery(one) for one in found])
         if len(found) == wanted.limit:

@@ -8,6 +8,7 @@ import resource
 import shutil
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from server.production import faults
 from server.settings import Settings
 from server.signing_keys import is_exposed
 from storage import sqlite_files
-from storage.census import newest_activity
+from storage.census import newest_activity, postgresql_settings
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
@@ -25,6 +26,7 @@ from storage.migrate import pending
 _FILES_BESIDE_SOCKETS: Final = 256
 _LITTLE_SPACE_BYTES: Final = 1024**3
 _LARGE_WAL_BYTES: Final = 256 * 1024**2
+_ANSWER_SECONDS: Final = 5.0
 _WAL_RESET_FIXED: Final = (3, 51, 3)
 
 
@@ -70,7 +72,35 @@ async def examine_storage(settings: Settings, database: Database, log: ActivityL
         if newest <= head_id
         else Finding("log", Health.FAIL, f"activity {newest} lies beyond the head {head_id}: restore a backup"),
     ]
-    return found + (await asyncio.to_thread(_sqlite_file, settings) if database.dialect == "sqlite" else [])
+    if database.dialect == "sqlite":
+        return found + await asyncio.to_thread(_sqlite_file, settings)
+    return found + _postgresql(await postgresql_settings(database))
+
+
+async def examine_services(checks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Finding]:
+    """What Buzz uses beside its database and can do without, by name: each check raises what is wrong with it."""
+    return [await _examined(name, check) for name, check in checks.items()]
+
+
+async def _examined(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        detail = str(error) or f"no answer in {_ANSWER_SECONDS:g} seconds"
+        return Finding(name, Health.WARN, detail)
+    return Finding(name, Health.OK, "it answers")
+
+
+def _postgresql(found: Mapping[str, str]) -> list[Finding]:
+    """https://www.postgresql.org/docs/current/runtime-config-wal.html says what each of them gives up."""
+    unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found.get(name) == "off"]
+    return [
+        Finding("postgresql", Health.OK, found.get("server_version", "unknown")),
+        Finding("durability", Health.FAIL, f"{', '.join(unsafe)} is off: a crash can lose what was acknowledged")
+        if unsafe
+        else Finding("durability", Health.OK, "commits are on the disk before they are acknowledged"),
+    ]
 
 
 def _sqlite_file(settings: Settings) -> list[Finding]:

@@ -168,8 +168,10 @@ class WebhookAdmin:
         return await deliveries.listed(self._database, wanted)
 
     async def test(self, endpoint_id: int) -> Delivery:
-        """Queue a marked test event; it is tried once. Raises ApiError(not_found)."""
+        """Queue a marked test event; it is tried once. Raises ApiError: not_found, conflict for a paused endpoint."""
         endpoint = await self.endpoint(endpoint_id)
+        if not endpoint.enabled:
+            raise ApiError(ErrorCode.CONFLICT, "Conflict: this endpoint is paused; resume it to send it a test.")
         async with self._database.transaction() as transaction:
             # Each test has a lane of its own: it waits for nothing else.
             lane = f"test:{secrets.token_hex(8)}"

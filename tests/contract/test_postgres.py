@@ -74,8 +74,21 @@ class TestTheDoor:
             await database.ping()
 
     async def test_tls_that_the_server_does_not_speak(self, postgres_server: PostgresServer) -> None:
-        with pytest.raises(StorageError, match="TLS failed"):
+        with pytest.raises(StorageError, match="it has no TLS"):
             await PostgresDatabase.open(f"{postgres_server.url()}?sslmode=require")
+
+    async def test_a_web_server(self) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(8)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(StorageError, match="or is no PostgreSQL server"):
+                await PostgresDatabase.open(f"postgresql://buzz@127.0.0.1:{port}/x")
 
     async def test_something_else_listens_there(
         self, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch

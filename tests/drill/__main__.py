@@ -42,11 +42,15 @@ def found() -> list[Drill]:
 
 def chosen(drills: Sequence[Drill], which: Sequence[str]) -> list[Drill]:
     """Those whose row is given, or a part of whose title. Raises SystemExit for what names no drill."""
-    fits = {text: [d for d in drills if str(d.row) == text or text.lower() in d.title.lower()] for text in which}
+    fits = {text: [drill for drill in drills if _is_meant(drill, text)] for text in which}
     for text, named in fits.items():
         if not named:
             raise SystemExit(f"There is no drill {text!r}. `python -m tests.drill --list` prints them.")
     return [drill for drill in drills if not which or any(drill in named for named in fits.values())]
+
+
+def _is_meant(drill: Drill, text: str) -> bool:
+    return str(drill.row) == text if text.isdecimal() else text.lower() in drill.title.lower()
 
 
 def main(arguments: Sequence[str] | None = None, drills: Sequence[Drill] | None = None) -> int:

@@ -10,9 +10,11 @@ import asyncio
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from server.live.session import Session
+from tests.drill.crowd import Crowd, crowd
 from tests.drill.drills import Drill, Report
 from tests.harness.peer import MSGPACK, Peer, chat
 from tests.harness.people import ACME, BOB, CROWD, EVE, JANE, make_directory
@@ -23,7 +25,8 @@ MESSAGES = 40
 _BUFFER_BYTES = 32 * 1024
 _MOST_KEPT_BYTES = 512 * 1024
 """For one session: the high-water mark, and the frame that went over it."""
-_PROBES = 200
+_PROBES, _FEW_PROBES = 5_000, 200
+FULL = 10_000
 
 
 async def run(sessions: int) -> Report:
@@ -46,9 +49,15 @@ async def _drill(world: World, sessions: int) -> Report:
     members = CROWD[2:12]
     for person in members:
         await world.set_member(ACME, person)
-    healthy = [await world.join(CROWD[n % 2], MSGPACK) for n in range(sessions - sessions // 10)]
+    tokens = [world.tokens.person(person) for person in CROWD[:2]]
+    async with crowd(world.url, sessions - sessions // 10, tokens) as healthy:
+        return await _among(world, healthy, members, sessions)
+
+
+async def _among(world: World, healthy: Crowd, members: Sequence[int], sessions: int) -> Report:
     probes = await world.join(EVE, MSGPACK), await world.join(BOB, MSGPACK)
-    alone = await _p99(*probes)
+    times = _PROBES if sessions >= FULL else _FEW_PROBES
+    alone = await _p99(*probes, times)
     stalled = [await world.join(members[n % 10], MSGPACK, receive_buffer=_BUFFER_BYTES) for n in range(sessions // 10)]
     for each in stalled:
         each.stall()
@@ -56,18 +65,18 @@ async def _drill(world: World, sessions: int) -> Report:
     for _ in range(MESSAGES):
         await jane.post(chat(JANE, ACME, TEXT, receivable_type="company"))
         kept = max(kept, max(_kept(_session(world, each)) for each in stalled))
-    beside = await _p99(*probes)
+    beside = await _p99(*probes, times)
     not_full = sum(not _session(world, each).wire.paused for each in stalled)
     for each in stalled:
         each.wake()
         await each.until(lambda p: len(p.ids) >= MESSAGES)
     counts = {
         "kept too much for": int(kept > _MOST_KEPT_BYTES),
-        "cut off": sum(each.closed for each in (*stalled, *healthy)),
+        "cut off": sum(each.closed for each in stalled) + await healthy.closed(),
         "without everything": sum(each.ids != list(range(each.ids[0], each.ids[0] + MESSAGES)) for each in stalled),
         "not stalled at all": not_full,
     }
-    if sessions >= 10_000:
+    if sessions >= FULL:
         counts["healthy p99 more than 1.2 times"] = int(beside > 1.2 * alone)
     queued = len(stalled) * MESSAGES * len(TEXT)
     seen = {"p99 alone, ms": alone * 1e3, "p99 beside them, ms": beside * 1e3, "most kept for one, bytes": kept}
@@ -85,10 +94,10 @@ def _kept(session: Session) -> int:
     return size + sum(map(len, session.outbox))
 
 
-async def _p99(one: Peer, other: Peer) -> float:
+async def _p99(one: Peer, other: Peer, probes: int) -> float:
     """Seconds from a send by the one to its arrival at the other, one at a time."""
     times = []
-    for _ in range(_PROBES):
+    for _ in range(probes):
         begun = time.perf_counter()
         ack = await one.post(chat(EVE, BOB))
         await other.until(lambda p, id=ack["id"]: p.ids and p.ids[-1] >= id)  # type: ignore[misc]
@@ -98,4 +107,4 @@ async def _p99(one: Peer, other: Peer) -> float:
     return sorted(times)[int(len(times) * 0.99)]
 
 
-DRILLS = (Drill(7, "stalled readers among healthy ones", run, short=40, full=10_000),)
+DRILLS = (Drill(7, "stalled readers among healthy ones", run, short=40, full=FULL),)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import msgpack
 import pytest
 
+from server.live.wire import Wire
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import SQLITE
 from tests.harness.peer import JSON, MSGPACK, chat
 from tests.harness.people import BOB, JANE, rows
 from tests.harness.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame, raw_socket
+from tests.harness.waiting import until
 from tests.harness.world import World
 
 pytestmark = pytest.mark.usual_backends(SQLITE)
@@ -101,6 +104,57 @@ async def test_a_ping_is_answered_with_its_payload(raw: RawSocket) -> None:
 async def test_pongs_that_nobody_asked_for_are_ignored(raw: RawSocket, subprotocol: str) -> None:
     await raw.write(frame(PONG, b"x") * 20, frame(kind(subprotocol), PONG_TO[subprotocol]))
     assert await raw.value() == {"type": "pong"}
+
+
+class Passed:
+    """Stands before aiohttp's protocol and notes what it is given."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.data: list[bytes] = []
+        self._inner, wire._inner = wire._inner, self  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self.data.append(bytes(data))
+        self._inner.data_received(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_the_pong_that_was_asked_for_wakes_no_task(world: World, raw: RawSocket) -> None:
+    """Of thousands of idle sessions there are hundreds a second."""
+    [session] = world.node.hub
+    wire, pong = session.wire, frame(PONG)
+    passed = Passed(wire)
+    wire.ping()
+    assert await raw.read() == (PING, b"")
+    assert not wire.heard
+    await raw.write(pong)
+    await until(lambda: wire.heard)
+    assert passed.data == []
+    await raw.write(pong)
+    await until(lambda: passed.data)
+    assert passed.data == [pong], "one that nobody asked for is a frame like any other"
+
+
+async def test_what_looks_like_a_pong_within_a_frame_is_passed_on(
+    world: World, raw: RawSocket, subprotocol: str
+) -> None:
+    ref = "\ua280 abc"  # in UTF-8, from its second byte on, it is an empty pong with a mask
+    value = {"type": "ping", "ref": ref}
+    payload = msgpack.packb(value) if subprotocol == MSGPACK else json.dumps(value, ensure_ascii=False).encode()
+    sent = frame(kind(subprotocol), payload)
+    begin = sent.index(b"\x8a\x80")
+    [session] = world.node.hub
+    wire, before = session.wire, session.wire.bytes_in
+    await raw.write(sent[:begin])
+    await until(lambda: wire.bytes_in == before + begin)
+    wire.ping()
+    assert await raw.read() == (PING, b"")
+    await raw.write(sent[begin : begin + 6])
+    await until(lambda: wire.bytes_in == before + begin + 6)
+    await raw.write(sent[begin + 6 :])
+    assert await raw.value() == {"type": "pong", "ref": ref}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

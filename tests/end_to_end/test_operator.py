@@ -210,6 +210,23 @@ async def test_a_revocation_that_does_not_fit_is_refused(world: World, body: byt
 
 
 @pytest.mark.backends(SQLITE)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/admin/sessions?person_id=1&person_id=2", "person_id"),
+        ("/admin/numbers?limit=1&limit=2", "limit"),
+        ("/admin/webhook-endpoints?company_id=1&company_id=1", "company_id"),
+        ("/admin/webhook-deliveries?status=failed&limit=5&status=pending", "status"),
+        ("/admin/trends?since=1&since=2", "since"),
+    ],
+)
+async def test_of_a_parameter_given_twice_none_is_taken(world: World, path: str, name: str) -> None:
+    answer = await admin(world).get(path)
+    assert answer.status == 400
+    assert answer.json["error"]["message"] == f"Bad Request: Invalid parameter: '{name}': is given more than once"
+
+
+@pytest.mark.backends(SQLITE)
 async def test_stats_are_figures(world: World) -> None:
     jane = await world.join(JANE)
     await jane.post(chat(JANE, BOB))
@@ -242,6 +259,17 @@ async def test_the_doctor_finds_a_sound_node_sound(world: World) -> None:
         "schema": "ok", "log": "ok", "integrity": "ok", "write-ahead log": "ok", "mode": "ok",
     }  # fmt: skip
     assert "fail" not in health.values()
+
+
+@pytest.mark.backends(POSTGRESQL)
+async def test_the_doctor_sees_a_postgresql_that_does_not_keep_what_it_was_given(world: World) -> None:
+    """The tests' own server is one: it runs without fsync, to be fast."""
+    found = {each["check"]: each for each in (await admin(world).get("/admin/doctor")).json}
+    assert found["postgresql"]["health"] == "ok"
+    assert re.match(r"\d+\.", found["postgresql"]["detail"])
+    assert found["durability"]["health"] == "fail"
+    assert found["durability"]["detail"].startswith("fsync is off")
+    assert found["bus"]["health"] == "ok"
 
 
 async def test_the_doctor_sees_a_log_whose_head_lies(world: World) -> None:

@@ -63,6 +63,8 @@ async def test_without_the_bus_everything_works_and_readyz_says_so(
     own_valkey.stop()
     await bus_up([one, other], up=False)
     assert await ready(one) == {"status": "degraded", "storage": "ok", "bus": "failed"}
+    assert (await doctor(one))["bus"]["health"] == "warn"
+    assert f"127.0.0.1:{own_valkey.port} is down" in (await doctor(one))["bus"]["detail"]
     ids = []
     for _ in range(3):
         since = time.monotonic()
@@ -74,6 +76,13 @@ async def test_without_the_bus_everything_works_and_readyz_says_so(
     ids.append((await bob.post(chat(BOB, JANE)))["id"])
     assert await jane.until_ids(*ids) == ids
     assert await ready(one) == {"status": "ready", "storage": "ok", "bus": "ok"}
+    assert (await doctor(one))["bus"]["health"] == "ok"
+
+
+async def doctor(node: World) -> dict[str, dict[str, str]]:
+    """The findings by what was looked at."""
+    http = node.http(token=node.tokens.service("admin"))
+    return {each["check"]: each for each in (await http.get("/admin/doctor")).json}
 
 
 async def test_what_was_sent_while_the_bus_was_frozen_arrives(
@@ -207,6 +216,13 @@ async def test_what_answers_is_no_valkey(open_cluster: OpenNodes) -> None:
     bus = ValkeyBus(f"valkey://127.0.0.1:{world.running.port}", "x")
     with pytest.raises(BusError, match="no Valkey"):
         await bus.check()
+
+
+async def test_what_closes_the_connection_may_be_no_valkey(postgres_server: PostgresServer) -> None:
+    bus = ValkeyBus(f"valkey://127.0.0.1:{postgres_server.port}", "x")
+    await bus.check()
+    with pytest.raises(BusError, match="is it a Valkey or Redis"):
+        await bus.ping()
 
 
 async def test_a_bus_without_a_shared_database_is_refused(

@@ -347,6 +347,40 @@ async def test_a_paused_endpoint_keeps_its_events_and_a_deleted_one_drops_them(b
     assert newest["status"] == "cancelled"
 
 
+async def test_an_answer_that_comes_after_the_erasure_is_not_kept(buzz: Buzz, receiver: Receiver) -> None:
+    """It may repeat what it was told before."""
+    erased = asyncio.Event()
+
+    async def echo(request: web.Request) -> web.Response:
+        await erased.wait()
+        return web.Response(text=f"thank you, {receiver.seen[-1]['web_form_session']['first_name']}")
+
+    receiver.behave = echo
+    await buzz.endpoint(receiver.url)
+    made = await buzz.submit(first_name="Ada")
+    await receiver.wait_for_arrivals(1)
+    await buzz.ask_admin("POST", f"/admin/privacy-requests/{made}/erase")
+    erased.set()
+    log = await buzz.until(lambda log: all(one["status"] == "delivered" for one in log) and len(log) > 1)
+    assert "Ada" not in str(log)
+    assert log[-1]["answer"] == ""
+    assert {one["http_status"] for one in log} == {200}
+
+
+async def test_a_paused_endpoint_is_sent_no_test(buzz: Buzz, receiver: Receiver) -> None:
+    """It would wait like everything else, and whoever asked for it would wait for nothing."""
+    endpoint = await buzz.endpoint(receiver.url)
+    path = f"/admin/webhook-endpoints/{endpoint['id']}"
+    await buzz.ask_admin("PATCH", path, {"enabled": False})
+    status, answer = await buzz.ask("POST", f"{path}/test", buzz.admin)
+    assert (status, answer["error"]["code"]) == (409, "409")
+    assert "paused" in answer["error"]["message"]
+    assert await buzz.deliveries() == []
+    await buzz.ask_admin("PATCH", path, {"enabled": True})
+    await buzz.ask_admin("POST", f"{path}/test")
+    await receiver.wait_for(1)
+
+
 async def test_what_failed_for_an_endpoint_that_is_gone_can_not_be_retried(buzz: Buzz, receiver: Receiver) -> None:
     endpoint = await buzz.endpoint(receiver.url)
     path = f"/admin/webhook-endpoints/{endpoint['id']}"
