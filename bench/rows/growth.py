@@ -7,7 +7,7 @@ from bench.figures import Curve, Line, Reading, Sample, ratio_at_least
 from bench.history import History
 from bench.load.conversation import Conversation
 from bench.load.sessions import open_sessions
-from bench.load.socket import SocketClient, abort_all
+from bench.load.socket import abort_all
 from bench.registry import row
 from bench.rows.durable_sends import PEOPLE, send_rate
 from bench.world import World
@@ -46,16 +46,15 @@ async def measure_history(bench: Bench) -> Sample:
     Line("sends", "sends with 15,000 sessions", "sends/s", ratio_at_least(0.9, goal=1.0), "with 100 sessions"),
 )
 async def measure_sessions(bench: Bench) -> Sample:
-    """The same hundred people send; the others are only there."""
+    """The same hundred people send; the others are only there. Each step has a server and an empty log of its own."""
     steps = SESSIONS if not bench.quick else (PEOPLE, 150)
-    points, idle = list[tuple[float, float]](), list[SocketClient]()
-    conversation = Conversation("msgpack", {})
-    async with bench.buzz(World(people=steps[-1])) as buzz:
-        for step in steps:
+    points = list[tuple[float, float]]()
+    for step in steps:
+        async with bench.buzz(World(people=steps[-1])) as buzz:
             bench.say(f"opening {step:,} sessions")
-            idle += await open_sessions(buzz, range(PEOPLE + len(idle) + 1, step + 1), conversation)
+            idle = await open_sessions(buzz, range(PEOPLE + 1, step + 1), Conversation("msgpack", {}))
             bench.say(f"sends with {step:,} sessions")
             points.append((step, (await send_rate(bench, buzz, "msgpack")).a_second))
-        await abort_all(idle)
+            await abort_all(idle)
     curve = Curve("Throughput against sessions", "Buzz", "sessions", "sends/s", tuple(points))
     return Sample({"sends": Reading(points[-1][1], points[0][1])}, (curve,))
