@@ -30,6 +30,10 @@ def main() -> int:
     known = all_rows()
     options = _options(known)
     wanted = [known[name] for name in options.row or known]
+    if options.markdown:
+        before = results.read(options.before).rows if options.before else {}
+        print(table.markdown(results.in_order(results.read(options.results), known).rows.values(), before))
+        return 0
     options.work.mkdir(parents=True, exist_ok=True)
     cores = choose_cores()
     pin_to(cores.load)
@@ -62,6 +66,8 @@ def _options(known: Iterable[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=REPOSITORY / "var" / "bench", help="data directories and logs")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "bench" / "results.json")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "bench" / "report.html")
+    parser.add_argument("--markdown", action="store_true", help="measure nothing: print the results as a page's table")
+    parser.add_argument("--before", type=Path, help="with --markdown: the results of an earlier run, to stand beside")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""The table on the terminal."""
+"""The table: on the terminal, and as Markdown for `docs/performance.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +32,36 @@ def table(rows: Iterable[RowResults]) -> Table:
         if row.fault:
             found.add_row(row.row, Text("not measured", "red"), "", "", "", "", "")
     return found
+
+
+def markdown(rows: Iterable[RowResults], before: Mapping[str, RowResults]) -> str:
+    """The same for a page, with what an earlier run judged beside it."""
+    head = ["what", "figure", "control", "ratio", "spread", "repeats", "bar", "", "the run before"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        earlier = {entry.name: entry for entry in before[row.row].entries} if row.row in before else {}
+        lines += [
+            [
+                entry.what,
+                f"{number(entry.figure)} {entry.unit}",
+                number(entry.control),
+                number(entry.ratio),
+                f"{number(entry.lowest)} to {number(entry.highest)}",
+                str(entry.repeats),
+                entry.bar,
+                _verdict(entry).plain.replace("NOT MET", "**not met**"),
+                _judged(earlier.get(entry.name)),
+            ]
+            for entry in row.entries
+        ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _judged(entry: Entry | None) -> str:
+    """What of an entry is held against its bar, and its spread is one of."""
+    if entry is None:
+        return ""
+    return number(entry.ratio if "of control" in entry.bar else entry.figure)
 
 
 def number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from bench.page import page
 from bench.plots import plot
 from bench.registry import Row, all_rows
 from bench.rows import ORDER
+from bench.table import markdown
 
 LINE = Line("sends", "sends <fast>", "1/s", ratio_at_least(0.2, goal=0.3), "bare echo")
 
@@ -40,6 +41,16 @@ def test_the_page_shows_every_line_and_asks_for_nothing_from_elsewhere() -> None
     assert "≥ 0.2 of control (goal 0.3)" in shown
     assert "<svg" in shown
     assert not re.search(r"(src|href|@import|url\()", shown)
+
+
+def test_the_table_of_a_page_shows_what_is_judged_of_two_runs() -> None:
+    now, before = measured(Sample({"sends": Reading(15, 100)})), measured(Sample({"sends": Reading(50, 100)}))
+    *_, line = markdown(now.rows.values(), before.rows).splitlines()
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        "sends <fast>", "15 1/s", "100", "0.15", "0.15 to 0.15", "1", "≥ 0.2 of control (goal 0.3)", "**not met**",
+        "0.5",
+    ]  # fmt: skip
+    assert markdown(now.rows.values(), {}).endswith(" |  |"), "there was no run before"
 
 
 def test_a_row_that_could_not_be_measured_says_why() -> None:
