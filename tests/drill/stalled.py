@@ -37,7 +37,8 @@ async def run(sessions: int) -> Report:
         with tempfile.TemporaryDirectory(prefix="buzz-stalled-") as folder:
             data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
             many = dict.fromkeys(
-                ("max_sessions_per_person", "max_handshakes_per_address", "send_rate_limit"), 1_000_000
+                ("max_sessions_per_person", "max_handshakes_per_address", "send_rate_limit", "frame_rate_limit"),
+                1_000_000,
             )
             async with open_world(data_dir, send_buffer=_BUFFER_BYTES, heartbeat_seconds=600, **many) as world:
                 return await _drill(world, sessions)
@@ -107,4 +108,4 @@ async def _p99(one: Peer, other: Peer, probes: int) -> float:
     return sorted(times)[int(len(times) * 0.99)]
 
 
-DRILLS = (Drill(7, "stalled readers among healthy ones", run, short=40, full=FULL),)
+DRILLS = (Drill(7, "stalled readers among healthy ones", run, short=40, full=FULL, unit="sessions"),)
