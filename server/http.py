@@ -4,6 +4,7 @@ each operation from which ``/openapi.json`` is made.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 MAX_BODY_BYTES = 128 * 1024
+BODY_SECONDS = 120.0
+"""A body that has not come whole by then is given up: nobody holds a handler by sending it byte by byte."""
 _log = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
@@ -74,7 +77,8 @@ def operation_of(handler: object) -> Operation | None:
 async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """The whole body, read once: a second call gives it again.
 
-    Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole.
+    Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole,
+    or does not come in time.
     """
     if BODY not in request:
         too_large = ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
@@ -82,11 +86,14 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
             raise too_large
         chunks, size = [], 0
         try:
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise too_large
-                chunks.append(chunk)
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.content.iter_any():
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        raise too_large
+                    chunks.append(chunk)
+        except TimeoutError as error:
+            raise ApiError(ErrorCode.BAD_REQUEST, "The body did not come in time.") from error
         except (web.RequestPayloadError, ConnectionError) as error:
             raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
         request[BODY] = b"".join(chunks)

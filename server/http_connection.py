@@ -13,6 +13,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from protocol.errors import ApiError, ErrorCode
 from server.http import error_response, give_request_id, of_aiohttp
 
+IDLE_SECONDS = 75.0
+"""A connection on which no whole request came for so long is closed: idle, or a head that is sent byte by byte. Longer
+than the 60 seconds for which nginx keeps an idle upstream, so that it never picks one that is being closed."""
 _log = structlog.get_logger("http")
 
 
@@ -60,5 +63,5 @@ def connections(runner: web.AppRunner, **more: Any) -> Callable[[], asyncio.Prot
     """Makes the protocol of each connection that is accepted for a runner that was set up; ``more`` as for aiohttp."""
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
-    options = {"access_log": None, **more}
+    options = {"access_log": None, "keepalive_timeout": IDLE_SECONDS, **more}
     return lambda: HttpConnection(server, loop=loop, **options)

@@ -47,6 +47,8 @@ class Line:
         """Of the server, since nothing has passed any more."""
         self.found = False
         """The server has said goodbye, or is gone."""
+        self.begun = False
+        """The server has said something: it knows of the connection, and has to find that it is gone."""
         self._frames = ServerFrames()
 
     @property
@@ -56,6 +58,7 @@ class Line:
 
     def said(self, data: bytes) -> None:
         """By the server."""
+        self.begun = True
         opcodes = self._frames.feed(data)
         self.pings += opcodes.count(PING) if self.silent else 0
         self.found = self.found or CLOSE in opcodes
@@ -83,7 +86,7 @@ class FaultProxy:
     @property
     def dead(self) -> list[Line]:
         """The lines whose client the server has to find gone by itself."""
-        return [line for line in self._lines if line.silent]
+        return [line for line in self._lines if line.silent and line.begun]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:

@@ -256,6 +256,35 @@ async def by_hand(world: World, *lines: bytes, body: bytes = b"") -> bytes:
         await writer.wait_closed()
 
 
+async def test_a_session_is_no_idle_connection(open_: OpenWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.http_connection.IDLE_SECONDS", 0.1)
+    world = await open_()
+    jane = await world.join(JANE)
+    parts = urlsplit(world.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    await jane.alive()
+
+
+async def test_a_body_that_does_not_come_in_time_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.http.BODY_SECONDS", 0.05)
+    token = world.tokens.person(JANE).encode()
+    answer = await by_hand(
+        world,
+        b"POST /apps/buzz/activity HTTP/1.1",
+        b"Authorization: Bearer " + token,
+        b"Content-Type: application/json",
+        b"Content-Length: 100",
+        body=b'{"type":',
+    )
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert b"The body did not come in time." in answer
+    assert stored(world) == 0
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer x", "Basic eDp5", "bearer a.b.c", "é"])
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", POST), ("GET", f"{POST}/0"), ("GET", POST), ("GET", f"{POST}/x")]

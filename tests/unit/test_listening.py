@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from aiohttp import web
 
 from server import listening
-from server.listening import ACCEPTED_PER_TURN, accept, listen
+from server.http_connection import IDLE_SECONDS, connections
+from server.listening import ACCEPTED_PER_TURN, accept, listen, served
+from tests.harness.peer import WAIT_SECONDS
 from tests.harness.waiting import until
 
 WAITING = 3 * ACCEPTED_PER_TURN
@@ -103,6 +106,26 @@ async def test_it_goes_on_after_running_out_of_descriptors(
         await ended(accepting)
     await until(lambda: turns.lost == WAITING)
     assert "Too many open files" in complaints[0]
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost:"], ids=["nothing", "half a head"])
+async def test_a_connection_on_which_no_whole_request_comes_is_closed(said: bytes) -> None:
+    async with served(web.Application(), listen("127.0.0.1", 0), keepalive_timeout=0.05) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(said)
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_hour_is_not_what_an_idle_connection_gets() -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    connection = connections(runner)()
+    assert isinstance(connection, web.RequestHandler)
+    assert connection.keepalive_timeout == IDLE_SECONDS
+    await runner.cleanup()
 
 
 @contextmanager
