@@ -20,15 +20,7 @@ def table(rows: Iterable[RowResults]) -> Table:
     found.add_column("")
     for row in rows:
         for entry in row.entries:
-            found.add_row(
-                entry.what,
-                f"{number(entry.figure)} {entry.unit}",
-                number(entry.control),
-                number(entry.ratio),
-                f"{number(entry.lowest)} to {number(entry.highest)}",
-                entry.bar,
-                Text("quick", "dim") if row.quick else _verdict(entry),
-            )
+            found.add_row(*_measured(entry), entry.bar, Text("quick", "dim") if row.quick else _verdict(entry))
         if row.fault:
             found.add_row(row.row, Text("not measured", "red"), "", "", "", "", "")
     return found
@@ -42,11 +34,7 @@ def markdown(rows: Iterable[RowResults], before: Mapping[str, RowResults]) -> st
         earlier = {entry.name: entry for entry in before[row.row].entries} if row.row in before else {}
         lines += [
             [
-                entry.what,
-                f"{number(entry.figure)} {entry.unit}",
-                number(entry.control),
-                number(entry.ratio),
-                f"{number(entry.lowest)} to {number(entry.highest)}",
+                *_measured(entry),
                 str(entry.repeats),
                 entry.bar,
                 _verdict(entry).plain.replace("NOT MET", "**not met**"),
@@ -55,6 +43,17 @@ def markdown(rows: Iterable[RowResults], before: Mapping[str, RowResults]) -> st
             for entry in row.entries
         ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _measured(entry: Entry) -> tuple[str, ...]:
+    """What, the figure, its control, the ratio, the spread: the cells that both tables begin with."""
+    return (
+        entry.what,
+        f"{number(entry.figure)} {entry.unit}",
+        number(entry.control),
+        number(entry.ratio),
+        f"{number(entry.lowest)} to {number(entry.highest)}",
+    )
 
 
 def _judged(entry: Entry | None) -> str:
