@@ -22,6 +22,7 @@ from protocol.validation import describe_struct
 MAX_FRAME_BYTES = 128 * 1024
 """The largest frame taken from a client, and what the server keeps its own frames of several activities under."""
 _TEXT, _BINARY = 0x81, 0x82
+_EXACT = 2.0**53
 _CLIENT_TYPES = [str(each.__struct_config__.tag) for each in CLIENT_FRAMES]
 _PERSON, _COMPANY = MODEL_NAMES[PartyType.PERSON], MODEL_NAMES[PartyType.COMPANY]
 _TYPE_NAMES = tuple(kind.name for kind in ActivityType)
@@ -157,7 +158,10 @@ class MsgpackCodec(Codec):
         try:
             return self._decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _refuse(error, _loads_msgpack(data))
+            value = _loads_msgpack(data)
+            if isinstance(error, msgspec.ValidationError):
+                return _with_whole_numbers(value)
+            _refuse(error, value)
 
     def encode(self, frame: ServerFrame) -> bytes:
         return self._encoder.encode(frame)
@@ -193,6 +197,30 @@ def _wire(activity: Activity, sender: msgspec.Raw, receiver: msgspec.Raw) -> Wir
         sender,
         receiver,
     )
+
+
+def _with_whole_numbers(value: object) -> ClientFrame:
+    """Read a frame that does not fit once more, with whole numbers that were packed as floats taken as integers.
+
+    JavaScript has one type of number, and msgpackr packs an integer beyond 32 bits as a float64: without this, its
+    clients would work until the log's ids pass 2^32. Only floats up to 2^53 are exact, so only they are taken.
+    Raises BadFrame if the frame does not fit then either.
+    """
+    try:
+        frame: ClientFrame = msgspec.convert(_whole(value), ClientFrame)
+    except (msgspec.ValidationError, RecursionError) as error:
+        _refuse(error, value)
+    return frame
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)
+    return value
 
 
 def _refuse(error: Exception, value: object) -> NoReturn:
