@@ -5,8 +5,9 @@ Tokens themselves are in no table: they are signed, and a node needs storage onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
 
 from storage.database import Database
 
@@ -87,6 +88,20 @@ class AccountStore:
         )
         return [Device(*row) for row in rows]
 
+    async def received_ids(self, devices: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+        """What these devices (person id, device id) have safely kept up to; one that never said so is left out."""
+        found: dict[tuple[int, str], int] = {}
+        for chunk in _chunks(devices):
+            # The casts tell PostgreSQL the types of the whole list.
+            typed = ", ".join(["(CAST(? AS BIGINT), CAST(? AS TEXT))", *["(?, ?)"] * (len(chunk) - 1)])
+            rows = await self._database.fetch(
+                "SELECT person_id, device_id, received_id FROM device"
+                f" WHERE (person_id, device_id) IN (VALUES {typed})",
+                *(value for device in chunk for value in device),
+            )
+            found |= {(person_id, device_id): received_id for person_id, device_id, received_id in rows}
+        return found
+
     async def clamp_received(self, head_id: int) -> int:
         """After history was lost: no device can have kept more than there is. Returns how many were set back."""
         async with self._database.transaction() as transaction:
@@ -107,3 +122,12 @@ _SAVE_RECEIVED = """
                            THEN excluded.received_id ELSE device.received_id END,
         seen_at_ms = CASE WHEN excluded.seen_at_ms > device.seen_at_ms
                           THEN excluded.seen_at_ms ELSE device.seen_at_ms END"""
+
+_CHUNK: Final = 500
+"""Devices asked about in one statement."""
+
+
+def _chunks(devices: Collection[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    iterator = iter(devices)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

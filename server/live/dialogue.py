@@ -104,10 +104,12 @@ class Dialogue:
         return answer
 
     def _received(self, session: Session, frame: Received) -> None:
+        received_id = min(frame.id, self._hub.head)
+        session.received_id = max(session.received_id, received_id)
         if session.device_id is None:
             return  # it is kept per device, and this session has not said which it is
         key = (session.caller.person, session.device_id)
-        self._marks[key] = max(self._marks.get(key, 0), min(frame.id, self._hub.head))
+        self._marks[key] = max(self._marks.get(key, 0), received_id)
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_marks(), name="received marks")
 

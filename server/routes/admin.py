@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import structlog
@@ -23,8 +23,10 @@ from server.services.census import Census
 from server.services.doctor import examine_machine, examine_services, examine_storage
 from server.services.erasure import Erasure
 from server.settings import LogLevel, Settings
+from storage.accounts import AccountStore
 from storage.contract import ActivityLog
 from storage.database import Database
+from storage.errors import StorageUnavailable
 
 MAX_LISTED: Final = 1_000
 _log = structlog.get_logger("admin")
@@ -73,7 +75,7 @@ def routes(
 ) -> list[web.RouteDef]:  # fmt: skip
     """The operator's routes."""
     return [
-        *_session_routes(auth, hub),
+        *_session_routes(auth, hub, AccountStore(database)),
         *_account_routes(auth, erasure),
         *_watching_routes(auth, census),
         *_storage_routes(auth, backups, settings, database, log, services),
@@ -86,16 +88,18 @@ def _described(summary: str, **more: Any) -> Operation:
     return Operation(summary, "operation", credential="admin", **more)
 
 
-def _session_routes(auth: Authentication, hub: Hub) -> list[web.RouteDef]:
+def _session_routes(auth: Authentication, hub: Hub, accounts: AccountStore) -> list[web.RouteDef]:
     @operation(_described(f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery))
-    async def listed(request: web.Request) -> web.Response:
+    async def list_sessions(request: web.Request) -> web.Response:
         await auth.admin(request)
         person_id = read_query(request, _SESSIONS).person_id
         found = list(hub) if person_id is None else hub.sessions_of(person_id)
-        shown = [_session(each, hub.head) for each in found[:MAX_LISTED]]
+        listed = found[:MAX_LISTED]
+        received = await _received_ids(accounts, listed)
+        shown = [_session(each, hub.head, received_id) for each, received_id in zip(listed, received, strict=True)]
         return json_response({"count": len(found), "sessions": shown})
 
-    return [web.get("/admin/sessions", listed)]
+    return [web.get("/admin/sessions", list_sessions)]
 
 
 def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef]:
@@ -173,7 +177,17 @@ def _storage_routes(
     return [web.post("/admin/backups", back_up), web.get("/admin/doctor", doctor)]
 
 
-def _session(session: Session, head: int) -> dict[str, Any]:
+async def _received_ids(accounts: AccountStore, sessions: Sequence[Session]) -> list[int]:
+    """How far each session's device has kept everything: what it said here, or in an earlier session."""
+    devices = {(each.caller.person, each.device_id) for each in sessions if each.device_id is not None}
+    try:
+        stored = await accounts.received_ids(devices)
+    except StorageUnavailable:
+        stored = {}  # who is connected can be seen without storage
+    return [max(each.received_id, stored.get((each.caller.person, each.device_id or ""), 0)) for each in sessions]
+
+
+def _session(session: Session, head: int, received_id: int) -> dict[str, Any]:
     return {
         "id": session.id,
         "person_id": session.caller.person_id,
@@ -182,6 +196,6 @@ def _session(session: Session, head: int) -> dict[str, Any]:
         "subprotocol": session.codec.name,
         "live": session.live,
         "behind_by": 0 if session.live else head - session.cursor,
-        "received_id": session.received_id,
+        "received_id": received_id,
         "token_expires_at": rfc3339(session.caller.expires_at_ms),
     }

@@ -56,6 +56,16 @@ async def test_devices_only_move_forward(accounts: AccountStore) -> None:
     assert await accounts.devices(456) == [Device(456, "phone", 10, 120), Device(456, "tablet", 5, 90)]
 
 
+async def test_what_some_devices_have_is_asked_at_once(accounts: AccountStore) -> None:
+    devices = [Device(person, f"device {person % 7}", person, 1) for person in range(1, 1_200)]
+    await accounts.save_received([*devices, Device(5, "other", 99, 1)])
+    asked = [(device.person_id, device.device_id) for device in devices]
+    assert await accounts.received_ids([*asked, (5, "new")]) == {
+        (device.person_id, device.device_id): device.received_id for device in devices
+    }
+    assert await accounts.received_ids([]) == {}
+
+
 async def test_a_restored_history_sets_devices_back_to_its_head(accounts: AccountStore) -> None:
     await accounts.save_received([Device(456, "phone", 10, 100), Device(456, "tablet", 3, 90)])
     assert await accounts.clamp_received(5) == 1

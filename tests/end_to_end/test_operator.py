@@ -149,6 +149,35 @@ async def test_sessions_are_listed(world: World) -> None:
     assert (await admin(world).get("/admin/sessions?persn_id=1")).status == 400
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
+async def test_sessions_show_how_far_their_devices_have_kept_everything(world: World) -> None:
+    phone = await world.join(JANE, device_id="phone")
+    unnamed = await world.join(JANE)
+    bob = await world.join(BOB, device_id="phone")
+    ids = [(await bob.post(chat(BOB, JANE)))["id"] for _ in range(3)]
+
+    async def shown() -> dict[tuple[int, str | None], int]:
+        found = (await admin(world).get("/admin/sessions")).json["sessions"]
+        return {(each["person_id"], each["device_id"]): each["received_id"] for each in found}
+
+    assert set((await shown()).values()) == {0}
+    await phone.send("received", id=ids[1])
+    await phone.send("received", id=ids[0])  # it never goes back
+    await unnamed.send("received", id=ids[-1] + 1_000)  # nobody has kept more than there is
+    for session in (phone, unnamed):
+        await session.alive()
+    expected = {(JANE, "phone"): ids[1], (JANE, None): ids[-1], (BOB, "phone"): 0}
+    assert await shown() == expected
+
+    async with asyncio.timeout(10):
+        while not rows(world.data_dir, "SELECT 1 FROM device WHERE received_id > 0"):
+            await phone.alive()
+    await phone.close()
+    again = await world.join(JANE, device_id="phone")  # its mark is the device's, not the session's
+    await again.alive()
+    assert await shown() == expected
+
+
 async def test_a_revoked_token_ends_its_live_session_and_no_other(world: World) -> None:
     token = world.tokens.person(JANE)
     revoked = await world.connect()

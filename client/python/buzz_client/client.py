@@ -149,6 +149,10 @@ class BuzzClient:
         ``idempotency_key``, once, unless it has one. So it is stored once, however often the connection is cut
         meanwhile, and this call simply takes longer. Sends that run at the same time go out in the order of the calls.
 
+        Cancelling it (a timeout, say) before the activity was written to a connection takes it back: it is never sent.
+        Afterwards it can't be taken back: it may or may not be stored, and is not sent again. To be sure that it is
+        stored, give it a ``message_id`` (or ``idempotency_key``) of your own and send it again with the same one.
+
         Raises:
             SendRefused: the server does not take it as it is; ``code`` says why.
             FrameTooLarge: it is larger than the server takes.

@@ -60,7 +60,7 @@ class Outbox:
         self._idle[parcel.ref] = parcel
 
     def drop(self, parcel: Parcel) -> None:
-        """Nobody waits for this one any more."""
+        """Nobody waits for this one any more: it does not go out (again)."""
         self._idle.pop(parcel.ref, None)
         self._flying.pop(parcel.ref, None)
 
@@ -70,11 +70,13 @@ class Outbox:
             return []
         return list(islice(self._idle.values(), max(0, self._window - len(self._flying))))
 
-    def sent(self, parcel: Parcel, connection: object) -> None:
-        """This one goes out by that connection now."""
-        if self._idle.pop(parcel.ref, None) is not None:
-            parcel.on_wire = connection
-            self._flying[parcel.ref] = parcel
+    def sent(self, parcel: Parcel, connection: object) -> bool:
+        """This one goes out by that connection now. False: it must not, as it was dropped or answered since."""
+        if self._idle.pop(parcel.ref, None) is None:
+            return False
+        parcel.on_wire = connection
+        self._flying[parcel.ref] = parcel
+        return True
 
     def pause_left(self, now: float) -> float | None:
         """Seconds until what waits may go out; None when nothing waits for the clock."""

@@ -48,6 +48,9 @@ class Sending:
     async def send(self, activity: Mapping[str, Any]) -> Ack:
         """Keep an activity until the server has stored it, by whatever connections it takes.
 
+        Cancelled before the activity was handed to a connection, it is not sent. Cancelled later, it is not sent again,
+        and may or may not be stored.
+
         Raises:
             FrameTooLarge, SendRefused: it cannot be stored as it is.
             BuzzError: the session ended before an answer came; it may or may not be stored.
@@ -113,8 +116,9 @@ class Sending:
             for parcel in self._outbox.due(_now()):
                 if connection is not self._connection:
                     return
-                self._outbox.sent(parcel, connection)
-                await connection.send(parcel.data)
+                # While the ones before it went out this one's caller may have been cancelled.
+                if self._outbox.sent(parcel, connection):
+                    await connection.send(parcel.data)
         except ConnectionGone:
             self.lost(connection)
 

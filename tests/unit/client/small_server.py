@@ -65,6 +65,8 @@ class SmallServer:
         self.greet: Callable[[str, dict[str, Any]], tuple[int, str] | None] = lambda token, hello: None
         self.on_send: Callable[[Peer, dict[str, Any]], dict[str, Any] | None] = lambda peer, frame: None
         self.lose_acks = 0
+        self.reading = asyncio.Event()
+        self.reading.set()
         self._server: Server | None = None
         self.port = 0
 
@@ -224,6 +226,7 @@ class SmallServer:
                 if frame["type"] == "send":
                     await self._on_send(peer, frame)
                 await self._tell()
+                await self.reading.wait()
         finally:
             await self._tell()
 

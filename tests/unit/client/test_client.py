@@ -109,6 +109,53 @@ async def test_a_send_survives_a_lost_acknowledgement(server: SmallServer) -> No
     assert len(server.log) == 2
 
 
+async def test_a_send_that_is_cancelled_before_it_went_out_is_taken_back(server: SmallServer) -> None:
+    server.max_frame_bytes = 1024 * 1024
+    big = "x" * 900_000
+    async with client(server) as buzz:
+        server.reading.clear()
+        # More than all the buffers between here and a server that does not read: the last ones can't be out yet.
+        sends = [asyncio.create_task(buzz.send_message("person:8", f"{number}{big}")) for number in range(40)]
+        await server.until(lambda: server.peers[0].frames)
+        sends[-1].cancel()
+        await asyncio.gather(sends[-1], return_exceptions=True)
+        assert sends[-1].cancelled()
+        server.reading.set()
+        await asyncio.gather(*sends[:-1])
+        await buzz.send_message("person:8", "after")
+    assert [row["message"].removesuffix(big) for row in server.log] == [*map(str, range(39)), "after"]
+
+
+async def test_a_send_that_is_cancelled_after_it_went_out_is_not_sent_again(server: SmallServer) -> None:
+    async with client(server) as buzz:
+        sending = asyncio.create_task(buzz.send_message("person:8", "once", message_id="mine"))
+
+        def cut(peer: Any, frame: dict[str, Any]) -> dict[str, Any]:
+            server.on_send = lambda peer, frame: None
+            sending.cancel()
+            peer.cut()
+            return {"type": "ack"}
+
+        server.on_send = cut
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await buzz.send_message("person:8", "after")
+        assert [row["message"] for row in server.log] == ["after"]
+
+
+async def test_a_send_that_is_cancelled_after_it_was_stored_can_be_sent_again(server: SmallServer) -> None:
+    async with client(server) as buzz:
+        sending = asyncio.create_task(buzz.send_message("person:8", "once", message_id="mine"))
+        server.lose_acks = 1
+        await server.until(lambda: server.log)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        again = await buzz.send_message("person:8", "once", message_id="mine")
+        assert (again.id, again.duplicate) == (1, True)
+    assert len(server.log) == 1
+
+
 async def test_sends_keep_their_order_across_cuts_and_a_restart_of_the_server(server: SmallServer) -> None:
     async with client(server) as buzz:
         sends = [asyncio.create_task(buzz.send_message("person:8", str(number))) for number in range(300)]
