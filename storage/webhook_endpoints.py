@@ -98,6 +98,15 @@ async def endpoint(reader: Database | Transaction, endpoint_id: int) -> Endpoint
     return _endpoint(rows[0]) if rows else None
 
 
+async def hold_endpoint(transaction: Transaction, endpoint_id: int) -> Endpoint | None:
+    """Lock an endpoint until the transaction ends and return it; None if there is none.
+
+    What is read here and saved in the same transaction can't undo somebody else's change.
+    """
+    locked = await transaction.execute("UPDATE webhook_endpoint SET enabled = enabled WHERE id = ?", endpoint_id)
+    return await endpoint(transaction, endpoint_id) if locked else None
+
+
 async def endpoints(reader: Database | Transaction, company_id: int | None = None) -> list[Endpoint]:
     """Every endpoint (of one company), by id."""
     if company_id is None:
@@ -113,9 +122,9 @@ async def endpoint_ids(reader: Database | Transaction, company_id: int) -> list[
     return [endpoint_id for (endpoint_id,) in rows]
 
 
-async def save_endpoint(transaction: Transaction, changed: Endpoint) -> bool:
-    """Store an endpoint as it now is; False if it is gone."""
-    rows = await transaction.execute(
+async def save_endpoint(transaction: Transaction, changed: Endpoint) -> None:
+    """Store an endpoint as it now is. It must have been held by the same transaction."""
+    await transaction.execute(
         """UPDATE webhook_endpoint SET url = ?, format = ?, enabled = ?, api_key = ?, secret = ?, previous_api_key = ?,
                previous_secret = ?, previous_until_ms = ?, updated_at_ms = ?
            WHERE id = ? AND deleted_at_ms IS NULL""",
@@ -126,7 +135,6 @@ async def save_endpoint(transaction: Transaction, changed: Endpoint) -> bool:
         changed.updated_at_ms,
         changed.id,
     )
-    return rows > 0
 
 
 async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: int) -> bool:
@@ -171,21 +179,26 @@ async def source(reader: Database | Transaction, source_id: int) -> Source | Non
     return _source(rows[0]) if rows else None
 
 
+async def hold_source(transaction: Transaction, source_id: int) -> Source | None:
+    """Lock a source until the transaction ends and return it; None if there is none."""
+    locked = await transaction.execute("UPDATE webhook_source SET api_key = api_key WHERE id = ?", source_id)
+    return await source(transaction, source_id) if locked else None
+
+
 async def sources(reader: Database | Transaction) -> list[Source]:
     """Every source, by id."""
     return [_source(row) for row in await reader.fetch(f"{_SOURCE} ORDER BY id")]
 
 
-async def save_source(transaction: Transaction, changed: Source) -> bool:
-    """Store a source's keys as they now are; False if it is gone."""
-    rows = await transaction.execute(
+async def save_source(transaction: Transaction, changed: Source) -> None:
+    """Store a source's keys as they now are. It must have been held by the same transaction."""
+    await transaction.execute(
         """UPDATE webhook_source SET api_key = ?, secret = ?, previous_api_key = ?, previous_secret = ?,
                previous_until_ms = ?, updated_at_ms = ? WHERE id = ? AND deleted_at_ms IS NULL""",
         *changed.keys,
         changed.updated_at_ms,
         changed.id,
     )
-    return rows > 0
 
 
 async def delete_source(transaction: Transaction, source_id: int, now_ms: int) -> bool:

@@ -133,14 +133,15 @@ class WebhookAdmin:
         wishes = wanted.model_dump(exclude_none=True)
         if wanted.url is not None:
             wishes["url"] = self._checked(wanted.url)
-        endpoint = await self.endpoint(endpoint_id)
-        return await self._save(endpoint._replace(**wishes, updated_at_ms=self._now_ms()))
+        return await self._change(endpoint_id, lambda endpoint: endpoint._replace(**wishes))
 
     async def rotate_endpoint(self, endpoint_id: int, rotation: Rotation) -> Endpoint:
         """Give an endpoint fresh keys; events are signed so that receivers with either verify them meanwhile."""
-        endpoint, now_ms = await self.endpoint(endpoint_id), self._now_ms()
-        keys = _rotated(endpoint.keys, _fresh_keys(), now_ms + rotation.overlap_seconds * 1000)
-        return await self._save(endpoint._replace(keys=keys, updated_at_ms=now_ms))
+        new, now_ms = _fresh_keys(), self._now_ms()
+        until_ms = now_ms + rotation.overlap_seconds * 1000
+        return await self._change(
+            endpoint_id, lambda endpoint: endpoint._replace(keys=_rotated(endpoint.keys, new, now_ms, until_ms))
+        )
 
     async def delete_endpoint(self, endpoint_id: int) -> None:
         """Delete an endpoint; what waits for it is cancelled. Raises ApiError(not_found)."""
@@ -148,12 +149,14 @@ class WebhookAdmin:
             if not await webhook_endpoints.delete_endpoint(transaction, endpoint_id, self._now_ms()):
                 raise _no_such("endpoint")
 
-    async def _save(self, endpoint: Endpoint) -> Endpoint:
+    async def _change(self, endpoint_id: int, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
+        """Change an endpoint as it stands in the database, so that changes made at once all count."""
         async with self._database.transaction() as transaction:
-            if not await webhook_endpoints.save_endpoint(transaction, endpoint):
-                raise _no_such("endpoint")
-        self._wake([endpoint.id])
-        return endpoint
+            held = _found(await webhook_endpoints.hold_endpoint(transaction, endpoint_id), "endpoint")
+            changed = change(held)._replace(updated_at_ms=self._now_ms())
+            await webhook_endpoints.save_endpoint(transaction, changed)
+        self._wake([endpoint_id])
+        return changed
 
     def _checked(self, url: str) -> str:
         try:
@@ -169,10 +172,10 @@ class WebhookAdmin:
 
     async def test(self, endpoint_id: int) -> Delivery:
         """Queue a marked test event; it is tried once. Raises ApiError: not_found, conflict for a paused endpoint."""
-        endpoint = await self.endpoint(endpoint_id)
-        if not endpoint.enabled:
-            raise ApiError(ErrorCode.CONFLICT, "Conflict: this endpoint is paused; resume it to send it a test.")
         async with self._database.transaction() as transaction:
+            endpoint = _found(await webhook_endpoints.hold_endpoint(transaction, endpoint_id), "endpoint")
+            if not endpoint.enabled:
+                raise ApiError(ErrorCode.CONFLICT, "Conflict: this endpoint is paused; resume it to send it a test.")
             # Each test has a lane of its own: it waits for nothing else.
             lane = f"test:{secrets.token_hex(8)}"
             (delivery_id,) = await deliveries.queue(
@@ -184,11 +187,11 @@ class WebhookAdmin:
 
     async def retry(self, delivery_id: int) -> Delivery:
         """Make a delivery due now. Raises ApiError: not_found, conflict if it was delivered or cancelled."""
-        found = _found(await deliveries.find(self._database, delivery_id), "delivery")
         async with self._database.transaction() as transaction:
             retried = await deliveries.retry(transaction, delivery_id, self._now_ms())
-        if retried is None:
-            raise ApiError(ErrorCode.CONFLICT, f"Conflict: this delivery is {found.status.value}, not failed.")
+            if retried is None:
+                found = _found(await deliveries.find(transaction, delivery_id), "delivery")
+                raise ApiError(ErrorCode.CONFLICT, f"Conflict: this delivery is {found.status.value}, not failed.")
         self._wake([retried.endpoint_id])
         return retried
 
@@ -219,13 +222,13 @@ class WebhookAdmin:
 
     async def rotate_source(self, source_id: int, given: SourceKeys) -> Source:
         """Take new keys for a source; those before count on for the overlap. Raises ApiError(not_found)."""
-        source, now_ms = await self.source(source_id), self._now_ms()
-        new = Keys(given.api_key or source.keys.api_key, given.secret or source.keys.secret)
-        keys = _rotated(source.keys, new, now_ms + given.overlap_seconds * 1000)
-        changed = source._replace(keys=keys, updated_at_ms=now_ms)
+        now_ms = self._now_ms()
         async with self._database.transaction() as transaction:
-            if not await webhook_endpoints.save_source(transaction, changed):
-                raise _no_such("source")
+            source = _found(await webhook_endpoints.hold_source(transaction, source_id), "source")
+            new = Keys(given.api_key or source.keys.api_key, given.secret or source.keys.secret)
+            keys = _rotated(source.keys, new, now_ms, now_ms + given.overlap_seconds * 1000)
+            changed = source._replace(keys=keys, updated_at_ms=now_ms)
+            await webhook_endpoints.save_source(transaction, changed)
         return changed
 
     async def delete_source(self, source_id: int) -> None:
@@ -239,8 +242,14 @@ def _fresh_keys() -> Keys:
     return Keys(secrets.token_urlsafe(32), secret_of(secrets.token_bytes(32)))
 
 
-def _rotated(old: Keys, new: Keys, until_ms: int) -> Keys:
-    return new._replace(previous_api_key=old.api_key, previous_secret=old.secret, previous_until_ms=until_ms)
+def _rotated(old: Keys, new: Keys, now_ms: int, until_ms: int) -> Keys:
+    """The new keys, and until then those before. Where one stays the same, the one before it counts on, if it does."""
+    before = old if now_ms < (old.previous_until_ms or 0) else old._replace(previous_api_key=None, previous_secret=None)
+    return new._replace(
+        previous_api_key=before.previous_api_key if new.api_key == old.api_key else old.api_key,
+        previous_secret=before.previous_secret if new.secret == old.secret else old.secret,
+        previous_until_ms=until_ms,
+    )
 
 
 def _found(value: T | None, what: str) -> T:
