@@ -106,6 +106,8 @@ async def open_twilio_api(
 ) -> AsyncIterator[TwilioApi]:
     """The API with its connections."""
     async with aiohttp.ClientSession(
+        # A kept connection may be closed by Twilio just when it is used again, and a purchase is not simply repeated.
+        connector=aiohttp.TCPConnector(force_close=True),
         headers={"Authorization": aiohttp.encode_basic_auth(account_sid, auth_token)},
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),

@@ -123,6 +123,9 @@ async def open_sender(
     connector = aiohttp.TCPConnector(
         ssl=context,
         limit=0,
+        # A receiver may close a kept connection at any moment. What is sent on it then is lost, and the next try is
+        # half an hour away. Events are rare: each gets a connection of its own.
+        force_close=True,
         resolver=resolver,
         socket_factory=guarded_sockets(allow_loopback=allow_loopback),
     )

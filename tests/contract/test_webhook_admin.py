@@ -1,4 +1,4 @@
-"""Webhook endpoints and sources under several operators at once (server/services/webhook_admin.py), on every backend."""
+"""Webhook endpoints and sources changed by several operators at once, on every backend."""
 
 from __future__ import annotations
 

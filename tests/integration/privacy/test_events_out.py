@@ -434,3 +434,34 @@ async def test_the_log_is_filtered_and_paged(buzz: Buzz, receiver: Receiver) -> 
     assert len(await buzz.deliveries(endpoint_id=str(endpoint["id"]), status="delivered", request_id=made[1])) == 1
     for query in ({"status": "lost"}, {"limit": "0"}, {"limit": "x"}, {"endpoint_id": "-1"}, {"colour": "red"}):
         assert (await buzz.ask("GET", "/admin/webhook-deliveries", buzz.admin, params=query))[0] == 400
+
+
+async def test_a_receiver_that_drops_its_idle_connection_loses_no_time(buzz: Buzz) -> None:
+    """Each event goes out on a connection of its own: none that the receiver may have closed meanwhile."""
+    events: list[bytes] = []
+    came = asyncio.Condition()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Keeps the connection after the first answer, as HTTP/1.1 allows, and drops it at the next request.
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        async with came:
+            events.append(head)
+            came.notify_all()
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        await buzz.endpoint(f"http://127.0.0.1:{port}/hook")
+        for count in range(1, 4):
+            await buzz.submit()
+            async with asyncio.timeout(30), came:
+                await came.wait_for(lambda count=count: len(events) == count)
+            log = await buzz.settled()
+            assert [(one["status"], one["attempts"]) for one in log] == [("delivered", 1)] * count
+    finally:
+        server.close()
