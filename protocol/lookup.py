@@ -6,6 +6,7 @@ from "unknown" would help somebody who probes, so it becomes "no number" and tak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ UNKNOWN_CALLER: Final = "Unknown Caller"
 
 _REQUIRED: Final = ("number_code", "number", "inbound_code", "inbound")
 _MALFORMED: Final = "?"
+_APP: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Lookup:
     def caller(self) -> str | None:
         """The caller's number, as E.164; None if there is none (``anonymous``) or it is no possible number."""
         return phone.normalise(self.inbound_code, self.inbound)
+
+    @property
+    def caller_person(self) -> int | None:
+        """The person whose app is calling (``client:person_7``), or None for every other caller."""
+        match = _APP.fullmatch(self.inbound)
+        return int(match[1]) if match else None
 
 
 def parse_lookup(parameters: Mapping[str, object]) -> Lookup:

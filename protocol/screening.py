@@ -14,7 +14,6 @@ from protocol.activity import MAX_CALL_SECONDS, ActivityTypeName
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import Lookup
 
-_CLIENT: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
 _CALL_SID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 _CONNECTED: Final = frozenset({"completed", "answered"})
 _MISSED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
@@ -27,12 +26,6 @@ class IncomingCall(NamedTuple):
     caller: str
     called: str
     caller_name: str
-
-    @property
-    def caller_person(self) -> int | None:
-        """The person whose app is calling (``client:person_7``), or None for every other caller."""
-        match = _CLIENT.fullmatch(self.caller)
-        return int(match[1]) if match else None
 
     @property
     def is_secure(self) -> bool:
@@ -76,9 +69,9 @@ def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
     return None
 
 
-def lookup_of(call: IncomingCall, caller: str | None = None) -> Lookup:
-    """The look-up that this call asks for. ``caller``: a number that the caller is known by, if not the one shown."""
-    return Lookup(*_parts(call.called), *_parts(caller or call.caller), caller_id=call.caller_name or None)
+def lookup_of(call: IncomingCall) -> Lookup:
+    """The look-up that this call asks for."""
+    return Lookup(*_parts(call.called), *_parts(call.caller), caller_id=call.caller_name or None)
 
 
 def _parts(text: str) -> tuple[str, str]:

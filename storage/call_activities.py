@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from protocol.activity import Activity, ActivityType
 from storage.amendments import COUNT
-from storage.database import Database, Transaction
+from storage.database import Database
 
 _COLUMNS = "id, type, sender, receiver, call_time, created_at_ms"
-
-
-async def numbers_of(reader: Database | Transaction, person_id: int) -> list[str]:
-    """The numbers that a person calls from (E.164): what a call from their app is known by."""
-    rows = await reader.fetch(
-        "SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = ? ORDER BY e164", person_id
-    )
-    return [number for (number,) in rows]
 
 
 async def connect(

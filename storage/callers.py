@@ -6,38 +6,56 @@ could not be read is looked for as an empty string, which nobody has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
-from storage.database import Database, Dialect
+from storage.database import Database, Dialect, Value
 
 MAX_ASKS: Final = 256
 """Questions in one statement."""
 
+_NOTHING_ASKED: Final = ("", "", 0)
+
 
 class Ask(NamedTuple):
-    """One question: the called and the calling number, E.164, or None where there is no possible number."""
+    """One question: the called and the calling number, E.164, or None where there is no possible number.
+
+    ``person``: who calls by their app, if it is an app that calls; such a caller has no number.
+    """
 
     called: str | None
     caller: str | None
+    person: int | None = None
+
+
+class Reason(NamedTuple):
+    """One thing that makes a caller trusted. ``kind``: ``contact``, ``company``, ``coworker``, or ``person`` (a member
+    who is trusted because a trusted contact has one of their numbers)."""
+
+    kind: str
+    id: int
 
 
 class Callers(NamedTuple):
     """The answer: whose number was called (None: nobody's), and what the caller is to them.
 
-    ``known`` is empty for every caller who is not trusted.
+    ``known`` shows what ``reasons`` name and nothing else; both are empty for a caller who is not trusted. ``is_own``:
+    the caller shows a number of the called person's; ``is_distrusted``: of a contact that they do not trust.
     """
 
     person_id: int | None
-    known: CallAnswer
+    known: CallAnswer = NOBODY
+    reasons: tuple[Reason, ...] = ()
+    is_own: bool = False
+    is_distrusted: bool = False
 
     @property
     def trusted(self) -> bool:
-        return bool(self.known.contacts or self.known.people or self.known.companies)
+        return bool(self.reasons)
 
 
 class CallerStore:
@@ -52,7 +70,10 @@ class CallerStore:
             return []
         # Filled up to a power of two: few different statements, so that they stay prepared.
         size = 1 << (len(asks) - 1).bit_length()
-        binds = [number or "" for ask in asks for number in ask] + [""] * 2 * (size - len(asks))
+        binds: list[Value] = []
+        for ask in asks:
+            binds += (ask.called or "", ask.caller or "", ask.person or 0)
+        binds += _NOTHING_ASKED * (size - len(asks))
         [(text,)] = await self._database.fetch(statement(self._database.dialect, size), *binds)
         found: list[list[_Found]] = [[] for _ in range(size)]
         for row in _rows.decode(text or "[]"):
@@ -61,7 +82,7 @@ class CallerStore:
 
 
 class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One row: which question it belongs to, what it is, and whether it makes the caller trusted."""
+    """One row: which question it belongs to, what it is, and whether (of a person: how) the caller is trusted by it."""
 
     ask: int
     kind: str
@@ -75,17 +96,20 @@ class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _rows = msgspec.json.Decoder(list[_Found])
 
-# The called person, then everybody whose number the caller's is, as far as it concerns the called person. A member is
-# trusted as a coworker, or because a trusted contact has one of the member's numbers (their Buzz number is one). Nobody
-# is their own coworker: calls that show the called person's own number are a known trick. phone.person_id keeps to the
-# called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to look;
-# PostgreSQL finds it by itself. All rows come as one JSON text: sqlite3 lets go of the interpreter at every row, and
-# getting it back from a busy event loop can take milliseconds.
+# The called person; their contacts with the caller's number, those too that they do not trust; the companies that they
+# trust; the members whose number it is, or whose app calls. A member is trusted (`trusted` is 2) because a trusted
+# contact has one of their numbers (their Buzz number is one), or (1) as a coworker, unless a contact that is not
+# trusted has one of their numbers. The called person may be among these members: calls that show the called person's
+# own number are a known trick. phone.person_id keeps to the called person's address book: a number can be in thousands
+# of others. CROSS JOIN tells SQLite in which order to look; PostgreSQL finds it by itself. All rows come as one JSON
+# text: sqlite3 lets go of the interpreter at every row, and getting it back from a busy event loop can take
+# milliseconds.
 _LOOK_UP: Final = """
     WITH ask AS (
-        SELECT v.column1 AS n, v.column2 AS called, v.column3 AS caller FROM (VALUES {asks}) AS v
+        SELECT v.column1 AS n, v.column2 AS called, v.column3 AS caller, v.column4 AS person
+        FROM (VALUES {asks}) AS v
     ), callee AS (
-        SELECT ask.n, ask.caller, buzz_number.person_id FROM ask CROSS JOIN buzz_number
+        SELECT ask.n, ask.caller, ask.person AS caller_person, buzz_number.person_id FROM ask CROSS JOIN buzz_number
         WHERE buzz_number.e164 = ask.called AND buzz_number.state = 'allocated'
     )
     SELECT {rows} FROM (
@@ -93,10 +117,11 @@ _LOOK_UP: Final = """
         NULL AS avatar, 0 AS trusted
     FROM callee
     UNION ALL
-    SELECT n, 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar, 1
+    SELECT n, 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar,
+        CASE WHEN contact.trusted THEN 1 ELSE 0 END
     FROM callee CROSS JOIN phone CROSS JOIN contact
     WHERE phone.e164 = callee.caller AND phone.person_id = callee.person_id AND phone.owner_kind = 'contact'
-        AND contact.id = phone.owner_id AND contact.person_id = callee.person_id AND contact.trusted
+        AND contact.id = phone.owner_id AND contact.person_id = callee.person_id
     UNION ALL
     SELECT n, 'company', company.id, company.name, NULL, NULL, company.avatar, 1
     FROM callee CROSS JOIN phone CROSS JOIN trusted_company CROSS JOIN company
@@ -104,32 +129,31 @@ _LOOK_UP: Final = """
         AND trusted_company.person_id = callee.person_id AND trusted_company.company_id = phone.owner_id
         AND company.id = phone.owner_id
     UNION ALL
-    SELECT n, 'person', person.id, person.first_name, NULL, person.last_name, person.avatar,
-        CASE WHEN person.id = owner.person_id THEN 0
-        WHEN EXISTS (
-            SELECT 1 FROM member AS mine CROSS JOIN member AS theirs
-            WHERE mine.person_id = owner.person_id
-                AND theirs.company_id = mine.company_id AND theirs.person_id = person.id
-        ) THEN 1
-        WHEN EXISTS (
-            SELECT 1 FROM (
+    SELECT n, 'person', owner.owner_id, person.first_name, NULL, person.last_name, person.avatar,
+        CASE WHEN person.id IS NULL OR person.id = owner.person_id THEN 0
+        ELSE COALESCE((
+            SELECT MAX(CASE WHEN contact.trusted THEN 2 ELSE 0 END) FROM (
                 SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = person.id
                 UNION ALL
                 SELECT e164 FROM buzz_number WHERE person_id = person.id AND state = 'allocated'
             ) AS theirs CROSS JOIN phone AS known CROSS JOIN contact
             WHERE known.e164 = theirs.e164 AND known.person_id = owner.person_id
                 AND known.owner_kind = 'contact' AND contact.id = known.owner_id
-                AND contact.person_id = owner.person_id AND contact.trusted
-        ) THEN 1
-        ELSE 0 END
+                AND contact.person_id = owner.person_id
+        ), CASE WHEN EXISTS (
+            SELECT 1 FROM member AS mine CROSS JOIN member AS theirs
+            WHERE mine.person_id = owner.person_id
+                AND theirs.company_id = mine.company_id AND theirs.person_id = person.id
+        ) THEN 1 ELSE 0 END) END
     FROM (
         SELECT n, callee.person_id, phone.owner_id FROM callee CROSS JOIN phone
         WHERE phone.e164 = callee.caller AND phone.person_id = 0 AND phone.owner_kind = 'person'
         UNION ALL
         SELECT n, callee.person_id, theirs.person_id FROM callee CROSS JOIN buzz_number AS theirs
         WHERE theirs.e164 = callee.caller AND theirs.state = 'allocated'
-    ) AS owner CROSS JOIN person
-    WHERE person.id = owner.owner_id
+        UNION ALL
+        SELECT n, person_id, caller_person FROM callee WHERE caller_person > 0
+    ) AS owner LEFT JOIN person ON person.id = owner.owner_id
     ) AS found"""
 _COLUMNS: Final = "n, kind, id, first_name, middle_name, last_name, avatar, trusted"
 _AS_JSON: Final[dict[Dialect, str]] = {
@@ -140,23 +164,39 @@ _AS_JSON: Final[dict[Dialect, str]] = {
 
 @cache
 def statement(dialect: Dialect, size: int) -> str:
-    """The look-up's SQL for ``size`` questions: two parameters each, the called and the calling number."""
-    asks = ", ".join(f"({number}, CAST(? AS TEXT), CAST(? AS TEXT))" for number in range(size))
+    """The look-up's SQL for ``size`` questions: three parameters each, the fields of an ``Ask`` (0: no person)."""
+    ask = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT)"
+    asks = ", ".join(f"({number}, {ask})" for number in range(size))
     return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
 
 
 def _callers(rows: Sequence[_Found], number: str) -> Callers:
     person_id = next((row.id for row in rows if row.kind == "callee"), None)
-    # Members who are not trusted themselves are shown only beside something that is.
-    if not any(row.trusted for row in rows):
-        return Callers(person_id, NOBODY)
-    contacts, people, companies = [], [], []
-    for row in rows:
-        if row.kind == "contact":
-            contacts.append(TrustedContact(row.id, row.first_name, row.middle_name, row.last_name, row.avatar, number))
-        elif row.kind == "company":
-            companies.append(TrustedCompany(row.id, row.first_name, row.avatar))
-        elif row.kind == "person":
-            people.append(TrustedPerson(row.id, row.first_name, row.last_name, row.avatar))
+    if len(rows) < 2:
+        return Callers(person_id)
+    is_own = any(row.kind == "person" and row.id == person_id for row in rows)
+    is_distrusted = any(row.kind == "contact" and not row.trusted for row in rows)
+    if is_own:
+        return Callers(person_id, is_own=True, is_distrusted=is_distrusted)
     # Somebody who registered their own Buzz number as one they call from comes twice.
-    return Callers(person_id, CallAnswer(tuple(contacts), tuple(dict.fromkeys(people)), tuple(companies)))
+    found = {reason: row for row in rows if (reason := _reason(row, is_distrusted))}
+    return Callers(person_id, _shown(found.values(), number), tuple(found), is_distrusted=is_distrusted)
+
+
+def _reason(row: _Found, is_distrusted: bool) -> Reason | None:
+    """What the row is to the called person, if it makes the caller trusted."""
+    if not row.trusted or (row.kind == "company" and is_distrusted):
+        return None
+    return Reason("coworker" if row.kind == "person" and row.trusted == 1 else row.kind, row.id)
+
+
+def _shown(rows: Collection[_Found], number: str) -> CallAnswer:
+    return CallAnswer(
+        tuple(
+            TrustedContact(row.id, row.first_name, row.middle_name, row.last_name, row.avatar, number)
+            for row in rows
+            if row.kind == "contact"
+        ),
+        tuple(TrustedPerson(row.id, row.first_name, row.last_name, row.avatar) for row in rows if row.kind == "person"),
+        tuple(TrustedCompany(row.id, row.first_name, row.avatar) for row in rows if row.kind == "company"),
+    )

@@ -43,8 +43,7 @@ class Screening:
     async def ring(self, call: IncomingCall, idempotency_token: str | None) -> int | None:
         """The person whose app rings; None: the call is rejected. The called person is told live either way."""
         try:
-            number = await self._caller_number(call)
-            answer = await self._trust.trust(lookup_of(call, number), call_tokens(idempotency_token, call.call_sid))
+            answer = await self._trust.trust(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
         except (StorageError, ApiError) as error:
             # Nobody rings on a guess, and a caller is not kept waiting for a database.
             _log.warning("call rejected: trust can not be looked up now", reason=str(error))
@@ -53,7 +52,7 @@ class Screening:
 
     async def ended(self, call: IncomingCall, outcome: Outcome) -> None:
         """Record the call, once, if its caller is a person or a company. A call that was connected stays connected."""
-        found = await self._known(call, await self._caller_number(call))
+        found = await self._known(call)
         caller = _party(found)
         if found.person_id is None or caller is None:
             return
@@ -78,20 +77,10 @@ class Screening:
             self._amended(activity)
             self._events.publish((person_id, caller.key), EventName.ACTIVITY_CHANGED, posted(activity))
 
-    async def _known(self, call: IncomingCall, number: str | None) -> Callers:
-        lookup = lookup_of(call, number)
-        (found,) = await self._callers.look_up([Ask(lookup.called, lookup.caller)])
+    async def _known(self, call: IncomingCall) -> Callers:
+        lookup = lookup_of(call)
+        (found,) = await self._callers.look_up([Ask(lookup.called, lookup.caller, lookup.caller_person)])
         return found
-
-    async def _caller_number(self, call: IncomingCall) -> str | None:
-        """For a call from a person's app: the number of theirs that is trusted, or any; None: the one that is shown."""
-        if call.caller_person is None:
-            return None
-        numbers = await call_activities.numbers_of(self._database, call.caller_person)
-        for number in numbers:
-            if (await self._known(call, number)).trusted:
-                return number
-        return numbers[0] if numbers else None
 
 
 def _party(found: Callers) -> Party | None:

@@ -78,7 +78,7 @@ class Trust:
 
         Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
         """
-        ask = Ask(lookup.called, lookup.caller)
+        ask = Ask(lookup.called, lookup.caller, lookup.caller_person)
 
         def tell(found: Callers, rings: bool) -> None:
             if found.person_id is not None:
@@ -94,7 +94,7 @@ class Trust:
 
     async def call(self, lookup: Lookup) -> CallAnswer:
         """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
-        found = await self._find("call", Ask(lookup.called, lookup.caller), lambda late: None)
+        found = await self._find("call", Ask(lookup.called, lookup.caller, lookup.caller_person), lambda late: None)
         return NOBODY if found is None else found.known
 
     async def blocked(self, person_id: int) -> list[BlockedCallAnswer]:

@@ -27,7 +27,3 @@ async def test_a_missed_call_becomes_a_connected_one_once(database: Database, lo
     ((read,),) = await log.read([Range((JANE,))])
     assert read == changed
     assert (await log.state()).amendments == 1, "who keeps the missed call in memory can see that it was none"
-
-
-async def test_the_numbers_that_a_person_calls_from(database: Database) -> None:
-    assert await call_activities.numbers_of(database, BOB) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
-from storage.callers import Ask, Callers, CallerStore
+from storage.callers import Ask, Callers, CallerStore, Reason
 from storage.database import Database
 
 JANE, BOB, ANN, ACME = 1, 2, 3, 100
@@ -60,6 +60,12 @@ async def trusts_acme(database: Database, person: int) -> None:
         await transaction.execute("INSERT INTO trusted_company (person_id, company_id) VALUES (?, ?)", person, ACME)
 
 
+async def app(store: CallerStore, person: int) -> Callers:
+    """What a call from this person's app is to Jane."""
+    [found] = await store.look_up([Ask(JANES, None, person)])
+    return found
+
+
 async def ask(store: CallerStore, called: str | None = JANES, caller: str | None = CALLER) -> Callers:
     [found] = await store.look_up([Ask(called, caller)])
     return found
@@ -82,12 +88,13 @@ async def test_a_trusted_contact(store: CallerStore, database: Database) -> None
     await contact(database, 9, JANE)
     found = await ask(store)
     assert found.trusted
-    assert found == Callers(JANE, CallAnswer(contacts=(TrustedContact(9, "Con", "T.", "Act", "c.png", CALLER),)))
+    shown = CallAnswer(contacts=(TrustedContact(9, "Con", "T.", "Act", "c.png", CALLER),))
+    assert found == Callers(JANE, shown, (Reason("contact", 9),))
 
 
 async def test_a_contact_who_is_not_trusted(store: CallerStore, database: Database) -> None:
     await contact(database, 9, JANE, trusted=False)
-    assert await ask(store) == Callers(JANE, NOBODY)
+    assert await ask(store) == Callers(JANE, NOBODY, is_distrusted=True)
 
 
 async def test_somebody_elses_trusted_contact(store: CallerStore, database: Database) -> None:
@@ -101,7 +108,8 @@ async def test_a_trusted_company(store: CallerStore, database: Database) -> None
     await trusts_acme(database, BOB)
     assert await ask(store) == Callers(JANE, NOBODY)
     await trusts_acme(database, JANE)
-    assert await ask(store) == Callers(JANE, CallAnswer(companies=(TrustedCompany(ACME, "Acme", "a.png"),)))
+    shown = CallAnswer(companies=(TrustedCompany(ACME, "Acme", "a.png"),))
+    assert await ask(store) == Callers(JANE, shown, (Reason("company", ACME),))
 
 
 async def test_a_member_who_is_a_stranger(store: CallerStore, database: Database) -> None:
@@ -113,7 +121,8 @@ async def test_a_member_who_is_a_stranger(store: CallerStore, database: Database
 async def test_a_coworker(store: CallerStore, database: Database) -> None:
     await owns(database, "person", BOB)
     await joins(database, JANE, BOB)
-    assert await ask(store) == Callers(JANE, CallAnswer(people=(TrustedPerson(BOB, "Bob", "Ray", "b.png"),)))
+    shown = CallAnswer(people=(TrustedPerson(BOB, "Bob", "Ray", "b.png"),))
+    assert await ask(store) == Callers(JANE, shown, (Reason("coworker", BOB),))
 
 
 async def test_a_coworker_who_calls_from_their_buzz_number(store: CallerStore, database: Database) -> None:
@@ -132,26 +141,81 @@ async def test_a_member_who_is_a_trusted_contact_by_another_number(
     await contact(database, 10, JANE, known_by)
     found = await ask(store)
     assert found.trusted
+    assert found.reasons == (Reason("person", BOB),)
     assert [person.id for person in found.known.people] == [BOB]
     assert found.known.contacts == ()  # that contact has another number than the caller's
 
 
-async def test_nobody_is_their_own_coworker(store: CallerStore, database: Database) -> None:
+@pytest.mark.parametrize("caller", [CALLER, JANES])
+async def test_a_caller_with_a_number_of_the_called_persons_is_never_trusted(
+    store: CallerStore, database: Database, caller: str
+) -> None:
     await owns(database, "person", JANE)
-    await joins(database, JANE)
-    assert await ask(store) == Callers(JANE, NOBODY)
-    assert await ask(store, caller=JANES) == Callers(JANE, NOBODY)
+    await joins(database, JANE, BOB)
+    await contact(database, 9, JANE, caller)
+    await owns(database, "person", BOB)
+    await owns(database, "company", ACME, caller)
+    await trusts_acme(database, JANE)
+    assert await ask(store, caller=caller) == Callers(JANE, NOBODY, is_own=True)
 
 
-async def test_a_member_is_shown_beside_a_trusted_company_with_the_same_number(
+async def test_a_number_is_its_persons_own_also_when_the_directory_does_not_have_them(
+    store: CallerStore, database: Database
+) -> None:
+    await contact(database, 9, JANE, JANES)
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM person WHERE id = ?", JANE)
+    assert await ask(store, caller=JANES) == Callers(JANE, NOBODY, is_own=True)
+
+
+async def test_an_app_is_its_person_whatever_numbers_they_have(store: CallerStore, database: Database) -> None:
+    await joins(database, JANE, BOB)
+    assert await app(store, BOB) == Callers(
+        JANE, CallAnswer(people=(TrustedPerson(BOB, "Bob", "Ray", "b.png"),)), (Reason("coworker", BOB),)
+    )
+    await owns(database, "person", BOB)
+    await owns(database, "person", ANN)
+    assert (await app(store, BOB)).reasons == (Reason("coworker", BOB),)
+    assert (await app(store, ANN)).reasons == (), "she has a coworker's number, and that is not how she calls"
+    assert await app(store, JANE) == Callers(JANE, NOBODY, is_own=True)
+    assert await app(store, 99) == Callers(JANE, NOBODY)
+
+
+@pytest.mark.parametrize("known_by", [CALLER, BOBS])
+async def test_an_app_is_trusted_by_a_contact_that_has_a_number_of_its_person(
+    store: CallerStore, database: Database, known_by: str
+) -> None:
+    await owns(database, "person", BOB)
+    await contact(database, 9, JANE, known_by)
+    assert (await app(store, BOB)).reasons == (Reason("person", BOB),)
+
+
+async def test_a_stranger_is_not_shown_beside_those_who_make_the_caller_trusted(
+    store: CallerStore, database: Database
+) -> None:
+    await owns(database, "person", BOB)
+    await owns(database, "person", ANN)
+    await owns(database, "company", ACME)
+    await trusts_acme(database, JANE)
+    assert (await ask(store)).reasons == (Reason("company", ACME),)
+    await joins(database, JANE, BOB, company=ACME + 1)
+    found = await ask(store)
+    assert set(found.reasons) == {Reason("company", ACME), Reason("coworker", BOB)}
+    assert [person.id for person in found.known.people] == [BOB]
+
+
+async def test_a_contact_that_is_not_trusted_outweighs_a_coworker_and_a_company(
     store: CallerStore, database: Database
 ) -> None:
     await owns(database, "person", BOB)
     await owns(database, "company", ACME)
     await trusts_acme(database, JANE)
-    known = (await ask(store)).known
-    assert [person.id for person in known.people] == [BOB]
-    assert [company.id for company in known.companies] == [ACME]
+    await joins(database, JANE, BOB)
+    await contact(database, 9, JANE, trusted=False)
+    assert await ask(store) == Callers(JANE, NOBODY, is_distrusted=True)
+    assert (await app(store, BOB)).reasons == ()
+    await contact(database, 10, JANE)
+    assert set((await ask(store)).reasons) == {Reason("contact", 10), Reason("person", BOB)}
 
 
 async def test_a_contact_a_company_and_a_coworker_at_once(store: CallerStore, database: Database) -> None:

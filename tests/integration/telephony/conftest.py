@@ -130,17 +130,19 @@ def clock() -> Clock:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory as an import would leave it, made once."""
     data_dir = tmp_path_factory.mktemp("telephony")
-    asyncio.run(_fill(data_dir / "buzz.db"))
+    asyncio.run(fill(data_dir / "buzz.db", OBJECTS, {JANES_NUMBER: JANE}))
     return data_dir
 
 
-async def _fill(path: Path) -> None:
+async def fill(path: Path, objects: Mapping[Kind, tuple[Object, ...]], buzz_numbers: Mapping[str, int]) -> None:
+    """Make a database with this directory, and these people's Buzz numbers."""
     database = await SqliteDatabase.open(path)
     await migrate(database)
     async with database.transaction() as transaction:
-        for kind, objects in OBJECTS.items():
-            await directory.write(transaction, kind, [Change(kind, None, each) for each in objects], IMPORTED_AT_MS)
-        await numbers.put_many(transaction, [ImportedNumber(JANES_NUMBER, JANE)], IMPORTED_AT_MS)
+        for kind, found in objects.items():
+            await directory.write(transaction, kind, [Change(kind, None, each) for each in found], IMPORTED_AT_MS)
+        given = [ImportedNumber(number, person) for number, person in buzz_numbers.items()]
+        await numbers.put_many(transaction, given, IMPORTED_AT_MS)
     await database.close()
 
 
