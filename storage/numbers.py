@@ -181,6 +181,15 @@ async def imported(reader: Database | Transaction, e164s: Sequence[str]) -> dict
     return found
 
 
+async def known(reader: Database | Transaction, e164s: Sequence[str]) -> set[str]:
+    """Those of these numbers that the pool has, whatever became of them: free, somebody's, resting."""
+    found: set[str] = set()
+    for chunk in _chunks(e164s):
+        sql = f"SELECT e164 FROM buzz_number WHERE e164 IN ({', '.join('?' * len(chunk))})"
+        found |= {e164 for (e164,) in await reader.fetch(sql, *chunk)}
+    return found
+
+
 async def conflicts(reader: Database | Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
     """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
     owners = {line.e164: line.person_id for line in lines if line.person_id is not None}

@@ -8,7 +8,7 @@ same import again writes nothing, moves no times and tells nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -78,7 +78,11 @@ class Directory:
         """
         entry = parse_object(kind, path, body)
         report = await self._change_one(entry)
-        return None if isinstance(entry, Removed) else entry, report.changed > 0
+        if isinstance(entry, Removed):
+            return None, report.changed > 0
+        # A number for the pool may be somebody's by now, and stays theirs.
+        now = await directory_stores.read(self._database, kind, [entry.identity]) if kind is Kind.NUMBER else {}
+        return now.get(entry.identity, entry), report.changed > 0
 
     async def remove(self, kind: Kind, path: tuple[str, ...]) -> None:
         """Remove one object. Raises ApiError: not_found, bad_request."""
@@ -155,7 +159,7 @@ class Directory:
             self._events.publish([request.person_id], EventName.TRUST_REQUESTED, data)
 
 
-async def _remove(transaction: Transaction, gone: list[Object], effects: Effects, now_ms: int) -> None:
+async def _remove(transaction: Transaction, gone: Sequence[Object], effects: Effects, now_ms: int) -> None:
     if not gone:
         return
     for found in gone:

@@ -7,11 +7,12 @@ the writer only what has changed since the last one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from protocol.activity import Party
-from protocol.directory import Entry, Kind, Number, Object, Removed
+from protocol.directory import Company, Entry, Kind, Number, Object, Person, Removed
 from server.services import directory_stores
 from server.services.directory_import import LineEntry, Misfit
 from server.services.directory_survey import Survey
@@ -46,7 +47,7 @@ class Plan:
     """``gone``: the parties that are removed first, with all they have. Everything else is in the spool of changes."""
 
     report: Report
-    gone: list[Object]
+    gone: list[Person | Company]
 
 
 async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
@@ -56,8 +57,9 @@ async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], ch
     gone = await _removed_parties(database, survey)
     for found in gone:
         report.count(Change(found.kind, found, None))
+    gone_keys = frozenset(found.key for found in gone)
     async for chunk in entries.read():
-        differing = await _differing(database, survey, chunk)
+        differing = await _differing(database, survey, chunk, gone_keys)
         for change in differing:
             report.count(change)
         if differing:
@@ -74,17 +76,19 @@ async def _check_needed(database: Database, survey: Survey) -> None:
         raise Misfit(line, f"there is no {party.type.value} {party.id} in the directory")
 
 
-async def _removed_parties(database: Database, survey: Survey) -> list[Object]:
+async def _removed_parties(database: Database, survey: Survey) -> list[Person | Company]:
     found: list[Object] = []
     for kind, keys in (
         (Kind.PERSON, [key for key in survey.deleted if key > 0]),
         (Kind.COMPANY, [-key for key in survey.deleted if key < 0]),
     ):
         found += (await directory_stores.read(database, kind, [(each,) for each in keys])).values()
-    return found
+    return [each for each in found if isinstance(each, Person | Company)]
 
 
-async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEntry]) -> list[Change]:
+async def _differing(
+    database: Database, survey: Survey, chunk: Sequence[LineEntry], gone_keys: AbstractSet[int]
+) -> list[Change]:
     counting = chunk if survey.all_stand else list(_standing(survey, chunk))
     found: list[Change] = []
     for kind, entries in _by_kind(entry for _, entry in counting):
@@ -92,13 +96,25 @@ async def _differing(database: Database, survey: Survey, chunk: Sequence[LineEnt
         current = await directory_stores.read(database, kind, identities)
         for identity, entry in zip(identities, entries, strict=True):
             before = current.get(identity)
-            if before is not None and survey.deleted and _goes_first(survey, before):
-                before = None
+            if before is not None and not gone_keys.isdisjoint(before.goes_with):
+                before = None  # it is removed with a party, before the changes are written
             after = None if isinstance(entry, Removed) else entry
             if before != after:
                 found.append(Change(kind, before, after))
+    found = await _without_known_numbers(database, found)
     await _check_numbers(database, counting, found)
     return found
+
+
+async def _without_known_numbers(database: Database, changes: list[Change]) -> list[Change]:
+    """A line for the pool asks only that Buzz has the number: given away or resting by now, it stays as it is."""
+    pool = {change.after.number for change in changes if _is_for_pool(change.after)}
+    known = await numbers.known(database, list(pool)) if pool else set()
+    return [change for change in changes if not (_is_for_pool(change.after) and change.after.number in known)]
+
+
+def _is_for_pool(found: Object | None) -> TypeGuard[Number]:
+    return isinstance(found, Number) and found.person_id is None
 
 
 def _standing(survey: Survey, chunk: Sequence[LineEntry]) -> Iterator[LineEntry]:
@@ -106,11 +122,6 @@ def _standing(survey: Survey, chunk: Sequence[LineEntry]) -> Iterator[LineEntry]
         left = survey.standing(line, entry)
         if left is not None:
             yield (line, left)
-
-
-def _goes_first(survey: Survey, stored: Object) -> bool:
-    """Whether an object is removed with a party before the changes are written."""
-    return any(key in survey.deleted for key in stored.goes_with)
 
 
 def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protocol.directory import KEYS, Kind, line
+from protocol.directory import KEYS, Kind, Number, line
 from protocol.errors import ApiError, ErrorCode
 from protocol.heartbeat import LastTimes
 from server.live.events import EventName
@@ -18,6 +18,7 @@ from server.services.directory_plan import Report
 from server.services.parties import DirectoryChange, Parties
 from storage import directory_reads
 from storage.database import Database
+from storage.numbers import NumberStore
 
 EXAMPLE = """
 {"kind":"person","id":456,"first_name":"Jane","middle_name":"A.","last_name":"Smith","avatar":null,"numbers":["+12025550101"]}
@@ -136,6 +137,28 @@ async def test_the_same_again_writes_nothing_and_tells_nobody(world: World) -> N
     assert await world.last_times(456) == times
     assert world.events.published == []
     assert world.relayed == []
+
+
+async def test_a_number_of_the_pool_stays_with_whom_it_was_given_to(world: World) -> None:
+    pool = EXAMPLE.replace('"number":"+12385551629","person_id":456', '"number":"+12385551629"')
+    await world.load(pool)
+    store = NumberStore(world.database)
+    assert await store.take(456, world.now_ms) == "+12385551629"
+    times, rows = await world.last_times(456), await world.rows()
+    world.events.published.clear()
+    assert (await world.load(pool)).changed == 0
+    assert not await world.put("number", "+12385551629")
+    assert await world.last_times(456) == times
+    assert await world.rows() == rows
+    await store.release(456, world.now_ms)
+    assert (await world.load(pool)).changed == 0  # it rests
+    assert world.events.published == []
+
+
+async def test_a_put_for_the_pool_answers_whose_the_number_is(world: World) -> None:
+    await world.load(EXAMPLE)
+    stored, changed = await world.directory.put(Kind.NUMBER, ("+12385551629",), {})
+    assert (stored, changed) == (Number("+12385551629", 456), False)
 
 
 async def test_an_import_moves_the_times_of_those_concerned(world: World) -> None:

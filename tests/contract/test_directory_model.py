@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol.directory import (
@@ -20,18 +20,22 @@ from protocol.directory import (
     Identity,
     Kind,
     Member,
+    Number,
     Object,
     Person,
     Removed,
+    ServiceCode,
     TrustedCompany,
     TrustRequest,
     line,
 )
 from protocol.errors import ApiError, ErrorCode
 from server.services.directory import Directory
+from server.services.directory_plan import Report
 from server.services.parties import Parties
 from storage import directory_reads
 from storage.migrate import migrate
+from storage.numbers import NumberStore
 from storage.sqlite import SqliteDatabase
 
 Store = dict[tuple[Kind, Identity], Object]
@@ -67,6 +71,7 @@ def spelt(entry: Entry) -> bytes:
 def modelled(store: Store, entries: list[Entry]) -> Store | None:
     """The directory after an import, line by line; None if something in it refers to nobody."""
     after = dict(store)
+    there_before = {found.key for found in store.values() if isinstance(found, Person | Company)}
     for entry in entries:
         if not isinstance(entry, Removed):
             after[entry.kind, entry.identity] = entry
@@ -74,7 +79,12 @@ def modelled(store: Store, entries: list[Entry]) -> Store | None:
         after.pop((entry.kind, entry.identity), None)
         gone = entry.removed_party
         if gone is not None:
-            after = {key: found for key, found in after.items() if gone not in found.goes_with}
+            after = {
+                key: found
+                for key, found in after.items()
+                # That somebody who is not there asked to be trusted is no part of them.
+                if gone not in found.goes_with or (gone not in there_before and store.get(key) is found)
+            }
     there = {found.key for found in after.values() if isinstance(found, Person | Company)}
     return after if all(key in there for found in after.values() for key in found.parties) else None
 
@@ -96,9 +106,14 @@ async def stored(database: SqliteDatabase) -> Store:
     return found
 
 
-class Silent:
+class Told:
+    """What people were told."""
+
+    def __init__(self) -> None:
+        self.published: list[Any] = []
+
     def publish(self, parties: Any, name: Any, data: Any, but: Any = None) -> None:
-        pass
+        self.published.append((tuple(parties), name, data))
 
 
 async def check(folder: Path, several: list[list[Entry]]) -> None:
@@ -106,7 +121,7 @@ async def check(folder: Path, several: list[list[Entry]]) -> None:
     try:
         await migrate(database)
         parties = Parties(database)
-        directory = Directory(database, parties, Silent(), lambda: 1_720_000_000_000)
+        directory = Directory(database, parties, Told(), lambda: 1_720_000_000_000)
         store: Store = {}
         for entries in (EVERYBODY, *several):
             after = modelled(store, entries)
@@ -127,17 +142,18 @@ async def check(folder: Path, several: list[list[Entry]]) -> None:
         await database.close()
 
 
-async def accepted(directory: Directory, entries: list[Entry]) -> bool:
+async def accepted(directory: Directory, entries: list[Entry]) -> Report | None:
+    """What was done; None if it was refused."""
+
     async def stream() -> AsyncIterator[bytes]:
         yield b"\n".join(map(spelt, entries))
 
     try:
-        await directory.import_lines(stream())
+        return await directory.import_lines(stream())
     except ApiError as error:
         if error.code is not ErrorCode.BAD_REQUEST:
             raise
-        return False
-    return True
+        return None
 
 
 @settings(max_examples=30, deadline=None)
@@ -145,3 +161,67 @@ async def accepted(directory: Directory, entries: list[Entry]) -> bool:
 def test_imports_end_as_if_read_line_by_line(several: list[list[Entry]]) -> None:
     with TemporaryDirectory() as folder:
         asyncio.run(check(Path(folder), several))
+
+
+# The same file again
+
+POOL = [f"+1238555{number}" for number in range(1629, 1633)]
+pool_numbers = st.sampled_from(POOL)
+of_the_pool = st.one_of(
+    st.builds(Number, pool_numbers),
+    st.builds(Number, pool_numbers, ids),
+    st.builds(lambda number: Removed(Kind.NUMBER, (number,)), pool_numbers),
+    st.builds(ServiceCode, st.sampled_from(["57", "58"]), names, ids),
+)
+files = st.lists(puts | removals | of_the_pool, max_size=12)
+
+
+def without_returning(entries: list[Entry]) -> list[Entry]:
+    """The entries but removals of parties that come again below: such a file asks for a fresh start each time."""
+    keys = [entry.key if isinstance(entry, Person | Company) else None for entry in entries]
+    return [
+        entry
+        for at, entry in enumerate(entries)
+        if not isinstance(entry, Removed) or entry.removed_party is None or entry.removed_party not in keys[at:]
+    ]
+
+
+async def everything(database: SqliteDatabase) -> list[Any]:
+    tables = ("person", "company", "member", "contact", "trusted_company", "trust_request", "phone", "buzz_number",
+              "service_code")  # fmt: skip
+    return [await database.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
+
+
+async def check_the_same_again(folder: Path, before: list[Entry], entries: list[Entry], users: list[int]) -> None:
+    database = await SqliteDatabase.open(folder / "buzz.db", readers=1)
+    now_ms = iter(range(1_720_000_000_000, 1_720_001_000_000, 1_000))
+    told = Told()
+    try:
+        await migrate(database)
+        parties = Parties(database)
+        directory = Directory(database, parties, told, lambda: next(now_ms))
+        await accepted(directory, [*EVERYBODY, *before])
+        if await accepted(directory, entries):
+            there = await directory_reads.existing(database, users)
+            for person in [user for user in users if user in there]:
+                await NumberStore(database).take(person, next(now_ms))  # what a heartbeat does
+            stored_before = await everything(database)
+            told.published.clear()
+            again = await accepted(directory, entries)
+            assert again is not None
+            assert again.changed == 0
+            assert told.published == []
+            assert await everything(database) == stored_before
+        await parties.close()
+    finally:
+        await database.close()
+
+
+@settings(max_examples=60, deadline=None)
+@example([], [Removed(Kind.COMPANY, (2,)), TrustRequest(1, 1, -2, 1_719_828_000_000)], [])
+@given(files, files.map(without_returning), st.lists(ids, max_size=3))
+def test_the_same_file_again_tells_nobody_and_moves_no_time(
+    before: list[Entry], entries: list[Entry], users: list[int]
+) -> None:
+    with TemporaryDirectory() as folder:
+        asyncio.run(check_the_same_again(Path(folder), before, entries, users))
