@@ -1,9 +1,11 @@
-"""The connection below the routes: what can't be read as HTTP meets no handler, and gets the documented answer here."""
+"""The connection below the routes: what can't be read as HTTP, or has a packed body, meets no handler, and gets the
+documented answer here.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -63,5 +65,35 @@ def connections(runner: web.AppRunner, **more: Any) -> Callable[[], asyncio.Prot
     """Makes the protocol of each connection that is accepted for a runner that was set up; ``more`` as for aiohttp."""
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
-    options = {"access_log": None, "keepalive_timeout": IDLE_SECONDS, **more}
+    server.request_handler = _refusing_codings(server.request_handler)
+    # Left to itself aiohttp unpacks a body as it comes, before any route or credential is looked at.
+    options = {"access_log": None, "keepalive_timeout": IDLE_SECONDS, **more, "auto_decompress": False}
     return lambda: HttpConnection(server, loop=loop, **options)
+
+
+Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def _refusing_codings(handle: Answering) -> Answering:
+    """Answer a request whose body is packed with 415, before routes, middlewares and ``Expect``; others go on."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return _coding_refused() if _is_coded(request) else await handle(request)
+
+    return answer
+
+
+def _is_coded(request: web.BaseRequest) -> bool:
+    if "Content-Encoding" not in request.headers:
+        return False
+    codings = ",".join(request.headers.getall("Content-Encoding")).lower().split(",")
+    return any(coding.strip() not in ("", "identity") for coding in codings)
+
+
+def _coding_refused() -> web.StreamResponse:
+    refusal = "Unsupported Media Type: send the body as it is, without Content-Encoding."
+    response = error_response(ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, refusal))
+    response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
+    give_request_id(response)
+    response.force_close()  # the body was not read
+    return response

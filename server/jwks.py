@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from protocol.errors import ApiError, ErrorCode
 from server.auth import Caller
+from server.outbound import open_session, read_answer
 from server.tokens import NO_SCOPES, BadToken, person_of, token_digest
 
 REFRESH_SECONDS: Final = 600.0
@@ -211,17 +212,12 @@ def _read_file(path: str) -> bytes:
 async def _read_url(url: str) -> bytes:
     timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, allow_redirects=False) as answer:
+        async with open_session(timeout=timeout) as session, session.get(url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise JwksError(f"{url} answered {answer.status}, expected 200")
-            text = b""
-            async for chunk in answer.content.iter_any():
-                text += chunk
-                if len(text) > _MAX_JWKS_BYTES:
-                    break
+            return await read_answer(answer, _MAX_JWKS_BYTES)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise JwksError(f"{url} can't be fetched: {error or 'no answer in time'}") from error
-    return text
 
 
 def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:

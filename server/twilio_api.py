@@ -14,6 +14,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from server.outbound import AnswerTooLarge, open_session, read_answer
+
 API_VERSION: Final = "2010-04-01"
 MAX_JSON_BYTES: Final = 1_048_576
 
@@ -68,13 +70,10 @@ class TwilioApi:
 
 
 async def _read(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
-    read = bytearray()
-    async for chunk in response.content.iter_any():
-        read += chunk
-        if len(read) > limit_bytes:
-            response.close()
-            raise TwilioError(413, 0, f"an answer of more than {limit_bytes} bytes")
-    return bytes(read)
+    try:
+        return await read_answer(response, limit_bytes)
+    except AnswerTooLarge as error:
+        raise TwilioError(413, 0, str(error)) from error
 
 
 def _error(response: aiohttp.ClientResponse, body: bytes) -> TwilioError:
@@ -105,11 +104,8 @@ async def open_twilio_api(
     base_url: str, account_sid: str, auth_token: str, timeout_seconds: float = 15
 ) -> AsyncIterator[TwilioApi]:
     """The API with its connections."""
-    async with aiohttp.ClientSession(
-        # A kept connection may be closed by Twilio just when it is used again, and a purchase is not simply repeated.
-        connector=aiohttp.TCPConnector(force_close=True),
-        headers={"Authorization": aiohttp.encode_basic_auth(account_sid, auth_token)},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-    ) as session:
+    authorization = aiohttp.encode_basic_auth(account_sid, auth_token)
+    # A kept connection may be closed by Twilio just when it is used again, and a purchase is not simply repeated.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with open_session({"Authorization": authorization}, connector=connector) as session:
         yield TwilioApi(session, base_url, account_sid, timeout_seconds)

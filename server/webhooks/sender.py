@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from server.outbound import open_session
 from server.webhooks.guard import guarded_sockets
 from server.webhooks.message import Message
 from server.webhooks.resolver import ThreadResolver
@@ -24,7 +25,7 @@ ANSWER_BYTES: Final = 1_024
 _ANSWER_SECONDS: Final = 2.0
 """The status has been read by then; an answer that dribbles or never ends is left there."""
 
-_HEADERS: Final = {"User-Agent": "Buzz-Webhooks/1", "Accept": "*/*", "Accept-Encoding": "identity"}
+_HEADERS: Final = {"User-Agent": "Buzz-Webhooks/1", "Accept": "*/*"}
 _MAX_ERROR_CHARACTERS: Final = 300
 
 
@@ -129,12 +130,7 @@ async def open_sender(
         resolver=resolver,
         socket_factory=guarded_sockets(allow_loopback=allow_loopback),
     )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-    ) as session:
+    async with open_session(connector=connector) as session:
         try:
             yield WebhookSender(session, timeout_seconds)
         finally:
