@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -21,6 +21,7 @@ from server.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, chec
 from server.revocations import LOOK_SECONDS, Revocations
 from server.settings import Settings
 from server.signing_keys import KeyFileError, KeyRing, load, load_or_create
+from server.tasks import running
 from server.tokens import (
     MAX_TOKEN_CHARACTERS,
     BadToken,
@@ -162,6 +163,8 @@ class Authentication:
                 await provider.refresh()
             except JwksError as error:
                 _log.warning("the identity provider's keys can't be read", reason=str(error))
+            except Exception:  # noqa: BLE001 - whatever it was, the provider's keys must go on being followed
+                _log.exception("the identity provider's keys can't be read")
 
     async def _verify_anew(self, token: str, digest: bytes) -> Caller:
         if len(token) > MAX_TOKEN_CHARACTERS:
@@ -224,15 +227,11 @@ async def open_authentication(
     token = settings.twilio_auth_token
     twilio = TwilioRequests(token.get_secret_value() if token else None, settings.public_url)
     auth = Authentication(key_file, ring, revocations, provider, twilio, now_ms)
-    running = [asyncio.create_task(auth.follow_revocations(), name="auth:revocations")]
-    if provider is not None:
-        running.append(asyncio.create_task(auth.follow_provider(provider), name="auth:provider"))
-    try:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running("auth: revocations", auth.follow_revocations()))
+        if provider is not None:
+            await stack.enter_async_context(running("auth: provider", auth.follow_provider(provider)))
         yield auth
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
 
 
 async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> ProviderKeys | None:

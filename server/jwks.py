@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from asyncio import Lock
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ import jwt
 import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import OKPAlgorithm
 
 from protocol.errors import ApiError, ErrorCode
 from server.auth import Caller
@@ -39,9 +41,15 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
     ("EC", "P-256"): ("ES256",),
     ("EC", "P-384"): ("ES384",),
     ("EC", "P-521"): ("ES512",),
-    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
 }
 """By type and curve: what a key may be declared for; the first where it declares nothing. No symmetric keys."""
+
+_ED25519: Final = frozenset({"EdDSA", "Ed25519"})
+"""One algorithm under two names: RFC 8037 calls it EdDSA, RFC 9864 Ed25519."""
+
+with suppress(ValueError):  # a later PyJWT may know the name by itself
+    jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
 _log = structlog.get_logger("auth")
 
@@ -55,6 +63,11 @@ class ProviderKey(NamedTuple):
 
     algorithm: str
     key: Any
+
+    @property
+    def names(self) -> list[str]:
+        """What a token may call that algorithm."""
+        return sorted(_ED25519) if self.algorithm in _ED25519 else [self.algorithm]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class ProviderKeys:
         self._monotonic = monotonic
         self._keys: dict[tuple[str, str | None], ProviderKey] | None = None
         self._next_fetch_at = 0.0
+        self._unreachable = True
         self._fetching = Lock()
 
     async def refresh(self) -> None:
@@ -96,15 +110,18 @@ class ProviderKeys:
             claims = jwt.decode(
                 token,
                 key.key,
-                algorithms=[key.algorithm],
+                algorithms=key.names,
                 audience=provider.audience,
                 issuer=provider.issuer,
-                # Times are held against the injected clock: here `nbf`, at every use `exp`.
+                # Times are held against the injected clock: here `nbf`, at every use `exp`. `sub` and `jti` are read
+                # below: providers write numbers or null into them, and another claim may name the person.
                 options={
                     "require": ["exp", "aud", "iss"],
                     "verify_exp": False,
                     "verify_nbf": False,
                     "verify_iat": False,
+                    "verify_sub": False,
+                    "verify_jti": False,
                 },
             )
         except jwt.PyJWTError as error:
@@ -122,7 +139,8 @@ class ProviderKeys:
             found = self._known(kid)
         if found is not None:
             return found
-        if self._keys is None:
+        if self._unreachable:
+            # The key may well be a new one: "unauthorized" would make a good client give up.
             raise ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
         raise BadToken("no key of the provider has this id")
 
@@ -140,8 +158,10 @@ class ProviderKeys:
 
     async def _fetch(self) -> None:
         self._next_fetch_at = self._monotonic() + MIN_REFRESH_SECONDS
+        self._unreachable = True
         keys = parse_jwks(await _read(self._provider.source))
         self._keys = {(self._provider.issuer, kid): key for kid, key in keys.items()}
+        self._unreachable = False
 
     def _caller(self, token: str, claims: Mapping[str, Any]) -> Caller:
         person_id = person_of(claims.get(self._provider.person_claim))
@@ -153,12 +173,16 @@ class ProviderKeys:
         expires_at = _seconds(claims, "exp")
         if expires_at is None:
             raise BadToken("its 'exp' is no time")
-        token_id = claims.get("jti")
-        if not isinstance(token_id, str) or not token_id:
-            token_id = token_digest(token).hex()[:32]
+        token_id = _token_id(claims.get("jti")) or token_digest(token).hex()[:32]
         # Without `iat` a token counts as old: any revocation of its person hits it.
         issued_at_ms = round((_seconds(claims, "iat") or 0) * 1000)
         return Caller(f"person:{person_id}", person_id, NO_SCOPES, token_id, round(expires_at * 1000), issued_at_ms)
+
+
+def _token_id(jti: object) -> str:
+    """The token's id as text; "" if it has none that can be named."""
+    is_number = isinstance(jti, int) and not isinstance(jti, bool)
+    return str(jti) if is_number or isinstance(jti, str) else ""
 
 
 def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
@@ -168,7 +192,7 @@ def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
     """
     try:
         found = msgspec.json.decode(text, type=dict[str, Any])["keys"]
-    except (msgspec.DecodeError, KeyError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
         raise JwksError('it is no JWKS: expected a JSON object {"keys": […]}') from error
     usable = {}
     for jwk in found if isinstance(found, list) else []:
@@ -221,12 +245,13 @@ async def _read_url(url: str) -> bytes:
 
 
 def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:
-    allowed = _ALGORITHMS.get((str(jwk.get("kty")), jwk.get("crv")))
+    curve = jwk.get("crv")
+    allowed = _ALGORITHMS.get((str(jwk.get("kty")), None if curve is None else str(curve)))
     algorithm = jwk.get("alg", allowed[0] if allowed else None)
     if not allowed or algorithm not in allowed or jwk.get("use", "sig") != "sig" or "d" in jwk:
         return None
     try:
-        key = jwt.PyJWK(jwk, algorithm=algorithm).key
+        key = jwt.PyJWK(jwk, algorithm="EdDSA" if algorithm in _ED25519 else algorithm).key
     except (jwt.PyJWTError, ValueError, KeyError, TypeError):
         return None
     if isinstance(key, RSAPublicKey) and key.key_size < _MIN_RSA_BITS:

@@ -1,4 +1,4 @@
-"""Tasks that live as long as a block, and whose failure is nobody's secret."""
+"""Background tasks whose end is always seen: those that live as long as a block, and those that begin on demand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+
+import structlog
+
+_log = structlog.get_logger("tasks")
 
 
 @asynccontextmanager
@@ -20,3 +24,19 @@ async def running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[N
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task that ends when its work is done, and log its failure where there is one.
+
+    For workers that begin when there is something to do: their owner keeps the task and waits for it when it closes.
+    """
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_see)
+    return task
+
+
+def _see(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("task failed", task=task.get_name(), exc_info=error)

@@ -138,6 +138,8 @@ class SqliteActivityLog:
         except StorageError as error:
             # Nothing depends on it now, and the next commit asks for it again.
             _log.warning("the log's upkeep failed", reason=str(error))
+        except Exception:  # noqa: BLE001 - nobody awaits this task while the log is open, so it says itself what failed
+            _log.exception("the log's upkeep failed")
         finally:
             self._upkeep = None
 

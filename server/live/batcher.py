@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from protocol.errors import ApiError, ErrorCode
+from server.tasks import start
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,7 +47,7 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._worker is None:
-            self._worker = asyncio.create_task(self._run(), name=f"batcher:{self._name}")
+            self._worker = start(f"batcher: {self._name}", self._run())
         return future
 
     async def call(self, item: Item) -> Result:

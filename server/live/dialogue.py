@@ -20,6 +20,7 @@ from server.live.hub import Hub
 from server.live.session import Session
 from server.services.activities import Activities, Answer, accepted
 from server.services.parties import Parties
+from server.tasks import start
 from storage.contract import Result
 from storage.errors import StorageError
 
@@ -111,7 +112,7 @@ class Dialogue:
         key = (session.caller.person, session.device_id)
         self._marks[key] = max(self._marks.get(key, 0), received_id)
         if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep_marks(), name="received marks")
+            self._keeper = start("received marks", self._keep_marks())
 
     async def _keep_marks(self) -> None:
         """One write for all the marks that came while the last one was under way."""

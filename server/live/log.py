@@ -16,6 +16,7 @@ import structlog
 from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
+from server.tasks import start
 from server.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
 from storage.errors import OutcomeUnknown, StorageError
@@ -73,7 +74,7 @@ class Log:
         self._waiting.append(submission)
         self._waiting_bytes += len(submission.posting.message or "")
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write(), name="log writer")
+            self._writer = start("log writer", self._write())
 
     async def close(self) -> None:
         """Commit and answer what waits, then take no more."""

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import structlog
 
 from protocol.privacy_event import EventName
+from server.tasks import start
 from server.webhooks.message import Fresh, Message, build
 from server.webhooks.queue import DeliveryQueue, Subject
 from server.webhooks.sender import Answer
@@ -162,7 +163,7 @@ class WebhookWorker:
         if not self._slots.take(endpoint_id):
             self._refused.add(endpoint_id)
             return
-        task = asyncio.create_task(self._serve(endpoint_id), name=f"webhook endpoint {endpoint_id}")
+        task = start(f"webhook endpoint {endpoint_id}", self._serve(endpoint_id))
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
 

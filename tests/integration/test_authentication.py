@@ -522,10 +522,88 @@ async def test_without_any_keys_yet_the_answer_is_unavailable(open_auth: Open, p
     assert (await auth.verify(auth.mint_person(7, 60))).person_id == 7
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"keys": {}}', '{"keys": []}', '{"keys": [7]}', "\xff"])
-async def test_a_file_that_is_no_jwks_stops_the_start(open_auth: Open, tmp_path: Path, text: str) -> None:
+async def test_an_unknown_key_is_unavailable_while_the_provider_is_away(
+    open_auth: Open, provider: IdentityProvider
+) -> None:
+    """The key may be a new one: a client that is told "unauthorized" would give up for good."""
+    auth = await with_provider(open_auth, provider.url)
+    provider.keys["second"] = Ed25519PrivateKey.generate()
+    token = provider.sign("second", "EdDSA")
+    provider.broken = True
+    for _ in range(2):  # the first one asks the provider, the next one knows that it did not answer
+        auth._provider._next_fetch_at = min(auth._provider._next_fetch_at, 0.0)  # type: ignore[union-attr]
+        with pytest.raises(ApiError) as refused:
+            await auth.verify(token)
+        assert refused.value.code is ErrorCode.UNAVAILABLE
+        assert refused.value.retry_after_seconds
+    assert (await auth.verify(provider.sign())).person_id == 456, "a known key needs no provider"
+    provider.broken = False
+    auth._provider._next_fetch_at = 0.0  # type: ignore[union-attr]
+    assert (await auth.verify(token)).person_id == 456
+    with pytest.raises(ApiError) as refused:
+        await auth.verify(provider.sign(headers={"kid": "forged"}))
+    assert refused.value.code is ErrorCode.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("more", [{"sub": 456}, {"jti": 17}, {"jti": None}])
+async def test_numbers_are_taken_where_providers_write_them(
+    open_auth: Open, provider: IdentityProvider, more: dict[str, Any]
+) -> None:
+    auth = await with_provider(open_auth, provider.url)
+    token = _signed_as_is(provider, more)
+    caller = await auth.verify(token)
+    assert caller.person_id == 456
+    await auth.revoke_token(str(more["jti"]) if more.get("jti") else token)
+    with pytest.raises(ApiError):
+        await auth.verify(token)
+
+
+@pytest.mark.parametrize("sub", [None, 7, "auth0|7"])
+async def test_the_claim_that_names_the_person_decides_whatever_sub_is(
+    open_auth: Open, provider: IdentityProvider, sub: object
+) -> None:
+    auth = await open_auth(jwks=provider.url, jwt_issuer=ISSUER, jwt_audience=AUDIENCE, jwt_person_claim="uid")
+    assert (await auth.verify(_signed_as_is(provider, {"sub": sub, "uid": 456}))).person_id == 456
+
+
+def _signed_as_is(provider: IdentityProvider, more: dict[str, Any]) -> str:
+    """A token with these claims, types that the signing library would refuse too."""
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "456", "exp": 1_720_000_060, "iat": 1_720_000_000, **more}
+    return jwt.PyJWS().encode(json.dumps(claims).encode(), provider.keys["first"], "ES256", headers={"kid": "first"})
+
+
+@pytest.mark.parametrize("declared", ["EdDSA", "Ed25519", None])
+@pytest.mark.parametrize("named", ["EdDSA", "Ed25519"])
+async def test_ed25519_goes_by_both_of_its_names(
+    open_auth: Open, provider: IdentityProvider, tmp_path: Path, declared: str | None, named: str
+) -> None:
+    key = provider.keys["first"] = Ed25519PrivateKey.generate()
     path = tmp_path / "jwks.json"
-    path.write_text(text)
+    path.write_text(json.dumps({"keys": [published("first", key, **({"alg": declared} if declared else {}))]}))
+    auth = await with_provider(open_auth, str(path))
+    assert (await auth.verify(provider.sign("first", named))).person_id == 456
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"keys": {}}',
+        b'{"keys": []}',
+        b'{"keys": [7]}',
+        b"\xff",
+        b'{"keys": [{"kty": "\xff"}]}',
+        b'{"keys": [{"kty": "EC", "crv": ["P-256"]}]}',
+        b'{"keys": [{"kty": "EC", "crv": "P-256", "x": 7, "y": null}]}',
+        b'{"keys": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+    ids=range(11),
+)
+async def test_a_file_that_is_no_jwks_stops_the_start(open_auth: Open, tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_bytes(text)
     with pytest.raises(JwksError):
         await with_provider(open_auth, str(path))
 
