@@ -66,7 +66,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class WebFormSession:
-    """What a consumer wrote into the web form. All text is "" where it was left out or erased."""
+    """What a consumer wrote into the web form. All text is "" where it was left out or erased.
+
+    ``suspected_spam``: a field that people do not see was filled in, by a spam program or by a password manager.
+    """
 
     id: str
     created_at_ms: int
@@ -81,6 +84,7 @@ class WebFormSession:
     send_me: bool = False
     other: str = ""
     remote_ip: str = ""
+    suspected_spam: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,7 @@ def _web_form_view(session: WebFormSession | None) -> dict[str, object] | None:
         "send_me": session.send_me,
         "other": session.other,
         "remote_ip": session.remote_ip,
+        "suspected_spam": session.suspected_spam,
     }
 
 

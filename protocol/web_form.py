@@ -6,9 +6,9 @@ The same model checks the hosted page's form, a multipart form and JSON.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from protocol.us_states import US_STATES
 from protocol.validation import Strict
@@ -78,12 +78,22 @@ def _flag(value: object) -> object:
     return value
 
 
+TRAP: Final = "leave_empty"
+"""A field of the page that people do not see. No program that helps people to fill in forms knows the name."""
+
+TRAPS: Final = (TRAP, "website")
+"""With the name that it had before: pages that were opened then are still sent."""
+
 Flag = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool)]
 
 
 class WebForm(Strict):
-    """What a consumer sent. ``submission`` makes a form that is sent twice one request; ``website`` is a trap for
-    programs that fill in everything: people do not see it."""
+    """What a consumer sent. ``submission`` makes a form that is sent twice one request.
+
+    The fields in ``TRAPS`` are no part of the interface, so its description leaves them out.
+    """
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: _without_traps(schema))
 
     first_name: Annotated[str, AfterValidator(_required_line)]
     last_name: Annotated[str, AfterValidator(_required_line)]
@@ -96,7 +106,13 @@ class WebForm(Strict):
     send_me: Flag = False
     other: Annotated[str, AfterValidator(_text)] = ""
     submission: Annotated[str, AfterValidator(_line)] = ""
+    leave_empty: str = ""
     website: str = ""
+
+    @property
+    def suspected_spam(self) -> bool:
+        """Whether a field was filled in that people do not see. No reason to drop a request: it may be a real one."""
+        return any(getattr(self, name) for name in TRAPS)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -105,6 +121,11 @@ class WebForm(Strict):
                 "Missing required parameter: one of 'tell_me', 'delete_me', 'do_not_sell', 'send_me', 'other'"
             )
         return self
+
+
+def _without_traps(schema: dict[str, Any]) -> None:
+    for name in TRAPS:
+        schema["properties"].pop(name, None)
 
 
 WEB_FORM: TypeAdapter[WebForm] = TypeAdapter(WebForm)

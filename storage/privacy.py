@@ -210,8 +210,8 @@ async def _save_web_form(transaction: Transaction, request_id: str, session: Web
     await transaction.execute(
         """INSERT INTO web_form_session (
                request_id, id, created_at_ms, first_name, last_name, email, state, requester_type, tell_me, delete_me,
-               do_not_sell, send_me, other, remote_ip
-           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+               do_not_sell, send_me, other, remote_ip, suspected_spam
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (request_id) DO UPDATE SET
                first_name = excluded.first_name, last_name = excluded.last_name, email = excluded.email,
                state = excluded.state, requester_type = excluded.requester_type, tell_me = excluded.tell_me,
@@ -231,6 +231,7 @@ async def _save_web_form(transaction: Transaction, request_id: str, session: Web
         session.send_me,
         session.other,
         session.remote_ip,
+        session.suspected_spam,
     )
 
 

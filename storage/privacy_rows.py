@@ -39,7 +39,7 @@ SELECT = """SELECT
     r.service_code, COALESCE(s.name, r.service_code_name), COALESCE(s.created_at_ms, r.service_code_created_at_ms),
     COALESCE(s.updated_at_ms, r.service_code_updated_at_ms),
     w.id, w.created_at_ms, w.first_name, w.last_name, w.email, w.state, w.requester_type, w.tell_me, w.delete_me,
-    w.do_not_sell, w.send_me, w.other, w.remote_ip,
+    w.do_not_sell, w.send_me, w.other, w.remote_ip, w.suspected_spam,
     c.created_at_ms, c.ended_at_ms, c.caller_id, c.caller_name, c.caller_state, c.recording_status,
     c.transcription_status, c.transcription_text
 FROM privacy_request r
@@ -61,8 +61,8 @@ def kept_request(row: Row) -> KeptRequest:
         created_at_ms=created_at_ms,
         updated_at_ms=updated_at_ms,
         service_code=ServiceCode(*row_rest[:4]),
-        web_form_session=_web_form(*row_rest[4:17]) if kind == RequestType.WEB_FORM else None,
-        call_session=_call(*row_rest[17:]) if kind == RequestType.VOICEMAIL else None,
+        web_form_session=_web_form(*row_rest[4:18]) if kind == RequestType.WEB_FORM else None,
+        call_session=_call(*row_rest[18:]) if kind == RequestType.VOICEMAIL else None,
         erased_at_ms=erased_at_ms,
     )
     source_state = State(bool(source_flags & 1), bool(source_flags & 2), bool(source_flags & 4))
@@ -70,9 +70,8 @@ def kept_request(row: Row) -> KeptRequest:
 
 
 def _web_form(session_id: str, created_at_ms: int, *rest: Any) -> WebFormSession:
-    first_name, last_name, email, state, requester_type, tell_me, delete_me, do_not_sell, send_me, other, remote_ip = (
-        rest
-    )
+    first_name, last_name, email, state, requester_type, *rest_of_it = rest
+    tell_me, delete_me, do_not_sell, send_me, other, remote_ip, suspected_spam = rest_of_it
     return WebFormSession(
         id=session_id,
         created_at_ms=created_at_ms,
@@ -87,6 +86,7 @@ def _web_form(session_id: str, created_at_ms: int, *rest: Any) -> WebFormSession
         send_me=bool(send_me),
         other=other,
         remote_ip=remote_ip,
+        suspected_spam=bool(suspected_spam),
     )
 
 

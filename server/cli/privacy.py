@@ -106,7 +106,7 @@ def list_requests(
 
     rows = [row for row in run(load(config, data_dir=data_dir), work) if not (is_open and row["completed"])]
     if not as_json:
-        rows = [{**row, "state": ", ".join(name for name in _STATE if row[name]) or "new"} for row in rows]
+        rows = [{**row, "state": _state(row)} for row in rows]
     show_rows(rows, as_json, _COLUMNS, "There are no such requests.")
 
 
@@ -215,6 +215,12 @@ def recording(
     mp3 = run(load(config, data_dir=data_dir), work)
     with file.open("xb") as written:
         written.write(mp3)
+
+
+def _state(row: dict[str, Any]) -> str:
+    """What was done about a request, in a few words, and whether it may be spam."""
+    spam = ["suspected spam"] if (row["web_form_session"] or {}).get("suspected_spam") else []
+    return ", ".join([name for name in _STATE if row[name]] or ["new"]) + "".join(f", {each}" for each in spam)
 
 
 async def _every(admin: Admin, since: str | None) -> list[dict[str, Any]]:

@@ -80,8 +80,6 @@ def routes(
             if not _wants_page(request):
                 raise ApiError(ErrorCode.BAD_REQUEST, describe(error)) from error
             return _again(request, owned, written, faults(error))
-        if form.website:
-            return _done(request, owned, None)
         return _done(request, owned, await requests.take_web_form(owned.code.code, form, address))
 
     def _again(request: web.Request, owned: OwnedCode, written: Tree, wrong: Mapping[str, str]) -> web.Response:
@@ -89,12 +87,9 @@ def routes(
         submission = texts.get("submission") or str(uuid4())
         return _html(page, page.form(request.path, owned.code.name, submission, texts, wrong), status=400)
 
-    def _done(request: web.Request, owned: OwnedCode, made: PrivacyRequest | None) -> web.Response:
-        # What fell into the trap is told the same as everybody, and nothing is stored.
+    def _done(request: web.Request, owned: OwnedCode, made: PrivacyRequest) -> web.Response:
         if not _wants_page(request):
-            return json_response({"id": made.id if made else str(uuid4())}, status=201)
-        if made is None:
-            return _html(page, page.problem("We have your request", "Thank you."), status=201)
+            return json_response({"id": made.id}, status=201)
         return _html(page, page.received(owned.code.name, made.id, made.deadline), status=201)
 
     return [web.get(_PATH, show), web.post(_PATH, submit)]

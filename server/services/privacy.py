@@ -10,7 +10,7 @@ from uuid import UUID, uuid4, uuid5
 from protocol.errors import ApiError, ErrorCode
 from protocol.privacy_request import CallSession, PrivacyRequest, RequestType, State, WebFormSession
 from protocol.validation import Strict
-from protocol.web_form import WebForm
+from protocol.web_form import TRAPS, WebForm
 from server.services.privacy_changes import PrivacyChanges
 from storage import deliveries, privacy, service_codes
 from storage.database import Database
@@ -80,7 +80,8 @@ class PrivacyRequests:
             web_form_session=_session(form, remote_ip, now_ms),
         )
         async with self._changes.open() as change:
-            if await change.receive(KeptRequest(request), "consumer", "by web form"):
+            how = "by web form, with a field filled in that people do not see"
+            if await change.receive(KeptRequest(request), "consumer", how if form.suspected_spam else "by web form"):
                 return request
         return await self.one(request.id)
 
@@ -161,12 +162,18 @@ def _request_id(code: str, form: WebForm) -> str:
     if not form.submission:
         return str(uuid4())
     # The content is part of the name: a form corrected and sent again is another request.
-    return str(uuid5(_SUBMISSIONS, f"{code}\n{form.model_dump_json()}"))
+    return str(uuid5(_SUBMISSIONS, f"{code}\n{form.model_dump_json(exclude=set(TRAPS))}"))
 
 
 def _session(form: WebForm, remote_ip: str, now_ms: int) -> WebFormSession:
-    written = form.model_dump(exclude={"submission", "website"})
-    return WebFormSession(id=str(uuid4()), created_at_ms=now_ms, remote_ip=remote_ip, **written)
+    written = form.model_dump(exclude={"submission", *TRAPS})
+    return WebFormSession(
+        id=str(uuid4()),
+        created_at_ms=now_ms,
+        remote_ip=remote_ip,
+        suspected_spam=form.suspected_spam,
+        **written,
+    )
 
 
 def _difference(before: State, after: State) -> str:

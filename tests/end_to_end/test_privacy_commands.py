@@ -64,7 +64,7 @@ def put_request(data_dir: Path) -> None:
         )
         connection.execute(
             """INSERT OR REPLACE INTO web_form_session VALUES
-               (?, 's', ?, 'Julian', 'S', 'j@example.org', 'DE', 'Consumer', 0, 0, 1, 0, '', '')""",
+               (?, 's', ?, 'Julian', 'S', 'j@example.org', 'DE', 'Consumer', 0, 0, 1, 0, '', '', 0)""",
             (REQUEST, AT_MS),
         )
 

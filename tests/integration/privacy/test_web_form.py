@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -10,7 +11,8 @@ import pytest
 from aiohttp import FormData
 from defusedxml.ElementTree import fromstring
 
-from tests.fakes.privacy_buzz import ACME, FORM, Buzz, Clock, open_buzz
+from tests.fakes.privacy_buzz import ACME, FORM, JANE, Buzz, Clock, event, open_buzz
+from tests.fakes.webhook_receiver import Receiver
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 PATH = "/privacy-requests/57"
@@ -39,7 +41,7 @@ async def test_the_page_has_a_labelled_field_for_everything_and_no_script(buzz: 
     assert "script" not in {element.tag for element in page.iter()}
     assert page.get("lang") == "en"
     fields = [one for one in page.iter() if one.tag in ("input", "select", "textarea") and one.get("type") != "hidden"]
-    assert {one.get("name") for one in fields} == {*FORM, "website"}
+    assert {one.get("name") for one in fields} == {*FORM, "leave_empty"}
     labels = {label.get("for") for label in page.iter("label")}
     wrapped = {one.get("id") for label in page.iter("label") for one in label.iter("input")}
     assert all(one.get("id") in labels | wrapped for one in fields)
@@ -144,12 +146,40 @@ async def test_an_unknown_code_is_not_found(buzz: Buzz) -> None:
         assert "there is no such service code" in text
 
 
-async def test_what_fills_in_the_trap_is_thanked_and_not_stored(buzz: Buzz) -> None:
-    status, _ = await submitted(buzz, website="https://spam.example")
-    assert status == 201
-    status, answer = await buzz.ask("POST", PATH, json={**FORM, "website": "x"})
-    assert (status, list(answer)) == (201, ["id"])
-    assert await buzz.ask_admin("GET", "/admin/privacy-requests") == []
+async def test_a_form_whose_trap_is_filled_in_is_kept_told_and_marked(buzz: Buzz, receiver: Receiver) -> None:
+    """A password manager may have filled it in: a request by law is never dropped."""
+    await buzz.endpoint(receiver.url)
+    async with buzz.live(JANE) as socket:
+        status, text = await submitted(buzz, leave_empty="https://spam.example")
+        assert status == 201
+        (reference,) = [code.text for code in as_xml(text).iter("code")]
+        name, told = await event(socket)
+    assert (name, told["id"], told["web_form_session"]["suspected_spam"]) == (
+        "privacy_request.received",
+        reference,
+        True,
+    )
+    assert [each["id"] for each in await receiver.wait_for(1)] == [reference]
+    made = await buzz.ask_admin("GET", f"/admin/privacy-requests/{reference}")
+    assert made["web_form_session"]["suspected_spam"] is True
+    assert [entry["detail"] for entry in made["audit"]] == [
+        "by web form, with a field filled in that people do not see"
+    ]
+    assert "spam.example" not in json.dumps(made), "what was written into it is of no use to anybody"
+
+
+async def test_the_trap_of_a_page_that_was_opened_before_still_works(buzz: Buzz) -> None:
+    for website in ("", "x"):
+        request_id = await buzz.submit(website=website)
+        made = await buzz.ask_admin("GET", f"/admin/privacy-requests/{request_id}")
+        assert made["web_form_session"]["suspected_spam"] is (website != "")
+
+
+async def test_the_trap_is_no_part_of_the_described_interface(buzz: Buzz) -> None:
+    _, described = await buzz.ask("GET", "/openapi.json")
+    fields = described["components"]["schemas"]["WebForm"]["properties"]
+    assert "submission" in fields
+    assert not {"leave_empty", "website"} & set(fields)
 
 
 async def test_a_form_that_is_sent_twice_is_one_request_and_a_corrected_one_is_another(buzz: Buzz) -> None:

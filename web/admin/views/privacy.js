@@ -142,8 +142,10 @@ function wants(request) {
 function states(request) {
   const all = ["acknowledged", "extended", "completed"].filter((each) => request[each]);
   if (request.erased_at) all.push("erased");
-  if (!all.length) return el("span", { class: "tag" }, "new");
-  return all.map((each) => el("span", { class: `tag ${each === "completed" ? "good" : ""}` }, each));
+  const spam = request.web_form_session?.suspected_spam
+    && el("span", { class: "tag warn", title: "A field that people do not see was filled in" }, "suspected spam");
+  if (!all.length) return [el("span", { class: "tag" }, "new"), spam];
+  return [spam, ...all.map((each) => el("span", { class: `tag ${each === "completed" ? "good" : ""}` }, each))];
 }
 
 async function details(request, refresh) {
