@@ -49,6 +49,11 @@ class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """The keys of the parties that take this object with them when they are removed."""
         return self.parties
 
+    @property
+    def brings(self) -> dict[str, int]:
+        """By field, the ids that this object brings into Buzz. Others that it has must be there already."""
+        return {}
+
 
 class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
     """Somebody who uses the app. ``numbers`` are those they call from, in E.164, sorted."""
@@ -68,6 +73,10 @@ class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
     @property
     def key(self) -> int:
         return self.id
+
+    @property
+    def brings(self) -> dict[str, int]:
+        return {"id": self.id}
 
     @property
     def goes_with(self) -> tuple[int, ...]:
@@ -95,6 +104,10 @@ class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
     @property
     def key(self) -> int:
         return -self.id
+
+    @property
+    def brings(self) -> dict[str, int]:
+        return {"id": self.id}
 
     @property
     def goes_with(self) -> tuple[int, ...]:
@@ -140,6 +153,10 @@ class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
         return (self.id,)
 
     @property
+    def brings(self) -> dict[str, int]:
+        return {"id": self.id}
+
+    @property
     def parties(self) -> tuple[int, ...]:
         return (self.person_id,)
 
@@ -172,6 +189,10 @@ class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_r
     @property
     def identity(self) -> Identity:
         return (self.id,)
+
+    @property
+    def brings(self) -> dict[str, int]:
+        return {"id": self.id, "from.id": abs(self.from_party)}
 
     @property
     def parties(self) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from protocol import directory, phone
 from protocol.activity import PARTY_TYPES, Id, Party, PartyTypeName
 from protocol.directory import KEYS, Entry, Kind, Removed
 from protocol.errors import ApiError, ErrorCode
-from protocol.validation import MAX_ID, Strict, describe
+from protocol.validation import MAX_ID, MAX_NEW_ID, Strict, describe
 
 T = TypeVar("T")
 
@@ -61,6 +61,8 @@ Numbers = Annotated[
     AfterValidator(_e164s),
     WithJsonSchema({"type": "array", "items": _E164_SCHEMA, "maxItems": MAX_NUMBERS, "default": []}),
 ]
+# What is there already may have a larger one: the import's plan tells the two apart.
+NewId = Annotated[Id, Field(description=f"At most {MAX_NEW_ID} (2^53 - 1) where the object is new.")]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
 
@@ -76,7 +78,7 @@ class PersonLine(_Line):
     """Somebody who uses the app; ``numbers`` are those they call from."""
 
     kind: Literal["person"]
-    id: Id
+    id: NewId
     first_name: Text | None = None
     middle_name: Text | None = None
     last_name: Text | None = None
@@ -92,7 +94,7 @@ class CompanyLine(_Line):
     """A company; ``numbers`` are those it calls from."""
 
     kind: Literal["company"]
-    id: Id
+    id: NewId
     name: Text | None = None
     avatar: Avatar | None = None
     numbers: Numbers = ()
@@ -116,7 +118,7 @@ class ContactLine(_Line):
     """Somebody in a person's address book."""
 
     kind: Literal["contact"]
-    id: Id
+    id: NewId
     person_id: Id | None = None
     first_name: Text | None = None
     middle_name: Text | None = None
@@ -153,7 +155,7 @@ class PartyFields(Strict):
     """A party as the wire names it."""
 
     type: PartyTypeName
-    id: Id
+    id: NewId
 
     @property
     def key(self) -> int:
@@ -164,7 +166,7 @@ class TrustRequestLine(_Line):
     """Somebody asks a person to be trusted."""
 
     kind: Literal["trust_request"]
-    id: Id
+    id: NewId
     person_id: Id | None = None
     asked_by: PartyFields | None = Field(None, alias="from")
     created_at: Annotated[AwareDatetime, Field(ge=_EPOCH)] | None = None

@@ -19,6 +19,10 @@ T = TypeVar("T")
 MAX_ID = 2**63 - 1
 """Ids are unsigned integers that fit a signed 64-bit column."""
 
+MAX_NEW_ID = 2**53 - 1
+"""The largest id that a new object may have: JSON clients that hold numbers as doubles round larger ones
+(RFC 8259, section 6), and would act on another object."""
+
 
 class Strict(BaseModel):
     """The base of every model of input: no coercion, no unknown fields, frozen once validated."""

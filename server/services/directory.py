@@ -110,7 +110,7 @@ class Directory:
             try:
                 return await self._carry_out(survey, entries, dry_run=False)
             except Misfit as misfit:
-                raise ApiError(ErrorCode.CONFLICT, f"Conflict: {misfit.reason}.") from misfit
+                raise ApiError(misfit.code, f"{misfit.reason}.") from misfit
 
     async def _carry_out(self, survey: Survey, entries: Spool[LineEntry], dry_run: bool) -> Report:
         async with self._changing, Spool[Change](Change, self._spool_folder) as changes:

@@ -30,10 +30,12 @@ LineEntry = tuple[int, Entry]
 class Misfit(Exception):
     """A line that is right by itself does not fit what is stored, or what else is imported."""
 
-    def __init__(self, line: int, reason: str) -> None:
+    def __init__(self, line: int, reason: str, code: ErrorCode = ErrorCode.CONFLICT) -> None:
+        """``code``: what a request that asks for this alone is refused with."""
         super().__init__(f"line {line}: {reason}")
         self.line = line
         self.reason = reason
+        self.code = code
 
 
 async def check(stream: AsyncIterator[bytes], entries: Spool[LineEntry]) -> Survey:

@@ -13,6 +13,8 @@ from typing import TypeGuard, TypeVar
 
 from protocol.activity import Party
 from protocol.directory import Company, Entry, Kind, Number, Object, Person, Removed
+from protocol.errors import ErrorCode
+from protocol.validation import MAX_NEW_ID
 from server.services import directory_stores
 from server.services.directory_import import LineEntry, Misfit
 from server.services.directory_survey import Survey
@@ -51,7 +53,10 @@ class Plan:
 
 
 async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
-    """Compare, and spool what differs. Raises Misfit for a line that refers to nobody, or takes another's number."""
+    """Compare, and spool what differs.
+
+    Raises Misfit for a line that refers to nobody, takes another's number, or brings an id that is too large.
+    """
     await _check_needed(database, survey)
     report = Report(lines=survey.lines)
     gone = await _removed_parties(database, survey)
@@ -103,6 +108,7 @@ async def _differing(
                 found.append(Change(kind, before, after))
     found = await _without_known_numbers(database, found)
     await _check_numbers(database, counting, found)
+    _check_new_ids(counting, found)
     return found
 
 
@@ -129,6 +135,22 @@ def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:
     for entry in entries:
         found.setdefault(entry.kind, []).append(entry)
     yield from found.items()
+
+
+def _check_new_ids(chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:
+    """What has a larger id already may be changed and removed; nothing new gets one."""
+    for _, before, after in changes:
+        known = before.brings.values() if before is not None else ()
+        for name, id in after.brings.items() if after is not None else ():
+            if id > MAX_NEW_ID and id not in known:
+                line = next(number for number, entry in chunk if entry is after)
+                raise Misfit(line, _too_large(name), ErrorCode.BAD_REQUEST)
+
+
+def _too_large(name: str) -> str:
+    return (
+        f"Invalid parameter: '{name}': a new id should be at most {MAX_NEW_ID} (2^53 - 1), as JSON clients round more"
+    )
 
 
 async def _check_numbers(database: Database, chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:

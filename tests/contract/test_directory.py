@@ -32,6 +32,10 @@ EXAMPLE = """
 """
 
 
+BIG = 2**53 + 1
+"""An id that a JavaScript number can't hold: it becomes 2^53."""
+
+
 class Recorder:
     """Keeps what was published."""
 
@@ -153,6 +157,64 @@ async def test_a_number_of_the_pool_stays_with_whom_it_was_given_to(world: World
     await store.release(456, world.now_ms)
     assert (await world.load(pool)).changed == 0  # it rests
     assert world.events.published == []
+
+
+async def big(world: World) -> None:
+    """A person, a company, a contact and a trust request from before there was a limit."""
+    async with world.database.transaction() as transaction:
+        for statement in (
+            f"INSERT INTO person (id, first_name) VALUES ({BIG}, 'Big')",
+            f"INSERT INTO company (id, name) VALUES ({BIG}, 'Big')",
+            f"INSERT INTO contact (id, person_id, trusted) VALUES ({BIG}, {BIG}, FALSE)",
+            "INSERT INTO trust_request (id, person_id, from_party, created_at_ms)"
+            f" VALUES ({BIG}, {BIG}, {-BIG}, 1719828000000)",
+        ):
+            await transaction.execute(statement)
+
+
+OF_BIG = [
+    f'{{"kind":"person","id":{BIG},"first_name":"Big"}}',
+    f'{{"kind":"company","id":{BIG},"name":"Big"}}',
+    f'{{"kind":"contact","id":{BIG},"person_id":{BIG}}}',
+    f'{{"kind":"trust_request","id":{BIG},"person_id":{BIG},"from":{{"type":"company","id":{BIG}}},'
+    f'"created_at":"2024-07-01T10:00:00Z"}}',
+]
+OF_BIG_AND_JANE = [each.replace(f'"person_id":{BIG}', '"person_id":456') for each in OF_BIG] + [
+    f'{{"kind":"trust_request","id":2,"person_id":456,"from":{{"type":"person","id":{BIG}}},'
+    f'"created_at":"2024-07-01T10:00:00Z"}}',
+]
+
+
+@pytest.mark.parametrize("text", OF_BIG_AND_JANE)
+async def test_nothing_new_gets_an_id_that_clients_would_round(world: World, text: str) -> None:
+    await people(world, 456)
+    before = await world.rows()
+    given = json.loads(text)
+    field = "from.id" if given["id"] == 2 else "id"
+    with pytest.raises(ApiError, match=rf"line 2: Invalid parameter: '{field}'.*9007199254740991") as refused:
+        await world.load(f'{{"kind":"person","id":456,"first_name":"Other"}}\n{text}')
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+    path, body = str(given["id"]), {name: value for name, value in given.items() if name not in ("kind", "id")}
+    with pytest.raises(ApiError, match=rf"^Invalid parameter: '{field}'.*9007199254740991") as refused:
+        await world.put(given["kind"], path, **body)
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+    assert await world.rows() == before
+    allowed = text.replace(str(BIG), str(2**53 - 1))
+    assert (await world.load(allowed)).changed == 1
+
+
+async def test_what_has_a_larger_id_from_before_stays_usable(world: World) -> None:
+    await big(world)
+    assert (await world.load("\n".join(OF_BIG))).changed == 0
+    assert await world.put("person", str(BIG), first_name="Renamed")
+    assert await world.put("contact", str(BIG), person_id=BIG, first_name="Renamed")
+    assert await world.put("member", f"{BIG}/{BIG}")
+    await world.remove("trust_request", str(BIG))
+    await world.remove("contact", str(BIG))
+    await world.remove("company", str(BIG))
+    assert (await world.load(f'{{"kind":"person","id":{BIG},"deleted":true}}')).changed == 1
+    rows = await world.rows()
+    assert not any(rows[table] for table in ("person", "company", "member", "contact", "trust_request"))
 
 
 async def test_a_put_for_the_pool_answers_whose_the_number_is(world: World) -> None:

@@ -14,6 +14,7 @@ from server.web_files import FOLDER
 from tests.fakes.privacy_buzz import ACME, Buzz, Clock, open_buzz
 
 OURS = sorted((FOLDER / "admin").rglob("*.*"))
+SCRIPTS = sorted(path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts)
 DAY_SECONDS = 86_400
 
 
@@ -97,6 +98,19 @@ def test_no_file_names_an_outside_host_or_makes_html_of_text(file: Path) -> None
     text = file.read_text().replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|//[a-z]+\.[a-z]", text)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|localStorage|cookie =", text)
+
+
+ROUNDING = r"\.json\(\)|JSON\.parse\(|\bNumber\(|parseInt|parseFloat|(?<=[\s(,:=])\+[a-z]\w*"
+EXACT = {
+    "ids.js": ["JSON.parse(", "JSON.parse("],  # the two that give ids as text
+    "format.js": ["Number("],  # a figure, cut to three digits
+    "docs.js": ["JSON.parse("],  # keeps the text of what would be rounded
+}
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda path: path.name)
+def test_no_id_passes_through_a_javascript_number(file: Path) -> None:
+    assert re.findall(ROUNDING, file.read_text()) == EXACT.get(file.name, [])
 
 
 async def test_every_module_that_a_module_names_is_there(buzz: Buzz) -> None:

@@ -1,5 +1,7 @@
 // The admin routes. The token travels in the Authorization header alone: no URL, no cookie, no form ever holds it.
 
+import { parse } from "./ids.js";
+
 const KEPT = "buzz-admin-token";
 const PATIENCE_MS = 15_000;
 
@@ -26,7 +28,7 @@ export const token = {
 /** Ask; gives `{value, next}`: the answer, and where a list goes on. Throws Failure, or AbortError if `signal` fires. */
 export async function ask(method, path, { body, signal, using = token.get(), long = false } = {}) {
   const answer = await send(method, path, { body, signal, using, long });
-  const value = answer.status === 204 ? null : await answer.json().catch(() => null);
+  const value = answer.status === 204 ? null : await read(answer);
   if (!answer.ok) throw new Failure(answer.status, reason(answer, value));
   const next = /<([^>]+)>;\s*rel="next"/.exec(answer.headers.get("Link") ?? "");
   return { value, next: next ? next[1] : null };
@@ -40,13 +42,23 @@ export async function get(path, more) {
 /** A recording, as an address that this page alone can play. Whoever asked revokes it. */
 export async function media(path) {
   const answer = await send("GET", path, { using: token.get() });
-  if (!answer.ok) throw new Failure(answer.status, reason(answer, await answer.json().catch(() => null)));
+  if (!answer.ok) throw new Failure(answer.status, reason(answer, await read(answer)));
   return URL.createObjectURL(await answer.blob());
 }
 
 /** What `/readyz` says: also when it is that the node is not ready. */
 export async function readiness(signal) {
-  return (await send("GET", "/readyz", { signal, using: token.get() })).json();
+  return read(await send("GET", "/readyz", { signal, using: token.get() }));
+}
+
+/** An answer's JSON, or null if it has none. */
+async function read(answer) {
+  try {
+    return parse(await answer.text());
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
 }
 
 async function send(method, path, { body, signal, using, long }) {

@@ -4,6 +4,7 @@ import { Failure, token } from "./api.js";
 import { dismiss } from "./dialog.js";
 import { announce, el } from "./dom.js";
 import { duration, tokenClaims } from "./format.js";
+import { exact } from "./ids.js";
 import { signIn } from "./signin.js";
 import { node } from "./views/node.js";
 import { numbers } from "./views/numbers.js";
@@ -138,6 +139,12 @@ function section(name) {
   };
 }
 
+function tooOld() {
+  return el("main", { class: "sign-in", id: "content" }, el("h1", {}, "Buzz: operations"),
+    el("p", { role: "alert" }, "This browser is too old for this page: it would round large ids, and act on somebody else. "
+      + "Chromium from 114, Firefox from 135 and Safari from 18.4 do not."));
+}
+
 /** Show how many things in a section want attention, beside its name. */
 function badges(counts) {
   for (const [name, value] of Object.entries(counts)) {
@@ -149,6 +156,7 @@ function badges(counts) {
   }
 }
 
-window.addEventListener("hashchange", () => { if (token.get()) open(); });
-if (token.get()) enter();
+window.addEventListener("hashchange", () => { if (exact && token.get()) open(); });
+if (!exact) page.replaceChildren(tooOld());
+else if (token.get()) enter();
 else leave();

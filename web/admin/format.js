@@ -1,5 +1,7 @@
 // How values read. Pure: what is shown depends on the arguments and the reader's language alone.
 
+import { parse } from "./ids.js";
+
 const DAY = 86_400;
 
 /** A count: 1,234,567. */
@@ -74,7 +76,7 @@ export function tokenClaims(token) {
   try {
     const [, payload] = token.split(".");
     const text = atob(payload.replaceAll("-", "+").replaceAll("_", "/"));
-    const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (c) => c.charCodeAt(0))));
+    const claims = parse(new TextDecoder().decode(Uint8Array.from(text, (c) => c.charCodeAt(0))));
     return { subject: String(claims.sub), expiresAtMs: claims.exp * 1000 };
   } catch {
     return null;

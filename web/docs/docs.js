@@ -20,7 +20,12 @@ document.getElementById("find").addEventListener("input", (event) => filter(even
 async function load(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-  return answer.json();
+  return JSON.parse(await answer.text(), exactly);
+}
+
+/** Integers that a JavaScript number would round are kept as their text. */
+function exactly(key, value, from) {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? (from?.source ?? null) : value;
 }
 
 function failed(error) {

@@ -65,10 +65,10 @@ function format(schema) {
   );
 }
 
+/** The bounds that say something: those that come as text are as large as the column that keeps the value. */
 function bounds(schema, low, high, unit) {
-  const from = schema[low];
-  const to = schema[high] >= 2 ** 53 ? undefined : schema[high];
+  const [from, to] = [schema[low], schema[high]].map((bound) => (typeof bound === "number" ? bound : undefined));
   if (from === undefined && to === undefined) return "";
-  if (to === undefined) return from > -(2 ** 53) ? `, from ${from}${unit}` : "";
+  if (to === undefined) return `, from ${from}${unit}`;
   return from === undefined ? `, up to ${to}${unit}` : `, ${from} to ${to}${unit}`;
 }

@@ -18,8 +18,8 @@ export function node({ refresh }) {
       const [stats, level] = await Promise.all([get("/admin/stats", { signal }), get("/admin/log-level", { signal })]);
       const { node: about, log, stored, storage } = stats;
       const all = {
-        "Version": about.version, "Mode": about.mode, "Process": String(about.process_id),
-        "Up for": format.duration(about.uptime_seconds), "Log’s epoch": log.epoch, "Newest activity": format.count(log.head_id),
+        "Version": about.version, "Mode": about.mode, "Process": about.process_id,
+        "Up for": format.duration(about.uptime_seconds), "Log’s epoch": log.epoch, "Newest activity": log.head_id,
         "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)} and ${format.bytes(storage.wal_bytes)} not folded in yet`,
         ...Object.fromEntries(Object.entries(stored).map(([name, value]) => [stem(name), format.count(value)])),
       };

@@ -38,7 +38,7 @@ export function numbers({ refresh }) {
   const row = (each) => list.row(
     el("span", { class: "code" }, each.number ?? "on order"),
     el("span", { class: `tag ${each.state === "free" ? "good" : ""}` }, STATES[each.state][0].toLowerCase()),
-    each.person_id === null ? "–" : String(each.person_id), moment(each.until),
+    each.person_id ?? "–", moment(each.until),
   );
 
   return {

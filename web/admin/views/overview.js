@@ -106,7 +106,7 @@ function figures(stats, trends) {
     : `${format.bytes(stats.storage.bytes + stats.storage.wal_bytes)} of SQLite`;
   return [
     tile("Live sessions", format.count(stats.sessions.now), `of ${format.many(stats.sessions.people, "person", "people")}`),
-    tile("Activities stored", perSecond(last("sends")), `newest id ${format.count(stats.log.head_id)}`),
+    tile("Activities stored", perSecond(last("sends")), `newest id ${stats.log.head_id}`),
     tile("Send to push", format.latency(worst("push_p99")), "99% within, in 5 min"),
     tile("Look-ups", perSecond(last("lookups")), `99% within ${format.latency(worst("lookup_p99"))}`),
     tile("Directory", format.count(stats.stored.person), `people, ${format.many(stats.stored.company, "company", "companies")}`),

@@ -4,6 +4,7 @@ import { Failure, ask, get } from "../api.js";
 import { confirm, run } from "../dialog.js";
 import { el } from "../dom.js";
 import * as format from "../format.js";
+import * as ids from "../ids.js";
 
 export function people() {
   const found = el("div", { "aria-live": "polite" });
@@ -15,8 +16,7 @@ export function people() {
     event?.preventDefault();
     run(find, findStatus, async () => {
       found.replaceChildren();
-      const wanted = id.value.trim();
-      if (!/^[1-9][0-9]*$/.test(wanted)) throw new Error("A person’s id is a whole number, such as 456.");
+      const wanted = ids.typed(id.value);
       const [person, sessions] = await Promise.all([entry(wanted), get(`/admin/sessions?person_id=${wanted}`)]);
       found.replaceChildren(card(wanted, person, sessions.count, (text) => {
         found.replaceChildren(el("p", { class: "notice good", role: "status" }, text));
@@ -56,7 +56,7 @@ function card(id, person, sessions, done) {
       text: el("p", {}, "Their sessions are closed within two seconds, on every node, and the tokens they have now stop "
         + "working. They can sign in again with a new one."),
       action: "Revoke", danger: true,
-      act: () => ask("POST", "/admin/revocations", { body: { person_id: Number(id) } }),
+      act: () => ask("POST", "/admin/revocations", { body: { person_id: ids.number(id) } }),
     });
     if (made) done(`The tokens of ${called} are revoked.`);
   };
@@ -66,7 +66,7 @@ function card(id, person, sessions, done) {
       text: erasureText(id, name),
       type: name ?? id, typeLabel: `Type ${name ?? id} to go on`,
       action: `Erase ${called}`, danger: true,
-      act: () => ask("POST", "/admin/erasures", { body: { person_id: Number(id) }, long: true }),
+      act: () => ask("POST", "/admin/erasures", { body: { person_id: ids.number(id) }, long: true }),
     });
     if (made) done(outcome(called, made.value));
   };

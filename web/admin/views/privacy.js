@@ -64,7 +64,7 @@ export function privacy({ refresh, badges }) {
   async function complete(request) {
     await confirm({
       title: `Mark the request of ${name(request)} as completed?`,
-      text: el("p", {}, "Company ", String(request.company_id), " has answered it. Its members and its webhooks are told."),
+      text: el("p", {}, "Company ", request.company_id, " has answered it. Its members and its webhooks are told."),
       action: "Mark as completed",
       act: () => ask("PATCH", `/admin/privacy-requests/${request.id}`, { body: { completed: true, acknowledged: true } }),
     });
@@ -72,7 +72,7 @@ export function privacy({ refresh, badges }) {
   }
   const row = ({ request }) => list.row(
     due(request, today), from(request), wants(request),
-    el("span", {}, String(request.company_id), el("span", { class: "soft small" }, ` ${request.service_code.name}`)),
+    el("span", {}, request.company_id, el("span", { class: "soft small" }, ` ${request.service_code.name}`)),
     states(request), moment(request.created_at), actions(request),
   );
 
@@ -168,7 +168,7 @@ function described(found, status, urls) {
   const form = found.web_form_session;
   const call = found.call_session;
   const facts = [
-    ["Reference", found.id], ["Company", String(found.company_id)],
+    ["Reference", found.id], ["Company", found.company_id],
     ["Service code", `${found.service_code.code}, ${found.service_code.name}`],
     ...(form ? [["Email", form.email], ["Is a", form.requester_type], ["Wrote", form.other], ["Address", form.remote_ip]] : []),
     ...(call ? [["Called from", call.caller_id], ["Transcription", call.transcription_text || call.transcription_status]] : []),

@@ -4,6 +4,7 @@ import { ask, get } from "../api.js";
 import { confirm } from "../dialog.js";
 import { announce, el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
+import * as ids from "../ids.js";
 import { moment } from "../times.js";
 
 const SHOWN = 200;
@@ -16,10 +17,21 @@ export function sessions({ refresh }) {
     { title: "Kept up to", numeric: true }, { title: "Token ends" }, { title: "Action" },
   ]);
   const person = el("input", { id: "session-person", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off" });
-  const filter = el("form", { class: "inline", on: { submit: (event) => { event.preventDefault(); refresh(); } } },
+  const fault = el("p", { class: "fault", role: "alert" });
+  let wanted = "";
+  const choose = (text) => {
+    fault.textContent = "";
+    try {
+      wanted = text.trim() && ids.typed(text);
+      refresh();
+    } catch (error) {
+      fault.textContent = error.message;
+    }
+  };
+  const filter = el("form", { class: "inline", on: { submit: (event) => { event.preventDefault(); choose(person.value); } } },
     el("div", { class: "field" }, el("label", { for: "session-person" }, "Person’s id"), person),
     el("button", { type: "submit" }, "Show"),
-    el("button", { type: "button", on: { click: () => { person.value = ""; refresh(); } } }, "Show all"));
+    el("button", { type: "button", on: { click: () => { person.value = ""; choose(""); } } }, "Show all"));
 
   async function revoke(session) {
     const done = await confirm({
@@ -27,19 +39,19 @@ export function sessions({ refresh }) {
       text: el("p", {}, "All their sessions are closed within two seconds, on every node, and the tokens they have "
         + "now stop working. They can sign in again with a new one."),
       action: "Revoke", danger: true,
-      act: () => ask("POST", "/admin/revocations", { body: { person_id: session.person_id } }),
+      act: () => ask("POST", "/admin/revocations", { body: { person_id: ids.number(session.person_id) } }),
     });
     if (done) announce(`The tokens of person ${session.person_id} are revoked.`);
     refresh();
   }
 
   const row = (session) => list.row(
-    String(session.person_id),
+    session.person_id,
     el("span", {}, session.device_id ?? "unnamed", el("span", { class: "soft small" }, ` ${codec(session)}`)),
     moment(session.opened_at),
     session.live ? el("span", { class: "tag good" }, "live")
       : el("span", { class: "tag warn" }, `${format.count(session.behind_by)} behind`),
-    format.count(session.received_id),
+    session.received_id,
     moment(session.token_expires_at),
     el("button", { type: "button", data: { action: "revoke" }, "aria-label": `Revoke tokens of person ${session.person_id}…`,
       on: { click: () => revoke(session) } }, "Revoke…"),
@@ -48,10 +60,9 @@ export function sessions({ refresh }) {
   return {
     title: "Sessions",
     seconds: 5,
-    root: el("div", {}, filter, summary, list.whole, empty),
+    root: el("div", {}, filter, fault, summary, list.whole, empty),
     async load(signal) {
-      const wanted = person.value.trim();
-      const query = wanted ? `?person_id=${encodeURIComponent(wanted)}` : "";
+      const query = wanted ? `?person_id=${wanted}` : "";
       const found = await get(`/admin/sessions${query}`, { signal });
       const shown = found.sessions.slice(0, SHOWN);
       keep(list.body, shown, (each) => each.id, row);
