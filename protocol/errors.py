@@ -127,7 +127,7 @@ class CloseKind:
 _CLOSES = (
     CloseKind(CloseCode.NORMAL, "normal", "nothing"),
     CloseKind(CloseCode.GOING_AWAY, "node going away", "reconnect with jitter"),
-    CloseKind(CloseCode.TOO_LARGE, "frame too large", "not repeat it"),
+    CloseKind(CloseCode.TOO_LARGE, "frame too large, or message in too many fragments", "not repeat it"),
     CloseKind(CloseCode.SERVER_FAULT, "server fault", "reconnect with backoff"),
     CloseKind(CloseCode.OVER_CAPACITY, "over capacity, retry_after in the reason", "wait"),
     CloseKind(CloseCode.NOT_THE_PROTOCOL, "not the protocol", "not retry"),

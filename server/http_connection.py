@@ -26,6 +26,11 @@ class HttpConnection(web.RequestHandler):
 
     __slots__ = ()
 
+    @property
+    def spoke_early(self) -> bool:
+        """Whether bytes came with a request to upgrade, before its answer."""
+        return bool(self._message_tail)
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     max_sessions_per_person: Count = Field(16, description="Sessions of one person; the oldest is closed with 4409")
     max_handshakes_per_address: Count = Field(200, description="Sockets of one address that have not said hello yet")
     send_rate_limit: Count = Field(50, description="Sends a second of one person; four seconds' worth at once")
-    frame_rate_limit: Count = Field(500, description="Frames a second of one session; beyond it 4429")
+    frame_rate_limit: Count = Field(500, description="Frames of every kind a second of one socket; beyond it 4429")
     drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(20, description="How long SIGTERM waits for clients")
     ring_size: Count = Field(4_096, description="Newest activities kept in memory for the live path")
     catch_up_readers: Count = Field(2, description="Readers of the log for sessions that are behind")

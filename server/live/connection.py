@@ -19,7 +19,6 @@ from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
 from protocol.frames import Hello, Ref, Send
 from server.client_address import client_address
-from server.limits import TokenBucket
 from server.live.dialogue import Dialogue, error_frame
 from server.live.hub import Hub
 from server.live.session import CLOSE_SECONDS, Session
@@ -105,17 +104,15 @@ class Door(Protocol):
 class Connection:
     """One socket from upgrade to end."""
 
-    __slots__ = ("_bad_frames", "_codec", "_door", "_frames", "_request", "_websocket", "session", "wire")
+    __slots__ = ("_bad_frames", "_codec", "_door", "_request", "_websocket", "session", "wire")
 
     def __init__(self, door: Door, request: web.Request, websocket: web.WebSocketResponse[bool]) -> None:
         self._door = door
         self._request = request
         self._websocket = websocket
         self._codec: Codec = CODECS.get(websocket.ws_protocol or "", JSON)
-        self.wire = Wire(request, self._resumed, door.settings.max_frame_bytes)
+        self.wire = Wire(request, self, door.settings.max_frame_bytes, door.settings.frame_rate_limit)
         self.session: Session | None = None
-        rate = door.settings.frame_rate_limit
-        self._frames = TokenBucket(rate, rate)
         self._bad_frames: deque[float] | None = None
 
     async def serve(self) -> None:
@@ -141,9 +138,14 @@ class Connection:
             self._close(CloseCode.SERVER_FAULT, "server fault")
         await self._farewell()
 
-    def _resumed(self) -> None:
+    def resumed(self) -> None:
+        """The wire's buffer has drained: the session goes on."""
         if self.session is not None:
             self._door.hub.resume(self.session)
+
+    def refused(self, code: CloseCode, reason: str) -> None:
+        """The wire takes no more frames."""
+        self._close(code, reason)
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if self.session is not None:
@@ -209,7 +211,7 @@ class Connection:
                 await self.wire.drained()
 
     def _payload(self, message: Any) -> bytes | None:
-        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame, or too many."""
+        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
         kind = message.type
         if kind in _ENDS:
             if kind is WSMsgType.CLOSE and not self.wire.closing:
@@ -220,8 +222,6 @@ class Connection:
             return None
         if self.wire.closing:
             return None
-        if self._frames.take(monotonic()):
-            raise Refused(CloseCode.TOO_MANY, "too many frames")
         if kind in _CONTROLS:
             if kind is WSMsgType.PING:
                 self.wire.pong(message.data)

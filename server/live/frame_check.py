@@ -1,12 +1,21 @@
-"""What a client's frames must be before anybody reads them: masked (RFC 6455, section 5.1), and of a message's size.
+"""What a client's frames must be before anybody reads them: masked (RFC 6455, section 5.1), of a message's size, of few
+fragments, and not too many a second.
 
-aiohttp reads unmasked frames without a word. A message that is too large it notices, and cuts the connection while the
-client still sends: TCP then throws away the close frame that says why. Seen here first, it can be listened out.
+aiohttp reads unmasked frames without a word, and tells nobody of fragments and control frames as they come. A message
+that is too large it notices, and cuts the connection while the client still sends: TCP then throws away the close frame
+that says why. Seen here first, it can be listened out.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+
+from server.limits import TokenBucket
+
+MAX_FRAGMENTS = 64
+"""Frames that one message may come in."""
+LISTENED_FRAMES = 10_000
+"""Frames that are looked at after one was refused, for the close frame among them; whoever sends more is cut off."""
 
 _MASKED = 0x80
 _FINAL = 0x80
@@ -16,26 +25,36 @@ _CLOSE = 8
 
 
 class Finding(Enum):
-    """What is wrong with a frame, or (of one that was too large) over at last."""
+    """What is wrong with a frame, or (after one that was refused) over at last."""
 
     UNMASKED = "unmasked"
     TOO_LARGE = "too large"
+    TOO_MANY_FRAGMENTS = "too many fragments"
+    TOO_MANY_FRAMES = "too many frames"
     CLOSE = "close"
+    ENOUGH = "enough"
+
+
+OVER = (Finding.UNMASKED, Finding.CLOSE, Finding.ENOUGH)
+"""After these nothing is looked at any more; after the others only ``CLOSE`` and ``ENOUGH`` can follow."""
 
 
 class FrameCheck:
     """Follows the bytes of one socket from frame header to frame header; payloads are stepped over."""
 
-    __slots__ = ("_header", "_limit", "_message", "_skip", "good", "refused")
+    __slots__ = ("_fragments", "_frames", "_header", "_limit", "_listened", "_message", "_skip", "good", "refused")
 
-    def __init__(self, limit_bytes: int) -> None:
-        """``limit_bytes``: the largest message, in one frame or in pieces."""
+    def __init__(self, limit_bytes: int, frames_per_second: float) -> None:
+        """``limit_bytes``: the largest message, in one frame or in pieces; frames of every kind count as frames."""
         self._limit = limit_bytes
+        self._frames = TokenBucket(frames_per_second)
         self._header = b""
         self._skip = 0
-        self._message = 0  # what came of a message whose last piece did not
+        self._message = 0  # what came of a message whose last piece did not: bytes, and frames
+        self._fragments = 0
+        self._listened = 0
         self.refused = False
-        """A message was too large: nothing is taken any more."""
+        """A frame was refused: nothing is taken any more."""
         self.good = 0
         """After a finding: how many of the bytes given last came before that frame."""
 
@@ -44,16 +63,17 @@ class FrameCheck:
         """Whether the bytes until now end with a frame, and more may be taken."""
         return not self._header and not self._skip and not self.refused
 
-    def look(self, data: bytes) -> Finding | None:
-        """Look at the frames that begin in these next bytes.
+    def look(self, data: bytes, now: float) -> Finding | None:
+        """Look at the frames that begin in these next bytes; ``now`` in monotonic seconds.
 
-        After ``TOO_LARGE``, which is found once, go on with what follows :attr:`good`: only ``CLOSE`` is looked for.
+        After a finding that is not :data:`OVER`, go on with what follows :attr:`good`.
         """
         carried = len(self._header)
         if carried:
             data = self._header + data
         at, end = self._skip, len(data)
         while end - at >= 2:
+            first = data[at]
             if data[at + 1] < _MASKED:
                 return self._found(Finding.UNMASKED, at, carried)
             size = data[at + 1] & 0x7F
@@ -62,24 +82,38 @@ class FrameCheck:
                 break
             if size > 125:
                 size = int.from_bytes(data[at + 2 : start], "big")
-            first = data[at]
-            if self.refused:
-                if first & 0x0F == _CLOSE:
-                    return self._found(Finding.CLOSE, at, carried)
-            elif self._message + size > self._limit and first & 0x0F < _CLOSE:
-                self.refused = True
-                return self._found(Finding.TOO_LARGE, at, carried)
-            if first < _FINAL:
-                self._message += size
-            elif first == _CONTINUED:
-                self._message = 0
+            if (found := self._listen(first) if self.refused else self._judge(first, size, now)) is not None:
+                return self._found(found, at, carried)
             # The header, the four bytes of the mask, the payload.
             at = start + 4 + size
         self._header, self._skip = (data[at:], 0) if at < end else (b"", at - end)
         return None
 
+    def _judge(self, first: int, size: int, now: float) -> Finding | None:
+        """What is wrong with a frame that begins with this byte and has this many bytes."""
+        if self._frames.take(now):
+            return Finding.TOO_MANY_FRAMES
+        if first & 0x0F < _CLOSE and self._message + size > self._limit:
+            return Finding.TOO_LARGE
+        if first < _FINAL:
+            self._message += size
+            self._fragments += 1
+            if self._fragments == MAX_FRAGMENTS:  # and at least one more would have to follow
+                return Finding.TOO_MANY_FRAGMENTS
+        elif first == _CONTINUED:
+            self._message = self._fragments = 0
+        return None
+
+    def _listen(self, first: int) -> Finding | None:
+        """After a refusal: whether this frame ends the conversation."""
+        self._listened += 1
+        if first & 0x0F == _CLOSE:
+            return Finding.CLOSE
+        return Finding.ENOUGH if self._listened > LISTENED_FRAMES else None
+
     def _found(self, finding: Finding, at: int, carried: int) -> Finding:
         """The frame at ``at``; the first ``carried`` bytes were given before, and are kept if they are this frame's."""
+        self.refused = self.refused or finding not in OVER
         self.good = max(0, at - carried)
         self._skip = 0
         if at > 0:

@@ -70,12 +70,13 @@ class Socket:
         """The one route of the socket."""
         return [web.get("/apps/buzz/socket", self.handle)]
 
-    @operation(Operation("Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(503,)))
+    @operation(Operation("Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(400, 503)))
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Upgrade, then read frames until the socket ends."""
         self._admit()
         await self._turnstile.enter()
         self._admit()  # others were let in meanwhile
+        _has_waited(request)
         socket = web.WebSocketResponse(
             protocols=tuple(CODECS),
             compress=False,
@@ -252,3 +253,9 @@ class Socket:
             self._empty.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
+
+
+def _has_waited(request: web.Request) -> None:
+    """Raises ApiError if frames came before the answer (RFC 6455, section 4.1, forbids it): no check would see them."""
+    if getattr(request.protocol, "spoke_early", False):
+        raise ApiError(ErrorCode.BAD_REQUEST, "Bad Request: send nothing before the upgrade is answered.")

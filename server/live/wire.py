@@ -11,21 +11,38 @@ import asyncio
 import fcntl
 import struct
 import termios
-from collections.abc import Callable
-from typing import cast
+from time import monotonic
+from typing import Protocol, cast
 
 from aiohttp import web
 
 from protocol.errors import CloseCode
-from server.live.frame_check import Finding, FrameCheck
+from server.live.frame_check import MAX_FRAGMENTS, OVER, Finding, FrameCheck
 
 _PING = b"\x89\x00"
 _PONG, _PONG_BYTES = b"\x8a\x80", 6
 """The answer to it: no payload, and the four bytes of the mask."""
 PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
 _LISTEN_OUT_SECONDS = 5.0
-"""How long what is too large is read and dropped, so that its sender comes to read why it is not taken."""
+"""How long what is refused is read and dropped, so that its sender comes to read why it is not taken."""
+_REFUSALS = {
+    Finding.TOO_LARGE: (CloseCode.TOO_LARGE, "the frame is too large"),
+    Finding.TOO_MANY_FRAGMENTS: (CloseCode.TOO_LARGE, f"a message in more than {MAX_FRAGMENTS} fragments"),
+    Finding.TOO_MANY_FRAMES: (CloseCode.TOO_MANY, "too many frames"),
+}
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
+
+
+class Owner(Protocol):
+    """Whose wire it is, and what it is told."""
+
+    def resumed(self) -> None:
+        """A full write buffer has drained."""
+        ...
+
+    def refused(self, code: CloseCode, reason: str) -> None:
+        """A frame is not taken, and none after it: close with this."""
+        ...
 
 
 class Wire(asyncio.Protocol):
@@ -36,17 +53,17 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_check", "_inner", "_resumed", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
+        "_check", "_inner", "_owner", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
         "close_code", "frames_out", "heard", "lost", "paused",
     )  # fmt: skip
 
-    def __init__(self, request: web.Request, resumed: Callable[[], None], max_message_bytes: int) -> None:
-        """Take over an upgraded request's transport; ``resumed`` is called when a full buffer has drained."""
+    def __init__(self, request: web.Request, owner: Owner, max_message_bytes: int, frames_per_second: float) -> None:
+        """Take over an upgraded request's transport."""
         transport = cast(asyncio.Transport, request.transport)
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self._transport = transport
-        self._check = FrameCheck(max_message_bytes)
-        self._resumed: Callable[[], None] | None = resumed
+        self._check = FrameCheck(max_message_bytes, frames_per_second)
+        self._owner: Owner | None = owner
         self._waiter: asyncio.Future[None] | None = None
         self.paused = False
         self.heard = True
@@ -125,28 +142,32 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes_in += len(data)
+        asked_for = False
         if not self.heard:
             self.heard = True
-            # Most of what idle sessions ever say: taken here it wakes no task. Any other pong is a frame that counts.
-            if len(data) == _PONG_BYTES and data.startswith(_PONG) and self._check.between_frames:
-                return
-        if (found := self._check.look(data)) is not None:
+            asked_for = len(data) == _PONG_BYTES and data.startswith(_PONG) and self._check.between_frames
+        if (found := self._check.look(data, monotonic())) is not None:
             self._refuse(found, data)
+        elif asked_for:
+            pass  # most of what idle sessions ever say: it wakes no task
         elif not self._check.refused and not (self.closing and self._transport.is_closing()):
             self._inner.data_received(data)
 
     def _refuse(self, found: Finding, data: bytes) -> None:
-        if found is Finding.TOO_LARGE:
-            self.close(CloseCode.TOO_LARGE, "the frame is too large")
+        if found not in OVER:
+            if self._owner is not None:
+                self._owner.refused(*_REFUSALS[found])
             asyncio.get_running_loop().call_later(_LISTEN_OUT_SECONDS, self.abort)
             rest = data[self._check.good :]
-            if (end := self._check.look(rest)) is not None:
+            if (end := self._check.look(rest, monotonic())) is not None:
                 self._refuse(end, rest)
-            return
-        if found is Finding.UNMASKED:
-            # What it says after that can't be trusted to be frames.
-            self.close(PROTOCOL_ERROR, "frames must be masked")
-        self.finish()
+        elif found is Finding.ENOUGH:
+            self.abort()
+        else:
+            if found is Finding.UNMASKED:
+                # What it says after that can't be trusted to be frames.
+                self.close(PROTOCOL_ERROR, "frames must be masked")
+            self.finish()
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()
@@ -160,12 +181,12 @@ class Wire(asyncio.Protocol):
         self.heard = True
         self._inner.resume_writing()
         self._wake()
-        if self._resumed is not None:
-            self._resumed()
+        if self._owner is not None:
+            self._owner.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        self._resumed = None
+        self._owner = None
         self._wake()
         self._inner.connection_lost(exc)
 

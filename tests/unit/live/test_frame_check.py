@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.frame_check import Finding, FrameCheck
-from tests.harness.raw_socket import CLOSE, CONTINUATION, PING, TEXT, frame
+from server.live.frame_check import LISTENED_FRAMES, MAX_FRAGMENTS, OVER, Finding, FrameCheck
+from tests.harness.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 LIMIT = 1_000
+RATE = 500
 Sizes = list[int]
+
+
+def new_check(rate: float = RATE) -> FrameCheck:
+    return FrameCheck(LIMIT, rate)
 
 
 def cut(data: bytes, pieces: Sizes) -> list[bytes]:
@@ -26,11 +31,11 @@ def fed(check: FrameCheck, data: bytes, pieces: Sizes) -> tuple[list[Finding], i
     findings, passed = [], 0
     for piece in cut(data, pieces):
         rest = piece
-        while (found := check.look(rest)) is not None:
+        while (found := check.look(rest, 0.0)) is not None:
             if not findings:
                 passed += check.good
             findings.append(found)
-            if found is not Finding.TOO_LARGE:
+            if found in OVER:
                 return findings, passed
             rest = rest[check.good :]
         if not findings:
@@ -56,7 +61,7 @@ fine = st.one_of(
 @given(st.lists(fine, max_size=6), pieces)
 def test_what_is_fine_passes(frames: list[bytes], where: Sizes) -> None:
     data = b"".join(frames)
-    assert fed(FrameCheck(LIMIT), data, where) == ([], len(data))
+    assert fed(new_check(), data, where) == ([], len(data))
 
 
 @given(st.lists(fine, max_size=4), st.sampled_from(["one", "pieces"]), st.integers(1, 70_000), pieces, st.booleans())
@@ -69,7 +74,7 @@ def test_what_is_too_large_is_found_and_listened_out(
     end = frame(CLOSE, b"\x03\xe8") if closes else b""
     data = b"".join([*before, large, frame(TEXT, b"y"), end])
     start = len(b"".join(before)) + (0 if how == "one" else len(frame(TEXT, b"x" * LIMIT)))
-    findings, passed = fed(FrameCheck(LIMIT), data, where)
+    findings, passed = fed(new_check(), data, where)
     assert findings == [Finding.TOO_LARGE, Finding.CLOSE] if closes else [Finding.TOO_LARGE]
     # The first bytes of a header may have been passed on before it was whole.
     assert start <= passed <= start + 13
@@ -77,10 +82,66 @@ def test_what_is_too_large_is_found_and_listened_out(
 
 @pytest.mark.parametrize("head", [b"\x81\xff" + b"\xff" * 8, b"\x81\xff" + (2**63 - 1).to_bytes(8, "big")])
 def test_a_size_that_can_not_be_is_too_large(head: bytes) -> None:
-    assert FrameCheck(LIMIT).look(head) is Finding.TOO_LARGE
+    assert new_check().look(head, 0.0) is Finding.TOO_LARGE
 
 
 @given(st.lists(fine, max_size=4), pieces)
 def test_what_is_not_masked_is_found(before: list[bytes], where: Sizes) -> None:
     data = b"".join([*before, frame(TEXT, b"x", masked=False)])
-    assert fed(FrameCheck(LIMIT), data, where)[0] == [Finding.UNMASKED]
+    assert fed(new_check(), data, where)[0] == [Finding.UNMASKED]
+
+
+def in_fragments(count: int) -> list[bytes]:
+    """A message of empty fragments."""
+    return [frame(TEXT, fin=False), *[frame(CONTINUATION, fin=False)] * (count - 2), frame(CONTINUATION)]
+
+
+@given(st.lists(fine, max_size=4), pieces)
+def test_a_message_has_at_most_so_many_fragments(before: list[bytes], where: Sizes) -> None:
+    most = b"".join([*before, *in_fragments(MAX_FRAGMENTS)])
+    assert fed(new_check(), most * 2, where) == ([], len(most) * 2)
+    findings, _ = fed(new_check(), most + b"".join(in_fragments(MAX_FRAGMENTS + 1)), where)
+    assert findings == [Finding.TOO_MANY_FRAGMENTS]
+
+
+EVERY_KIND = [
+    frame(TEXT, b"x"),
+    frame(BINARY),
+    frame(CONTINUATION),
+    frame(TEXT, fin=False) + frame(CONTINUATION),
+    frame(PING),
+    frame(PONG, b"x"),
+    frame(CLOSE),
+    frame(3),
+]
+
+
+@given(st.lists(st.sampled_from(EVERY_KIND), min_size=1, max_size=60), pieces)
+def test_every_frame_counts_whatever_its_kind(frames: list[bytes], where: Sizes) -> None:
+    """Each once, however its bytes are cut."""
+    data = b"".join(frames)
+    count = sum(2 if each == EVERY_KIND[3] else 1 for each in frames)
+    assert fed(new_check(count), data, where) == ([], len(data))
+    findings, passed = fed(new_check(count), data + frame(TEXT, b"y"), where)
+    assert findings == [Finding.TOO_MANY_FRAMES]
+    assert passed >= len(data)
+
+
+def test_the_rate_is_one_of_time() -> None:
+    check = new_check(10)
+    assert check.look(frame(PING) * 10, 5.0) is None
+    assert check.look(frame(PING) * 5, 5.5) is None
+    assert check.look(frame(PING), 5.55) is Finding.TOO_MANY_FRAMES
+
+
+@pytest.mark.parametrize("first", [Finding.TOO_MANY_FRAMES, Finding.TOO_MANY_FRAGMENTS, Finding.TOO_LARGE])
+def test_what_goes_on_without_end_after_a_refusal_is_cut_off(first: Finding) -> None:
+    bad = {
+        Finding.TOO_MANY_FRAMES: frame(PING) * (RATE + 1),
+        Finding.TOO_MANY_FRAGMENTS: b"".join(in_fragments(MAX_FRAGMENTS + 1)),
+        Finding.TOO_LARGE: frame(TEXT, b"x" * (LIMIT + 1)),
+    }[first]
+    check = new_check()
+    assert fed(check, bad, []) == ([first], check.good)
+    assert fed(check, frame(PING) * (LISTENED_FRAMES - 2), [])[0] == []
+    assert fed(check, frame(CONTINUATION, fin=False) * 10, [])[0] == [Finding.ENOUGH]
