@@ -221,7 +221,8 @@ def read_new_activity(data: bytes) -> NewActivity:
 class Activity(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row of the log. ``sender`` and ``receiver`` are party keys; ``created_at_ms`` is milliseconds since 1970.
 
-    A tombstone (after erasure) keeps id, type, parties and time; its message and message id are gone.
+    Emptied by age it has no message any more. A tombstone (after erasure) keeps id, type, parties and time; its message
+    id is gone too.
     """
 
     id: int

@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
-        None, description="The text of activities older than this is emptied; unset: never"
+        None, description="The text of activities older than this is emptied, their ids stay; unset: never"
     )
 
     # Watching it

@@ -129,11 +129,18 @@ class ActivityLog(Protocol):
         ...
 
     async def erase(self, party: int) -> int:
-        """Turn what a party wrote into empty tombstones that keep id and time; returns how many."""
+        """Turn what a party wrote into empty tombstones that keep id and time; returns how many.
+
+        Its message ids and idempotency keys are forgotten too: whoever used one again would store something new.
+        """
         ...
 
-    async def erase_before(self, created_before_ms: int, limit: int) -> int:
-        """Empty the bodies of at most ``limit`` activities older than that; returns how many."""
+    async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
+        """Empty the text of at most ``limit`` activities created before that; returns how many.
+
+        Message ids and idempotency keys stay: a late repeat still gets the first activity. A time beyond ``now_ms`` is
+        a fast clock's; such an activity is as old as the next one that has none.
+        """
         ...
 
     async def renew_epoch(self) -> str:

@@ -9,7 +9,7 @@ from heapq import merge
 from typing import Any
 
 from protocol.activity import Activity
-from storage import amendments
+from storage import amendments, emptying
 from storage.contract import Commit, Conversation, LogState, Posting, Range
 from storage.postgres import STATEMENT_SECONDS, Connection, PostgresDatabase
 from storage.postgres_append import Appender
@@ -70,22 +70,16 @@ class PostgresActivityLog:
         return epoch
 
     async def erase(self, party: int) -> int:
-        # What a person wrote for a company is the company's: `sender`, not `author`.
-        sql = f"UPDATE activity SET {_EMPTY} WHERE sender = ? AND (message IS NOT NULL OR message_id IS NOT NULL)"
-        return await self._emptied(sql, party)
-
-    async def erase_before(self, created_before_ms: int, limit: int) -> int:
-        # Ids and times rise together but for a clock that was set back; the scan goes by id from the oldest.
-        sql = f"""UPDATE activity SET {_EMPTY} WHERE id IN (
-            SELECT id FROM activity WHERE created_at_ms < ? AND message IS NOT NULL ORDER BY id LIMIT ?)"""
-        return await self._emptied(sql, created_before_ms, limit)
-
-    async def _emptied(self, sql: str, *parameters: int) -> int:
         async with self._database.transaction() as transaction:
-            emptied = await transaction.execute(sql, *parameters)
-            if emptied:
+            mine = "(sender = ? OR (receiver = ? AND author = ?))"
+            emptied = await transaction.execute(emptying.ERASE.format(rows=mine), party, party, party)
+            keys = await transaction.execute(emptying.ERASE_KEYS, party)
+            if emptied or keys:
                 await transaction.execute(amendments.COUNT)
         return emptied
+
+    async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
+        return await emptying.empty_older(self._database, created_before_ms, now_ms, limit)
 
     async def renew_epoch(self) -> str:
         epoch = secrets.token_hex(8)
@@ -96,9 +90,6 @@ class PostgresActivityLog:
     async def close(self) -> None:
         """Give the writer's connection back; before the database is closed."""
         await self._appender.close()
-
-
-_EMPTY = "message = NULL, message_id = NULL, idempotency_key = NULL, idempotency_hash = NULL"
 
 
 async def _read(connection: Connection, ranges: Sequence[Range]) -> list[list[Activity]]:

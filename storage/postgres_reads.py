@@ -68,7 +68,7 @@ CONVERSATIONS = f"""
     SELECT newest.mine, newest.other, (
         SELECT count(*) FROM (
             SELECT 1 FROM activity WHERE conversation = newest.conversation AND type = 0 AND sender <> newest.mine
-            AND id > coalesce((SELECT about FROM read_mark
+            AND message IS NOT NULL AND id > coalesce((SELECT about FROM read_mark
                                WHERE conversation = newest.conversation AND party = newest.mine), 0) LIMIT $3
         ) AS unread), {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}
     FROM (

@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from protocol.activity import Activity, ActivityType
-from storage import amendments, sqlite_index, sqlite_reads
+from storage import amendments, emptying, sqlite_index, sqlite_reads
 from storage.contract import Commit, Conversation, LogState, Posting, Range, Refusal, Result, Stored
 from storage.errors import StorageError
 from storage.sqlite import SqliteDatabase
@@ -43,7 +43,6 @@ class SqliteActivityLog:
         self._index_every = index_every
         self._commits_a_step = commits_a_step
         self._conversations: dict[Key, int] = {}
-        self._emptied_until = 0
         self._tail: Tail | None = None
         self._pages = 0
         self._upkeep: asyncio.Task[None] | None = None
@@ -102,15 +101,8 @@ class SqliteActivityLog:
     async def erase(self, party: int) -> int:
         return await self._database.write(partial(_erase, party=party))
 
-    async def erase_before(self, created_before_ms: int, limit: int) -> int:
-        # The search is done by a reader, from where the last one ended: the writer is not held up by it.
-        search = partial(_due, before=created_before_ms, after=self._emptied_until, limit=limit)
-        due = await self._database.read(search)
-        if not due:
-            return 0
-        await self._database.write(partial(_empty, due=due))
-        self._emptied_until = due[-1]
-        return len(due)
+    async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
+        return await emptying.empty_older(self._database, created_before_ms, now_ms, limit)
 
     async def renew_epoch(self) -> str:
         return await self._database.write(_renew_epoch)
@@ -235,7 +227,6 @@ class _NeedsCare(Exception):
 
 
 _ABOUT = frozenset({ActivityType.chat_read_indicator, ActivityType.chat_reaction_emoji})
-_EMPTY = "message = NULL, message_id = NULL, idempotency_key = NULL, idempotency_hash = NULL"
 _MARK_READ = """
     INSERT INTO read_mark (conversation, party, about) VALUES (?, ?, ?)
     ON CONFLICT (conversation, party) DO UPDATE SET about = max(about, excluded.about)"""
@@ -314,42 +305,13 @@ def _clear(connection: sqlite3.Connection, party: int) -> str:
 
 def _erase(connection: sqlite3.Connection, party: int) -> int:
     _index_all(connection)
-    # What a person wrote for a company is the company's: `sender`, not `author`.
-    sql = f"""UPDATE activity SET {_EMPTY} WHERE id IN (SELECT activity FROM party_activity WHERE party = ?1)
-              AND sender = ?1 AND (message IS NOT NULL OR message_id IS NOT NULL)"""
-    emptied = connection.execute(sql, (party,)).rowcount
-    if emptied:
+    mine = """id IN (SELECT activity FROM party_activity WHERE party = ?1)
+              AND (sender = ?1 OR (receiver = ?1 AND author = ?1))"""
+    emptied = connection.execute(emptying.ERASE.format(rows=mine), (party,)).rowcount
+    keys = connection.execute(emptying.ERASE_KEYS, (party,)).rowcount
+    if emptied or keys:
         connection.execute(amendments.COUNT)
     return emptied
-
-
-def _empty(connection: sqlite3.Connection, due: Sequence[int]) -> None:
-    connection.executemany(f"UPDATE activity SET {_EMPTY} WHERE id = ?", [(number,) for number in due])
-    connection.execute(amendments.COUNT)
-
-
-def _due(connection: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
-    """The ids beyond ``after`` of at most ``limit`` activities with a body that are older than ``before``."""
-    sql = """
-        SELECT id FROM activity WHERE id > ? AND id < ? AND created_at_ms < ? AND message IS NOT NULL
-        ORDER BY id LIMIT ?"""
-    first = _first_since(connection, before)
-    return [number for (number,) in connection.execute(sql, (after, first, before, limit))]
-
-
-def _first_since(connection: sqlite3.Connection, created_ms: int) -> int:
-    """The id of the first activity that is not older. Ids and times rise together but for a clock that was set back."""
-    [head] = connection.execute("SELECT head FROM log").fetchone()
-    low, high = 0, int(head) + 1
-    sql = "SELECT id, created_at_ms FROM activity WHERE id > ? ORDER BY id LIMIT 1"
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = connection.execute(sql, (middle - 1,)).fetchone()
-        if found is None or found[0] >= high or found[1] >= created_ms:
-            high = middle
-        else:
-            low = int(found[0])
-    return high
 
 
 def _renew_epoch(connection: sqlite3.Connection) -> str:

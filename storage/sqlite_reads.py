@@ -151,7 +151,7 @@ def _conversation(connection: sqlite3.Connection, last: int, number: int, mine: 
     sql = """
         SELECT count(*) FROM (
             SELECT 1 FROM conversation_activity AS i CROSS JOIN activity ON id = i.activity
-            WHERE i.conversation = ?1 AND type = 0 AND sender <> ?2
+            WHERE i.conversation = ?1 AND type = 0 AND sender <> ?2 AND message IS NOT NULL
             AND i.activity > ifnull((SELECT about FROM read_mark WHERE conversation = ?1 AND party = ?2), 0)
             LIMIT ?3)"""
     [unread] = connection.execute(sql, (number, mine, _MAX_UNREAD)).fetchone()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from protocol.activity import Activity, NewActivity, Party
+from protocol.activity import Activity, ActivityType, NewActivity, Party
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
 from server.limits import Buckets
@@ -83,7 +83,7 @@ class Activities:
         companies = await self._parties.companies_of(author) if new.acting != author else ()
         _check_acting(author, new, companies)
         await self._parties.load((new.sender, new.receiver))
-        for party in (new.sender, new.receiver):
+        for party in _in_the_directory(new):
             if self._parties.get(party) is None:
                 raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(party)}.")
         sender, receiver = self._parties.shown(new.sender), self._parties.shown(new.receiver)
@@ -179,6 +179,14 @@ def accepted(result: Result) -> Stored:
     if result is Refusal.MESSAGE_NOT_FOUND:
         raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: {result.value}.")
     raise ApiError(ErrorCode.UNPROCESSABLE, f"Unprocessable Content: {result.value}.")
+
+
+def _in_the_directory(new: NewActivity) -> tuple[int, ...]:
+    """Which of its parties must be in the directory. Who wrote a message may have left it before the message is read.
+
+    The log itself asks that there is such a message between the two.
+    """
+    return (new.sender,) if new.kind is ActivityType.chat_read_indicator else (new.sender, new.receiver)
 
 
 def _check_acting(author: int, new: NewActivity, companies: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ _log = structlog.get_logger("retention")
 
 
 class Retention:
-    """Empties what is older than ``days``. Ids, types, parties and times stay: nobody's cursor breaks."""
+    """Empties what is older than ``days``. All but the text stays: no cursor breaks, and a repeat is still known."""
 
     def __init__(self, log: ActivityLog, hub: Hub, days: int, now_ms: Callable[[], int]) -> None:
         self._log = log
@@ -38,10 +38,10 @@ class Retention:
 
     async def sweep(self) -> int:
         """Empty all that is due; returns how many activities that were. Raises StorageError."""
-        before_ms = self._now_ms() - self._days * _DAY_MS
+        now_ms = self._now_ms()
         total = 0
         try:
-            while emptied := await self._log.erase_before(before_ms, CHUNK):
+            while emptied := await self._log.erase_before(now_ms - self._days * _DAY_MS, now_ms, CHUNK):
                 total += emptied
                 await asyncio.sleep(BREATH_SECONDS)
         finally:

@@ -159,8 +159,8 @@ async def test_erasure_leaves_tombstones(log: ActivityLog) -> None:
 
 async def test_bodies_can_be_emptied_by_age(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB, created_at_ms=10), message(ALICE, BOB, created_at_ms=20)])
-    assert await log.erase_before(15, limit=100) == 1
-    assert await log.erase_before(15, limit=100) == 0
+    assert await log.erase_before(15, now_ms=30, limit=100) == 1
+    assert await log.erase_before(15, now_ms=30, limit=100) == 0
 
 
 async def test_every_change_of_what_was_stored_is_counted(log: ActivityLog) -> None:
@@ -170,8 +170,8 @@ async def test_every_change_of_what_was_stored_is_counted(log: ActivityLog) -> N
     assert (await log.state()).amendments == 0
     await log.erase(ALICE)
     assert (await log.state()).amendments == 1
-    await log.erase_before(100, limit=100)
-    await log.erase_before(100, limit=100)
+    await log.erase_before(100, now_ms=100, limit=100)
+    await log.erase_before(100, now_ms=100, limit=100)
     assert (await log.state()).amendments == 2
 
 
