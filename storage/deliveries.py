@@ -9,6 +9,7 @@ Functions take the transaction they are part of: queuing is part of the change t
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -36,9 +37,13 @@ class Status(StrEnum):
 
 
 class Delivery(NamedTuple):
-    """One event to one endpoint. ``attempts`` counts those begun, ``failures`` those that failed since the last retry
-    by hand; the last six fields are the last attempt's. ``attempted_at_ms`` is the time that it is signed with, later
-    than every attempt before in its lane."""
+    """One event to one endpoint. ``webhook_id`` names it to its receiver, the same at every attempt and never another
+    one's: not after the database was restored from a backup (``id`` is then given again), nor in another installation.
+
+    ``attempts`` counts those begun, ``failures`` those that failed since the last retry by hand. From
+    ``attempted_at_ms`` to ``error`` it is about the last attempt; ``attempted_at_ms`` is the time that it is signed
+    with, later than every attempt before in its lane.
+    """
 
     id: int
     endpoint_id: int
@@ -56,6 +61,7 @@ class Delivery(NamedTuple):
     duration_ms: int | None
     answer: str
     error: str
+    webhook_id: str
 
 
 class Leased(NamedTuple):
@@ -78,7 +84,7 @@ class Filter(NamedTuple):
 
 _COLUMNS: Final = """d.id, d.endpoint_id, d.request_id, d.event_name, d.with_recording, d.status, d.attempts,
     d.failures, d.next_attempt_at_ms, d.created_at_ms, d.attempted_at_ms, d.finished_at_ms, d.http_status,
-    d.duration_ms, d.answer, d.error"""
+    d.duration_ms, d.answer, d.error, COALESCE(d.webhook_id, 'msg_' || d.id)"""
 _HEAD: Final = f"""SELECT {_COLUMNS} FROM webhook_delivery d
     WHERE d.endpoint_id = ? AND d.request_id = ? AND d.status = 'pending' ORDER BY d.id LIMIT 1"""
 
@@ -99,10 +105,10 @@ async def queue(
     await transaction.execute_many(
         """INSERT INTO webhook_delivery (
                id, endpoint_id, request_id, event_name, with_recording, status, attempts, failures,
-               next_attempt_at_ms, created_at_ms, answer, error
-           ) VALUES (?, ?, ?, ?, ?, 'pending', 0, 0, ?, ?, '', '')""",
+               next_attempt_at_ms, created_at_ms, answer, error, webhook_id
+           ) VALUES (?, ?, ?, ?, ?, 'pending', 0, 0, ?, ?, '', '', ?)""",
         [
-            (delivery_id, endpoint_id, request_id, event_name, with_recording, now_ms, now_ms)
+            (delivery_id, endpoint_id, request_id, event_name, with_recording, now_ms, now_ms, _new_webhook_id())
             for delivery_id, endpoint_id in zip(ids, endpoint_ids, strict=True)
         ],
     )
@@ -114,6 +120,11 @@ async def queue(
         [(endpoint_id, request_id, now_ms) for endpoint_id in endpoint_ids],
     )
     return ids
+
+
+def _new_webhook_id() -> str:
+    # 128 random bits, so that no two are equal wherever they are made.
+    return f"msg_{secrets.token_hex(16)}"
 
 
 async def due_endpoints(reader: Database | Transaction, now_ms: int) -> list[int]:

@@ -263,6 +263,7 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
         "duration_ms": delivery.duration_ms,
         "answer": delivery.answer,
         "error": delivery.error,
+        "webhook_id": delivery.webhook_id,
     }
 
 

@@ -45,7 +45,7 @@ def build(
     else:
         content_type, body = multipart.content_type(fresh.boundary), multipart.encode(flatten(event), fresh.boundary)
     signed = standard_webhooks.headers(
-        endpoint.keys.secrets(fresh.now_ms), f"msg_{delivery.id}", fresh.now_ms // 1000, body
+        endpoint.keys.secrets(fresh.now_ms), delivery.webhook_id, fresh.now_ms // 1000, body
     )
     return Message(endpoint.url, {"Content-Type": content_type, **signed}, body)
 

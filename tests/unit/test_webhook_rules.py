@@ -11,7 +11,7 @@ from storage.deliveries import Delivery, Status
 
 NOW = 1_000_000
 FRESH = Delivery(
-    1, 2, "r", EventName.UPDATED.value, False, Status.PENDING, 1, 0, NOW, NOW, NOW, None, None, None, "", ""
+    1, 2, "r", EventName.UPDATED.value, False, Status.PENDING, 1, 0, NOW, NOW, NOW, None, None, None, "", "", "msg_1"
 )
 OK, REFUSED, SILENT = Answer(200, 5, "ok", ""), Answer(500, 5, "no", "HTTP 500"), Answer(None, 15_000, "", "no answer")
 RETRIES = (1_800, 1_800, 1_800)
