@@ -177,11 +177,11 @@ async def test_an_endpoint_that_is_paused_keeps_its_deliveries_and_one_that_is_d
 ) -> None:
     await queue(database, endpoint)
     async with database.transaction() as transaction:
-        assert await webhook_endpoints.save_endpoint(transaction, endpoint._replace(enabled=False))
+        await webhook_endpoints.save_endpoint(transaction, endpoint._replace(enabled=False))
     assert await deliveries.due_endpoints(database, NOW) == []
     assert await lease(database, endpoint) is None
     async with database.transaction() as transaction:
-        assert await webhook_endpoints.save_endpoint(transaction, endpoint)
+        await webhook_endpoints.save_endpoint(transaction, endpoint)
     assert await deliveries.due_endpoints(database, NOW) == [endpoint.id]
     async with database.transaction() as transaction:
         assert await webhook_endpoints.delete_endpoint(transaction, endpoint.id, NOW)
