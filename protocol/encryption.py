@@ -17,9 +17,9 @@ from typing import Annotated, Final, Self
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pydantic import StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, StringConstraints, TypeAdapter, model_validator
 
-from protocol.validation import Strict
+from protocol.validation import Strict, without_controls
 
 MAX_DATA_CHARACTERS: Final = 512
 MAX_DEVICE_ID_CHARACTERS: Final = 64
@@ -29,7 +29,9 @@ MAX_PUBLIC_KEY_CHARACTERS: Final = 2_048
 # PostgreSQL stores no NUL, and an id with other control characters in it is a client's mistake.
 _NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]+$"
 Data = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATA_CHARACTERS, pattern=_NO_CONTROL)]
-DeviceId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEVICE_ID_CHARACTERS, pattern=_NO_CONTROL)]
+DeviceId = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_DEVICE_ID_CHARACTERS), AfterValidator(without_controls)
+]
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PUBLIC_KEY_CHARACTERS)]
 
 

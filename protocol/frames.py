@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from protocol.activity import PartyTypeName, SocketActivity
-from protocol.validation import MAX_ID
+from protocol.validation import MAX_ID, without_controls
 
 MAX_ACTIVITIES_PER_FRAME = 500
 MAX_TOKEN_CHARACTERS = 8_192
@@ -34,6 +34,26 @@ class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False)
     epoch: _RefText | None = None
     resume_id: _RefText | None = None
     client: Any = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("device_id", self.device_id), ("client", self.client)):
+            _check_plain(name, value)
+
+
+def _check_plain(name: str, value: Any) -> None:
+    """Raises ValueError, which msgspec turns into its own, where a text in ``value`` has control characters."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            try:
+                without_controls(each)
+            except ValueError as error:
+                raise ValueError(f"Invalid parameter: '{name}': {error}") from None
+        elif isinstance(each, dict):
+            waiting += [*each, *each.values()]
+        elif isinstance(each, list | tuple):
+            waiting += each
 
 
 class Send(_FromClient, frozen=True):

@@ -24,6 +24,17 @@ MAX_NEW_ID = 2**53 - 1
 (RFC 8259, section 6), and would act on another object."""
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal or turns text around: C0, DEL and C1, direction marks and overrides, line separators."""
+
+
+def without_controls(text: str) -> str:
+    """The text, which operators see on a terminal. Raises ValueError if it has characters that are commands there."""
+    if _CONTROLS.search(text):
+        raise ValueError("should have no control characters, line separators or direction marks")
+    return text
+
+
 class Strict(BaseModel):
     """The base of every model of input: no coercion, no unknown fields, frozen once validated."""
 
@@ -114,6 +125,8 @@ def describe_struct(error: msgspec.ValidationError) -> str:
     match = _AT.fullmatch(str(error))
     assert match is not None
     what, path = match["what"], match["path"] or ""
+    if what.startswith("Invalid parameter: "):  # said by a check of ours, after the struct was read
+        return what
     field = _FIELD.fullmatch(what)
     if field is not None:
         name = f"{path}.{field['field']}" if path else field["field"]

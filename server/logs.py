@@ -13,11 +13,15 @@ from typing import Any, TextIO
 
 import structlog
 
+from server.plain_text import json_text, one_line, several_lines
 from server.redaction import redact
 from server.settings import LogFormat, LogLevel, Settings
 
 _QUIET = ("aiosqlite", "asyncio", "aiohttp.access", "multipart", "python_multipart")
 """Loggers that write parameters or addresses below `warning`."""
+
+_LONG = ("exception", "stack")
+"""What structlog shows below the line."""
 
 Event = MutableMapping[str, Any]
 
@@ -73,15 +77,34 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
     return {name: value if name.startswith("_") else redact(value, name) for name, value in event.items()}
 
 
+def _plain(_: Any, __: str, event: Event) -> Event:
+    """For lines that people read: nothing in a value steers their terminal, or begins a line of its own.
+
+    Other values than strings are shown by their ``repr``, which escapes the same. A traceback keeps its lines, set in.
+    """
+    return {
+        name: value if not isinstance(value, str) else _set_in(value) if name in _LONG else one_line(value)
+        for name, value in event.items()
+    }
+
+
+def _set_in(text: str) -> str:
+    return "\n".join(f"    {line}" for line in several_lines(text).split("\n"))
+
+
 def _formatter(as_json: bool) -> logging.Formatter:
     renderer: structlog.typing.Processor
     if as_json:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        renderer = structlog.processors.JSONRenderer(serializer=json_text)
     else:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_common(),
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *([] if as_json else [_plain]),
+            renderer,
+        ],
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Any, Final
 
 import typer
 
 from server.cli.errors import explain
+from server.cli.output import complain, tell_lines
 
 COMMANDS: Final = {
     "serve": "server.cli.serve",
@@ -68,11 +70,12 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - shown whole, but for what would steer the terminal
         line = explain(error)
         if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
+            tell_lines(traceback.format_exc())
+            raise SystemExit(1) from None
+        complain(line)
         raise SystemExit(1) from None
 
 
@@ -83,4 +86,4 @@ def _show(error: Any) -> None:
         error.show()
         return
     command = error.ctx.command_path if error.ctx else "run.py"
-    print(f"error: {message.removesuffix('.')} (see {command} --help)", file=sys.stderr)
+    complain(f"{message.removesuffix('.')} (see {command} --help)")

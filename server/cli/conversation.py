@@ -7,6 +7,7 @@ from datetime import datetime
 
 from buzz_client import Activity, Party
 from server.cli.sealing import Envelope, Seal, Sealer
+from server.plain_text import one_line, several_lines
 
 HELP = """\
   some text          send it
@@ -117,9 +118,9 @@ class Conversation:
             about=self._number(activity, mine),
             message_id=activity.message_id,
             mine=mine,
-            name=printable(name or str(activity.sender)),
+            name=one_line(name or str(activity.sender)),
             at=activity.created_at,
-            text=printable(text),
+            text=several_lines(text),
             seal=seal,
         )
 
@@ -152,12 +153,7 @@ class Conversation:
 
     def _learn_name(self, activity: Activity) -> None:
         theirs = activity.receiver_name if activity.receiver == self.to else activity.sender_name
-        self.to_name = printable(theirs) or self.to_name
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control characters (escape sequences begin with one) are shown as a box."""
-    return "".join(each if each.isprintable() or each in "\n\u200d\ufe0f" else "�" for each in text)
+        self.to_name = one_line(theirs) or self.to_name
 
 
 def _kind(activity_type: str) -> str:

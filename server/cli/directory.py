@@ -12,6 +12,7 @@ import typer
 
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
+from server.cli.output import print_json, progress_console, say
 
 if TYPE_CHECKING:
     from server.cli.admin import Admin
@@ -38,7 +39,6 @@ def import_file(
     Example: run.py import directory.ndjson --dry-run
     """
     from server.cli.admin import run
-    from server.cli.output import print_json
     from server.settings_sources import load
 
     with _opened(file) as (stream, size), _progress(size) as advance:
@@ -55,7 +55,7 @@ def import_file(
     if as_json:
         print_json(done)
     else:
-        print(_sentence(done))
+        say(_sentence(done))
 
 
 async def _chunks(stream: IO[bytes], advance: Callable[[int], None]) -> AsyncIterator[bytes]:
@@ -83,11 +83,10 @@ def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda count: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=progress_console(), transient=True) as progress:
         task = progress.add_task("reading", total=size)
 
         def advance(count: int) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
+from server.cli.output import progress_console
 
 
 def register(app: typer.Typer) -> None:
@@ -68,11 +69,10 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda table, copied, total: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=progress_console(), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def advance(table: str, copied: int, total: int) -> None:

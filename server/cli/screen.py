@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import json
 import os
 import shutil
 import sys
@@ -20,7 +19,9 @@ from rich.text import Text
 
 from server.cli.conversation import Entry
 from server.cli.line_editor import EndOfInput, LineEditor
+from server.cli.output import print_json_line
 from server.cli.sealing import Seal
+from server.plain_text import one_line, several_lines
 
 _MAX_LINES_WAITING = 100
 _READ_BYTES = 65_536
@@ -75,14 +76,14 @@ class JsonScreen:
         return piped_lines()
 
     def _print(self, value: dict[str, Any]) -> None:
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        print_json_line(value)
 
 
 class PlainScreen:
     """Lines in, lines out, without colours or a prompt."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def entry(self, entry: Entry) -> None:
         """One entry, usually on one line."""
@@ -90,7 +91,7 @@ class PlainScreen:
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
         """A note, set apart by its look."""
-        self._show(Text(text, style=_NOTE_STYLES.get(kind, "dim")))
+        self._show(Text(several_lines(text), style=_NOTE_STYLES.get(kind, "dim")))
 
     def typing(self, name: str | None) -> None:
         """Nothing: a line for it would only be in the way."""
@@ -148,7 +149,7 @@ class TerminalScreen(PlainScreen):
     def _draw(self) -> None:
         if not self._reading:
             return
-        prompt = f"({self._typing} is typing) > " if self._typing else "> "
+        prompt = f"({one_line(self._typing)} is typing) > " if self._typing else "> "
         room = max(10, shutil.get_terminal_size().columns - len(prompt) - 2)
         sys.stdout.write(f"\r\x1b[K{prompt}{self._editor.visible(room)}")
         sys.stdout.flush()
@@ -171,7 +172,7 @@ def entry_text(entry: Entry) -> Text:
         return text.append(" ✓" if entry.mine else "", style="dim")
     about = f"[{entry.about}]" if entry.about else "an older message"
     said = {
-        "reaction": f"{entry.name} reacted {_words(entry)} to {about}",
+        "reaction": f"{entry.name} reacted {one_line(_words(entry))} to {about}",
         "read": f"{'✓✓ ' if not entry.mine else ''}{entry.name} read up to {about}",
     }.get(entry.kind, f"☎ {entry.text}")
     return text.append(said, style="dim")

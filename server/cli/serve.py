@@ -11,6 +11,7 @@ import typer
 
 from server.cli.errors import CommandError
 from server.cli.options import Config, DataDir
+from server.cli.output import say, say_lines
 
 if TYPE_CHECKING:
     from server.settings import Settings
@@ -39,7 +40,7 @@ def serve_command(
 
     settings = load(config, mode="development" if dev else None, host=host, port=port, data_dir=data_dir)
     if print_config:
-        print(as_toml(settings))
+        say_lines(as_toml(settings))
         return
     _check(settings)
     with _announced(settings) as ready:
@@ -60,20 +61,20 @@ def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
     from server.cli.guide import guide
     from storage.data_dir import hold
 
-    def say(url: str) -> None:
-        print(f"listening on {url}", flush=True)
+    def show(url: str) -> None:
+        say(f"listening on {url}")
         if settings.development:
-            print(guide(settings, url), flush=True)
+            say_lines(guide(settings, url))
 
     if settings.database_url is not None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        yield say
+        yield show
         return
     with hold(settings.data_dir) as lock:
 
         def announce(url: str) -> None:
             lock.announce(url)
-            say(url)
+            show(url)
 
         yield announce
 

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from buzz_client import BuzzError
+from server.cli.output import complain
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
@@ -26,7 +27,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
         if isinstance(error, BrokenPipeError):
             _forget_standard_output()
             return
-        typer.echo(f"error: {error}", err=True)
+        complain(str(error))
         raise typer.Exit(1) from error
 
 

@@ -34,6 +34,7 @@ def create(
 
     Example: run.py token create --person 456 --ttl 86400
     """
+    from server.cli.output import say
     from server.clock import wall_clock_ms
     from server.settings_sources import load
     from server.signing_keys import load_or_create
@@ -45,9 +46,9 @@ def create(
     ring = load_or_create(settings.signing_key_path, development=settings.development)
     try:
         if person is not None:
-            print(mint_person(ring, person, ttl, wall_clock_ms()))
+            say(mint_person(ring, person, ttl, wall_clock_ms()))
         else:
-            print(mint_service(ring, str(service), str(scope), ttl, wall_clock_ms()))
+            say(mint_service(ring, str(service), str(scope), ttl, wall_clock_ms()))
     except ValueError as error:
         raise CommandError(str(error)) from error
 
@@ -87,8 +88,9 @@ def rotate_key(
 
     Example: run.py token rotate
     """
+    from server.cli.output import say
     from server.settings_sources import load
     from server.signing_keys import rotate
 
     ring = rotate(load(config, data_dir=data_dir).signing_key_path, forget_old=forget_old)
-    print(f"signing with key {ring.signing.kid}; {len(ring.by_header) - 1} older verify")
+    say(f"signing with key {ring.signing.kid}; {len(ring.by_header) - 1} older verify")

@@ -23,6 +23,7 @@ HUGE, NAN = 10**30, float("nan")
 NO_STRING: tuple[Any, ...] = (1, 1.5, True, [], {}, [[]])
 NO_INTEGER: tuple[Any, ...] = ("1", "", 1.5, NAN, True, [], {}, -(2**70), HUGE)
 NO_REF: tuple[Any, ...] = ("r" * 65, "é" * 65, 1.5, True, [], {}, 2**63, -(2**63) - 1, HUGE, NAN)
+STEERING: tuple[Any, ...] = ("a\x1b]0;t\x07", "a\nb", "a\x7f", "a\x9b", "a\u2028", "a\u202e", "\u2066a", "\x00")
 NO_ID: tuple[Any, ...] = (*NO_INTEGER, 0, -1, 2**63)
 NO_PARTY_TYPE: tuple[Any, ...] = (*NO_STRING, None, "", "Person", "PERSON", "people", "App\\Models\\Robot", "\x00")
 NO_UUID: tuple[Any, ...] = (
@@ -78,7 +79,8 @@ CASES = (
 )
 HELLO = (
     Case("hello", ("token",), ("x" * 8_193, *NO_STRING)),
-    Case("hello", ("device_id",), ("", "d" * 65, *NO_STRING)),
+    Case("hello", ("device_id",), ("", "d" * 65, *NO_STRING, *STEERING)),
+    Case("hello", ("client",), (*STEERING, {"name": STEERING[0]}, [{STEERING[1]: 1}])),
     Case("hello", ("last_activity_id",), (*NO_INTEGER, -1, 2**63)),
     Case("hello", ("epoch",), ("e" * 65, *NO_STRING)),
     Case("hello", ("resume_id",), ("s" * 65, *NO_STRING)),

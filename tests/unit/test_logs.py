@@ -63,6 +63,24 @@ def test_development_logs_text(lines: io.StringIO) -> None:
     assert re.search(r"ready\s+\[http\].*url=http://127.0.0.1:8080", lines.getvalue())
 
 
+@pytest.mark.parametrize("mode", [Mode.DEVELOPMENT, Mode.PRODUCTION])
+def test_no_value_steers_a_terminal_or_forges_a_line(lines: io.StringIO, mode: Mode) -> None:
+    evil = "EVIL\x1b]0;owned\x07\x9b2J\x7f\r\n2030-01-01 [info] forged\u2028\u202e"
+    logging_to(lines, mode)
+    structlog.get_logger("x").warning(evil, text=evil, several=[evil, {"inner": evil}])
+    logging.getLogger("aiohttp.server").warning("odd %s", evil)
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    written = lines.getvalue()
+    assert written.count("EVIL") >= 6
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", written)
+    assert not re.search(r"^2030-01-01", written, re.MULTILINE)
+    if mode is Mode.PRODUCTION:
+        assert [json.loads(line)["event"] for line in written.splitlines()] == [evil, f"odd {evil}", "failed"]
+
+
 def test_the_level_can_be_changed_while_it_runs(lines: io.StringIO) -> None:
     logging_to(lines)
     log = structlog.get_logger("x")

@@ -87,6 +87,13 @@ async def test_a_public_key_is_published_and_read(buzz: Buzz) -> None:
     assert await buzz.get(f"{PUBLIC_KEY}/{JANE}", buzz.person(ANN)) == (200, [shown])
 
 
+@pytest.mark.parametrize("wrong", ["a\x1b[2J", "a\n", "\x7f", "a\x9b", "a\u2028b", "a\u202eb", "\u2066a"])
+async def test_a_device_id_that_would_steer_a_terminal_is_refused(buzz: Buzz, wrong: str) -> None:
+    status, answer = await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(device_id=wrong))
+    assert status == 400
+    assert "Invalid parameter: 'device_id': should have no control characters" in str(answer)
+
+
 async def test_a_replaced_key_stays_readable(buzz: Buzz, clock: Clock) -> None:
     await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(1))
     clock.ms += 5_000

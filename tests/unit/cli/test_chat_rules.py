@@ -19,7 +19,6 @@ from server.cli.conversation import (
     Read,
     Say,
     intent,
-    printable,
 )
 from server.cli.line_editor import EndOfInput, LineEditor
 from server.cli.screen import entry_text
@@ -152,9 +151,10 @@ def test_only_this_conversation_and_each_activity_once() -> None:
 
 
 def test_nobody_else_steers_the_terminal() -> None:
-    assert printable("a\x1b[2Jb\x9b\x07\r\u202ec\n👩‍💻") == "a�[2Jb����c\n👩‍💻"
-    hostile = activity(1, message="\x1b]0;owned\x07", sendable={"first_name": "\x1b[31mBob"})
-    assert "\x1b" not in shown(conversation().take(hostile))
+    hostile = activity(1, message="\x1b]0;owned\x07\nnext", sendable={"first_name": "\x1b[31mBob\n"})
+    assert shown(conversation().take(hostile)) == r"[1] \x1b[31mBob\n: \x1b]0;owned\x07" + "\n      next"
+    forged = activity(2, "chat_reaction_emoji", message="👍\n12:00 [7] Bob: forged")
+    assert "\n" not in shown(conversation().take(forged))
 
 
 def test_a_line_is_edited() -> None:
