@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from protocol.activity import ActivityTypeName
-from protocol.lookup import BlockedCallAnswer, CallAnswer
+from protocol.attestation import Verified
+from protocol.call import BlockedCallAnswer, CallerAnswer, Certainty, ReasonAnswer
+from protocol.lookup import CallAnswer
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2024-07-05T12:14:45Z"])]
 ModelName = Literal["AppModelsPerson", "AppModelsCompany"]
@@ -110,11 +112,18 @@ class PartyAnswer:
 
 @dataclass(frozen=True)
 class CallRinging(CallAnswer):
-    """A trusted caller rings: what call-lookup says of them, and the number."""
+    """A trusted caller rings: what call-lookup says of them, the number, the call, and what it was decided by."""
 
+    call_id: str = ""
+    message_id: str = ""
     caller_id: str = ""
     country_code: str = ""
     phone_number: str = ""
+    number: str | None = None
+    trusted_by: tuple[ReasonAnswer, ...] = ()
+    certainty: Certainty = "number"
+    recorded_from: CallerAnswer | None = None
+    verified: Verified = Verified.NONE
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ MAX_CALLER_ID_CHARACTERS: Final = 100
 MAX_CALL_TOKEN_CHARACTERS: Final = 128
 """What is taken of a CallSid (34) or an idempotency token (36)."""
 
+CALL_TOKEN: Final = "call:"
+"""What the token that is a CallSid begins with. It is the last of a call's tokens."""
+
 UNKNOWN_CALLER: Final = "Unknown Caller"
 """The ``caller_id`` of a blocked call that came without one, as the seed prints it."""
 
@@ -37,6 +40,7 @@ class Lookup:
     inbound_code: str
     inbound: str
     caller_id: str | None = None
+    stir_verstat: str | None = None
 
     @property
     def called(self) -> str | None:
@@ -64,7 +68,8 @@ def parse_lookup(parameters: Mapping[str, object]) -> Lookup:
     if not all(values):
         missing = _REQUIRED[[bool(value) for value in values].index(False)]
         raise ApiError(ErrorCode.BAD_REQUEST, f"Missing required parameter: '{missing}'")
-    return Lookup(number_code, number, inbound_code, inbound, _text(parameters.get("caller_id")) or None)
+    caller_id, stir_verstat = (_text(parameters.get(name)) or None for name in ("caller_id", "stir_verstat"))
+    return Lookup(number_code, number, inbound_code, inbound, caller_id, stir_verstat)
 
 
 def _text(value: object) -> str:
@@ -77,9 +82,9 @@ def _text(value: object) -> str:
 
 def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
     """What a repeat of this call's request is known by: Twilio's idempotency token and its CallSid, where given."""
-    named = (("token", idempotency_token), ("call", call_sid))
+    named = (("token:", idempotency_token), (CALL_TOKEN, call_sid))
     return tuple(
-        f"{kind}:{value}"
+        f"{kind}{value}"
         for kind, value in named
         if isinstance(value, str) and 0 < len(value) <= MAX_CALL_TOKEN_CHARACTERS
     )
@@ -109,18 +114,6 @@ def _printable(text: str, limit: int) -> str:
     """Without control characters, lone surrogates and NUL, which neither JSON nor a database takes well."""
     cut = text[:limit]
     return cut if cut.isprintable() else "".join(character for character in cut if character.isprintable())
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedCallAnswer:
-    """One entry of ``GET blocked``. ``id`` is the person's, as the seed has it; ``call_id`` is the call's own."""
-
-    id: int
-    call_id: int
-    caller_id: str
-    country_code: str
-    phone_number: str
-    created_at: str
 
 
 @dataclass(frozen=True, slots=True)

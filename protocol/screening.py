@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from protocol import phone
 from protocol.activity import MAX_CALL_SECONDS, ActivityTypeName
+from protocol.call import CallOutcome, outcome_of
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import Lookup
 
@@ -20,12 +21,14 @@ _MISSED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
 
 
 class IncomingCall(NamedTuple):
-    """One call: ``caller`` and ``called`` as Twilio wrote them, and the name that the network gives the caller."""
+    """One call: ``caller`` and ``called`` as Twilio wrote them, the name that the network gives the caller, and what
+    became of the validation of its signature (``StirVerstat``)."""
 
     call_sid: str
     caller: str
     called: str
     caller_name: str
+    verstat: str = ""
 
     @property
     def is_secure(self) -> bool:
@@ -41,8 +44,9 @@ class Outcome(NamedTuple):
     call_time: int | None
 
     @property
-    def is_connected(self) -> bool:
-        return self.type != "incoming_call_missed"
+    def name(self) -> CallOutcome:
+        """As the list of calls has it."""
+        return outcome_of(self.type)
 
 
 def read_call(form: Mapping[str, str]) -> IncomingCall:
@@ -50,7 +54,8 @@ def read_call(form: Mapping[str, str]) -> IncomingCall:
     call_sid = form.get("CallSid", "")
     if _CALL_SID.fullmatch(call_sid) is None:
         raise ApiError(ErrorCode.BAD_REQUEST, "Missing required parameter: 'CallSid'")
-    return IncomingCall(call_sid, form.get("From", ""), form.get("To", ""), form.get("CallerName", ""))
+    caller, called, name, verstat = (form.get(each, "") for each in ("From", "To", "CallerName", "StirVerstat"))
+    return IncomingCall(call_sid, caller, called, name, verstat)
 
 
 def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
@@ -71,7 +76,7 @@ def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
 
 def lookup_of(call: IncomingCall) -> Lookup:
     """The look-up that this call asks for."""
-    return Lookup(*_parts(call.called), *_parts(call.caller), caller_id=call.caller_name or None)
+    return Lookup(*_parts(call.called), *_parts(call.caller), call.caller_name or None, call.verstat or None)
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from protocol.attestation import Attestation
 from protocol.errors import CloseCode
 from server.auth import Authenticator
 from server.authentication import Authentication, open_authentication, wall_clock_ms
@@ -48,6 +49,8 @@ from server.routes import (
     twilio_voice,
 )
 from server.services.activities import Activities
+from server.services.call_log import CallLog
+from server.services.call_reports import CallReports
 from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
 from server.services.keys import Keys
@@ -121,10 +124,15 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         catch_up = CatchUp(hub, store, parties)
         hub.catch_up_with(catch_up.add)
         timers = Timers()
-        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms, cluster.sends)
+        telephony = TelephonyMetrics(metrics)
+        calls = CallStore(database)
+        call_log = CallLog(calls, events, telephony, now_ms)
+        call_reports = CallReports(database, call_log, events, cluster.amended)
+        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms, cluster.sends, call_reports)
         dialogue = Dialogue(hub, events, activities, parties, auth, _keeper(accounts, now_ms))
         socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to)
-        for stop in (dialogue.close, socket.close, log.close):  # the log first: its answers still reach their sockets
+        # The log first: its answers still reach their sockets, and calls are put right after it.
+        for stop in (call_log.close, dialogue.close, socket.close, call_reports.close, log.close):
             stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, auth)
@@ -135,10 +143,11 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
 
         # The services.
-        telephony = TelephonyMetrics(metrics)
-        calls, key_store = CallStore(database), KeyStore(database)
-        callers = CallerStore(database)
-        trust = Trust(callers, calls, events, telephony, settings.lookup_deadline_ms / 1000, now_ms)
+        key_store = KeyStore(database)
+        attestation = Attestation(settings.attestation, settings.attestation_level)
+        trust = Trust(
+            CallerStore(database), call_log, telephony, settings.lookup_deadline_ms / 1000, now_ms, attestation
+        )
         stack.push_async_callback(trust.close)
         twilio = await stack.enter_async_context(open_account(settings))
         numbers = Numbers(
@@ -148,7 +157,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             provider=number_provider(settings, twilio),
             fictional=settings.development and settings.number_provider == "pool",
         )
-        screening = Screening(database, trust, callers, activities, events, cluster.amended)
+        screening = Screening(trust, call_log, activities)
         keys = Keys(key_store, store, parties, events, now_ms)
 
         directory = Directory(database, parties, events, now_ms, relay=cluster.relay, spool_folder=settings.data_dir)
@@ -177,7 +186,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             activity_routes.routes(activities, store, hub, auth, settings.development, also_clear=cleared),
             lookups.routes(trust, auth),
             heartbeat.routes(heartbeats, auth),
-            blocked.routes(trust, auth),
+            blocked.routes(call_log, auth),
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
             directory_admin.routes(directory, auth),

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from protocol.attestation import AttestationLevel, AttestationPolicy
 from protocol.privacy_request import MIN_RETENTION_MONTHS
 
 
@@ -118,6 +119,11 @@ class Settings(BaseSettings):
 
     # Look-ups
     lookup_deadline_ms: Count = Field(1_000, description="A look-up is answered untrusted after this long")
+    attestation: AttestationPolicy = Field(
+        "refuse-failed",
+        description="What is asked of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
+    )
+    attestation_level: AttestationLevel = Field("B", description="The least that require takes: A, B or C")
     twilio_auth_token: SecretStr | None = Field(None, description="Checks X-Twilio-Signature")
     twilio_account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")] | None = Field(
         None, description="The Twilio account that recordings are fetched and numbers bought with"

@@ -12,7 +12,8 @@ _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5
 class TelephonyMetrics:
     """Counts of one node.
 
-    ``blocked``: blocked calls that were ``stored``, found to be ``repeated``, or ``lost`` (storage refused).
+    ``blocked`` and ``rung``: calls that did not ring, and that did, which were ``stored``, found to be ``repeated``, or
+    ``lost`` (storage refused). ``attested``: what trust look-ups said of the call's signature, or ``unknown``.
     ``numbers``: heartbeats of people without a number who were ``given`` one, for whom there was ``none``, or for whom
     the provider ``failed``.
     """
@@ -27,6 +28,10 @@ class TelephonyMetrics:
             "buzz_lookup_seconds", "Time from a look-up's parameters to its answer", _SECONDS
         )
         self.blocked = metrics.tally("buzz_blocked_calls", "Blocked calls: stored, repeated or lost", "result")
+        self.rung = metrics.tally("buzz_rung_calls", "Calls that rang: stored, repeated or lost", "result")
+        self.attested = metrics.tally(
+            "buzz_attestations", "Signatures of calls: passed-a, -b, -c, failed, none, or unknown words", "verified"
+        )
         self.numbers = metrics.tally(
             "buzz_numbers_wanted", "Heartbeats of people without a number: given, none or failed", "result"
         )

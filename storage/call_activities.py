@@ -10,7 +10,7 @@ from protocol.activity import Activity, ActivityType
 from storage.amendments import COUNT
 from storage.database import Database
 
-_COLUMNS = "id, type, sender, receiver, call_time, created_at_ms"
+_COLUMNS = "id, type, sender, receiver, call_time, NULL, message_id, created_at_ms"
 
 
 async def connect(
@@ -20,6 +20,7 @@ async def connect(
 
     None if there is none, or it was not missed.
     """
+    missed = ActivityType.incoming_call_missed if connected.author_is_receiver else ActivityType.outgoing_call_missed
     async with database.transaction() as transaction:
         rows = await transaction.fetch(
             f"""UPDATE activity SET type = ?, call_time = ?
@@ -29,14 +30,8 @@ async def connect(
             author,
             # The one column of the log that the dialects hold differently.
             key.encode() if database.dialect == "postgresql" else key,
-            int(ActivityType.incoming_call_missed),
+            int(missed),
         )
         if rows:
             await transaction.execute(COUNT)
-    return _activity(*rows[0]) if rows else None
-
-
-def _activity(
-    activity_id: int, kind: int, sender: int, receiver: int, call_time: int | None, created_at_ms: int
-) -> Activity:
-    return Activity(activity_id, kind, sender, receiver, call_time, None, None, created_at_ms)
+    return Activity(*rows[0]) if rows else None

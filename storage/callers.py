@@ -18,18 +18,21 @@ from storage.database import Database, Dialect, Value
 MAX_ASKS: Final = 256
 """Questions in one statement."""
 
-_NOTHING_ASKED: Final = ("", "", 0)
+_NOTHING_ASKED: Final = ("", "", 0, "")
 
 
 class Ask(NamedTuple):
     """One question: the called and the calling number, E.164, or None where there is no possible number.
 
-    ``person``: who calls by their app, if it is an app that calls; such a caller has no number.
+    ``person``: who calls by their app, if it is an app that calls; such a caller has no number. ``call_id``: the name
+    of the call, if it has one; what was decided of this call before is the answer, if ``given`` called it then as well.
     """
 
     called: str | None
     caller: str | None
     person: int | None = None
+    call_id: str = ""
+    given: str = ""
 
 
 class Reason(NamedTuple):
@@ -45,6 +48,8 @@ class Callers(NamedTuple):
 
     ``known`` shows what ``reasons`` name and nothing else; both are empty for a caller who is not trusted. ``is_own``:
     the caller shows a number of the called person's; ``is_distrusted``: of a contact that they do not trust.
+    ``attestation``: what the called person asks of signatures, if they ask for more than the setting. ``is_decided``:
+    these are the reasons that the call was decided by before.
     """
 
     person_id: int | None
@@ -52,6 +57,8 @@ class Callers(NamedTuple):
     reasons: tuple[Reason, ...] = ()
     is_own: bool = False
     is_distrusted: bool = False
+    attestation: str | None = None
+    is_decided: bool = False
 
     @property
     def trusted(self) -> bool:
@@ -72,13 +79,13 @@ class CallerStore:
         size = 1 << (len(asks) - 1).bit_length()
         binds: list[Value] = []
         for ask in asks:
-            binds += (ask.called or "", ask.caller or "", ask.person or 0)
+            binds += (ask.called or "", ask.caller or "", ask.person or 0, ask.call_id)
         binds += _NOTHING_ASKED * (size - len(asks))
         [(text,)] = await self._database.fetch(statement(self._database.dialect, size), *binds)
         found: list[list[_Found]] = [[] for _ in range(size)]
         for row in _rows.decode(text or "[]"):
             found[row.ask].append(row)
-        return [_callers(rows, ask.caller or "") for rows, ask in zip(found, asks, strict=False)]
+        return [_callers(rows, ask) for rows, ask in zip(found, asks, strict=False)]
 
 
 class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -95,27 +102,34 @@ class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _rows = msgspec.json.Decoder(list[_Found])
+_reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
-# The called person; their contacts with the caller's number, those too that they do not trust; the companies that they
-# trust; the members whose number it is, or whose app calls. A member is trusted (`trusted` is 2) because a trusted
-# contact has one of their numbers (their Buzz number is one), or (1) as a coworker, unless a contact that is not
-# trusted has one of their numbers. The called person may be among these members: calls that show the called person's
-# own number are a known trick. phone.person_id keeps to the called person's address book: a number can be in thousands
-# of others. CROSS JOIN tells SQLite in which order to look; PostgreSQL finds it by itself. All rows come as one JSON
-# text: sqlite3 lets go of the interpreter at every row, and getting it back from a busy event loop can take
-# milliseconds.
+# The called person, with what they ask of signatures; what was decided of this call before; the person's contacts with
+# the caller's number, those too that they do not trust; the companies that they trust; the members whose number it is,
+# or whose app calls. A member is trusted (`trusted` is 2) because a trusted contact has one of their numbers (their own
+# Buzz number too), or (1) as a coworker, unless a contact that is not trusted has one of them. The called person
+# may be among these members: calls that show the called person's own number are a known trick. phone.person_id keeps to
+# the called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to
+# look; PostgreSQL finds it by itself. All rows come as one JSON text: sqlite3 lets go of the interpreter at every row,
+# and getting it back from a busy event loop can take milliseconds.
 _LOOK_UP: Final = """
     WITH ask AS (
-        SELECT v.column1 AS n, v.column2 AS called, v.column3 AS caller, v.column4 AS person
+        SELECT v.column1 AS n, v.column2 AS called, v.column3 AS caller, v.column4 AS person, v.column5 AS call_id
         FROM (VALUES {asks}) AS v
     ), callee AS (
-        SELECT ask.n, ask.caller, ask.person AS caller_person, buzz_number.person_id FROM ask CROSS JOIN buzz_number
+        SELECT ask.n, ask.called, ask.caller, ask.person AS caller_person, ask.call_id, buzz_number.person_id
+        FROM ask CROSS JOIN buzz_number
         WHERE buzz_number.e164 = ask.called AND buzz_number.state = 'allocated'
     )
     SELECT {rows} FROM (
-    SELECT n, 'callee' AS kind, person_id AS id, NULL AS first_name, NULL AS middle_name, NULL AS last_name,
-        NULL AS avatar, 0 AS trusted
-    FROM callee
+    SELECT n, 'callee' AS kind, callee.person_id AS id, call_setting.attestation AS first_name, NULL AS middle_name,
+        NULL AS last_name, NULL AS avatar, 0 AS trusted
+    FROM callee LEFT JOIN call_setting ON call_setting.person_id = callee.person_id
+    UNION ALL
+    SELECT n, 'decided', incoming_call.id, incoming_call.reasons, incoming_call.caller, NULL, NULL,
+        incoming_call.trusted
+    FROM callee CROSS JOIN incoming_call
+    WHERE callee.call_id <> '' AND incoming_call.called = callee.called AND incoming_call.call_id = callee.call_id
     UNION ALL
     SELECT n, 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar,
         CASE WHEN contact.trusted THEN 1 ELSE 0 END
@@ -164,28 +178,43 @@ _AS_JSON: Final[dict[Dialect, str]] = {
 
 @cache
 def statement(dialect: Dialect, size: int) -> str:
-    """The look-up's SQL for ``size`` questions: three parameters each, the fields of an ``Ask`` (0: no person)."""
-    ask = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT)"
+    """The look-up's SQL for ``size`` questions: four parameters each, the first fields of an ``Ask`` (0: no person)."""
+    ask = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT)"
     asks = ", ".join(f"({number}, {ask})" for number in range(size))
     return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
 
 
-def _callers(rows: Sequence[_Found], number: str) -> Callers:
-    person_id = next((row.id for row in rows if row.kind == "callee"), None)
-    if len(rows) < 2:
-        return Callers(person_id)
-    is_own = any(row.kind == "person" and row.id == person_id for row in rows)
+def _callers(rows: Sequence[_Found], ask: Ask) -> Callers:
+    callee = next((row for row in rows if row.kind == "callee"), None)
+    if callee is None:
+        return Callers(None)
+    answer = Callers(callee.id, attestation=callee.first_name)
+    if len(rows) == 1:
+        return answer
+    number = ask.caller or ""
+    decided = next((row for row in rows if row.kind == "decided" and row.middle_name == ask.given), None)
+    if decided is not None:
+        return _as_decided(answer, _reasons.decode(decided.first_name or "[]"), rows, number)
+    is_own = any(row.kind == "person" and row.id == callee.id for row in rows)
     is_distrusted = any(row.kind == "contact" and not row.trusted for row in rows)
+    answer = answer._replace(is_own=is_own, is_distrusted=is_distrusted)
     if is_own:
-        return Callers(person_id, is_own=True, is_distrusted=is_distrusted)
+        return answer
     # Somebody who registered their own Buzz number as one they call from comes twice.
     found = {reason: row for row in rows if (reason := _reason(row, is_distrusted))}
-    return Callers(person_id, _shown(found.values(), number), tuple(found), is_distrusted=is_distrusted)
+    return answer._replace(known=_shown(found.values(), number), reasons=tuple(found))
+
+
+def _as_decided(answer: Callers, reasons: tuple[Reason, ...], rows: Sequence[_Found], number: str) -> Callers:
+    """The reasons that were decided by, and of these whoever the directory still has."""
+    wanted = {("person" if reason.kind == "coworker" else reason.kind, reason.id) for reason in reasons}
+    found = {(row.kind, row.id): row for row in rows if (row.kind, row.id) in wanted}
+    return answer._replace(known=_shown(found.values(), number), reasons=reasons, is_decided=True)
 
 
 def _reason(row: _Found, is_distrusted: bool) -> Reason | None:
     """What the row is to the called person, if it makes the caller trusted."""
-    if not row.trusted or (row.kind == "company" and is_distrusted):
+    if row.kind == "decided" or not row.trusted or (row.kind == "company" and is_distrusted):
         return None
     return Reason("coworker" if row.kind == "person" and row.trusted == 1 else row.kind, row.id)
 

@@ -1,4 +1,4 @@
-"""Blocked calls, each counted once however often Twilio asks about it."""
+"""Incoming calls and what they were decided by, each counted once however often Twilio asks about it."""
 
 from __future__ import annotations
 
@@ -17,35 +17,58 @@ BARE_REPEAT_MS: Final = 10_000
 TOKEN_REPEAT_MS: Final = 24 * 3_600_000
 """How long an idempotency token or a CallSid is known. Twilio repeats within minutes; a call lasts 24 h at most."""
 
-_FORGOTTEN_AT_ONCE: Final = 1_000
+LISTED: Final = 100
+"""Calls in a list: the newest."""
+
 _MAX_ROWS: Final = 1_024
 """Rows in one statement, filled up to a power of two with NULLs: few different ones, so that they stay prepared."""
 
 
-class NewBlockedCall(NamedTuple):
-    """A call that did not ring. ``caller`` is what tells callers apart: E.164, or the number as given.
+class CallRow(NamedTuple):
+    """One incoming call of a person, in the order of its columns (``0021_incoming_call``).
 
-    ``tokens`` are Twilio's names for the call or its request (idempotency token, CallSid), where it gave any.
+    ``caller`` is what tells callers apart: E.164, or the caller as given. ``reasons``: JSON of what made the caller
+    trusted, ``[[kind, id], …]``; ``reason``: why the call did not ring, None if it did. ``recorded_from``: a party key.
     """
 
     person_id: int
+    called: str
+    call_id: str
     caller: str
     caller_id: str
     country_code: str
     phone_number: str
+    verified: str
+    trusted: int
+    reason: str | None
+    reasons: str
+    certainty: str | None
+    recorded_from: int | None
+    outcome: str
+    call_time: int | None
     created_at_ms: int
+
+
+class NewCall(NamedTuple):
+    """A call to store. ``tokens`` are Twilio's names for it or its request (idempotency token, CallSid), if any."""
+
+    row: CallRow
     tokens: tuple[str, ...] = ()
 
 
-class BlockedCall(NamedTuple):
-    """A stored one. ``id`` is the call's own."""
+class End(NamedTuple):
+    """What became of a call: an outcome as the column has it, and the seconds of a connected one."""
 
-    id: int
-    person_id: int
-    caller_id: str
-    country_code: str
-    phone_number: str
-    created_at_ms: int
+    outcome: str
+    call_time: int | None
+
+
+_RISES_FROM: Final[dict[str, tuple[str, ...]]] = {
+    "missed": ("ringing",),
+    "connected_insecure": ("ringing", "missed"),
+    "connected_secure": ("ringing", "missed"),
+}
+"""Which outcomes give way to another: callbacks come in any order, and a call that was connected stays connected."""
 
 
 class CallStore:
@@ -54,53 +77,111 @@ class CallStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, calls: Sequence[NewBlockedCall]) -> list[BlockedCall | None]:
-        """Store a batch durably; for each, in order, the stored call, or None for a repeat of one that was stored."""
+    async def record(self, calls: Sequence[NewCall]) -> list[bool]:
+        """Store a batch durably; for each, in order, whether it is new: no repeat of one that was stored."""
         async with self._database.transaction() as transaction:
             # First of all: it is also the lock that makes what follows see all that other nodes have stored.
             last = await _take_ids(transaction, len(calls))
             fresh = await _fresh(transaction, self._database.dialect, calls)
-            ids = iter(range(last - len(calls) + 1, last + 1))
-            stored = [_stored(next(ids), call) if new else None for call, new in zip(calls, fresh, strict=True)]
-            await _run(transaction, _INSERT, _INSERT_ROW, [call for call in stored if call is not None])
-        return stored
+            ids = range(last - len(calls) + 1, last + 1)
+            new = [(id, *call.row) for id, call, is_new in zip(ids, calls, fresh, strict=True) if is_new]
+            await _run(transaction, _INSERT, _INSERT_ROW, new)
+        return fresh
 
-    async def latest(self, person_id: int, limit: int = 100) -> list[BlockedCall]:
-        """The person's newest blocked calls, the newest first."""
-        sql = f"""SELECT id, person_id, caller_id, country_code, phone_number, created_at_ms
-                  FROM blocked_call WHERE person_id = ? ORDER BY id DESC LIMIT {int(limit)}"""
-        return [BlockedCall(*row) for row in await self._database.fetch(sql, person_id)]
+    async def find(self, called: str, call_id: str, caller: str) -> CallRow | None:
+        """The call with this id between these two."""
+        sql = f"SELECT {_COLUMNS} FROM incoming_call WHERE {_KNOWN}"
+        rows = await self._database.fetch(sql, called, call_id, caller)
+        return CallRow(*rows[0]) if rows else None
 
-    async def forget_tokens(self, now_ms: int) -> int:
-        """Drop some of what repeats were known by and is too old to be repeated; returns how many."""
+    async def end(self, row: CallRow, end: End) -> None:
+        """Store what became of a call that rang; a call that is not there (its storing failed) is stored with it."""
+        async with self._database.transaction() as transaction:
+            known = (row.called, row.call_id, row.caller)
+            if await transaction.fetch(f"SELECT 1 FROM incoming_call WHERE {_KNOWN}", *known):
+                await transaction.execute(_end_sql(end), end.outcome, end.call_time, *known)
+                return
+            number = await _take_ids(transaction, 1)
+            ended = row._replace(outcome=end.outcome, call_time=end.call_time)
+            await _run(transaction, _INSERT, _INSERT_ROW, [(number, *ended)])
+
+    async def latest(self, person_id: int, *, blocked_only: bool = False) -> list[CallRow]:
+        """The person's newest 100 calls, or those of them that did not ring, the newest first."""
+        wanted = [_BLOCKED, _BLOCKED_BEFORE] if blocked_only else [_BLOCKED, _RUNG, _BLOCKED_BEFORE]
+        parts = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part{n}" for n, part in enumerate(wanted))
+        sql = f"SELECT {_COLUMNS} FROM ({parts}) AS calls ORDER BY id DESC LIMIT {LISTED}"
+        return [CallRow(*row) for row in await self._database.fetch(sql, *[person_id] * len(wanted))]
+
+    async def delete_before(self, created_before_ms: int, limit: int) -> int:
+        """Delete at most ``limit`` calls, of the oldest, that are older than that; returns how many.
+
+        Ids and times rise together but for a clock that was set back: only the oldest ids are looked at.
+        """
+        deleted = 0
+        async with self._database.transaction() as transaction:
+            for table in _TABLES:
+                oldest = f"SELECT id, created_at_ms FROM {table} ORDER BY id LIMIT {int(limit)}"
+                due = f"SELECT id FROM ({oldest}) AS oldest WHERE created_at_ms < ?"
+                deleted += await transaction.execute(f"DELETE FROM {table} WHERE id IN ({due})", created_before_ms)
+        return deleted
+
+    async def forget_tokens(self, now_ms: int, limit: int) -> int:
+        """Drop at most ``limit`` of what repeats were known by and is too old to be repeated; returns how many."""
         async with self._database.transaction() as transaction:
             return await transaction.execute(
                 f"""DELETE FROM call_seen WHERE key IN
-                    (SELECT key FROM call_seen WHERE at_ms < ? ORDER BY at_ms LIMIT {_FORGOTTEN_AT_ONCE})""",
+                    (SELECT key FROM call_seen WHERE at_ms < ? ORDER BY at_ms LIMIT {int(limit)})""",
                 now_ms - TOKEN_REPEAT_MS,
             )
 
     async def clear(self, person_id: int) -> None:
-        """Delete the person's blocked calls (a development tool)."""
+        """Delete the person's calls (a development tool)."""
         async with self._database.transaction() as transaction:
             await erase(transaction, person_id)
 
 
 async def erase(transaction: Transaction, person_id: int) -> None:
-    """Delete the person's blocked calls inside a transaction that does more."""
-    await transaction.execute("DELETE FROM blocked_call WHERE person_id = ?", person_id)
-    await transaction.execute("DELETE FROM call_seen WHERE person_id = ?", person_id)
+    """Delete the person's calls and what they ask of calls inside a transaction that does more.
+
+    Others' calls keep no trace of the person but their number as it was shown: who called is the called person's.
+    """
+    for table in (*_TABLES, "call_seen", "call_setting"):
+        await transaction.execute(f"DELETE FROM {table} WHERE person_id = ?", person_id)
+
+
+def _end_sql(end: End) -> str:
+    given_way = ", ".join(f"'{outcome}'" for outcome in _RISES_FROM[end.outcome])
+    return f"""UPDATE incoming_call SET outcome = ?, call_time = ?
+               WHERE {_KNOWN} AND trusted = 1 AND outcome IN ({given_way})"""
 
 
 def _row(*types: str) -> str:
     return f"({', '.join(f'CAST(? AS {each})' for each in types)})"
 
 
-_INSERT: Final = """
-    INSERT INTO blocked_call (id, person_id, caller_id, country_code, phone_number, created_at_ms)
-    SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6 FROM (VALUES {rows}) AS v
-    WHERE v.column1 IS NOT NULL"""
-_INSERT_ROW: Final = _row("BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT")
+_TABLES: Final = ("incoming_call", "blocked_call")
+_COLUMNS: Final = ", ".join(CallRow._fields)
+_KNOWN: Final = "called = ? AND call_id = ? AND caller = ?"
+_OF_PERSON: Final = f"SELECT id, {_COLUMNS} FROM incoming_call WHERE person_id = ?"
+_BLOCKED, _RUNG = (f"{_OF_PERSON} AND trusted = {value} ORDER BY id DESC LIMIT {LISTED}" for value in (0, 1))
+# What the release before has stored, and still stores while nodes of both run.
+_BLOCKED_BEFORE: Final = f"""
+    SELECT id, person_id, '' AS called, 'BZ' || CAST(id AS TEXT) AS call_id, country_code || phone_number AS caller,
+        caller_id, country_code, phone_number, 'none' AS verified, 0 AS trusted, 'unknown' AS reason, '[]' AS reasons,
+        NULL AS certainty, CAST(NULL AS BIGINT) AS recorded_from, 'blocked' AS outcome,
+        CAST(NULL AS INTEGER) AS call_time, created_at_ms
+    FROM blocked_call WHERE person_id = ? ORDER BY id DESC LIMIT {LISTED}"""
+
+_INSERT: Final = f"""
+    INSERT INTO incoming_call (id, {_COLUMNS})
+    SELECT {", ".join(f"v.column{number}" for number in range(1, len(CallRow._fields) + 2))}
+    FROM (VALUES {{rows}}) AS v WHERE v.column1 IS NOT NULL ON CONFLICT (called, call_id, caller) DO NOTHING"""
+_INTEGERS: Final = {"person_id", "recorded_from", "created_at_ms"}
+_SMALL: Final = {"trusted", "call_time"}
+_INSERT_ROW: Final = _row(
+    "BIGINT",
+    *("BIGINT" if name in _INTEGERS else "INTEGER" if name in _SMALL else "TEXT" for name in CallRow._fields),
+)
 
 # A clock that was set back must not make every call a repeat until it has caught up: hence abs().
 _REPEATED: Final = """
@@ -125,9 +206,11 @@ class _Identity(NamedTuple):
     pair: str
 
 
-def _identity(call: NewBlockedCall) -> _Identity:
-    pair = _key(call.person_id, "pair", call.caller)
-    return _Identity(tuple(_key(call.person_id, "token", each) for each in call.tokens) or (pair,), pair)
+def _identity(call: NewCall) -> _Identity:
+    row = call.row
+    # What was found out of the signature is part of the pair: with another verdict it is another request.
+    pair = _key(row.person_id, "pair", row.caller, *([] if row.verified == "none" else [row.verified]))
+    return _Identity(tuple(_key(row.person_id, "token", each) for each in call.tokens) or (pair,), pair)
 
 
 def _key(*parts: object) -> str:
@@ -136,7 +219,7 @@ def _key(*parts: object) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-async def _fresh(transaction: Transaction, dialect: Dialect, calls: Sequence[NewBlockedCall]) -> list[bool]:
+async def _fresh(transaction: Transaction, dialect: Dialect, calls: Sequence[NewCall]) -> list[bool]:
     """Which calls are counted. A call with tokens is judged by them, a bare one by its pair of numbers; both leave
     the pair behind, so that a bare repeat of either is known."""
     sightings: dict[str, Sighting] = {}
@@ -146,9 +229,10 @@ async def _fresh(transaction: Transaction, dialect: Dialect, calls: Sequence[New
         repeated = any(key in sightings for key in identity.deciding)
         deciding.append(() if repeated else identity.deciding)
         window_ms = TOKEN_REPEAT_MS if call.tokens else BARE_REPEAT_MS
+        person_id, at_ms = call.row.person_id, call.row.created_at_ms
         for key in identity.deciding:
-            sightings.setdefault(key, (key, call.person_id, call.created_at_ms, window_ms))
-        sightings.setdefault(identity.pair, (identity.pair, call.person_id, call.created_at_ms, 0))
+            sightings.setdefault(key, (key, person_id, at_ms, window_ms))
+        sightings.setdefault(identity.pair, (identity.pair, person_id, at_ms, 0))
     seen = list(sightings.values())
     repeated_sql = _REPEATED.replace("{aggregate}", _AGGREGATE[dialect])
     answers = await _run(transaction, repeated_sql, _SIGHTING_ROW, seen)
@@ -178,7 +262,3 @@ async def _take_ids(transaction: Transaction, count: int) -> int:
     """Take the next ``count`` ids; returns the last one given."""
     [(last,)] = await transaction.fetch("UPDATE blocked_call_head SET id = id + ? RETURNING id", count)
     return int(last)
-
-
-def _stored(number: int, call: NewBlockedCall) -> BlockedCall:
-    return BlockedCall(number, call.person_id, call.caller_id, call.country_code, call.phone_number, call.created_at_ms)

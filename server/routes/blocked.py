@@ -1,16 +1,16 @@
-"""GET /apps/buzz/blocked."""
+"""GET /apps/buzz/blocked and /apps/buzz/calls."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from protocol.lookup import BlockedCallAnswer
+from protocol.call import BlockedCallAnswer, CallEntry
 from server.auth import Authenticator
 from server.http import Operation, json_response, operation
-from server.services.trust import Trust
+from server.services.call_log import CallLog
 
 
-def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
+def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:
     """The routes of this resource."""
 
     @operation(
@@ -23,6 +23,18 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
     )
     async def blocked(request: web.Request) -> web.Response:
         caller = await auth.person(request)
-        return json_response(await trust.blocked(caller.person))
+        return json_response(await calls.blocked(caller.person))
 
-    return [web.get("/apps/buzz/blocked", blocked)]
+    @operation(
+        Operation(
+            "The latest 100 calls to the caller, the newest first: what became of each, and by what it was decided",
+            "telephony",
+            answer=list[CallEntry],
+            errors=(401, 503),
+        )
+    )
+    async def latest(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        return json_response(await calls.latest(caller.person))
+
+    return [web.get("/apps/buzz/blocked", blocked), web.get("/apps/buzz/calls", latest)]

@@ -30,12 +30,18 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
     async def _trust(request: web.Request) -> web.Response:
         await auth.lookup(request)
         parameters = await _parameters(request)
-        tokens = call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
-        return json_response(await trust.trust(parse_lookup(parameters), tokens))
+        return json_response(
+            await trust.trust(
+                parse_lookup(parameters), call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
+            )
+        )
 
     async def _call(request: web.Request) -> web.Response:
         await auth.lookup(request)
-        return json_response(await trust.call(parse_lookup(await _parameters(request))))
+        parameters = await _parameters(request)
+        # The call's own name alone: the token is another one for each request.
+        tokens = call_tokens(None, parameters.get(CALL_PARAMETER))
+        return json_response(await trust.call(parse_lookup(parameters), tokens))
 
     @operation(
         Operation(

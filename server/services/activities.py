@@ -17,6 +17,7 @@ from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
 from server.limits import Buckets
 from server.live.log import Log, Submission
+from server.services.call_reports import CallReports, Report, call_key
 from server.services.parties import Parties
 from storage.contract import ActivityLog, Conversation, Posting, Range, Refusal, Result, Stored
 
@@ -39,12 +40,15 @@ class Activities:
         send_rate: int,
         now_ms: Callable[[], int],
         sends: Buckets[int] | None = None,
+        calls: CallReports | None = None,
     ) -> None:
-        """``sends``: the people's buckets, where other nodes take from them as well."""
+        """``sends``: the people's buckets, where other nodes take from them as well. ``calls``: told of each call that
+        is recorded under its name."""
         self._store = store
         self._log = log
         self._parties = parties
         self._now_ms = now_ms
+        self._calls = calls
         # An empty set of buckets is false: `or` would not do.
         self._sends: Buckets[int] = Buckets(send_rate, SECONDS_AT_ONCE * send_rate) if sends is None else sends
 
@@ -80,6 +84,7 @@ class Activities:
         if limited:
             self._take(author)
         new.checked()
+        answer = self._reporting(author, new, answer)
         companies = await self._parties.companies_of(author) if new.acting != author else ()
         _check_acting(author, new, companies)
         await self._parties.load((new.sender, new.receiver))
@@ -105,6 +110,7 @@ class Activities:
         new.checked()
         if acting != author:
             _check_acting(author, new, companies)
+        answer = self._reporting(author, new, answer)
         self._log.submit(
             Submission(self._posting(author, new, sender.key, receiver.key, key), sender, receiver, answer)
         )
@@ -115,7 +121,33 @@ class Activities:
         if wait:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
 
+    def _reporting(self, author: int, new: NewActivity, answer: Answer) -> Answer:
+        """For a call that has a name: have it told of, and answer with the activity as it is then."""
+        key, calls = call_key(new), self._calls
+        if key is None or calls is None:
+            return answer
+
+        def report(result: Result | Exception) -> None:
+            if not isinstance(result, Stored):
+                answer(result)
+                return
+            found = Report(author, new, key, result)
+            try:
+                working = calls.submit(found)
+            except ApiError as error:
+                answer(error if found.connects else result)
+                return
+            if found.connects:
+                working.add_done_callback(lambda done: answer(_after(done, result)))
+            else:
+                answer(result)
+
+        return report
+
     def _posting(self, author: int, new: NewActivity, sender: int, receiver: int, key: str | None) -> Posting:
+        # A call that has a name is known by it, whatever else its request is known by.
+        named = call_key(new)
+        key = named or key
         return Posting(
             new.kind,
             sender,
@@ -126,7 +158,7 @@ class Activities:
             new.message_id.lower() if new.message_id is not None else None,
             self._now_ms(),
             key,
-            _digest(new) if key is not None else None,
+            _digest(new, named) if key is not None else None,
         )
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -199,12 +231,24 @@ def _not_a_party(new: NewActivity) -> str:
     return f"Forbidden: for {new.type} the {side} must be you or a company that you are a member of."
 
 
-def _digest(new: NewActivity) -> bytes:
+def _after(done: asyncio.Future[Activity], result: Stored) -> Result | Exception:
+    """The answer to a call that had to be put right."""
+    if done.cancelled() or done.exception() is not None:
+        return ApiError(ErrorCode.UNAVAILABLE, "The activity was not changed; try again.", 1)
+    return Stored(done.result(), result.duplicate)
+
+
+def _digest(new: NewActivity, call: str | None) -> bytes:
     """What must be the same when an idempotency key is used again: every field, however the JSON was written.
 
-    A chat message may have been encrypted anew: there the message id is what counts.
+    A chat message may have been encrypted anew: there the message id is what counts. Of a call that has a name, the
+    app and Twilio may say different things: there it is the parties.
     """
+    if call is not None:
+        return _hash(new.kind.author_is_receiver, new.sender, new.receiver)
     parts = (new.type, new.sender, new.receiver, new.call_time, (new.message_id or "").lower())
-    if new.type != "chat_message":
-        parts = (*parts, new.message)  # type: ignore[assignment]
+    return _hash(*parts) if new.type == "chat_message" else _hash(*parts, new.message)
+
+
+def _hash(*parts: object) -> bytes:
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()

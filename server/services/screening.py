@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
-from protocol.activity import Activity, ActivityType, NewActivity, Party, PartyType, posted
+from protocol.activity import NewActivity, Party
+from protocol.call import call_of, message_id
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import call_tokens
 from protocol.screening import IncomingCall, Outcome, lookup_of
-from server.live.events import EventName, Events
 from server.services.activities import Activities
+from server.services.call_log import CallLog
 from server.services.trust import Trust
-from storage import call_activities
-from storage.callers import Ask, Callers, CallerStore
-from storage.database import Database
+from storage.calls import CallRow
 from storage.errors import StorageError
+
+_GONE: tuple[ErrorCode, ...] = (ErrorCode.NOT_FOUND, ErrorCode.UNPROCESSABLE)
+"""The caller has left the directory meanwhile; or the app has recorded the call from another caller."""
 
 _log = structlog.get_logger("screening")
 
 
 class Screening:
-    """The rules. ``amended`` is told of an activity that was put right, before anybody is shown the old one again."""
+    """The rules."""
 
-    def __init__(
-        self,
-        database: Database,
-        trust: Trust,
-        callers: CallerStore,
-        activities: Activities,
-        events: Events,
-        amended: Callable[[Activity], None],
-    ) -> None:
-        self._database = database
+    def __init__(self, trust: Trust, calls: CallLog, activities: Activities) -> None:
         self._trust = trust
-        self._callers = callers
+        self._calls = calls
         self._activities = activities
-        self._events = events
-        self._amended = amended
 
     async def ring(self, call: IncomingCall, idempotency_token: str | None) -> int | None:
         """The person whose app rings; None: the call is rejected. The called person is told live either way."""
@@ -51,52 +40,33 @@ class Screening:
         return answer.user_id if answer.trusted else None
 
     async def ended(self, call: IncomingCall, outcome: Outcome) -> None:
-        """Record the call, once, if its caller is a person or a company. A call that was connected stays connected."""
-        found = await self._known(call)
-        caller = _party(found)
-        if found.person_id is None or caller is None:
+        """Note what became of a call that rang, and record it from the person or company that it was decided by.
+
+        A call that was connected stays connected. Raises StorageUnavailable, and ApiError as ``Activities.post``.
+        """
+        row = await self._trust.of_ended(call_of(lookup_of(call), call_tokens(None, call.call_sid)))
+        if row is None or not row.trusted:
             return
-        key = f"twilio:{call.call_sid}"
+        await self._calls.end(row, outcome.name, outcome.call_time)
+        if row.recorded_from is None:
+            return
         try:
             await self._activities.post(
-                found.person_id, _activity(caller, found.person_id, outcome), key, limited=False
+                row.person_id, _activity(row, Party.of_key(row.recorded_from), outcome), limited=False
             )
         except ApiError as error:
-            if error.code is not ErrorCode.UNPROCESSABLE:
+            if error.code not in _GONE:
                 raise
-            # Recorded before, with another outcome.
-            await self._put_right(found.person_id, caller, key, outcome)
-
-    async def _put_right(self, person_id: int, caller: Party, key: str, outcome: Outcome) -> None:
-        if not outcome.is_connected:
-            return
-        activity = await call_activities.connect(
-            self._database, person_id, key, ActivityType[outcome.type], outcome.call_time or 0
-        )
-        if activity is not None:
-            self._amended(activity)
-            self._events.publish((person_id, caller.key), EventName.ACTIVITY_CHANGED, posted(activity))
-
-    async def _known(self, call: IncomingCall) -> Callers:
-        lookup = lookup_of(call)
-        (found,) = await self._callers.look_up([Ask(lookup.called, lookup.caller, lookup.caller_person)])
-        return found
+            _log.info("call kept without an activity", reason=error.code.value)
 
 
-def _party(found: Callers) -> Party | None:
-    if found.known.people:
-        return Party(PartyType.PERSON, found.known.people[0].id)
-    if found.known.companies:
-        return Party(PartyType.COMPANY, found.known.companies[0].id)
-    return None
-
-
-def _activity(caller: Party, person_id: int, outcome: Outcome) -> NewActivity:
+def _activity(row: CallRow, caller: Party, outcome: Outcome) -> NewActivity:
     return NewActivity(
         type=outcome.type,
         receivable_type="person",
-        receivable_id=person_id,
+        receivable_id=row.person_id,
         sendable_type=caller.type.value,
         sendable_id=caller.id,
         call_time=outcome.call_time,
+        message_id=message_id(row.call_id),
     )

@@ -232,6 +232,46 @@ async def test_a_contact_a_company_and_a_coworker_at_once(store: CallerStore, da
     assert [each.id for each in known.companies] == [ACME]
 
 
+async def decided(database: Database, *, trusted: bool, reasons: str) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute(
+            """INSERT INTO incoming_call (id, person_id, called, call_id, caller, caller_id, country_code, phone_number,
+               verified, trusted, reasons, outcome, created_at_ms)
+               VALUES (1, ?, ?, 'CA1', ?, '', '', '', 'none', ?, ?, '', 0)""",
+            *(JANE, JANES, CALLER, int(trusted), reasons),
+        )
+
+
+async def test_a_call_that_was_decided_stays_so(store: CallerStore, database: Database) -> None:
+    await decided(database, trusted=True, reasons='[["contact",9],["coworker",2]]')
+    asked = Ask(JANES, CALLER, None, "CA1", CALLER)
+    [found] = await store.look_up([asked])
+    assert (found.trusted, found.is_decided, found.known) == (True, True, NOBODY), "nobody is there any more to show"
+    await owns(database, "person", BOB)
+    await contact(database, 9, JANE, trusted=False)
+    await contact(database, 10, JANE)
+    [found] = await store.look_up([asked])
+    assert ([each.id for each in found.known.contacts], [each.id for each in found.known.people]) == ([9], [BOB])
+
+
+async def test_a_call_that_was_refused_stays_so(store: CallerStore, database: Database) -> None:
+    await decided(database, trusted=False, reasons="[]")
+    await contact(database, 9, JANE)
+    [found] = await store.look_up([Ask(JANES, CALLER, None, "CA1", CALLER)])
+    assert (found.trusted, found.is_decided) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "asked", [Ask(JANES, BOBS, None, "CA1", BOBS), Ask(JANES, None, ANN, "CA1", "client:person_3")]
+)
+async def test_what_was_decided_of_one_caller_says_nothing_of_another(
+    store: CallerStore, database: Database, asked: Ask
+) -> None:
+    await decided(database, trusted=True, reasons='[["contact",9]]')
+    [found] = await store.look_up([asked])
+    assert (found.trusted, found.is_decided, found.known) == (False, False, NOBODY)
+
+
 async def test_a_released_number_is_nobodys(store: CallerStore, database: Database) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.call import message_id
 from storage.calls import CallStore
 from storage.errors import StorageUnavailable
 from tests.harness.watch import Watch
@@ -37,8 +38,14 @@ async def count(buzz: Buzz) -> int:
 async def test_the_seeds_object(buzz: Buzz) -> None:
     await ask(buzz, inbound="555-1234", caller_id="Unknown Caller")
     [call] = await buzz.blocked(at_least=1)
-    call_id = call.pop("call_id")
-    assert isinstance(call_id, int)
+    added = {name: call.pop(name) for name in ("call_id", "message_id", "number", "reason", "verified")}
+    assert added == {
+        "call_id": added["call_id"],
+        "message_id": message_id(added["call_id"]),
+        "number": "+15551234",
+        "reason": "unknown",
+        "verified": "none",
+    }
     assert call == {
         "id": JANE,
         "caller_id": "Unknown Caller",
@@ -119,7 +126,7 @@ async def test_clear_takes_them_away(buzz: Buzz) -> None:
 async def test_a_full_disk_costs_the_list_not_the_answer(
     buzz: Buzz, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.expect("blocked calls could not be stored")
+    watch.expect("calls could not be stored")
 
     async def refuse(self: CallStore, calls: object) -> None:
         raise StorageUnavailable("disk full")

@@ -1,0 +1,78 @@
+"""Attestation (STIR/SHAKEN): how far the caller's network vouches for the number that a call shows.
+
+Networks of country code 1 sign calls: A says that the caller may use the number, B that the network knows the caller,
+C that it let the call in. Sources: ATIS-1000074, and Twilio's documentation of ``StirVerstat``
+(https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
+
+AttestationPolicy = Literal["refuse-failed", "require", "ignore"]
+AttestationLevel = Literal["A", "B", "C"]
+
+SIGNING_CODE: Final = "+1"
+"""The country code whose networks sign: ``require`` asks nothing of the others."""
+
+_STRICTNESS: Final[dict[str, int]] = {"ignore": 0, "refuse-failed": 1, "require": 2}
+# "-Diverted": signed by the network that passed the call on; "-Passthrough": by the first one, handed on unchanged.
+_VERSTAT: Final = re.compile(r"tn-validation-(passed|failed)(?:-([abc]))?(?:-(?:diverted|passthrough))?")
+_FAILED: Final = "tn-validation-failed"
+_UNSIGNED: Final = frozenset({"", "no-tn-validation"})
+_UNREADABLE: Final = "null"
+"""Twilio's documentation explains ``NULL`` as it explains a failed validation."""
+
+
+class Verified(StrEnum):
+    """What became of the validation of a call's signature."""
+
+    PASSED_A = "passed-a"
+    PASSED_B = "passed-b"
+    PASSED_C = "passed-c"
+    FAILED = "failed"
+    NONE = "none"
+
+
+class Verstat(NamedTuple):
+    """What Twilio said of a call. ``is_known``: it is a value that Twilio documents."""
+
+    verified: Verified
+    is_known: bool
+
+
+def read_verstat(text: str) -> Verstat:
+    """Read ``StirVerstat`` (empty: the call was not signed). What is not known is never a validation that passed."""
+    value = text.strip().lower()
+    if value in _UNSIGNED:
+        return Verstat(Verified.NONE, True)
+    match = _VERSTAT.fullmatch(value)
+    if match is None or (match[1] == "passed" and match[2] is None):
+        failed = value.startswith(_FAILED) or value == _UNREADABLE
+        return Verstat(Verified.FAILED if failed else Verified.NONE, value == _UNREADABLE)
+    return Verstat(Verified.FAILED if match[1] == "failed" else Verified(f"passed-{match[2]}"), True)
+
+
+class Attestation(NamedTuple):
+    """What is asked of a call's signature. ``level``: the least that ``require`` takes."""
+
+    policy: AttestationPolicy = "refuse-failed"
+    level: AttestationLevel = "B"
+
+    def at_least(self, own: str | None) -> Attestation:
+        """The stricter of this policy and a person's own: a person may ask for more, never for less."""
+        if own is None or _STRICTNESS.get(own, 0) <= _STRICTNESS[self.policy]:
+            return self
+        return self._replace(policy=own)  # type: ignore[arg-type]
+
+    def admits(self, verified: Verified, e164: str) -> bool:
+        """Whether a call that shows this number may be taken for a call from it."""
+        if self.policy == "ignore":
+            return True
+        if verified is Verified.FAILED:
+            return False
+        if self.policy == "refuse-failed" or not e164.startswith(SIGNING_CODE):
+            return True
+        return verified is not Verified.NONE and verified.value[-1].upper() <= self.level

@@ -1,0 +1,170 @@
+"""A call and its names: what one request says of it, and how the same call is known again.
+
+``call_id`` is Twilio's CallSid, or Buzz's own where Twilio gave none. ``message_id`` is a UUIDv5 of it: whoever records
+the call as an activity under it, the app or Twilio's callback, records the same activity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from protocol.activity import ActivityTypeName
+from protocol.attestation import Verified, read_verstat
+from protocol.lookup import CALL_TOKEN, Lookup, ShownCaller, shown_caller
+from protocol.phone import MAX_NUMBER_CHARACTERS
+
+NAMESPACE: Final = uuid.UUID("bd5212b3-f5d5-4602-a540-094c677e2380")
+"""The namespace of calls' message ids, part of the protocol: apps may compute them from a CallSid."""
+
+_CALL_SID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+_VERSION_AT: Final = 14
+"""Where a UUID's text has its version."""
+
+BlockReason = Literal[
+    "unknown", "no_number", "untrusted_contact", "own_number", "failed_verification", "not_verified", "late"
+]
+"""Why a call did not ring."""
+
+CallOutcome = Literal["blocked", "ringing", "missed", "connected_insecure", "connected_secure"]
+"""What became of a call; ``ringing`` until its end is known."""
+
+Certainty = Literal["app", "attested", "number"]
+"""How sure it is that a trusted caller is the one: the app's own identity, a number whose network vouches for the
+caller's right to it (``passed-a``), or a number alone."""
+
+
+_OUTCOMES: Final[dict[str, CallOutcome]] = {
+    "incoming_call_missed": "missed",
+    "incoming_call_connected_insecure": "connected_insecure",
+    "incoming_call_connected_secure": "connected_secure",
+}
+
+
+def outcome_of(activity_type: ActivityTypeName) -> CallOutcome:
+    """What an activity says became of an incoming call. Raises KeyError for any other activity."""
+    return _OUTCOMES[activity_type]
+
+
+class Call(NamedTuple):
+    """One incoming call, as a request describes it.
+
+    ``called`` is E.164 (None: no possible number). ``caller`` is what tells callers apart: E.164, or the caller as
+    given. ``number`` is the caller's, E.164, or None; ``person``: whose app calls. ``name``: the call's id where the
+    request names the call, else empty. ``tokens``: Twilio's names for the call or its request.
+    """
+
+    called: str | None
+    caller: str
+    number: str | None
+    person: int | None
+    name: str
+    tokens: tuple[str, ...]
+    verstat: str | None
+    verified: Verified
+    shown: ShownCaller
+
+    def id_at(self, now_ms: int) -> str:
+        """The call's id; of a call that has no name, it is one of the moment."""
+        return self.name or _own_id(self.called, self.caller, self.verified, now_ms)
+
+
+def call_of(lookup: Lookup, tokens: tuple[str, ...] = ()) -> Call:
+    """The call that a look-up is about. ``tokens``: as ``protocol.lookup.call_tokens`` returns them."""
+    called, number = lookup.called, lookup.caller
+    return Call(
+        called,
+        number or lookup.inbound[:MAX_NUMBER_CHARACTERS],
+        number,
+        lookup.caller_person,
+        _name(called, tokens),
+        tokens,
+        lookup.stir_verstat,
+        read_verstat(lookup.stir_verstat or "").verified,
+        shown_caller(lookup),
+    )
+
+
+def _name(called: str | None, tokens: tuple[str, ...]) -> str:
+    if not tokens:
+        return ""
+    best = tokens[-1]  # the CallSid, where there is one
+    sid = best.removeprefix(CALL_TOKEN)
+    return sid if sid != best and _CALL_SID.fullmatch(sid) else _own_id(called, best)
+
+
+def _own_id(*parts: object) -> str:
+    text = "\0".join(map(str, parts))
+    return f"BZ{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def message_id(call_id: str) -> str:
+    """The message id under which a call's activity is recorded."""
+    return str(uuid.uuid5(NAMESPACE, call_id))
+
+
+def names_a_call(message_id: str | None) -> bool:
+    """Whether a message id can be a call's: it is a UUIDv5, as no client makes for a message."""
+    return message_id is not None and message_id[_VERSION_AT] == "5"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedCallAnswer:
+    """One entry of ``GET blocked``. ``id`` is the person's, as the seed has it; ``call_id`` is the call's own.
+
+    ``number`` is the caller's, E.164, null if there is none: all that it takes to trust this caller from now on.
+    """
+
+    id: int
+    call_id: str
+    message_id: str
+    caller_id: str
+    country_code: str
+    phone_number: str
+    number: str | None
+    reason: BlockReason
+    verified: Verified
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonAnswer:
+    """One thing that made a caller trusted. ``person``: a member, by a trusted contact with a number of theirs."""
+
+    type: Literal["contact", "company", "coworker", "person"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAnswer:
+    """Whom a call is recorded from."""
+
+    type: Literal["person", "company"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEntry:
+    """One entry of ``GET calls``: a call to the person, whether it rang or not.
+
+    ``reason``: why it did not ring; ``trusted_by`` and ``certainty``: why it did. ``recorded_from``: whose call the
+    activity is, null if there is none. ``call_time``: seconds, of a connected call.
+    """
+
+    call_id: str
+    message_id: str
+    outcome: CallOutcome
+    reason: BlockReason | None
+    caller_id: str
+    country_code: str
+    phone_number: str
+    number: str | None
+    trusted_by: list[ReasonAnswer]
+    certainty: Certainty | None
+    recorded_from: CallerAnswer | None
+    verified: Verified
+    call_time: int | None
+    created_at: str
