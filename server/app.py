@@ -178,7 +178,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         application.on_response_prepare.append(add_request_id)
         application.on_response_prepare.append(share(settings.origins))
         watching_routes = health.routes(
-            auth, metrics, lambda: socket.draining, {"storage": database.ping}, cluster.checks
+            auth, metrics, lambda: socket.draining, {"storage": database.ping, "writes": log.prove}, cluster.checks
         )
         cleared = (calls.clear, key_store.clear)
         for routes in (

@@ -105,7 +105,10 @@ class ActivityLog(Protocol):
         ...
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
-        """Store a batch durably; one result for each posting, in order."""
+        """Store a batch durably; one result for each posting, in order.
+
+        An empty batch is a durable commit too, on the same way: it shows whether the log takes writes now.
+        """
         ...
 
     async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:

@@ -224,9 +224,8 @@ class Appender:
 
 
 def _columns(batch: _Batch) -> list[list[Any]]:
-    types, senders, receivers, authors, call_times, messages, message_ids, times, keys, hashes = zip(
-        *batch.postings, strict=True
-    )
+    columns = zip(*batch.postings, strict=True) if batch.postings else [()] * len(Posting._fields)
+    types, senders, receivers, authors, call_times, messages, message_ids, times, keys, hashes = columns
     return [
         list(types),
         list(senders),

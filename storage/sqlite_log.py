@@ -141,6 +141,8 @@ class SqliteActivityLog:
 
     def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
         [previous] = connection.execute("SELECT head FROM log").fetchone()
+        if not batch:
+            _touch(connection)
         try:
             results, head = self._append_all(connection, batch, previous)
         except _NeedsCare:
@@ -283,6 +285,12 @@ def _first_answer(connection: sqlite3.Connection, posting: Posting) -> Result | 
 def _index_all(connection: sqlite3.Connection) -> None:
     [head] = connection.execute("SELECT head FROM log").fetchone()
     sqlite_index.advance(connection, head)
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """Change a number that means nothing: SQLite does not write what a statement leaves as it was."""
+    [number] = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {(number + 1) % 2**31}")
 
 
 def _clear(connection: sqlite3.Connection, party: int) -> str:

@@ -19,11 +19,15 @@ from server.live.ring import Entry
 from server.tasks import start
 from server.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
-from storage.errors import OutcomeUnknown, StorageError
+from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
 
 MAX_BATCH = 1_000
 MAX_WAITING = 20_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+PROVEN_SECONDS = 5.0
+"""So long a commit proves that activities can be stored; after that an empty one finds out, if somebody asks."""
+RETRY_SECONDS = 1.0
+"""After a commit that failed an empty one finds out this often whether the next would succeed, if somebody asks."""
 _NOT_STORED = "The activity was not stored; try again."
 _UNKNOWN = "Whether the activity was stored is not known; send it again with the same message_id or idempotency key."
 _log = structlog.get_logger("log")
@@ -62,6 +66,9 @@ class Log:
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
+        self._told_at = float("-inf")
+        self._failure: str | None = None
+        self._proving: asyncio.Future[None] | None = None
         self.commits = 0
         self.committed = 0
 
@@ -73,8 +80,22 @@ class Log:
             self._oldest = perf_counter()
         self._waiting.append(submission)
         self._waiting_bytes += len(submission.posting.message or "")
-        if self._writer is None:
-            self._writer = start("log writer", self._write())
+        self._wake()
+
+    async def prove(self) -> None:
+        """Return if activities can be stored: the latest commit says so, or an empty one that is made to find out.
+
+        Raises StorageUnavailable. However often it is asked, one empty commit is made in PROVEN_SECONDS (RETRY_SECONDS
+        after a failure), on the way that activities take, and none while activities are being stored.
+        """
+        valid_seconds = PROVEN_SECONDS if self._failure is None else RETRY_SECONDS
+        if not self._closed and perf_counter() - self._told_at > valid_seconds:
+            if self._proving is None:
+                self._proving = asyncio.get_running_loop().create_future()
+            self._wake()
+            await asyncio.shield(self._proving)
+        if self._failure is not None:
+            raise StorageUnavailable(self._failure)
 
     async def close(self) -> None:
         """Commit and answer what waits, then take no more."""
@@ -82,9 +103,13 @@ class Log:
         while self._writer is not None:
             await asyncio.wait([self._writer])
 
+    def _wake(self) -> None:
+        if self._writer is None:
+            self._writer = start("log writer", self._write())
+
     async def _write(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._proving is not None:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 self._waiting_bytes = sum(len(each.posting.message or "") for each in self._waiting)
                 await self._commit(batch, self._oldest)
@@ -97,11 +122,16 @@ class Log:
             commit = await self._store.append([submission.posting for submission in batch])
         except StorageError as error:
             _log.error("commit failed", reason=str(error), postings=len(batch))
+            self._tell(str(error))
             self._refuse(batch, _UNKNOWN if isinstance(error, OutcomeUnknown) else _NOT_STORED)
             return
-        except Exception:  # noqa: BLE001 - whatever it was: its senders are told, it is logged, the log goes on
+        except Exception as error:  # noqa: BLE001 - whatever it was: its senders are told, it is logged, the log goes on
             _log.exception("commit failed", postings=len(batch))
+            self._tell(f"a commit failed: {type(error).__name__}")
             self._refuse(batch, _NOT_STORED)
+            return
+        self._tell(None)
+        if not batch:
             return
         self._metrics.commit_seconds.observe(perf_counter() - started_at)
         self._metrics.commit_size.observe(len(batch))
@@ -117,6 +147,13 @@ class Log:
         self._commits.committed(commit.previous_head, commit.head, entries)
         self._count(commit.results, len(entries), submitted_at)
 
+    def _tell(self, failure: str | None) -> None:
+        """How the latest commit ended, to whoever waits to know whether activities can be stored."""
+        self._told_at, self._failure = perf_counter(), failure
+        proving, self._proving = self._proving, None
+        if proving is not None and not proving.done():
+            proving.set_result(None)
+
     def _count(self, results: Sequence[Result], stored: int, submitted_at: float) -> None:
         metrics = self._metrics
         metrics.sends.add("stored", stored)
@@ -129,7 +166,8 @@ class Log:
         metrics.push_seconds.observe(perf_counter() - submitted_at, len(results))
 
     def _refuse(self, batch: list[Submission], message: str) -> None:
-        self._metrics.sends.add("unavailable", len(batch))
+        if batch:
+            self._metrics.sends.add("unavailable", len(batch))
         for submission in batch:
             submission.answer(ApiError(ErrorCode.UNAVAILABLE, message, 1))
         self._commits.flush()

@@ -28,8 +28,8 @@ def routes(
     checks: Mapping[str, Check],
     conveniences: Mapping[str, Check],
 ) -> list[web.RouteDef]:
-    """By name: ``checks`` must answer for the node to be ready (``storage``); without ``conveniences`` (``bus``) it
-    works as well, only slower, and says so.
+    """By name: ``checks`` must answer for the node to be ready (``storage``, ``writes``); without ``conveniences``
+    (``bus``) it works as well, only slower, and says so.
     """
 
     @operation(Operation("The process runs", "operation", credential="none", answer=dict[str, str]))
@@ -38,7 +38,7 @@ def routes(
 
     @operation(
         Operation(
-            "Storage and bus answer, and the node is not draining",
+            "Storage and bus answer, activities can be stored, and the node is not draining",
             "operation",
             credential="none",
             answer=dict[str, str],

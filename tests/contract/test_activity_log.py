@@ -42,6 +42,13 @@ async def test_ids_rise_from_one_without_a_gap(log: ActivityLog) -> None:
     assert (await log.state()).head == 2
 
 
+async def test_an_empty_batch_is_a_commit_that_takes_no_id(log: ActivityLog) -> None:
+    for before in (0, 1):
+        assert await log.append([]) == (before, before, [])
+        commit = await log.append([message(ALICE, BOB)])
+        assert (commit.previous_head, commit.head) == (before, before + 1)
+
+
 async def test_each_party_reads_its_own_in_order(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB), message(BOB, CAROL), message(CAROL, ALICE), message(ALICE, ALICE)])
     assert await ids(log, ALICE) == [1, 3, 4]

@@ -107,8 +107,10 @@ async def sick_disk(
                 harm()
                 refused += await visitor.until_refused()
                 await visitor.read_all()
+                visitor.counts["ready while no write succeeds"] += await visitor.ready()
                 heal()
                 visitor.counts["did not recover"] += not await visitor.send(3)
+                visitor.counts["not ready again"] += not await visitor.ready()
                 advance()
         await node.kill()
     return Report(visitor.judge(), refused, {"acknowledged": len(visitor.acknowledged)})
@@ -165,6 +167,10 @@ class Visitor:
             await bob.hello(self._tokens.person(BOB), last_activity_id=0)
             await bob.until_frame("caught_up")
             self.counts["reads that failed"] += len(bob.ids) != count
+
+    async def ready(self) -> bool:
+        """Whether the node says that it may be given traffic."""
+        return (await self._http.get("/readyz")).status == 200
 
     async def _post(self, activity: dict[str, Any]) -> bool:
         answer = await self._jane.post(activity)

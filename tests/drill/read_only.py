@@ -83,6 +83,7 @@ async def _emergency(disk: _Disk, template: Path) -> tuple[int, dict[str, int]]:
             await asyncio.to_thread(_command, "mount", "-o", "remount,abort", disk.folder)
             refused = await visitor.until_refused()
             await visitor.read_all()
+            visitor.counts["ready while no write succeeds"] += await visitor.ready()
             await node.kill()
         visitor.counts["sessions lost"] = 0  # with the node, this once
     async with disk.mounted():

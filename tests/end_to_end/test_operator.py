@@ -65,7 +65,7 @@ async def test_the_process_is_alive_and_the_node_ready_until_it_drains(world: Wo
     anybody = world.http()
     assert (await anybody.get("/healthz")).json == {"status": "ok"}
     ready = await anybody.get("/readyz")
-    assert (ready.status, ready.json) == (200, {"status": "ready", "storage": "ok"})
+    assert (ready.status, ready.json) == (200, {"status": "ready", "storage": "ok", "writes": "ok"})
     world.node.socket.draining = True
     draining = await anybody.get("/readyz")
     assert (draining.status, draining.json["status"]) == (503, "draining")
@@ -91,7 +91,7 @@ async def test_a_storage_that_does_not_answer_makes_the_node_unready(
         for _ in readers:
             await asyncio.to_thread(entered.acquire)
         answer = await world.http().get("/readyz")
-        assert (answer.status, answer.json) == (503, {"status": "unready", "storage": "failed"})
+        assert (answer.status, answer.json) == (503, {"status": "unready", "storage": "failed", "writes": "failed"})
     finally:
         stuck.set()
         await asyncio.gather(*readers)

@@ -58,11 +58,11 @@ async def test_without_the_bus_everything_works_and_readyz_says_so(
     own_valkey: ValkeyServer, open_cluster: OpenNodes
 ) -> None:
     one, other = await open_cluster(bus_url=own_valkey.url)
-    assert await ready(one) == {"status": "ready", "storage": "ok", "bus": "ok"}
+    assert await ready(one) == {"status": "ready", "storage": "ok", "writes": "ok", "bus": "ok"}
     jane, bob = await one.join(JANE), await other.join(BOB)
     own_valkey.stop()
     await bus_up([one, other], up=False)
-    assert await ready(one) == {"status": "degraded", "storage": "ok", "bus": "failed"}
+    assert await ready(one) == {"status": "degraded", "storage": "ok", "writes": "ok", "bus": "failed"}
     assert (await doctor(one))["bus"]["health"] == "warn"
     assert f"127.0.0.1:{own_valkey.port} is down" in (await doctor(one))["bus"]["detail"]
     ids = []
@@ -75,7 +75,7 @@ async def test_without_the_bus_everything_works_and_readyz_says_so(
     await bus_up([one, other])
     ids.append((await bob.post(chat(BOB, JANE)))["id"])
     assert await jane.until_ids(*ids) == ids
-    assert await ready(one) == {"status": "ready", "storage": "ok", "bus": "ok"}
+    assert await ready(one) == {"status": "ready", "storage": "ok", "writes": "ok", "bus": "ok"}
     assert (await doctor(one))["bus"]["health"] == "ok"
 
 
