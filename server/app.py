@@ -31,7 +31,7 @@ from server.live.hub import Hub
 from server.live.log import Log
 from server.live.socket import Socket
 from server.live.timers import Timers
-from server.live_metrics import watch_live_path
+from server.live_metrics import watch_live_path, watch_sending
 from server.operator_node import operator_routes
 from server.origins import preflights, share
 from server.privacy_node import PrivacyNode, open_privacy
@@ -48,6 +48,7 @@ from server.routes import (
     public_keys,
     twilio_voice,
 )
+from server.sending import Sending
 from server.services.activities import Activities
 from server.services.call_log import CallLog
 from server.services.call_reports import CallReports
@@ -98,6 +99,7 @@ class Node:
     parties: Parties
     directory: Directory
     activities: Activities
+    sending: Sending
     metrics: Metrics
     trends: Trends
     privacy: PrivacyNode
@@ -136,7 +138,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, auth)
+        sending = Sending()
         watch_live_path(metrics, hub, socket, log, catch_up)
+        watch_sending(metrics, sending)
         watch_cluster(metrics, cluster)
         await stack.enter_async_context(running("event loop probe", metrics.probe_loop()))
         for number in range(settings.catch_up_readers):
@@ -183,7 +187,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         cleared = (calls.clear, key_store.clear)
         for routes in (
             socket.routes(),
-            activity_routes.routes(activities, store, hub, auth, settings.development, also_clear=cleared),
+            activity_routes.routes(activities, store, hub, auth, settings.development, sending, also_clear=cleared),
             lookups.routes(trust, auth),
             heartbeat.routes(heartbeats, auth),
             blocked.routes(call_log, auth),
@@ -227,6 +231,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             parties,
             directory,
             activities,
+            sending,
             metrics,
             trends,
             privacy,

@@ -6,6 +6,7 @@ from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log
 from server.live.socket import Socket
+from server.sending import Sending
 from server.telemetry import Metrics
 
 
@@ -21,6 +22,15 @@ def watch_live_path(metrics: Metrics, hub: Hub, socket: Socket, log: Log, catch_
         "buzz_catch_up_reads", "Reads of the log for sessions that are behind", lambda: catch_up.reads
     )
     metrics.watch_counter("buzz_catch_up_activities", "Activities such reads delivered", lambda: catch_up.activities)
+
+
+def watch_sending(metrics: Metrics, sending: Sending) -> None:
+    """Show the large answers that are being sent over HTTP."""
+    metrics.watch_gauge("buzz_answers", "Histories and pages that are being sent over HTTP", lambda: len(sending))
+    metrics.watch_counter(
+        "buzz_answers_ended", "Histories and pages that were not sent, or not to their end", lambda: sending.counts,
+        "reason",
+    )  # fmt: skip
 
 
 def _watch_sessions(metrics: Metrics, hub: Hub, socket: Socket) -> None:

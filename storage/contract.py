@@ -5,16 +5,25 @@
 3. **Idempotent by constraint**: the same author's same chat ``message_id``, or same idempotency key, is stored once.
 4. **Atomic**: a batch commits whole or not at all; a refused activity does not spoil its neighbours.
 5. **Cost follows what is returned**, not the size of the history.
+6. **Bounded in bytes**: no read returns, or holds on its way, more than its budget and one activity. The database cuts
+   the page, so that no caller can ask for more than memory has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from protocol.activity import Activity
 from protocol.validation import MAX_ID
+
+T = TypeVar("T")
+
+PAGE_BYTES = 1024 * 1024
+"""How much one read returns unless it is asked for less: enough that a round trip costs little beside it."""
+ROW_BYTES = 300
+"""What counts for an activity besides the bytes of its message: about what its other fields take when encoded."""
 
 
 class Posting(NamedTuple):
@@ -64,8 +73,8 @@ class Commit(NamedTuple):
 class Range(NamedTuple):
     """Which activities to read: those of any of ``parties`` (keys) with after < id < before.
 
-    With ``with_party`` only those whose other side, or own side, is that party. At most ``limit``, oldest first unless
-    ``newest_first``.
+    With ``with_party`` only those whose other side, or own side, is that party. Oldest first unless ``newest_first``.
+    At most ``limit``, and no more once they reach ``max_bytes``: their messages' UTF-8 and ``ROW_BYTES`` each.
     """
 
     parties: tuple[int, ...]
@@ -74,6 +83,21 @@ class Range(NamedTuple):
     limit: int = 500
     with_party: int | None = None
     newest_first: bool = False
+    max_bytes: int = PAGE_BYTES
+
+    def beyond(self, id: int) -> Range:
+        """The same from that id on: where a page has ended."""
+        return self._replace(before=id) if self.newest_first else self._replace(after=id)
+
+
+class Page(NamedTuple, Generic[T]):
+    """What one read returned. ``more``: the same read goes on after the last of ``rows``.
+
+    A page may be shorter than its limit although there is more. It has at least one row if there is any.
+    """
+
+    rows: list[T]
+    more: bool
 
 
 class Conversation(NamedTuple):
@@ -111,16 +135,22 @@ class ActivityLog(Protocol):
         """
         ...
 
-    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
-        """Read several ranges in one round trip; one list for each, each in id order."""
+    async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
+        """Read several ranges in one round trip; one page for each, each in id order."""
         ...
 
-    async def tail(self, after: int, limit: int) -> list[Activity]:
-        """Everything newer than ``after``, whoever's it is: the oldest ``limit`` of it, in id order."""
+    async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
+        """Everything newer than ``after``, whoever's it is, in id order; limits as in :class:`Range`."""
         ...
 
-    async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
-        """The conversations of these parties, the one with the newest activity first."""
+    async def conversations(
+        self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
+    ) -> Page[Conversation]:
+        """The conversations of these parties, the one with the newest activity first.
+
+        Only those whose newest activity is older than ``before``. Those with the same one (two of the parties have
+        talked with each other) are never on two pages; there ``limit`` is exceeded by one.
+        """
         ...
 
     async def partners(self, party: int) -> list[int]:

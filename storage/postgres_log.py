@@ -5,19 +5,19 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Sequence
-from heapq import merge
-from typing import Any
 
 from protocol.activity import Activity
+from protocol.validation import MAX_ID
 from storage import amendments, emptying
-from storage.contract import Commit, Conversation, LogState, Posting, Range
+from storage.contract import PAGE_BYTES, Commit, Conversation, LogState, Page, Posting, Range
+from storage.pages import merged
 from storage.postgres import STATEMENT_SECONDS, Connection, PostgresDatabase
 from storage.postgres_append import Appender
 from storage.postgres_reads import (
     CONVERSATIONS,
     PARTNERS,
     TAIL,
-    activities,
+    activity,
     conversation_pages,
     pages,
     pages_binds,
@@ -25,6 +25,8 @@ from storage.postgres_reads import (
 
 MAX_BRANCHES = 16
 """Parties in one statement; somebody with more is read in several and merged by id in memory."""
+MAX_CONVERSATIONS = 4
+"""Conversations with one other party that are read together; a page of each is in memory before they are merged."""
 MAX_UNREAD = 1_000
 
 
@@ -42,16 +44,20 @@ class PostgresActivityLog:
     async def append(self, batch: Sequence[Posting]) -> Commit:
         return await self._appender.append(batch)
 
-    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
+    async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
         return await self._database.read(lambda c: _read(c, ranges))
 
-    async def tail(self, after: int, limit: int) -> list[Activity]:
-        return await self._database.read(lambda c: _tail(c, after, limit))
+    async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
+        rows = await self._database.read(lambda c: c.fetch(TAIL, after, limit, max_bytes, timeout=STATEMENT_SECONDS))
+        return Page([activity(*row[:-1]) for row in rows], bool(rows) and rows[-1][-1])
 
-    async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
-        rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, list(parties), limit, MAX_UNREAD))
-        last = activities(rows, 3)
-        return [Conversation(row[0], row[1], each, row[2]) for row, each in zip(rows, last, strict=True)]
+    async def conversations(
+        self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
+    ) -> Page[Conversation]:
+        binds = list(parties), limit, MAX_UNREAD, before, max_bytes
+        rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, *binds, timeout=STATEMENT_SECONDS))
+        found = [Conversation(row[0], row[1], activity(*row[3:-1]), row[2]) for row in rows]
+        return Page(found, bool(rows) and rows[-1][-1])
 
     async def partners(self, party: int) -> list[int]:
         rows = await self._database.read(lambda c: c.fetch(PARTNERS, party))
@@ -92,14 +98,13 @@ class PostgresActivityLog:
         await self._appender.close()
 
 
-async def _read(connection: Connection, ranges: Sequence[Range]) -> list[list[Activity]]:
+async def _read(connection: Connection, ranges: Sequence[Range]) -> list[Page[Activity]]:
     """All the ranges, those of the same shape in one statement."""
-    found: list[list[Activity]] = [[] for _ in ranges]
+    found: list[Page[Activity]] = [Page([], more=False)] * len(ranges)
     shapes: dict[tuple[int, bool], list[tuple[int, Range]]] = defaultdict(list)
-    between: dict[bool, list[tuple[int, Range]]] = defaultdict(list)
     for position, wanted in enumerate(ranges):
         if wanted.with_party is not None and wanted.with_party not in wanted.parties:
-            between[wanted.newest_first].append((position, wanted))
+            found[position] = await _conversations(connection, wanted, wanted.with_party)
             continue
         parties = wanted.parties if wanted.with_party is None else (wanted.with_party,)
         if len(parties) > MAX_BRANCHES:
@@ -108,58 +113,43 @@ async def _read(connection: Connection, ranges: Sequence[Range]) -> list[list[Ac
             shapes[len(parties), wanted.newest_first].append((position, wanted._replace(parties=parties)))
     for (count, newest_first), asked in shapes.items():
         binds = pages_binds([wanted for _, wanted in asked])
-        await _hand_out(connection, pages(count, newest_first), binds, [position for position, _ in asked], found)
-    for newest_first, asked in between.items():
-        await _conversations(connection, newest_first, asked, found)
+        read = await _pages(connection, pages(count, newest_first), binds, len(asked))
+        for (position, _), page in zip(asked, read, strict=True):
+            found[position] = page
     return found
 
 
-async def _hand_out(
-    connection: Connection, sql: str, binds: list[list[int]], positions: Sequence[int], found: list[list[Activity]]
-) -> None:
-    rows = await connection.fetch(sql, *binds, timeout=STATEMENT_SECONDS)
-    for row, activity in zip(rows, activities(rows, 1), strict=True):
-        found[positions[row[0] - 1]].append(activity)
+async def _pages(connection: Connection, sql: str, binds: list[list[int]], count: int) -> list[Page[Activity]]:
+    """What a statement of many askers returns: its rows begin with the asker's number, from 1."""
+    found: list[list[Activity]] = [[] for _ in range(count)]
+    more = [False] * count
+    for row in await connection.fetch(sql, *binds, timeout=STATEMENT_SECONDS):
+        found[row[0] - 1].append(activity(*row[1:-1]))
+        more[row[0] - 1] = row[-1]
+    return list(map(Page, found, more))
 
 
-async def _many_parties(connection: Connection, wanted: Range) -> list[Activity]:
+async def _many_parties(connection: Connection, wanted: Range) -> Page[Activity]:
     """Somebody in more companies than one statement takes: read in parts, merged by id."""
-    parts: list[list[Activity]] = []
+    whole: list[Page[Activity]] = []
     for start in range(0, len(wanted.parties), MAX_BRANCHES):
         part = wanted._replace(parties=wanted.parties[start : start + MAX_BRANCHES])
         sql = pages(len(part.parties), wanted.newest_first, part=True)
-        found: list[list[Activity]] = [[]]
-        await _hand_out(connection, sql, [*pages_binds([part]), list(wanted.parties)], [0], found)
-        parts += found
-    merged = merge(*parts, key=lambda activity: activity.id, reverse=wanted.newest_first)
-    return list(merged)[: wanted.limit]
+        whole += await _pages(connection, sql, [*pages_binds([part]), list(wanted.parties)], 1)
+        whole = [merged(whole, wanted)]
+    return whole[0]
 
 
-async def _conversations(
-    connection: Connection, newest_first: bool, asked: Sequence[tuple[int, Range]], found: list[list[Activity]]
-) -> None:
-    """Pages of activity with one other party: one conversation for each of the asker's own parties."""
-    pairs = [
-        (position, min(mine, wanted.with_party), max(mine, wanted.with_party), wanted)
-        for position, wanted in asked
-        if wanted.with_party is not None
-        for mine in wanted.parties
-    ]
-    pieces: list[list[Activity]] = [[] for _ in pairs]
-    binds = [
-        [low for _, low, _, _ in pairs],
-        [high for _, _, high, _ in pairs],
-        [wanted.after for *_, wanted in pairs],
-        [wanted.before for *_, wanted in pairs],
-        [wanted.limit for *_, wanted in pairs],
-    ]
-    await _hand_out(connection, conversation_pages(newest_first), binds, range(len(pairs)), pieces)
-    for position, wanted in asked:
-        mine = [piece for (each, *_), piece in zip(pairs, pieces, strict=True) if each == position]
-        merged = merge(*mine, key=lambda activity: activity.id, reverse=newest_first)
-        found[position] = list(merged)[: wanted.limit]
-
-
-async def _tail(connection: Connection, after: int, limit: int) -> list[Activity]:
-    rows: list[Any] = await connection.fetch(TAIL, after, limit, timeout=STATEMENT_SECONDS)
-    return activities(rows)
+async def _conversations(connection: Connection, wanted: Range, other: int) -> Page[Activity]:
+    """Activity with one other party: one conversation for each of the asker's own parties."""
+    whole: list[Page[Activity]] = []
+    for start in range(0, len(wanted.parties), MAX_CONVERSATIONS):
+        mine = wanted.parties[start : start + MAX_CONVERSATIONS]
+        asked = [
+            (min(each, other), max(each, other), wanted.after, wanted.before, wanted.limit, wanted.max_bytes)
+            for each in mine
+        ]
+        binds = [list(column) for column in zip(*asked, strict=True)]
+        whole += await _pages(connection, conversation_pages(wanted.newest_first), binds, len(mine))
+        whole = [merged(whole, wanted)]
+    return whole[0]

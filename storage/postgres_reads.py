@@ -3,6 +3,9 @@
 Each asker's page is a LATERAL subquery of its own: its branches are ranges of (sender, id) and (receiver, id), which
 the planner merges in id order (MergeAppend) and stops at the limit. Cost follows what is returned. Each branch says its
 order and limit itself: without that the planner appends the branches and sorts.
+
+Around each page a window adds up what its rows count for, in their order, and leaves out what is over the budget
+(:func:`_cut`). A message's size is known without reading it: only those that are returned are.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 from protocol.activity import Activity
-from storage.contract import Range
+from storage.contract import ROW_BYTES, Range
 
 COLUMNS = "id, type, sender, receiver, call_time, message, message_id, created_at_ms"
+_SIZE = f"({ROW_BYTES} + coalesce(octet_length(message), 0))"
 
 
 @lru_cache(maxsize=64)
@@ -25,72 +29,51 @@ def pages(parties: int, newest_first: bool, part: bool = False) -> str:
     only some of one asker's parties, and one more parameter is the array of all of them.
     """
     mine = [f"given.p{number}" for number in range(1, parties + 1)]
-    order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT given.most"
-    others = f"AND sender <> ALL (${parties + 4}::bigint[])" if part else f"AND sender NOT IN ({', '.join(mine)})"
+    order = _order(newest_first, "given.most")
+    others = f"AND sender <> ALL (${parties + 5}::bigint[])" if part else f"AND sender NOT IN ({', '.join(mine)})"
     sent = [f"(SELECT {COLUMNS} FROM activity WHERE {_within('sender', party)} {order})" for party in mine]
     received = [
         f"(SELECT {COLUMNS} FROM activity WHERE {_within('receiver', party)} {others} {order})" for party in mine
     ]
-    page = f"{' UNION ALL '.join([*sent, *received])} {order}"
-    names = ", ".join([*(each.removeprefix("given.") for each in mine), "after", "before", "most"])
-    return f"SELECT given.number, page.* FROM {_given(parties + 3, names)} CROSS JOIN LATERAL ({page}) AS page"
+    page = _cut(f"{' UNION ALL '.join([*sent, *received])} {order}", newest_first, "given.most", "given.budget")
+    names = ", ".join([*(each.removeprefix("given.") for each in mine), "after", "before", "most", "budget"])
+    return f"SELECT given.number, page.* FROM {_given(parties + 4, names)} CROSS JOIN LATERAL ({page}) AS page"
 
 
 def pages_binds(ranges: Sequence[Range]) -> list[list[int]]:
-    """The parameters of :func:`pages`: one array for each of the parties, then after, before and the limits."""
+    """The parameters of :func:`pages`: one array for each of the parties, then after, before and the two limits."""
     columns = [list(column) for column in zip(*(each.parties for each in ranges), strict=True)]
     return [
         *columns,
         [each.after for each in ranges],
         [each.before for each in ranges],
         [each.limit for each in ranges],
+        [each.max_bytes for each in ranges],
     ]
 
 
 @lru_cache(maxsize=2)
 def conversation_pages(newest_first: bool) -> str:
-    """One page for each of many pairs of parties; arrays: low, high, after, before, most."""
-    order = "DESC" if newest_first else "ASC"
+    """One page for each of many pairs of parties; arrays: low, high, after, before, most, budget."""
     within = _within("conversation", "conversation_of.id")
-    page = f"SELECT {COLUMNS} FROM activity WHERE {within} ORDER BY id {order} LIMIT given.most"
-    return f"""SELECT given.number, page.* FROM {_given(5, "low, high, after, before, most")}
+    rows = f"SELECT {COLUMNS} FROM activity WHERE {within} {_order(newest_first, 'given.most')}"
+    page = _cut(rows, newest_first, "given.most", "given.budget")
+    return f"""SELECT given.number, page.* FROM {_given(6, "low, high, after, before, most, budget")}
         JOIN conversation AS conversation_of ON conversation_of.low = given.low AND conversation_of.high = given.high
         CROSS JOIN LATERAL ({page}) AS page"""
 
-
-TAIL = f"SELECT {COLUMNS} FROM activity WHERE id > $1 ORDER BY id LIMIT $2"
 
 PARTNERS = """
     SELECT high FROM conversation WHERE low = $1 AND high <> $1
     UNION ALL SELECT low FROM conversation WHERE high = $1 AND low <> $1"""
 
-CONVERSATIONS = f"""
-    SELECT newest.mine, newest.other, (
-        SELECT count(*) FROM (
-            SELECT 1 FROM activity WHERE conversation = newest.conversation AND type = 0 AND sender <> newest.mine
-            AND message IS NOT NULL AND id > coalesce((SELECT about FROM read_mark
-                               WHERE conversation = newest.conversation AND party = newest.mine), 0) LIMIT $3
-        ) AS unread), {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}
-    FROM (
-        SELECT given.mine, pair.other, pair.id AS conversation, last.*
-        FROM unnest($1::bigint[]) AS given (mine)
-        CROSS JOIN LATERAL (
-            SELECT id, high AS other FROM conversation WHERE low = given.mine
-            UNION ALL SELECT id, low FROM conversation WHERE high = given.mine AND low <> given.mine
-        ) AS pair
-        CROSS JOIN LATERAL (
-            SELECT {COLUMNS} FROM activity WHERE conversation = pair.id ORDER BY id DESC LIMIT 1
-        ) AS last
-        ORDER BY last.id DESC LIMIT $2
-    ) AS newest"""
-
 
 def activities(rows: Iterable[Any], skip: int = 0) -> list[Activity]:
     """Rows of :data:`COLUMNS`, after ``skip`` others, as activities."""
-    return [_activity(*row[skip:]) for row in rows]
+    return [activity(*row[skip:]) for row in rows]
 
 
-def _activity(
+def activity(
     number: int,
     kind: int,
     sender: int,
@@ -100,6 +83,7 @@ def _activity(
     message_id: str | None,
     created_at_ms: int,
 ) -> Activity:
+    """A row of :data:`COLUMNS`."""
     text = None if message is None else message.decode()
     return Activity(number, kind, sender, receiver, call_time, text, message_id, created_at_ms)
 
@@ -111,6 +95,51 @@ def _within(column: str, value: str) -> str:
     )
 
 
+def _order(newest_first: bool, most: str) -> str:
+    """One row more than the page may have: it tells whether there is more."""
+    return f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT {most} + 1"
+
+
+def _cut(rows: str, newest_first: bool, most: str, budget: str) -> str:
+    """The page that begins these ordered rows of :data:`COLUMNS`, each with whether another one follows it."""
+    return f"""SELECT {COLUMNS}, more FROM (
+        SELECT {COLUMNS}, lead(id) OVER in_order IS NOT NULL AS more, row_number() OVER in_order AS place,
+               sum({_SIZE}) OVER in_order - {_SIZE} AS bytes_before
+        FROM ({rows}) AS rows
+        WINDOW in_order AS (ORDER BY id {"DESC" if newest_first else "ASC"} ROWS UNBOUNDED PRECEDING)
+    ) AS counted WHERE place <= {most} AND bytes_before < {budget}"""
+
+
 def _given(arrays: int, names: str) -> str:
     casts = ", ".join(f"CAST(${number} AS bigint[])" for number in range(1, arrays + 1))
     return f"unnest({casts}) WITH ORDINALITY AS given ({names}, number)"
+
+
+TAIL = _cut(f"SELECT {COLUMNS} FROM activity WHERE id > $1 {_order(False, '$2::bigint')}", False, "$2", "$3")
+
+CONVERSATIONS = f"""
+    SELECT newest.mine, newest.other, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM activity WHERE conversation = newest.conversation AND type = 0 AND sender <> newest.mine
+            AND message IS NOT NULL AND id > coalesce((SELECT about FROM read_mark
+                               WHERE conversation = newest.conversation AND party = newest.mine), 0) LIMIT $3
+        ) AS unread), {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}, newest.more
+    FROM (
+        SELECT latest.*, lead(id) OVER (ORDER BY id DESC) IS NOT NULL AS more, rank() OVER (ORDER BY id DESC) AS place,
+               coalesce(sum({_SIZE}) OVER (
+                   ORDER BY id DESC RANGE UNBOUNDED PRECEDING EXCLUDE GROUP), 0) AS bytes_before
+        FROM (
+            SELECT given.mine, pair.other, pair.id AS conversation, last.*
+            FROM unnest($1::bigint[]) AS given (mine)
+            CROSS JOIN LATERAL (
+                SELECT id, high AS other FROM conversation WHERE low = given.mine
+                UNION ALL SELECT id, low FROM conversation WHERE high = given.mine AND low <> given.mine
+            ) AS pair
+            CROSS JOIN LATERAL (
+                SELECT {COLUMNS} FROM activity WHERE conversation = pair.id ORDER BY id DESC LIMIT 1
+            ) AS last
+            WHERE last.id < $4 ORDER BY last.id DESC LIMIT $2::bigint + 2
+        ) AS latest
+    ) AS newest
+    WHERE place <= $2 AND bytes_before < $5 ORDER BY id DESC"""
+"""Conversations with the same newest activity have the same place, so that no page ends between them."""

@@ -11,8 +11,20 @@ from functools import partial
 import structlog
 
 from protocol.activity import Activity, ActivityType
+from protocol.validation import MAX_ID
 from storage import amendments, emptying, sqlite_index, sqlite_reads
-from storage.contract import Commit, Conversation, LogState, Posting, Range, Refusal, Result, Stored
+from storage.contract import (
+    PAGE_BYTES,
+    Commit,
+    Conversation,
+    LogState,
+    Page,
+    Posting,
+    Range,
+    Refusal,
+    Result,
+    Stored,
+)
 from storage.errors import StorageError
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_index import COMMITS_A_STEP, INDEX_EVERY, Tail
@@ -69,21 +81,22 @@ class SqliteActivityLog:
             self._upkeep = asyncio.create_task(self._keep_up(tail if index else None, fold), name="log upkeep")
         return commit
 
-    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
+    async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
         tail = await self._unindexed()
         # A step may take in some of these before the reader's thread looks: they are then found twice, and told by id.
         wanted = [(each, tail.within(each)) for each in ranges]
         return await self._database.read(lambda c: [sqlite_reads.read(c, *each) for each in wanted])
 
-    async def tail(self, after: int, limit: int) -> list[Activity]:
-        sql = f"SELECT {COLUMNS} FROM activity WHERE id > ? ORDER BY id LIMIT ?"
-        return await self._database.read(lambda c: sqlite_reads.page(c, sql, (after, limit)))
+    async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
+        return await self._database.read(lambda c: sqlite_reads.tail(c, after, limit, max_bytes))
 
-    async def conversations(self, parties: Sequence[int], limit: int) -> list[Conversation]:
+    async def conversations(
+        self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
+    ) -> Page[Conversation]:
         tail = await self._unindexed()
         if tail.concerns(parties):
             await self._index(tail)
-        return await self._database.read(lambda c: sqlite_reads.conversations(c, parties, limit))
+        return await self._database.read(lambda c: sqlite_reads.conversations(c, parties, limit, before, max_bytes))
 
     async def partners(self, party: int) -> list[int]:
         rows = await self._database.fetch(

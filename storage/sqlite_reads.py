@@ -2,6 +2,9 @@
 
 sqlite3 gives the interpreter lock away around each step of a statement. A page that comes as one JSON text is one step,
 not five hundred, and msgspec turns it into rows faster than the driver would.
+
+A page is bounded in bytes: large messages are left out of that text, which only says how large they are. Once it is
+known where the page ends, those before its end are read together, unescaped, and only if there are any.
 """
 
 from __future__ import annotations
@@ -14,27 +17,58 @@ from functools import lru_cache
 import msgspec
 
 from protocol.activity import Activity
-from storage.contract import Conversation, Range
+from storage.contract import ROW_BYTES, Conversation, Page, Range
+from storage.pages import fitting, size_of
 
 COLUMNS = "id, type, sender, receiver, call_time, message, message_id, created_at_ms"
 MAX_BRANCHES = 16
 """Parties in one statement; somebody with more is read in several and merged by id in memory (heapq.merge)."""
+SMALL_BYTES = 1_024
+"""A message up to this size comes with its row."""
 _OF_ROW = "type, sender, receiver, call_time, message, message_id, created_at_ms"
-_PAGE = "SELECT '[' || ifnull(group_concat(json_array({columns})), '') || ']' FROM ({select})"
+_BYTES = "length(CAST(message AS BLOB))"  # octet_length() came with SQLite 3.43; length() of a text counts characters
+_LARGE = f"{_BYTES} > {SMALL_BYTES}"
+_SMALL = f"id, type, sender, receiver, call_time, iif({_LARGE}, NULL, message), message_id, created_at_ms"
+_LIGHT = f"""
+    SELECT '[' || ifnull(group_concat(json_array({_SMALL})), '') || ']',
+           '[' || ifnull(group_concat(iif({_LARGE}, json_array(id, {_BYTES}), NULL)), '') || ']'
+    FROM ({{select}})"""
+_BODIES = f"""
+    SELECT '[' || ifnull(group_concat(json_array(id, {_BYTES})), '') || ']', CAST(group_concat(message, '') AS BLOB)
+    FROM activity WHERE id IN (SELECT value FROM json_each(?)) AND message IS NOT NULL"""
 _BY_IDS = f"SELECT {COLUMNS} FROM activity WHERE id IN (SELECT value FROM json_each(?))"
+_TAIL = f"SELECT {COLUMNS} FROM activity WHERE id > ? ORDER BY id LIMIT ?"
 _rows = msgspec.json.Decoder(list[Activity])
+_sizes = msgspec.json.Decoder(list[tuple[int, int]])
 _MAX_UNREAD = 1_000
 
+LeftOut = dict[int, int]
+"""The bytes of the messages that are not in their rows, by id."""
 
-def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]) -> list[Activity]:
+
+def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]) -> Page[Activity]:
     """One range. ``unindexed``: the ids of this range that the index may not have yet (ascending)."""
-    found = _indexed(connection, wanted)
-    missing = _missing(found, wanted, unindexed) if unindexed else []
-    if not missing:
-        return found
-    found += page(connection, _BY_IDS, (msgspec.json.encode(missing).decode(),))
-    found.sort(key=lambda activity: activity.id, reverse=wanted.newest_first)
-    return found[: wanted.limit]
+    left_out: LeftOut = {}
+    asked = wanted._replace(limit=_most_rows(wanted.limit, wanted.max_bytes) + 1)  # one more tells whether there is
+    found = _indexed(connection, asked, left_out)
+    missing = _missing(found, asked, unindexed) if unindexed else []
+    if missing:
+        found += _light(connection, _BY_IDS, (_json(missing),), left_out)
+        found.sort(key=lambda activity: activity.id, reverse=wanted.newest_first)
+    return _page(connection, found, left_out, asked.limit - 1, wanted.max_bytes)
+
+
+def tail(connection: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page[Activity]:
+    """What is newer than ``after``, whoever's it is."""
+    left_out: LeftOut = {}
+    most = _most_rows(limit, max_bytes)
+    found = _light(connection, _TAIL, (after, most + 1), left_out)
+    return _page(connection, found, left_out, most, max_bytes)
+
+
+def _most_rows(limit: int, max_bytes: int) -> int:
+    """So many with small messages can't be more than the budget: only the large ones have to be counted."""
+    return max(1, min(limit, max_bytes // (SMALL_BYTES + ROW_BYTES)))
 
 
 def _missing(found: Sequence[Activity], wanted: Range, unindexed: Sequence[int]) -> list[int]:
@@ -47,27 +81,34 @@ def _missing(found: Sequence[Activity], wanted: Range, unindexed: Sequence[int])
     return missing[-wanted.limit :] if wanted.newest_first else missing[: wanted.limit]
 
 
-def _indexed(connection: sqlite3.Connection, wanted: Range) -> list[Activity]:
+def _indexed(connection: sqlite3.Connection, wanted: Range, left_out: LeftOut) -> list[Activity]:
     if wanted.with_party is None:
-        return _of_parties(connection, wanted, wanted.parties)
+        return _of_parties(connection, wanted, wanted.parties, left_out)
     if wanted.with_party in wanted.parties:
-        return _of_parties(connection, wanted, (wanted.with_party,))
-    return _of_conversations(connection, wanted, wanted.with_party)
+        return _of_parties(connection, wanted, (wanted.with_party,), left_out)
+    return _of_conversations(connection, wanted, wanted.with_party, left_out)
 
 
-def _of_parties(connection: sqlite3.Connection, wanted: Range, parties: tuple[int, ...]) -> list[Activity]:
+def _of_parties(
+    connection: sqlite3.Connection, wanted: Range, parties: tuple[int, ...], left_out: LeftOut
+) -> list[Activity]:
     chunks = [parties[i : i + MAX_BRANCHES] for i in range(0, len(parties), MAX_BRANCHES)]
     only = wanted._replace(parties=parties)
     return _merged(
         [
-            page(connection, by_party(len(chunk), len(parties), wanted.newest_first), by_party_binds(only, chunk))
+            _light(
+                connection,
+                by_party(len(chunk), len(parties), wanted.newest_first),
+                by_party_binds(only, chunk),
+                left_out,
+            )
             for chunk in chunks
         ],
         wanted,
     )
 
 
-def _of_conversations(connection: sqlite3.Connection, wanted: Range, other: int) -> list[Activity]:
+def _of_conversations(connection: sqlite3.Connection, wanted: Range, other: int, left_out: LeftOut) -> list[Activity]:
     pairs = [(min(mine, other), max(mine, other)) for mine in wanted.parties]
     found = (
         connection.execute("SELECT id FROM conversation WHERE low = ? AND high = ?", pair).fetchone() for pair in pairs
@@ -77,14 +118,9 @@ def _of_conversations(connection: sqlite3.Connection, wanted: Range, other: int)
     for i in range(0, len(numbers), MAX_BRANCHES):
         chunk = numbers[i : i + MAX_BRANCHES]
         binds = [value for number in chunk for value in (number, wanted.after, wanted.before)]
-        pages.append(page(connection, by_conversation(len(chunk), wanted.newest_first), [*binds, wanted.limit]))
+        select = by_conversation(len(chunk), wanted.newest_first)
+        pages.append(_light(connection, select, [*binds, wanted.limit], left_out))
     return _merged(pages, wanted)
-
-
-def page(connection: sqlite3.Connection, select: str, binds: Iterable[int | str]) -> list[Activity]:
-    """The rows of a select of :data:`COLUMNS`."""
-    [text] = connection.execute(_PAGE.format(columns=COLUMNS, select=select), tuple(binds)).fetchone()
-    return _rows.decode(text)
 
 
 def _merged(pages: list[list[Activity]], wanted: Range) -> list[Activity]:
@@ -92,6 +128,52 @@ def _merged(pages: list[list[Activity]], wanted: Range) -> list[Activity]:
         return pages[0]
     merged = heapq.merge(*pages, key=lambda activity: activity.id, reverse=wanted.newest_first)
     return list(merged)[: wanted.limit]
+
+
+# --- rows, light and whole --------------------------------------------------------------------------------------------
+
+
+def _light(
+    connection: sqlite3.Connection, select: str, binds: Iterable[int | str], left_out: LeftOut
+) -> list[Activity]:
+    """The rows of a select of :data:`COLUMNS`, without their large messages, which are put into ``left_out``."""
+    rows, sizes = connection.execute(_LIGHT.format(select=select), tuple(binds)).fetchone()
+    left_out.update(_sizes.decode(sizes))
+    return _rows.decode(rows)
+
+
+def _page(
+    connection: sqlite3.Connection, found: list[Activity], left_out: LeftOut, limit: int, max_bytes: int
+) -> Page[Activity]:
+    """The page that begins with these light rows, each with its message."""
+    kept = found[:limit]
+    if left_out:
+        sizes = (ROW_BYTES + left_out[row.id] if row.id in left_out else size_of(row) for row in kept)
+        kept = kept[: fitting(sizes, max_bytes)]
+        kept = _whole(connection, kept, left_out)
+    return Page(kept, len(kept) < len(found))
+
+
+def _whole(connection: sqlite3.Connection, rows: Sequence[Activity], left_out: LeftOut) -> list[Activity]:
+    """The rows with the messages that were left out. One that was erased meanwhile has none."""
+    bodies = _bodies(connection, [row.id for row in rows if row.id in left_out])
+    replace = msgspec.structs.replace
+    return [replace(row, message=bodies.get(row.id)) if row.id in left_out else row for row in rows]
+
+
+def _bodies(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Messages by id, in one step: all of them joined, and where each one ends."""
+    sizes, joined = connection.execute(_BODIES, (_json(ids),)).fetchone()
+    bodies: dict[int, str] = {}
+    start = 0
+    for id, size in _sizes.decode(sizes):
+        bodies[id] = joined[start : start + size].decode()
+        start += size
+    return bodies
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()
 
 
 # --- the statements ---------------------------------------------------------------------------------------------------
@@ -132,18 +214,29 @@ def _in_order(branches: Sequence[str], newest_first: bool) -> str:
 # --- conversations ----------------------------------------------------------------------------------------------------
 
 
-def conversations(connection: sqlite3.Connection, parties: Sequence[int], limit: int) -> list[Conversation]:
+def conversations(
+    connection: sqlite3.Connection, parties: Sequence[int], limit: int, before: int, max_bytes: int
+) -> Page[Conversation]:
     """The conversations of these parties, the one with the newest activity first; all of it must be indexed."""
     found: list[tuple[int, int, int, int]] = []
     for mine in parties:
         sql = """
-            SELECT (SELECT max(activity) FROM conversation_activity WHERE conversation = c.id), c.id, c.other
-            FROM (SELECT id, high AS other FROM conversation WHERE low = ?1
-                  UNION SELECT id, low FROM conversation WHERE high = ?1) c"""
-        rows = connection.execute(sql, (mine,)).fetchall()
-        found += [(last, number, mine, other) for last, number, other in rows if last is not None]
-    newest = heapq.nlargest(limit, found)
-    return [_conversation(connection, *row) for row in newest]
+            SELECT last, id, other FROM (
+                SELECT (SELECT max(activity) FROM conversation_activity WHERE conversation = c.id) AS last, id, other
+                FROM (SELECT id, high AS other FROM conversation WHERE low = ?1
+                      UNION SELECT id, low FROM conversation WHERE high = ?1) c)
+            WHERE last < ?2 ORDER BY last DESC LIMIT ?3"""
+        rows = connection.execute(sql, (mine, before, limit + 2)).fetchall()
+        found += [(last, number, mine, other) for last, number, other in rows]
+    newest = heapq.nlargest(limit + 2, found)
+    kept: list[Conversation] = []
+    size = 0
+    for row in newest:
+        if (len(kept) >= limit or size >= max_bytes) and row[0] != kept[-1].last.id:
+            return Page(kept, more=True)
+        kept.append(_conversation(connection, *row))
+        size += size_of(kept[-1].last)
+    return Page(kept, more=False)
 
 
 def _conversation(connection: sqlite3.Connection, last: int, number: int, mine: int, other: int) -> Conversation:

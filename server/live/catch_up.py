@@ -1,29 +1,30 @@
 """The catch-up list: sessions that are behind, worked off fairly by a fixed number of readers, page by page.
 
 A reader takes a few sessions, reads their next pages from the log in one trip, hands them over and puts who is not done
-at the end of the list. Readers give way to the loop between sessions, so that a storm of reconnects starves nobody.
+at the end of the list. Readers give way to the loop between frames, so that a storm of reconnects starves nobody. What
+one trip holds is bounded in bytes, whatever the activities are: storage ends each page by its size.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from time import perf_counter
 
 import structlog
 
 from protocol.activity import Activity
 from server.live.hub import Hub
-from server.live.ring import Entry
-from server.live.session import FIRST_PAGE, LARGEST_PAGE, Session
+from server.live.ring import Entry, frames
+from server.live.session import FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES, Session
 from server.services.parties import Parties
-from storage.contract import ActivityLog, Range
+from server.turns import SLICE_SECONDS, Turns
+from storage.contract import ActivityLog, Page, Range
 from storage.errors import StorageError
 
 _SESSIONS_PER_TRIP = 32
-_ROWS_PER_TRIP = 2_000
-SLICE_SECONDS = 0.002
-"""How long a reader keeps the loop before it gives way."""
+_BYTES_PER_TRIP = 2_560 * 1024
+_MOST_ROWS = 500
+"""Of a session in one trip: as many as a frame may have."""
 _RETRY_SECONDS = 0.25
 _log = structlog.get_logger("catch_up")
 
@@ -69,38 +70,57 @@ class CatchUp:
 
     def _take(self) -> list[Session]:
         group: list[Session] = []
-        rows = 0
-        while self._list and len(group) < _SESSIONS_PER_TRIP and rows < _ROWS_PER_TRIP:
+        size = 0
+        while self._list and len(group) < _SESSIONS_PER_TRIP and size < _BYTES_PER_TRIP:
             session = self._list.popleft()
             session.listed = False
             if not (session.closed or session.live or session.wire.paused):
                 group.append(session)
-                rows += session.page_limit
+                size += session.page_bytes
         return group
 
     async def _serve(self, group: list[Session]) -> None:
+        turns = Turns(self._slice_seconds)
+        behind = []
+        for session in group:
+            if self._hub.join(session):
+                await turns.give()
+            else:
+                behind.append(session)
+        if behind:
+            await self._read(behind, turns)
+
+    async def _read(self, group: list[Session], turns: Turns) -> None:
         # Everything up to the horizon is visible to a read that starts now; what is newer comes from the ring.
         horizon = self._hub.head
-        ranges = [Range(each.parties, each.cursor, horizon + 1, each.page_limit) for each in group]
+        ranges = [
+            Range(each.parties, each.cursor, horizon + 1, _MOST_ROWS, max_bytes=each.page_bytes) for each in group
+        ]
         pages = await self._log.read(ranges)
         self.reads += 1
-        await self._parties.load({key for page in pages for row in page for key in (row.sender, row.receiver)})
-        since = perf_counter()
+        await self._parties.load({key for page in pages for row in page.rows for key in (row.sender, row.receiver)})
         for session, wanted, page in zip(group, ranges, pages, strict=True):
-            self._hand_over(session, wanted, page, horizon)
-            if perf_counter() - since > self._slice_seconds:
-                await asyncio.sleep(0)
-                since = perf_counter()
+            await self._hand_over(session, wanted, page, horizon, turns)
 
-    def _hand_over(self, session: Session, wanted: Range, page: list[Activity], horizon: int) -> None:
-        if session.closed or session.live or session.listed or session.cursor != wanted.after:
+    async def _hand_over(
+        self, session: Session, wanted: Range, page: Page[Activity], horizon: int, turns: Turns
+    ) -> None:
+        """One page to its session, frame by frame; whoever else has moved the session on meanwhile goes on with it."""
+        if not _is_at(session, wanted.after):
             return
-        if session.parties == wanted.parties:
-            self.activities += len(page)
-            whole = session.deliver([self._entry(activity) for activity in page])
-            session.page_limit = _next_limit(session.page_limit, whole)
-            if whole and len(page) < wanted.limit:
-                session.reach(horizon)
+        whole = True
+        for last, frame in frames(session.codec, map(self._entry, page.rows)):
+            # Its person's membership may have changed meanwhile: then the page is not theirs any more.
+            whole = session.parties == wanted.parties and session.hand_over(last, frame)
+            if not whole:
+                break
+            await turns.give()
+            if not _is_at(session, last):
+                return
+        self.activities += sum(row.id <= session.cursor for row in page.rows)
+        session.page_bytes = _next_page(session.page_bytes, whole)
+        if whole and not page.more and session.parties == wanted.parties:
+            session.reach(horizon)
         if not session.wire.paused:
             self._hub.resume(session)
 
@@ -108,6 +128,11 @@ class CatchUp:
         return Entry(activity, self._parties.shown(activity.sender), self._parties.shown(activity.receiver))
 
 
-def _next_limit(limit: int, whole: bool) -> int:
+def _is_at(session: Session, cursor: int) -> bool:
+    """Whether nobody else has taken the session on, with this page or past it."""
+    return not (session.closed or session.live or session.listed) and session.cursor == cursor
+
+
+def _next_page(size: int, whole: bool) -> int:
     """Larger pages for a socket that takes them, smaller ones for a slow one: what it does not take is read again."""
-    return min(limit * 2, LARGEST_PAGE) if whole else max(limit // 2, FIRST_PAGE // 4)
+    return min(size * 2, LARGEST_PAGE_BYTES) if whole else max(size // 2, FIRST_PAGE_BYTES // 4)

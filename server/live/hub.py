@@ -13,7 +13,7 @@ from protocol.codec import CODECS
 from protocol.errors import CloseCode
 from protocol.frames import Event, ServerFrame
 from server.live.events import EventName
-from server.live.ring import Entry, Ring, frames
+from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
 
 
@@ -128,15 +128,21 @@ class Hub:
             self._catch_up(session)
 
     def join(self, session: Session) -> bool:
-        """Serve the rest from the ring in one step and make the session live. False if the ring starts too late.
+        """Serve the rest from the ring and make the session live. False if the ring starts too late.
 
-        A socket that gets full meanwhile leaves the session behind; it is resumed when the socket has drained.
+        If that is much, a step of it: the session goes to the catch-up list for the next one. A socket that gets full
+        meanwhile leaves the session behind; it is resumed when the socket has drained.
         """
         if session.cursor < self.ring.start or session.cursor < session.ring_from:
             return False
-        if session.deliver(session.concerns(self.ring.since(session.cursor))):
-            session.reach(self.head)
-            session.live = True
+        entries = session.concerns(self.ring.since(session.cursor))
+        step = first_of(entries)
+        if session.deliver(step):
+            if len(step) < len(entries):
+                self._catch_up(session)
+            else:
+                session.reach(self.head)
+                session.live = True
         return True
 
     def answer(self, session: Session, frame: ServerFrame) -> None:

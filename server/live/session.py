@@ -22,7 +22,8 @@ from server.live.wire import Wire
 TOKEN_WARNING_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 """How long a peer may take to answer our close frame before the connection is dropped."""
-FIRST_PAGE, LARGEST_PAGE = 100, 500
+FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
+"""How much is read of the log at a time: about 100 and 500 activities, if they are small."""
 
 
 class Session:
@@ -31,7 +32,7 @@ class Session:
     __slots__ = (
         "_due", "_expiry_told", "_next_ping", "_now_ms", "_ping_every", "_ping_timeout", "_pinged_at", "_timers",
         "backlog_until", "caller", "closed", "codec", "cursor", "device_id", "id", "listed", "live", "on_closed",
-        "opened_at_ms", "order", "outbox", "page_limit", "parties", "received_id", "ring_from", "wire",
+        "opened_at_ms", "order", "outbox", "page_bytes", "parties", "received_id", "ring_from", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +67,7 @@ class Session:
         self.listed = False
         self.closed = False
         self.backlog_until: int | None = None
-        self.page_limit = FIRST_PAGE
+        self.page_bytes = FIRST_PAGE_BYTES
         self.received_id = 0
         self.outbox: list[bytes] = []
         self.opened_at_ms = now_ms()
@@ -87,11 +88,14 @@ class Session:
 
         Moves the cursor with what was handed over. False if the socket was full before the end.
         """
-        for last, frame in frames(self.codec, entries):
-            if self.wire.paused:
-                return False
-            self.flush_with(frame)
-            self.cursor = last
+        return all(self.hand_over(last, frame) for last, frame in frames(self.codec, entries))
+
+    def hand_over(self, last: int, frame: bytes) -> bool:
+        """Write one frame of activities, the newest of which is ``last``; False and nothing if the socket is full."""
+        if self.wire.paused:
+            return False
+        self.flush_with(frame)
+        self.cursor = last
         return True
 
     def reach(self, id: int) -> None:

@@ -44,7 +44,8 @@ ROWS_A_LOOK = 1_000
 MOST_READ = 20_000
 """A node that is further behind than this does not read what everybody wrote: each session catches up by itself."""
 MAX_WAITING = 50_000
-"""Activities that wait for their turn; what is beyond is left to the look."""
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+"""Activities that wait for their turn, and their messages; what is beyond is left to the look."""
 _log = structlog.get_logger("tail")
 
 
@@ -55,6 +56,11 @@ class Piece(NamedTuple):
     head: int
     activities: Sequence[Activity]
     entries: Sequence[Entry] | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of its messages, if they are ASCII."""
+        return sum(len(activity.message or "") for activity in self.activities)
 
 
 class Tail:
@@ -68,6 +74,7 @@ class Tail:
         self._look_seconds = look_seconds
         self._waiting: list[tuple[int, int, Piece]] = []
         self._waiting_activities = 0
+        self._waiting_bytes = 0
         self._order = count()
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
@@ -129,12 +136,14 @@ class Tail:
             self._keep(piece)
 
     def _keep(self, piece: Piece) -> None:
-        if self._waiting_activities + len(piece.activities) > MAX_WAITING:
+        too_many = self._waiting_activities + len(piece.activities) > MAX_WAITING
+        if too_many or self._waiting_bytes + piece.size > MAX_WAITING_BYTES:
             self.counts["overflow"] += 1
             self.look_soon(0)
             return
         heapq.heappush(self._waiting, (piece.previous_head, next(self._order), piece))
         self._waiting_activities += len(piece.activities)
+        self._waiting_bytes += piece.size
         self._wake.set()
 
     def _hand_over(self, piece: Piece) -> bool:
@@ -152,6 +161,7 @@ class Tail:
                 return
             heapq.heappop(self._waiting)
             self._waiting_activities -= len(piece.activities)
+            self._waiting_bytes -= piece.size
 
     def _entries(self, piece: Piece) -> list[Entry] | None:
         head = self._hub.head
@@ -273,7 +283,7 @@ class Tail:
             self._amendments = amendments
 
     def _forget(self) -> None:
-        self._waiting, self._waiting_activities = [], 0
+        self._waiting, self._waiting_activities, self._waiting_bytes = [], 0, 0
         self._hub.ring.restart(self._hub.head)
 
     async def _read_up_to(self, head: int) -> None:
@@ -283,10 +293,10 @@ class Tail:
             return
         while self._hub.head < head:
             after = self._hub.head
-            rows = await self._store.tail(after, ROWS_A_LOOK)
+            rows, more = await self._store.tail(after, ROWS_A_LOOK)
             # Ids become visible in order, and all up to `head` were when the read began.
             last = rows[-1].id if rows else 0
-            await self._hand_over_named(Piece(after, last if len(rows) == ROWS_A_LOOK else max(head, last), rows))
+            await self._hand_over_named(Piece(after, last if more else max(head, last), rows))
 
     async def _history_lost(self, head: int, known: int) -> None:
         """The log ends before what was seen here: a fail-over has lost its last moments. Clients must start anew."""
@@ -299,7 +309,7 @@ class Tail:
 
     def _other_history(self, epoch: str, head: int, known: int) -> None:
         _log.warning("the log has a new epoch", epoch=epoch, head=head)
-        self._waiting, self._waiting_activities = [], 0
+        self._waiting, self._waiting_activities, self._waiting_bytes = [], 0, 0
         self._hub.rewritten(epoch, head)
         if head < known:
             self._hub.ring.restart(head)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +12,6 @@ from yarl import URL
 
 from protocol.activity import (
     MAX_IDEMPOTENCY_KEY_CHARACTERS,
-    Activity,
     NewActivity,
     Party,
     is_idempotency_key,
@@ -24,9 +23,10 @@ from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth import Authenticator
-from server.compression import Coding, chosen, packed
+from server.history import Body, array, fitting, one_page, pieces
 from server.http import Operation, json_response, operation, read_json_body, read_query
 from server.live.hub import Hub
+from server.sending import Kind, Sending
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
 
@@ -34,8 +34,7 @@ EPOCH_HEADER = "Buzz-Log-Epoch"
 REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_POST_BYTES = 512 * 1024
 """A message of 65,536 bytes can be six times that in JSON escapes."""
-_COMPRESS_FROM_BYTES = 1_024
-_MAX_CONVERSATIONS = 1_000
+_json = msgspec.json.Encoder()
 
 
 def _party_key(text: str) -> str:
@@ -84,8 +83,9 @@ class OlderQuery(Strict):
 
 
 class ConversationsQuery(Strict):
-    """How many conversations."""
+    """How many conversations: those whose newest activity is older than ``before``."""
 
+    before: Unsigned | None = None
     limit: PageLimit = "100"
 
 
@@ -100,6 +100,7 @@ def routes(
     hub: Hub,
     auth: Authenticator,
     development: bool,
+    sending: Sending,
     also_clear: Sequence[Callable[[int], Awaitable[None]]] = (),
 ) -> list[web.RouteDef]:
     """The routes of this resource. ``clear``, in development mode only, calls ``also_clear`` with the person."""
@@ -130,7 +131,7 @@ def routes(
             path={"id": Unsigned},
             query=NewerQuery,
             answer=list[ActivityAnswer],
-            errors=(400, 401, 503),
+            errors=(400, 401, 429, 503),
             flat_400=True,
         )
     )
@@ -139,9 +140,12 @@ def routes(
         after = int(parse_value(TypeAdapter(_IdPath), {"id": request.match_info["id"]}).id)
         query = read_query(request, _NEWER)
         wanted = Range(await activities.parties_of(caller.person), after=after, with_party=_key(query.party))
-        if query.limit is None:
-            return await _streamed(request, activities, hub.epoch, wanted)
-        return await _paged(request, activities, hub.epoch, wanted._replace(limit=int(query.limit)))
+        if query.limit is not None:
+            return await page(request, caller.person, wanted._replace(limit=int(query.limit)))
+        with sending.begun(request, Kind.HISTORY, caller.person) as answer:
+            body = pieces(activities, wanted)
+            first = await anext(body)
+            return await answer.send(_headers(hub.epoch), _chained(first, body), answer.coding(first))
 
     @operation(
         Operation(
@@ -149,7 +153,7 @@ def routes(
             "activity",
             query=OlderQuery,
             answer=list[ActivityAnswer],
-            errors=(400, 401, 503),
+            errors=(400, 401, 429, 503),
             flat_400=True,
         )
     )
@@ -163,7 +167,15 @@ def routes(
             with_party=_key(query.party),
             newest_first=True,
         )
-        return await _paged(request, activities, hub.epoch, wanted)
+        return await page(request, caller.person, wanted)
+
+    async def page(request: web.Request, person: int, wanted: Range) -> web.StreamResponse:
+        with sending.begun(request, Kind.PAGE, person) as answer:
+            found = await one_page(activities, wanted)
+            headers = _headers(hub.epoch)
+            if found.more:
+                headers["Link"] = f'<{_next_page(request, wanted, found)}>; rel="next"'
+            return await answer.send_whole(headers, found.json)
 
     @operation(
         Operation(
@@ -171,14 +183,24 @@ def routes(
             "activity",
             query=ConversationsQuery,
             answer=list[ConversationAnswer],
-            errors=(400, 401, 503),
+            errors=(400, 401, 429, 503),
         )
     )
-    async def conversations(request: web.Request) -> web.Response:
+    async def conversations(request: web.Request) -> web.StreamResponse:
         caller = await auth.person(request)
         query = read_query(request, _CONVERSATIONS)
-        found = await activities.conversations(caller.person, int(query.limit))
-        return json_response([_conversation(activities, caller.person, row) for row in found])
+        before = int(query.before) if query.before is not None else MAX_ID
+        with sending.begun(request, Kind.PAGE, caller.person) as answer:
+            rows, more = await activities.conversations(caller.person, int(query.limit), before)
+            shown = await fitting(rows, lambda row: _json.encode(_conversation(activities, caller.person, row)))
+            # No page ends between two conversations that have the same newest activity.
+            while 0 < len(shown) < len(rows) and rows[len(shown)].last.id == rows[len(shown) - 1].last.id:
+                shown.append(_json.encode(_conversation(activities, caller.person, rows[len(shown)])))
+            headers = {}
+            if more or len(shown) < len(rows):
+                link = request.rel_url.update_query(before=str(rows[len(shown) - 1].last.id))
+                headers["Link"] = f'<{link}>; rel="next"'
+            return await answer.send_whole(headers, array(shown))
 
     @operation(
         Operation("Wipe the caller's history (development only)", "activity", status=204, errors=(401,), flat_400=True)
@@ -231,70 +253,18 @@ def _conversation(activities: Activities, person: int, row: Conversation) -> dic
     return shown
 
 
-# --- the body: one JSON array, in the memory of a page ------------------------------------------------------------
-
-
-async def _paged(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.StreamResponse:
-    page = await activities.read(wanted._replace(limit=wanted.limit + 1))
-    more, page = len(page) > wanted.limit, page[: wanted.limit]
-    headers = _headers(epoch)
-    if more:
-        headers["Link"] = f'<{_next_page(request, wanted, page[-1].id)}>; rel="next"'
-    body = b"[" + _encoded(activities, page) + b"]"
-    coding = _coding(request, body)
-    if coding is not None:
-        return await _write_all(request, headers, packed(_once(body), coding), coding)
-    return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def _next_page(request: web.Request, wanted: Range, last: int) -> URL:
+def _next_page(request: web.Request, wanted: Range, found: Body) -> URL:
     here = request.rel_url
     if wanted.newest_first:
-        return here.update_query(before=str(last))
-    return here.with_path(f"/apps/buzz/activity/{last}").with_query(here.query)
-
-
-async def _streamed(request: web.Request, activities: Activities, epoch: str, wanted: Range) -> web.StreamResponse:
-    pages = activities.stream(wanted)
-    body = _encoded(activities, await anext(pages, []))
-    coding = _coding(request, body)
-    chunks = _chunks(body, pages, activities)
-    return await _write_all(request, _headers(epoch), packed(chunks, coding) if coding else chunks, coding)
+        return here.update_query(before=str(found.last))
+    return here.with_path(f"/apps/buzz/activity/{found.last}").with_query(here.query)
 
 
 def _headers(epoch: str) -> dict[str, str]:
-    return {EPOCH_HEADER: epoch, "Vary": "Accept-Encoding"}
+    return {EPOCH_HEADER: epoch}
 
 
-def _coding(request: web.Request, body: bytes) -> Coding | None:
-    """How the answer that begins with ``body`` is to be compressed."""
-    return chosen(request.headers.get("Accept-Encoding", "")) if len(body) >= _COMPRESS_FROM_BYTES else None
-
-
-def _encoded(activities: Activities, page: Sequence[Activity]) -> bytes:
-    return b",".join(activities.encoded(activity, JSON) for activity in page)
-
-
-async def _write_all(
-    request: web.Request, headers: Mapping[str, str], chunks: AsyncIterator[bytes], coding: Coding | None
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers=headers)
-    response.content_type = "application/json"
-    if coding is not None:
-        response.headers["Content-Encoding"] = coding
-    await response.prepare(request)
-    async for chunk in chunks:
-        await response.write(chunk)
-    await response.write_eof()
-    return response
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-async def _chunks(first: bytes, pages: AsyncIterator[list[Activity]], activities: Activities) -> AsyncIterator[bytes]:
-    yield b"[" + first
-    async for page in pages:
-        yield b"," + _encoded(activities, page)
-    yield b"]"
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece

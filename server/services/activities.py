@@ -19,12 +19,12 @@ from server.limits import Buckets
 from server.live.log import Log, Submission
 from server.services.call_reports import CallReports, Report, call_key
 from server.services.parties import Parties
-from storage.contract import ActivityLog, Conversation, Posting, Range, Refusal, Result, Stored
+from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
 
 SECONDS_AT_ONCE = 4
 """A person may send so many seconds' worth at once."""
-PAGE = 1_000
-"""Rows read in one trip while a history is streamed."""
+ROWS_A_TRIP = 1_000
+"""Rows read in one trip, if they are small: storage ends a page by its bytes."""
 
 Answer = Callable[[Result | Exception], None]
 
@@ -167,32 +167,31 @@ class Activities:
         """The keys whose activity a person sees: their own and their companies'."""
         return (person, *await self._parties.companies_of(person))
 
-    async def read(self, wanted: Range) -> list[Activity]:
+    async def read(self, wanted: Range) -> Page[Activity]:
         """One page; the names of its parties are known afterwards."""
         [page] = await self._store.read([wanted])
-        await self._parties.load({key for row in page for key in (row.sender, row.receiver)})
+        await self._parties.load({key for row in page.rows for key in (row.sender, row.receiver)})
         return page
 
     async def stream(self, wanted: Range) -> AsyncIterator[list[Activity]]:
-        """Everything in the range, page by page, in the memory of one page."""
-        while True:
-            page = await self.read(wanted._replace(limit=PAGE))
+        """Everything in the range whatever its limit, page by page, in the memory of one page."""
+        more = True
+        while more:
+            page, more = await self.read(wanted._replace(limit=ROWS_A_TRIP))
             if page:
                 yield page
-            if len(page) < PAGE:
-                return
-            wanted = wanted._replace(after=page[-1].id)
+                wanted = wanted.beyond(page[-1].id)
 
     async def last_id(self, person: int) -> int:
         """The id of the newest activity that a person is a party to; 0 if there is none."""
-        page = (await self._store.read([Range(await self.parties_of(person), limit=1, newest_first=True)]))[0]
-        return page[0].id if page else 0
+        [page] = await self._store.read([Range(await self.parties_of(person), limit=1, newest_first=True)])
+        return page.rows[0].id if page.rows else 0
 
-    async def conversations(self, person: int, limit: int) -> list[Conversation]:
-        """Whom a person has talked with, the latest first."""
-        found = await self._store.conversations(await self.parties_of(person), limit)
-        await self._parties.load({key for row in found for key in (row.party, row.last.sender, row.last.receiver)})
-        return found
+    async def conversations(self, person: int, limit: int, before: int) -> Page[Conversation]:
+        """Whom a person has talked with, the latest first: those whose newest activity is older than ``before``."""
+        page = await self._store.conversations(await self.parties_of(person), limit, before)
+        await self._parties.load({key for row in page.rows for key in (row.party, row.last.sender, row.last.receiver)})
+        return page
 
     def name(self, key: int) -> dict[str, Any]:
         """A party's id and names; it must be known (:meth:`read`, :meth:`conversations`)."""

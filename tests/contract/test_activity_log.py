@@ -6,9 +6,21 @@ import uuid
 
 import pytest
 
-from protocol.activity import ActivityType
-from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
+from protocol.activity import Activity, ActivityType
+from protocol.validation import MAX_ID
+from storage.contract import (
+    PAGE_BYTES,
+    ROW_BYTES,
+    ActivityLog,
+    Conversation,
+    Page,
+    Posting,
+    Range,
+    Refusal,
+    Stored,
+)
 from storage.database import Database
+from storage.pages import size_of
 from storage.postgres import PostgresDatabase
 from storage.postgres_reads import pages, pages_binds
 from storage.sqlite_reads import by_party, by_party_binds
@@ -32,7 +44,7 @@ def message(sender: int, receiver: int, author: int = 0, text: str = "ciphertext
 
 async def ids(log: ActivityLog, *parties: int, **other: int) -> list[int]:
     [page] = await log.read([Range(parties, **other)])
-    return [activity.id for activity in page]
+    return [activity.id for activity in page.rows]
 
 
 async def test_ids_rise_from_one_without_a_gap(log: ActivityLog) -> None:
@@ -141,7 +153,7 @@ async def test_conversations_show_the_newest_first_and_count_unread(log: Activit
     seen = two._replace(type=ActivityType.chat_read_indicator, sender=ALICE, receiver=BOB, author=ALICE, message=None)
     await log.append([seen])
     found = await log.conversations([ALICE], 10)
-    assert [(row.party, row.last.id, row.unread) for row in found] == [(BOB, 5, 1), (CAROL, 3, 0)]
+    assert [(row.party, row.last.id, row.unread) for row in found.rows] == [(BOB, 5, 1), (CAROL, 3, 0)]
     assert sorted(await log.partners(ALICE)) == [BOB, CAROL]
 
 
@@ -154,14 +166,18 @@ async def test_clear_takes_the_history_but_never_gives_an_id_twice(log: Activity
     assert await ids(log, BOB) == [2]
     again = await log.append([message(ALICE, BOB)])
     assert again.head == 3
-    assert [row.party for row in await log.conversations([ALICE], 10)] == [BOB]
+    assert [row.party for row in (await log.conversations([ALICE], 10)).rows] == [BOB]
 
 
 async def test_erasure_leaves_tombstones(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB), message(BOB, ALICE), message(ACME, BOB, author=ALICE)])
     assert await log.erase(ALICE) == 1
     [page] = await log.read([Range((BOB,))])
-    assert [(activity.id, activity.message) for activity in page] == [(1, None), (2, "ciphertext"), (3, "ciphertext")]
+    assert [(activity.id, activity.message) for activity in page.rows] == [
+        (1, None),
+        (2, "ciphertext"),
+        (3, "ciphertext"),
+    ]
 
 
 async def test_bodies_can_be_emptied_by_age(log: ActivityLog) -> None:
@@ -185,8 +201,8 @@ async def test_every_change_of_what_was_stored_is_counted(log: ActivityLog) -> N
 async def test_every_character_of_a_message_survives(log: ActivityLog) -> None:
     text = "".join(map(chr, range(0x80))) + "é😀\u2028\\\"'"
     await log.append([message(ALICE, BOB, text=text)])
-    [[activity]] = await log.read([Range((ALICE,))])
-    assert activity.message == text
+    [page] = await log.read([Range((ALICE,))])
+    assert [activity.message for activity in page.rows] == [text]
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
@@ -217,9 +233,9 @@ async def _postgres_plan(database: PostgresDatabase, wanted: Range) -> list[str]
 
 async def test_the_tail_is_everybodys_in_order(log: ActivityLog) -> None:
     await log.append([message(ALICE, BOB), message(BOB, CAROL), message(CAROL, ACME)])
-    assert [activity.id for activity in await log.tail(1, 10)] == [2, 3]
-    assert [activity.id for activity in await log.tail(0, 2)] == [1, 2]
-    assert await log.tail(3, 10) == []
+    assert [activity.id for activity in (await log.tail(1, 10)).rows] == [2, 3]
+    assert [activity.id for activity in (await log.tail(0, 2)).rows] == [1, 2]
+    assert await log.tail(3, 10) == ([], False)
 
 
 async def test_many_people_are_read_in_one_call(log: ActivityLog) -> None:
@@ -233,7 +249,7 @@ async def test_many_people_are_read_in_one_call(log: ActivityLog) -> None:
             Range((BOB,), newest_first=True, limit=2),
         ]
     )
-    assert [[activity.id for activity in page] for page in found] == [[1, 4], [2, 3], [1], [4, 1], [4, 2]]
+    assert [[activity.id for activity in page.rows] for page in found] == [[1, 4], [2, 3], [1], [4, 1], [4, 2]]
 
 
 async def test_a_repeat_in_a_batch_does_not_make_two_pairs_share_a_conversation(log: ActivityLog) -> None:
@@ -243,4 +259,117 @@ async def test_a_repeat_in_a_batch_does_not_make_two_pairs_share_a_conversation(
     await log.append([message(BOB, ACME)])
     assert await ids(log, ALICE, with_party=CAROL) == [2]
     assert await ids(log, BOB, with_party=ACME) == [3]
-    assert [(row.party, row.last.id) for row in await log.conversations([BOB], 10)] == [(ACME, 3), (ALICE, 1)]
+    assert [(row.party, row.last.id) for row in (await log.conversations([BOB], 10)).rows] == [(ACME, 3), (ALICE, 1)]
+
+
+# --- bounded in bytes -------------------------------------------------------------------------------------------------
+
+LARGE = "é" * 20_000
+"""40,000 bytes, 20,000 characters."""
+
+
+def counted(page: Page[Activity]) -> int:
+    return sum(ROW_BYTES + len((row.message or "").encode()) for row in page.rows)
+
+
+async def all_pages(log: ActivityLog, wanted: Range) -> list[Page[Activity]]:
+    """Every page of a range, by its cursor."""
+    pages: list[Page[Activity]] = []
+    more = True
+    while more:
+        [page] = await log.read([wanted])
+        pages.append(page)
+        more = page.more
+        if page.rows:
+            wanted = wanted.beyond(page.rows[-1].id)
+    return pages
+
+
+def mixed(count: int) -> list[Posting]:
+    """Small, middling and large ones, to and from Alice and to a company and its member, every eighth of them Bob's."""
+    texts = ("x" * 300, "y" * 1_024, "z" * 1_025, LARGE, "\x01" * 5_000, "\x00", "w" * 65_536)
+    pairs = ((ALICE, BOB), (BOB, ALICE), (ACME, ALICE), (ALICE, ACME), (BOB, ACME), (ALICE, CAROL), (CAROL, ALICE))
+    return [message(*pairs[n % len(pairs)], text=texts[n // 3 % len(texts)]) for n in range(count)]
+
+
+BUDGETS = [1, 5_000, 100_000, PAGE_BYTES]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("max_bytes", BUDGETS)
+async def test_a_page_ends_at_its_bytes_and_the_next_one_goes_on(
+    log: ActivityLog, max_bytes: int, newest_first: bool
+) -> None:
+    postings = mixed(63)
+    await log.append(postings)
+    for parties, other in (((ALICE,), None), ((ALICE, ACME), None), ((ALICE, ACME), BOB), ((ALICE, ACME), ACME)):
+        wanted = Range(parties, with_party=other, newest_first=newest_first, max_bytes=max_bytes)
+        pages = await all_pages(log, wanted)
+        rows = [row for page in pages for row in page.rows]
+        theirs = [
+            number
+            for number, each in enumerate(postings, 1)
+            if {each.sender, each.receiver} & set(parties) and (other is None or other in (each.sender, each.receiver))
+        ]
+        assert [row.id for row in rows] == (theirs[::-1] if newest_first else theirs)
+        assert all(row.message == postings[row.id - 1].message for row in rows)
+        assert all(counted(page) - size_of(page.rows[-1]) < max_bytes for page in pages)
+        assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
+
+
+async def test_a_page_of_somebody_with_many_parties_ends_at_its_bytes(log: ActivityLog) -> None:
+    """Read in several statements: nothing beyond the end of one of them is taken from another."""
+    companies = tuple(-number for number in range(100, 140))
+    postings = [message(BOB, companies[n * 7 % 40], text="x" * (40_000 if n % 3 else 10)) for n in range(120)]
+    await log.append(postings)
+    for newest_first in (False, True):
+        for other in (None, BOB):
+            wanted = Range((ALICE, *companies), with_party=other, newest_first=newest_first, max_bytes=200_000)
+            pages = await all_pages(log, wanted)
+            ids = [row.id for page in pages for row in page.rows]
+            assert ids == (list(range(120, 0, -1)) if newest_first else list(range(1, 121)))
+            assert all(counted(page) - size_of(page.rows[-1]) < 200_000 for page in pages)
+
+
+async def test_whether_there_is_more_is_told_exactly(log: ActivityLog) -> None:
+    await log.append([message(ALICE, BOB, text="x" * 3_000) for _ in range(6)])
+    for limit, more in ((5, True), (6, False), (7, False)):
+        [page] = await log.read([Range((ALICE,), limit=limit)])
+        assert (len(page.rows), page.more) == (min(limit, 6), more)
+        assert (await log.tail(0, limit)).more is more
+    [page] = await log.read([Range((ALICE,), max_bytes=6 * (3_000 + ROW_BYTES))])
+    assert (len(page.rows), page.more) == (6, False), "the budget is used up and nothing is left"
+    assert await log.read([Range((CAROL,))]) == [([], False)]
+
+
+async def test_the_tail_ends_at_its_bytes(log: ActivityLog) -> None:
+    postings = mixed(42)
+    await log.append(postings)
+    rows: list[Activity] = []
+    more = True
+    while more:
+        page = await log.tail(rows[-1].id if rows else 0, 500, max_bytes=50_000)
+        assert counted(page) - size_of(page.rows[-1]) < 50_000
+        rows += page.rows
+        more = page.more
+    assert [row.message for row in rows] == [each.message for each in postings]
+
+
+async def test_conversations_end_at_their_bytes_and_go_on_before_the_last(log: ActivityLog) -> None:
+    people = range(100, 130)
+    await log.append([message(ALICE, person, text=LARGE) for person in people])
+    # A conversation of two of her parties is listed by both, with the same newest activity: no page ends between them.
+    await log.append([message(ALICE, ACME, text=LARGE), message(ALICE, ALICE, text=LARGE)])
+    found: list[Conversation] = []
+    more = True
+    while more:
+        before = found[-1].last.id if found else MAX_ID
+        page = await log.conversations([ALICE, ACME], 1_000, before, max_bytes=100_000)
+        assert len(page.rows) <= 4, "three reach 100,000 bytes"
+        found += page.rows
+        more = page.more
+    assert [(row.mine, row.party) for row in found[3:]] == [(ALICE, person) for person in reversed(people)]
+    assert {(row.mine, row.party) for row in found[:3]} == {(ALICE, ALICE), (ALICE, ACME), (ACME, ALICE)}
+    for limit in (1, 2, 3):
+        page = await log.conversations([ALICE, ACME], limit)
+        assert (len(page.rows), page.more) == (1 if limit == 1 else 3, True)

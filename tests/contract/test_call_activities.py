@@ -24,6 +24,6 @@ async def test_a_missed_call_becomes_a_connected_one_once(database: Database, lo
     assert await call_activities.connect(database, BOB, KEY, CONNECTED, 7) is None, "not the author's"
     assert changed is not None
     assert (changed.id, changed.type, changed.call_time) == (stored.activity.id, CONNECTED, 42)
-    ((read,),) = await log.read([Range((JANE,))])
+    [([read], _)] = await log.read([Range((JANE,))])
     assert read == changed
     assert (await log.state()).amendments == 1, "who keeps the missed call in memory can see that it was none"

@@ -80,7 +80,7 @@ async def test_erasure_forgets_the_ids_of_what_was_emptied_by_age_before(log: Ac
     await log.append([first])
     await empty_by_age(log)
     assert await log.erase(ALICE) == 1
-    [[left]] = await log.read([Range((BOB,))])
+    [([left], _)] = await log.read([Range((BOB,))])
     assert (left.id, left.message, left.message_id) == (1, None, None)
 
 
@@ -105,7 +105,7 @@ async def test_erasure_forgets_every_key_that_the_person_chose(log: ActivityLog,
 
 
 async def unread(log: ActivityLog, party: int) -> list[int]:
-    return [row.unread for row in await log.conversations([party], 10)]
+    return [row.unread for row in (await log.conversations([party], 10)).rows]
 
 
 async def test_what_was_emptied_is_not_unread(log: ActivityLog) -> None:
@@ -125,7 +125,7 @@ NOW_MS = 1_720_181_685_000
 
 async def texts(log: ActivityLog) -> list[int]:
     [page] = await log.read([Range((ALICE,))])
-    return [activity.id for activity in page if activity.message is not None]
+    return [activity.id for activity in page.rows if activity.message is not None]
 
 
 async def empty_older_than_a_day(log: ActivityLog, now_ms: int, limit: int = 2) -> list[int]:

@@ -125,11 +125,11 @@ async def _one(log: SqliteActivityLog, model: PlainLog, name: str, what: object)
     elif name == "read":
         assert isinstance(what, Range)
         [page] = await log.read([what])
-        assert [activity.id for activity in page] == model.read(what)
+        assert [activity.id for activity in page.rows] == model.read(what)
     elif name == "conversations":
         assert isinstance(what, int)
         found = await log.conversations([what], 10)
-        assert [(row.last.id, row.party) for row in found] == model.conversations(what)
+        assert [(row.last.id, row.party) for row in found.rows] == model.conversations(what)
     elif name == "clear":
         assert isinstance(what, int)
         await log.clear(what)
@@ -138,8 +138,8 @@ async def _one(log: SqliteActivityLog, model: PlainLog, name: str, what: object)
         assert isinstance(what, int)
         await log.erase(what)
         [page] = await log.read([Range((what,))])
-        assert all(activity.message is None for activity in page if activity.sender == what)
-        assert all(activity.message for activity in page if activity.sender != what and activity.id == model.head)
+        assert all(activity.message is None for activity in page.rows if activity.sender == what)
+        assert all(activity.message for activity in page.rows if activity.sender != what and activity.id == model.head)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_a_commit_between_steps_writes_no_index_entry(database: SqliteData
     log = SqliteActivityLog(database)
     await log.append([message(number, number + 1) for number in range(1, 100)])
     assert await database.fetch("SELECT count(*) FROM party_activity") == [(0,)]
-    assert [activity.id for activity in (await log.read([Range((5,))]))[0]] == [4, 5]
+    assert [activity.id for activity in (await log.read([Range((5,))]))[0].rows] == [4, 5]
 
 
 async def test_a_step_between_the_question_and_the_reader_shows_nothing_twice(database: SqliteDatabase) -> None:
@@ -181,7 +181,7 @@ async def test_a_step_between_the_question_and_the_reader_shows_nothing_twice(da
     for reader in readers:
         database._readers.put_nowait(reader)
     [page] = await reading
-    assert [activity.id for activity in page] == [1, 2, 3]
+    assert [activity.id for activity in page.rows] == [1, 2, 3]
 
 
 async def test_after_a_commit_whose_fate_is_not_known_the_tail_is_read_again(database: SqliteDatabase) -> None:
@@ -198,7 +198,7 @@ async def test_after_a_commit_whose_fate_is_not_known_the_tail_is_read_again(dat
         await log.append([message(1, 2)])
     log._append = append  # type: ignore[method-assign]
     await log.append([message(2, 1)])
-    assert [activity.id for activity in (await log.read([Range((1,))]))[0]] == [1, 2, 3]
+    assert [activity.id for activity in (await log.read([Range((1,))]))[0].rows] == [1, 2, 3]
 
 
 async def test_a_file_of_the_release_before_is_indexed_by_the_step(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ async def test_a_file_of_the_release_before_is_indexed_by_the_step(tmp_path: Pat
         await old.write(lambda connection, statement=statement: connection.execute(statement))
     again = SqliteActivityLog(old)
     assert await old.fetch("SELECT party, activity FROM party_activity") == [(-9, 3), (1, 1), (1, 3), (2, 1), (2, 2)]
-    assert [activity.id for activity in (await again.read([Range((2,))]))[0]] == [1, 2]
+    assert [activity.id for activity in (await again.read([Range((2,))]))[0].rows] == [1, 2]
     assert await old.read(sqlite_index.indexed_until) == 3
     await old.close()
 

@@ -165,7 +165,7 @@ async def test_what_one_node_clears_is_gone_from_the_others_memory(
         await one.append([chat(1)])
         await other.clear(ALICE)
         await one.append([chat(2)])
-        assert [row.party for row in await other.conversations([BOB], 10)] == [ALICE]
+        assert [row.party for row in (await other.conversations([BOB], 10)).rows] == [ALICE]
         [page] = await other.read([Range((BOB,), with_party=ALICE)])
         assert [activity.id for activity in page] == [2]
 

@@ -83,13 +83,13 @@ async def test_everything_is_there_with_its_ids(
     try:
         assert (await log.state())[:2] == before
         [page] = await log.read([Range((ALICE,), limit=3)])
-        assert [(each.id, each.message) for each in page] == [(1, EVERY_CHARACTER), (2, "x"), (3, None)]
-        assert page[0].message_id == FIRST.message_id
+        assert [(each.id, each.message) for each in page.rows] == [(1, EVERY_CHARACTER), (2, "x"), (3, None)]
+        assert page.rows[0].message_id == FIRST.message_id
         repeat = (await log.append([FIRST])).results[0]
         assert isinstance(repeat, Stored)
         assert (repeat.duplicate, repeat.activity.id) == (True, 1)
         assert (await log.append([chat(BOB, 77)])).head == 506
-        assert [row.party for row in await log.conversations([BOB], 10)] == [77, ALICE, ACME]
+        assert [row.party for row in (await log.conversations([BOB], 10)).rows] == [77, ALICE, ACME]
     finally:
         await log.close()
     assert (await AccountStore(target).revocations_after(0, 1))[0].person_id == 3

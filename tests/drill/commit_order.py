@@ -73,7 +73,7 @@ async def _race_log(url: str, rows: int) -> tuple[int, int, int]:
                 advance(commit.head - commit.previous_head)
 
         async def newer_than(seen: int) -> list[int]:
-            return [activity.id for activity in await logs[-1].tail(seen, 1_000)]
+            return [activity.id for activity in (await logs[-1].tail(seen, 1_000)).rows]
 
         read = await _while_writing([write(number) for number in range(WRITERS)], newer_than)
     doubled = sum(later <= earlier for earlier, later in itertools.pairwise(read))

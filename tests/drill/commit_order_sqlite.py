@@ -60,7 +60,7 @@ async def _race_log(path: Path, rows: int) -> tuple[int, int, int]:
                 advance(len(batch))
 
         async def newer_than(seen: int) -> list[int]:
-            return [activity.id for activity in await log.tail(seen, 1_000)]
+            return [activity.id for activity in (await log.tail(seen, 1_000)).rows]
 
         read = await _while_writing([write() for _ in range(WRITERS)], newer_than)
         await log.close()

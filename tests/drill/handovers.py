@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from protocol.activity import Activity
 from server.live.session import Session
-from storage.contract import Range
+from server.turns import Turns
+from storage.contract import Page, Range
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.live_path import LivePath
 from tests.harness.people import ACME, BOB, CAROL, DAVE, GLOBEX, JANE, copy_directory, make_directory
@@ -79,8 +80,8 @@ def _go_live_after_a_page(path: LivePath) -> None:
     catch_up = path.catch_up
     hand_over = catch_up._hand_over
 
-    def and_go_live(session: Session, wanted: Range, page: list[Activity], horizon: int) -> None:
-        hand_over(session, wanted, page, horizon)
+    async def and_go_live(session: Session, wanted: Range, page: Page[Activity], horizon: int, turns: Turns) -> None:
+        await hand_over(session, wanted, page, horizon, turns)
         session.live = not session.closed and not session.wire.paused
 
     catch_up._hand_over = and_go_live  # type: ignore[method-assign]

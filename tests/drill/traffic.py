@@ -75,7 +75,9 @@ class Traffic:
 
     async def _log(self) -> list[Activity]:
         rows: list[Activity] = []
-        while page := await self.worlds[0].node.store.tail(rows[-1].id if rows else 0, 10_000):
+        more = True
+        while more:
+            page, more = await self.worlds[0].node.store.tail(rows[-1].id if rows else 0, 10_000)
             rows += page
         return rows
 

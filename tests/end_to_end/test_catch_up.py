@@ -116,8 +116,8 @@ async def test_coming_and_going_while_others_write_misses_nothing(
     jane = await world.join(JANE, subprotocol, last=received[-1])
     await jane.until_frame("caught_up")
     received += jane.ids
-    [page] = await world.node.store.read([Range((JANE,), limit=100_000)])
-    assert received == [activity.id for activity in page]
+    stored = [row.id async for page in world.node.activities.stream(Range((JANE,))) for row in page]
+    assert received == stored
     assert len(received) == 200 + 4 * total
 
 

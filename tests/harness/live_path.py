@@ -23,10 +23,11 @@ from server.live.log import Log, Submission
 from server.live.session import Session
 from server.services.parties import DirectoryChange, Parties
 from server.telemetry import Metrics
-from storage.contract import Commit, Posting, Range, Result, Stored
+from storage.contract import ROW_BYTES, Commit, Page, Posting, Range, Result, Stored
 from storage.errors import StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite_reads import SMALL_BYTES
 from tests.harness.people import database_path
 from tests.unit.live.pieces import FakeWire, session
 
@@ -64,7 +65,7 @@ class GatedLog(SqliteActivityLog):
         await self._gate(call)
         return commit
 
-    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
+    async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
         call = next(self._calls)
         await self._gate(call)
         pages = await self._work(super().read(ranges))
@@ -172,7 +173,7 @@ class LivePath:
         self.moment += 1
         wire = RecordingWire(room)
         opened = session(person, *companies, wire=wire, codec=MSGPACK if binary else JSON, on_closed=self.hub.remove)
-        opened.page_limit = page
+        opened.page_bytes = page * (SMALL_BYTES + ROW_BYTES)
         began = self.hub.head if start is None else min(start, self.hub.head)
         reader = Reader(opened, wire, began, self.moment, [(self.moment, opened.parties)])
         wire.drained = lambda: self.hub.resume(opened)

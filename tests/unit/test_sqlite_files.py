@@ -43,7 +43,7 @@ async def history(folder: Path) -> tuple[str, int, list[str | None]]:
     epoch, head, _ = await log.state()
     [page] = await log.read([Range((1,))])
     await database.close()
-    return epoch, head, [activity.message for activity in page]
+    return epoch, head, [activity.message for activity in page.rows]
 
 
 async def test_a_copy_of_a_database_that_is_being_written_is_whole(tmp_path: Path) -> None:

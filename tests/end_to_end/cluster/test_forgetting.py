@@ -84,7 +84,7 @@ async def test_without_the_bus_every_look_asks_whether_something_was_erased(
 async def test_retention_on_one_node_is_forgetting_on_all(open_cluster: OpenNodes) -> None:
     one, other = await open_cluster(look_seconds=3_600)
     await with_a_secret(one, other)
-    [[activity]] = [await one.node.store.tail(0, 10)]
+    [activity] = (await one.node.store.tail(0, 10)).rows
     retention = Retention(one.node.store, one.node.hub, 1, lambda: activity.created_at_ms + 2 * DAY_MS)
     assert await retention.sweep() == 1
     assert not keeps_the_secret(one)

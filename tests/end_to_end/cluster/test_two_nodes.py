@@ -48,7 +48,7 @@ async def test_nobody_misses_anything_while_both_write(pair: Pair) -> None:
                 assert answer["type"] == "ack", answer
 
     await asyncio.gather(*(talk(number) for number in range(len(people))))
-    rows = await pair[0].node.store.tail(0, 10_000)
+    rows = (await pair[0].node.store.tail(0, 10_000)).rows
     for person, peer in peers.items():
         expected = [row.id for row in rows if person in (row.sender, row.receiver)]
         await peer.until_ids(*expected)

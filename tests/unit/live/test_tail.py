@@ -22,7 +22,7 @@ from server.live.ring import Entry
 from server.live.session import Session
 from server.live.tail import Tail
 from server.services.parties import PartyName
-from storage.contract import LogState, Range
+from storage.contract import LogState, Page, Range
 from storage.errors import StorageUnavailable
 from tests.harness.peer import WAIT_SECONDS
 from tests.unit.live.pieces import entry, name, session, wire_of
@@ -60,18 +60,22 @@ class ListLog:
         self.activities = [msgspec.structs.replace(each, message=None) for each in self.activities]
         self.amendments += 1
 
-    async def tail(self, after: int, limit: int) -> list[Activity]:
+    async def tail(self, after: int, limit: int) -> Page[Activity]:
         self.while_read()
-        return [each for each in self.activities if each.id > after][:limit]
+        newer = [each for each in self.activities if each.id > after]
+        return Page(newer[:limit], len(newer) > limit)
 
-    async def read(self, ranges: Sequence[Range]) -> list[list[Activity]]:
-        return [
+    async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
+        found = [
             [
                 each
                 for each in self.activities
                 if wanted.after < each.id < wanted.before and {each.sender, each.receiver} & set(wanted.parties)
-            ][: wanted.limit]
+            ]
             for wanted in ranges
+        ]
+        return [
+            Page(rows[: wanted.limit], len(rows) > wanted.limit) for wanted, rows in zip(ranges, found, strict=True)
         ]
 
     async def renew_epoch(self) -> str:

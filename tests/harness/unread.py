@@ -1,0 +1,59 @@
+"""HTTP answers that nobody reads: a connection that stops after the head of its answer, and may go on later."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+from tests.harness.peer import WAIT_SECONDS
+
+_RECEIVE_BYTES = 32 * 1024
+_BUFFER_BYTES = 8 * 1024
+
+
+class Unread:
+    """One answer: its status and headers, and the rest where it was left."""
+
+    def __init__(self, reader: asyncio.StreamReader, status: int, headers: Mapping[str, str]) -> None:
+        self._reader = reader
+        self.status = status
+        self.headers = headers
+
+    async def rest(self) -> bytes:
+        """Read on to the end of the body. Raises IncompleteReadError or ConnectionError if it was broken off."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            if self.headers.get("transfer-encoding") != "chunked":
+                return await self._reader.readexactly(int(self.headers["content-length"]))
+            chunks = []
+            while size := int((await self._reader.readuntil(b"\r\n")).strip(), 16):
+                chunks.append(await self._reader.readexactly(size))
+                await self._reader.readexactly(2)
+            return b"".join(chunks)
+
+
+@asynccontextmanager
+async def unread(url: str, path: str, token: str, accepted: str = "identity") -> AsyncIterator[Unread]:
+    """Ask for a path and read the head of the answer, and no more than the buffers on the way take of its body."""
+    parts = urlsplit(url)
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+    opened.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(opened, (parts.hostname, parts.port))
+    reader, writer = await asyncio.open_connection(sock=opened, limit=_BUFFER_BYTES)
+    try:
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
+            f"Accept-Encoding: {accepted}\r\n\r\n".encode()
+        )
+        async with asyncio.timeout(WAIT_SECONDS):
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        fields = (line.partition(":") for line in lines if line)
+        headers = {name.lower(): value.strip() for name, _, value in fields}
+        yield Unread(reader, int(first.split()[1]), headers)
+    finally:
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
