@@ -290,7 +290,11 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
     async with open_node(settings) as node:
         if demo:
             await load_demo(node.directory)
-        async with _watched(node), served(node.application, listen(settings.host, settings.port)) as url:
+        listening = listen(settings.host, settings.port)
+        async with (
+            _watched(node),
+            served(node.application, listening, max_connections=settings.max_connections) as url,
+        ):
             _calm_the_collector()
             signals = _catch_signals()
             ready(url)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -21,10 +22,74 @@ than the 60 seconds for which nginx keeps an idle upstream, so that it never pic
 _log = structlog.get_logger("http")
 
 
+QUIET_SECONDS = 5.0
+"""A connection on which no request is under way for so long may be closed to make room for others."""
+_LOOKED_AT = 256
+
+
+class Lobby:
+    """The connections that are no live sockets: at most so many, and those that wait for nothing make room for others.
+
+    Somebody who opens connections and says nothing would otherwise take every descriptor that the process has.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: dict[HttpConnection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+    def enter(self, connection: HttpConnection) -> None:
+        """It was accepted."""
+        self._inside[connection] = None
+
+    def leave(self, connection: HttpConnection) -> None:
+        """It has become a live socket, or is gone. Harmless if it is not here."""
+        self._inside.pop(connection, None)
+
+    def has_room(self, count: int) -> bool:
+        """Whether so many more may be accepted; closes quiet ones for them where it is full."""
+        missing = len(self._inside) + count - self._most
+        now = asyncio.get_running_loop().time()
+        for connection in list(islice(self._inside, _LOOKED_AT)) if missing > 0 else ():
+            del self._inside[connection]
+            if connection.quiet_seconds(now) >= QUIET_SECONDS:
+                connection.force_close()
+                missing -= 1
+                if missing <= 0:
+                    break
+            else:
+                self._inside[connection] = None  # looked at again after all others
+        return missing <= 0
+
+
 class HttpConnection(web.RequestHandler):
     """aiohttp's connection. A client's mistake is answered without its own words, and is no error in our log."""
 
-    __slots__ = ()
+    __slots__ = ("_lobby",)
+
+    def __init__(self, manager: web.Server, lobby: Lobby, **more: Any) -> None:
+        self._lobby = lobby
+        super().__init__(manager, **more)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._lobby.enter(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lobby.leave(self)
+        super().connection_lost(exc)
+
+    def set_parser(self, *parser: Any, **more: Any) -> None:
+        """It was upgraded: a socket has limits of its own."""
+        self._lobby.leave(self)
+        super().set_parser(*parser, **more)
+
+    def quiet_seconds(self, now: float) -> float:
+        """For how long no whole request has been under way; 0 while one is."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return now - (self._next_keepalive_close_time - self._keepalive_timeout) if waiting else 0.0
 
     @property
     def spoke_early(self) -> bool:
@@ -66,14 +131,14 @@ class HttpConnection(web.RequestHandler):
             super().log_exception(*args, **kw)
 
 
-def connections(runner: web.AppRunner, **more: Any) -> Callable[[], asyncio.Protocol]:
+def connections(runner: web.AppRunner, lobby: Lobby, **more: Any) -> Callable[[], asyncio.Protocol]:
     """Makes the protocol of each connection that is accepted for a runner that was set up; ``more`` as for aiohttp."""
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
     server.request_handler = _refusing_codings(server.request_handler)
     # Left to itself aiohttp unpacks a body as it comes, before any route or credential is looked at.
     options = {"access_log": None, "keepalive_timeout": IDLE_SECONDS, **more, "auto_decompress": False}
-    return lambda: HttpConnection(server, loop=loop, **options)
+    return lambda: HttpConnection(server, lobby, loop=loop, **options)
 
 
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

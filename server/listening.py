@@ -18,12 +18,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from server.http_connection import connections
+from server.http_connection import Lobby, connections
 from server.tasks import running
 
 ACCEPTED_PER_TURN = 16
 BACKLOG = 4_096
 """Connections that the kernel keeps for us meanwhile (as far as net.core.somaxconn lets it)."""
+MAX_CONNECTIONS = 4_096
 
 _RETRY_SECONDS = 0.1
 _log = structlog.get_logger("listening")
@@ -43,27 +44,39 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def served(
-    application: web.Application, listening: socket.socket, shutdown_timeout: float = 5, **more: Any
+    application: web.Application,
+    listening: socket.socket,
+    shutdown_timeout: float = 5,
+    max_connections: int = MAX_CONNECTIONS,
+    **more: Any,
 ) -> AsyncIterator[str]:
     """Serve an application on a listening socket until the block ends; its URL. ``more`` as for aiohttp's connections.
 
-    ``shutdown_timeout`` (seconds): how long requests under way are given at the end.
+    ``shutdown_timeout`` (seconds): how long requests under way are given at the end. ``max_connections``: live sockets
+    are not counted; beyond it quiet ones are closed, and if there are none the kernel's backlog waits.
     """
     with listening:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
         await runner.setup()
         try:
-            async with running("accepting", accept(listening, connections(runner, **more))):
+            lobby = Lobby(max_connections)
+            async with running("accepting", accept(listening, connections(runner, lobby, **more), lobby.has_room)):
                 host, port = listening.getsockname()[:2]
                 yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
         finally:
             await runner.cleanup()
 
 
-async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-    """Accept until cancelled; each connection gets a protocol of its own."""
+async def accept(
+    listening: socket.socket,
+    protocol: Callable[[], asyncio.Protocol],
+    has_room: Callable[[int], bool] = lambda count: True,
+) -> None:
+    """Accept until cancelled, while there is room for so many more; each connection gets a protocol of its own."""
     loop = asyncio.get_running_loop()
     while True:
+        while not has_room(ACCEPTED_PER_TURN):  # noqa: ASYNC110 - quiet seconds pass, which is no event
+            await asyncio.sleep(_RETRY_SECONDS)
         try:
             first, _ = await loop.sock_accept(listening)
             accepted = [first, *_waiting(listening)]

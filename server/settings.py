@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     hello_timeout_seconds: Seconds = Field(10, description="Time for the first frame")
     heartbeat_seconds: Seconds = Field(25, description="How often a session is pinged")
     heartbeat_timeout_seconds: Seconds = Field(10, description="No sign of life this long after a ping: 4408")
+    max_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
+        4_096, description="HTTP connections at once, live sockets not counted; beyond it quiet ones are closed"
+    )
     max_sessions: Count = Field(18_000, description="Sessions on this node; beyond it upgrades get 503")
     max_sessions_per_person: Count = Field(16, description="Sessions of one person; the oldest is closed with 4409")
     max_handshakes_per_address: Count = Field(200, description="Sockets of one address that have not said hello yet")

@@ -93,7 +93,13 @@ async def running_node(
         listening = listen(settings.host, settings.port)
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted ones inherit it
-        async with served(node.application, listening, shutdown_timeout=1, lingering_time=0.1):
+        async with served(
+            node.application,
+            listening,
+            shutdown_timeout=1,
+            max_connections=settings.max_connections,
+            lingering_time=0.1,
+        ):
             host, port = listening.getsockname()[:2]
             yield RunningNode(node, host, port, settings)
             await node.log.close()

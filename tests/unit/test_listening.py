@@ -7,13 +7,13 @@ import resource
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 
 import pytest
 from aiohttp import web
 
-from server import listening
-from server.http_connection import IDLE_SECONDS, connections
+from server import http_connection, listening
+from server.http_connection import IDLE_SECONDS, Lobby, connections
 from server.listening import ACCEPTED_PER_TURN, accept, listen, served
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.waiting import until
@@ -122,10 +122,100 @@ async def test_a_connection_on_which_no_whole_request_comes_is_closed(said: byte
 async def test_an_hour_is_not_what_an_idle_connection_gets() -> None:
     runner = web.AppRunner(web.Application())
     await runner.setup()
-    connection = connections(runner)()
+    connection = connections(runner, Lobby(1_000))()
     assert isinstance(connection, web.RequestHandler)
     assert connection.keepalive_timeout == IDLE_SECONDS
     await runner.cleanup()
+
+
+MOST = 2 * ACCEPTED_PER_TURN
+
+
+class Place:
+    """A server of a few connections. ``/`` answers at once, ``/long`` when ``release`` is set, ``/socket`` upgrades."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.under_way = 0
+        self.application = web.Application()
+        self.application.router.add_get("/", self._short)
+        self.application.router.add_get("/long", self._long)
+        self.application.router.add_get("/socket", self._socket)
+
+    async def _short(self, _: web.Request) -> web.Response:
+        return web.Response(text="short")
+
+    async def _long(self, _: web.Request) -> web.Response:
+        self.under_way += 1
+        await self.release.wait()
+        return web.Response(text="long")
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.under_way += 1
+        async for _ in socket:
+            pass
+        return socket
+
+
+async def connected(stack: AsyncExitStack, url: str, path: str | None = None, **headers: str) -> asyncio.StreamReader:
+    """A connection that asks for a path, or says nothing."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    stack.callback(writer.close)
+    if path is not None:
+        lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name.replace('_', '-')}: {v}" for name, v in headers.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+    return reader
+
+
+async def test_who_says_nothing_makes_room_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "QUIET_SECONDS", 0.001)
+    monkeypatch.setattr(listening, "_RETRY_SECONDS", 0.01)
+    place = Place()
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        served(place.application, listen("127.0.0.1", 0), 0, max_connections=MOST) as url,
+        AsyncExitStack() as stack,
+    ):
+        long = await connected(stack, url, "/long")
+        await until(lambda: place.under_way == 1)
+        silent = [await connected(stack, url) for _ in range(MOST)]
+        for _ in range(MOST):
+            assert (await (await connected(stack, url, "/")).readline()).startswith(b"HTTP/1.1 200")
+        assert await silent[0].read() == b"", "the one that waited longest has gone"
+        place.release.set()
+        assert (await long.readline()).startswith(b"HTTP/1.1 200"), "a request under way is nobody's room"
+
+
+async def test_those_who_ask_wait_while_nobody_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_RETRY_SECONDS", 0.01)
+    place = Place()
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        served(place.application, listen("127.0.0.1", 0), 0, max_connections=ACCEPTED_PER_TURN) as url,
+        AsyncExitStack() as stack,
+    ):
+        busy = await connected(stack, url, "/long", Connection="close")
+        await until(lambda: place.under_way == 1)
+        waiting = await connected(stack, url, "/")
+        place.release.set()
+        assert (await busy.readline()).startswith(b"HTTP/1.1 200")
+        assert (await waiting.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_live_sockets_take_no_place_of_others() -> None:
+    place = Place()
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        served(place.application, listen("127.0.0.1", 0), 0, max_connections=MOST) as url,
+        AsyncExitStack() as stack,
+    ):
+        for number in range(2 * MOST):
+            await connected(stack, url, "/socket", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==", **upgrade)
+            await until(lambda expected=number + 1: place.under_way == expected)  # type: ignore[misc]
+        assert (await (await connected(stack, url, "/")).readline()).startswith(b"HTTP/1.1 200")
 
 
 @contextmanager
