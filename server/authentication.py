@@ -26,6 +26,7 @@ from server.tokens import (
     MAX_TOKEN_CHARACTERS,
     BadToken,
     is_own,
+    is_token_id,
     mint_person,
     mint_service,
     read_own,
@@ -185,8 +186,10 @@ class Authentication:
 
     async def _identify(self, token_or_id: str) -> tuple[str, int]:
         if token_or_id.count(".") != 2:
-            if not 1 <= len(token_or_id) <= 256:
-                raise ValueError("expected a token, or the id of one")
+            if not is_token_id(token_or_id, foreign=self._provider is not None):
+                raise ValueError(
+                    "this is no whole token (three parts with a dot between, the last one too), and no id of one"
+                )
             return token_or_id, self._now_ms() + _REVOCATION_KEPT_MS
         try:
             caller = await self._read(token_or_id)

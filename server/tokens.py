@@ -7,6 +7,7 @@ header is ever interpreted, and with it no algorithm of the token's choosing.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from base64 import urlsafe_b64decode
 from typing import Final
@@ -26,6 +27,12 @@ MAX_TTL_SECONDS: Final = 366 * 86_400
 DEFAULT_TTL_SECONDS: Final = 30 * 86_400
 PERSON_SCOPE: Final = "app"
 NO_SCOPES: Final[frozenset[str]] = frozenset()
+
+
+_OWN_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+"""What ``secrets.token_urlsafe(16)`` makes."""
+_JWT_BEGINS = "eyJ"
+"""A JSON object in base64url, as a token's first two parts are. An id of our own begins so once in 262,144 times."""
 
 
 class BadToken(Exception):
@@ -71,6 +78,16 @@ def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int
     )
     signed = f"{ring.signing.header}.{encode_segment(_encode(claims))}"
     return f"{signed}.{encode_segment(ring.signing.private.sign(signed.encode()))}"
+
+
+def is_token_id(text: str, *, foreign: bool) -> bool:
+    """Whether this has the form of a token's id (``jti``), and is no piece of a token.
+
+    ``foreign``: an identity provider gives out tokens too, with ids of any form.
+    """
+    if _OWN_ID.fullmatch(text) is not None:
+        return not text.startswith(_JWT_BEGINS)
+    return foreign and 1 <= len(text) <= 256 and "." not in text and not text.startswith(_JWT_BEGINS)
 
 
 def is_own(ring: KeyRing, token: str) -> bool:

@@ -40,3 +40,9 @@ async def numbers_of_person(database: Database, person_id: int) -> list[str]:
         person_id,
     )
     return [e164 for (e164,) in rows]
+
+
+async def public_keys_of_person(database: Database, person_id: int) -> int:
+    """How many public keys a person has published, the replaced ones counted too."""
+    [(count,)] = await database.fetch("SELECT COUNT(*) FROM public_key WHERE person_id = ?", person_id)
+    return int(count)

@@ -26,6 +26,21 @@ class Restored(NamedTuple):
     previous: Path | None
 
 
+class Held(NamedTuple):
+    """What a database file holds, as operators tell one from another."""
+
+    head_id: int
+
+
+def held(path: Path) -> Held | None:
+    """What this file holds; None if there is none. Raises StorageError for what is no database of Buzz."""
+    if not path.is_file():
+        return None
+    with sqlite_files.read_only(path) as connection:
+        [head_id] = connection.execute("SELECT head FROM log").fetchone()
+    return Held(head_id)
+
+
 async def restore(source: Path, data_dir: Path) -> Restored:
     """Make a backup the database of a data directory that the caller holds.
 

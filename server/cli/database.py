@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
@@ -76,11 +77,12 @@ def backup(
 
 def restore(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A file that `backup` made.")],
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in place; stop the server first. What was there is kept beside it.
+    """Put a backup in place; stop the server first. What was there is kept beside it. It says what first, and asks.
 
     The log gets a new epoch, so that clients catch up from the beginning.
 
@@ -88,13 +90,22 @@ def restore(
     """
     from server.cli.output import show
     from server.settings_sources import load
-    from storage.data_dir import hold
+    from storage.data_dir import DATABASE_NAME, hold
+    from storage.restore import held
     from storage.restore import restore as put_back
 
     settings = load(config, data_dir=data_dir)
     if settings.database_url is not None:
         raise CommandError("the database is PostgreSQL: restore it with pg_restore.")
     with hold(settings.data_dir):
+        here, backed_up = held(settings.data_dir / DATABASE_NAME), held(source)
+        if here is not None and backed_up is not None:
+            lost = max(0, here.head_id - backed_up.head_id)
+            agree(
+                f"The database in {settings.data_dir} (newest activity {here.head_id}) will be replaced by {source}"
+                f" (newest activity {backed_up.head_id}): {lost} activities are not in it.",
+                yes,
+            )
         done = asyncio.run(put_back(source, settings.data_dir))
     previous = str(done.previous) if done.previous else None
     show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from server.cli.consent import Yes, agree, can_ask
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 from server.cli.output import print_json, progress_console, say
@@ -28,34 +29,54 @@ def register(app: typer.Typer) -> None:
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON, one object a line; - is standard input.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would change.")] = False,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Import people, companies, members, contacts, trust, numbers and service codes: all of the file, or nothing.
 
-    The whole input is checked first; a fault is named with its line. The same import again changes nothing.
+    The whole input is checked first; a fault is named with its line. The same import again changes nothing. Before
+    anything is removed it says how much, and asks.
 
     Example: run.py import directory.ndjson --dry-run
     """
     from server.cli.admin import run
     from server.settings_sources import load
 
-    with _opened(file) as (stream, size), _progress(size) as advance:
+    def send(**query: str) -> dict[str, Any]:
+        with _opened(file) as (stream, size), _progress(size) as advance:
 
-        async def work(admin: Admin) -> dict[str, Any]:
-            headers = {"Content-Type": "application/x-ndjson"}
-            query = {"dry_run": "true" if dry_run else "false"}
-            body = _chunks(stream, advance)
-            path = "/admin/directory/import"
-            done: dict[str, Any] = await admin.call("POST", path, data=body, headers=headers, params=query)
-            return done
+            async def work(admin: Admin) -> dict[str, Any]:
+                headers = {"Content-Type": "application/x-ndjson"}
+                body = _chunks(stream, advance)
+                path = "/admin/directory/import"
+                done: dict[str, Any] = await admin.call("POST", path, data=body, headers=headers, params=query)
+                return done
 
-        done = run(load(config, data_dir=data_dir), work)
+            return run(load(config, data_dir=data_dir), work)
+
+    if dry_run:
+        done = send(dry_run="true")
+    elif yes or _agreed(file, send):
+        done = send()
+    else:
+        done = send(deletions="refuse")
     if as_json:
         print_json(done)
     else:
         say(_sentence(done))
+
+
+def _agreed(file: Path, send: Callable[..., dict[str, Any]]) -> bool:
+    """Ask about what the import removes, if somebody can be asked; False: the server is to refuse removals."""
+    if str(file) == "-" or not can_ask():
+        return False
+    removed = send(dry_run="true")["removed"]
+    if not removed:
+        return False
+    agree(f"The import removes {', '.join(f'{count} {kind}' for kind, count in removed.items())}.", yes=False)
+    return True
 
 
 async def _chunks(stream: IO[bytes], advance: Callable[[int], None]) -> AsyncIterator[bytes]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from server.cli.consent import Yes, agree
+from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
 
@@ -16,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def erase(
     person: Annotated[int, typer.Option(metavar="ID", help="Whom.")],
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -23,11 +26,37 @@ def erase(
     """Erase a person: directory entry, keys, devices, blocked calls, privacy data, and the text of what they wrote.
 
     Their messages stay as empty tombstones with id and time, so that nobody's history breaks; their number rests; their
-    tokens stop to count. There is no way back but a backup. May be repeated, also after a crash.
+    tokens stop to count. There is no way back but a backup. It says whom and what first, and asks. May be
+    repeated, also after a crash.
 
     Example: run.py erase --person 456
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    there = call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person, "dry_run": True})
+    if not _anything(there):
+        raise CommandError(f"there is no person {person}, and nothing of theirs is kept here.")
+    agree(_loss(there), yes)
     show(call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person}), as_json, "erased")
+
+
+def _anything(there: dict[str, Any]) -> bool:
+    return any(value for name, value in there.items() if name not in ("person_id", "dry_run"))
+
+
+def _loss(there: dict[str, Any]) -> str:
+    who = (
+        f"{there['name']} (person {there['person_id']})"
+        if there["in_directory"]
+        else (f"Person {there['person_id']}, who is not in the directory,")
+    )
+    counted = {
+        "conversation": there["conversations"],
+        "device": there["devices"],
+        "public key": there["public_keys"],
+        "number": there["numbers"],
+        "privacy request by phone": there["privacy_requests"],
+    }
+    parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
+    return f"{who} will be erased for good, with what they wrote: {parts}."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from server.cli.consent import Yes, agree
+from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
 if TYPE_CHECKING:
@@ -42,17 +44,22 @@ def add(
     code: Annotated[str, typer.Argument(help="What consumers enter; digits alone can be dialled.")],
     company: Annotated[int, typer.Option(metavar="ID", help="The company it stands for.")],
     name: Annotated[str, typer.Option(help="How it is called; consumers see it on the form.")],
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a service code, or change whose it is or how it is called.
+    """Make a service code, or change whose it is (it asks first) or how it is called.
 
     Example: run.py service-codes add 57 --company 123 --name "Acme"
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    found = _code(call(config, data_dir, "GET", "/admin/service-codes"), code)
+    if found is not None and found["company_id"] != company:
+        whose = f"company {found['company_id']} ({found['name']})"
+        agree(f"Code {code} will be taken from {whose} and given to company {company}.", yes)
     body = {"code": code, "company_id": company, "name": name}
     show(call(config, data_dir, "POST", "/admin/service-codes", json=body), as_json)
 
@@ -71,16 +78,26 @@ def list_codes(data_dir: DataDir = None, config: Config = None, as_json: AsJson 
 
 
 @codes.command("remove")
-def remove(code: str, data_dir: DataDir = None, config: Config = None) -> None:
-    """Take no more requests for a service code. Requests that it took stay.
+def remove(code: str, yes: Yes = False, data_dir: DataDir = None, config: Config = None) -> None:
+    """Take no more requests for a service code (it asks first). Requests that it took stay.
 
     Example: run.py service-codes remove 57
     """
     from urllib.parse import quote
 
     from server.cli.admin import call
+    from server.cli.output import say
 
+    found = _code(call(config, data_dir, "GET", "/admin/service-codes"), code)
+    if found is None:
+        raise CommandError("there is no such service code.")
+    agree(f"Code {code} ({found['name']}) of company {found['company_id']} will take no more requests.", yes)
     call(config, data_dir, "DELETE", f"/admin/service-codes/{quote(code, safe='')}")
+    say(f"removed code {code}")
+
+
+def _code(listed: list[dict[str, Any]], code: str) -> dict[str, Any] | None:
+    return next((each for each in listed if each["code"] == code), None)
 
 
 @requests.command("list")
@@ -161,14 +178,23 @@ def complete(
 
 
 @requests.command("erase")
-def erase(request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Erase the recording and the personal fields. The request, its outcome and its audit trail stay.
+def erase(
+    request_id: RequestId,
+    yes: Yes = False,
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase the recording and the personal fields (it asks first). The request, its outcome and its audit trail stay.
 
     Example: run.py privacy-requests erase 72236cca-c0ee-4c43-8e10-d90737557a66
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    found = call(config, data_dir, "GET", _path(request_id))
+    if not found["erased_at"]:
+        agree(_personal(found), yes)
     show(_short(call(config, data_dir, "POST", f"{_path(request_id)}/erase")), as_json)
 
 
@@ -179,17 +205,24 @@ def purge(
         typer.Option(metavar="MONTHS", help="Last changed longer ago than this; 24 at least.", min=24, max=1_200),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, and delete nothing.")] = False,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete completed requests that have been kept long enough, with their recordings and audit trails.
+    """Delete completed requests that have been kept long enough, with their recordings and audit trails. It says how
+    many first, and asks.
 
     Example: run.py privacy-requests purge --months 36 --dry-run
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    if not dry_run:
+        due = call(config, data_dir, "POST", "/admin/privacy-requests/purge", json={"months": months, "dry_run": True})
+        if due["requests"]:
+            many = "1 request" if due["requests"] == 1 else f"{due['requests']} requests"
+            agree(f"{many} will be deleted for good, with recordings and audit trails.", yes)
     body = {"months": months, "dry_run": dry_run}
     show(call(config, data_dir, "POST", "/admin/privacy-requests/purge", json=body), as_json)
 
@@ -242,6 +275,16 @@ def _change(config: Path | None, data_dir: Path | None, request_id: str, as_json
     from server.cli.output import show
 
     show(_short(call(config, data_dir, "PATCH", _path(request_id), json=state)), as_json)
+
+
+def _personal(found: dict[str, Any]) -> str:
+    form, call_session = found["web_form_session"], found["call_session"]
+    who = f"{form['first_name']} {form['last_name']}" if form else "a caller"
+    state = "completed" if found["completed"] else "NOT completed"
+    more = " and the recording" if call_session else ""
+    return (
+        f"The personal fields{more} of the request of {who} to company {found['company_id']} ({state}) will be erased."
+    )
 
 
 def _short(request: dict[str, Any]) -> dict[str, Any]:

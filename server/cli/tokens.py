@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
@@ -57,11 +58,14 @@ def create(
 def revoke(
     token_or_id: Annotated[str | None, typer.Argument(metavar="[TOKEN_OR_ID]", help="The token, or its id.")] = None,
     person: Annotated[int | None, typer.Option(metavar="ID", help="Every token this person has now.")] = None,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token, or all that a person has. Live sessions end within two seconds.
+    """Revoke a token, or all that a person has (it says whose, and asks). Live sessions end within two seconds.
+
+    A token is checked first: one that lost a character is refused. Of an id only the form can be checked.
 
     Examples: run.py token revoke "$BUZZ_TOKEN" · run.py token revoke --person 456
     """
@@ -70,8 +74,24 @@ def revoke(
 
     if (token_or_id is None) == (person is None):
         raise CommandError("give either a token (or its id), or --person ID")
+    if person is not None:
+        agree(_every_token_of(call(config, data_dir, "POST", "/admin/erasures", json=_dry_run(person))), yes)
     wanted = {"person_id": person} if person is not None else {"token": token_or_id}
     show(call(config, data_dir, "POST", "/admin/revocations", json=wanted), as_json, "revoked")
+
+
+def _dry_run(person: int) -> dict[str, Any]:
+    return {"person_id": person, "dry_run": True}
+
+
+def _every_token_of(there: dict[str, Any]) -> str:
+    person = there["person_id"]
+    who = (
+        f"{there['name']} (person {person})"
+        if there["in_directory"]
+        else f"person {person}, who is not in the directory"
+    )
+    return f"Every token that {who} has now will stop to count, and their sessions end."
 
 
 @token.command("rotate")
@@ -79,18 +99,26 @@ def rotate_key(
     forget_old: Annotated[
         bool, typer.Option("--forget-old", help="Every token made until now stops to count; restart running servers.")
     ] = False,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
     """Sign with a new key from now on. Tokens of the last three keys go on until they expire.
 
-    A running server takes the new key within a second.
+    A running server takes the new key within a second. --forget-old asks first.
 
     Example: run.py token rotate
     """
     from server.cli.output import say
     from server.settings_sources import load
+    from server.signing_keys import load as read_keys
     from server.signing_keys import rotate
 
-    ring = rotate(load(config, data_dir=data_dir).signing_key_path, forget_old=forget_old)
+    path = load(config, data_dir=data_dir).signing_key_path
+    if forget_old:
+        known = len(read_keys(path).by_header)
+        agree(
+            f"Every token made until now will stop to count: {known} key{'s' if known > 1 else ''} will be gone.", yes
+        )
+    ring = rotate(path, forget_old=forget_old)
     say(f"signing with key {ring.signing.kid}; {len(ring.by_header) - 1} older verify")

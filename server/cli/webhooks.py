@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from server.cli.consent import Yes, agree
+from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
 if TYPE_CHECKING:
@@ -101,7 +103,6 @@ def change(
     Example: run.py webhooks change 3 --url https://hooks.example.com/new
     """
     from server.cli.admin import call
-    from server.cli.errors import CommandError
     from server.cli.output import show
 
     formats = {None: None, True: "json", False: "multipart"}
@@ -133,30 +134,38 @@ def pause(
 def rotate(
     endpoint: EndpointId,
     overlap: Overlap = 86_400,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give an endpoint new keys. They are shown this once.
+    """Give an endpoint new keys (it asks first). They are shown this once.
 
     Example: run.py webhooks rotate 3 --overlap 3600
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    found = _one(call(config, data_dir, "GET", "/admin/webhook-endpoints"), endpoint, "endpoint")
+    agree(f"The keys of {_named(found)} will stop to count {_when(overlap)}: its receiver needs the new ones.", yes)
     body = {"overlap_seconds": overlap}
     show(call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/rotate", json=body), as_json)
 
 
 @webhooks.command("remove")
-def remove(endpoint: EndpointId, data_dir: DataDir = None, config: Config = None) -> None:
-    """Delete an endpoint; what waits for it is cancelled.
+def remove(endpoint: EndpointId, yes: Yes = False, data_dir: DataDir = None, config: Config = None) -> None:
+    """Delete an endpoint; what waits for it is cancelled. It says what first, and asks.
 
     Example: run.py webhooks remove 3
     """
     from server.cli.admin import call
+    from server.cli.output import say
 
+    found = _one(call(config, data_dir, "GET", "/admin/webhook-endpoints"), endpoint, "endpoint")
+    lost = f"{found['pending']} waiting and {found['failed']} failed deliveries with it"
+    agree(f"{_named(found)} will be deleted, and {lost}.", yes)
     call(config, data_dir, "DELETE", f"/admin/webhook-endpoints/{endpoint}")
+    say(f"removed endpoint {endpoint}")
 
 
 @webhooks.command("deliveries")
@@ -202,7 +211,6 @@ def retry(
     Example: run.py webhooks retry --endpoint 3
     """
     from server.cli.admin import call
-    from server.cli.errors import CommandError
     from server.cli.output import show
 
     if (delivery is None) == (endpoint is None):
@@ -269,17 +277,20 @@ def rotate_source(
     source: SourceId,
     signs_body: SignsBody = False,
     overlap: Overlap = 86_400,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a source's new keys. They are asked for, or read from standard input, one a line.
+    """Take a source's new keys (it asks first). They are asked for, or read from standard input, one a line.
 
     Example: run.py webhooks rotate-source 2 --overlap 3600 < new-api-key.txt
     """
     from server.cli.admin import call
     from server.cli.output import show
 
+    found = _one(call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
+    agree(f"The keys of {_named(found)} will stop to count {_when(overlap)}.", yes)
     body = {"overlap_seconds": overlap, **_source_keys(signs_body)}
     show(call(config, data_dir, "POST", f"/admin/webhook-sources/{source}/rotate", json=body), as_json)
 
@@ -287,16 +298,36 @@ def rotate_source(
 @webhooks.command("remove-source")
 def remove_source(
     source: SourceId,
+    yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Take no more events from a source.
+    """Take no more events from a source. It says which first, and asks.
 
     Example: run.py webhooks remove-source 2
     """
     from server.cli.admin import call
+    from server.cli.output import say
 
+    found = _one(call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
+    agree(f"{_named(found)} will be deleted: what it sends is refused from then on.", yes)
     call(config, data_dir, "DELETE", f"/admin/webhook-sources/{source}")
+    say(f"removed source {source}")
+
+
+def _one(listed: list[dict[str, Any]], id: int, what: str) -> dict[str, Any]:
+    found = next((each for each in listed if each["id"] == id), None)
+    if found is None:
+        raise CommandError(f"there is no such {what}.")
+    return found
+
+
+def _named(found: dict[str, Any]) -> str:
+    return f"{found['url']} ({found['id']}) of company {found['company_id']}"
+
+
+def _when(overlap: int) -> str:
+    return f"in {overlap} seconds" if overlap else "at once"
 
 
 async def _tested(admin: Admin, endpoint: int) -> dict[str, Any]:

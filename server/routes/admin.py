@@ -46,9 +46,10 @@ class NewRevocation(Strict):
 
 
 class NewErasure(Strict):
-    """``POST /admin/erasures``."""
+    """``POST /admin/erasures``. ``dry_run``: say what is there of the person, and erase nothing."""
 
     person_id: Id
+    dry_run: bool = False
 
 
 class Level(Strict):
@@ -122,6 +123,9 @@ def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef
     async def erase(request: web.Request) -> web.Response:
         caller = await auth.admin(request)
         wanted = await read_json(request, _ERASURE)
+        if wanted.dry_run:
+            there = await erasure.preview(wanted.person_id)
+            return json_response({**there._asdict(), "dry_run": True})
         done = await erasure.person(wanted.person_id, f"admin:{caller.subject}")
         _log.info("person erased", by=caller.subject, **done._asdict())
         return json_response(done._asdict())

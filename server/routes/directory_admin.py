@@ -22,9 +22,13 @@ _TAG: Final = "directory"
 
 
 class ImportQuery(Strict):
-    """``dry_run=true``: check everything and say what would change."""
+    """``dry_run=true``: check everything and say what would change.
+
+    ``deletions=refuse``: import nothing (409) if it would remove anything.
+    """
 
     dry_run: Literal["true", "false"] = "false"
+    deletions: Literal["allow", "refuse"] = "allow"
 
 
 class ImportAnswer(msgspec.Struct, frozen=True):
@@ -68,8 +72,9 @@ def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
     )
     async def import_lines(request: web.Request) -> web.Response:
         await auth.admin(request)
-        dry_run = read_query(request, _QUERY).dry_run == "true"
-        report = await directory.import_lines(_pieces(request), dry_run)
+        query = read_query(request, _QUERY)
+        dry_run = query.dry_run == "true"
+        report = await directory.import_lines(_pieces(request), dry_run, query.deletions == "allow")
         return json_response(ImportAnswer(report.lines, report.changed, report.put, report.removed, dry_run))
 
     found = [web.post(f"{_PATH}/import", import_lines)]

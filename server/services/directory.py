@@ -90,15 +90,16 @@ class Directory:
         if not report.changed:
             raise ApiError(ErrorCode.NOT_FOUND)
 
-    async def import_lines(self, stream: AsyncIterator[bytes], dry_run: bool = False) -> Report:
+    async def import_lines(self, stream: AsyncIterator[bytes], dry_run: bool = False, deletions: bool = True) -> Report:
         """Apply a stream of NDJSON, all of it or nothing. ``dry_run``: say what would change, and change nothing.
 
-        Raises ApiError (bad_request) that names the lines at fault, or too_large.
+        Raises ApiError: bad_request that names the lines at fault, too_large, or conflict if it would remove something
+        and ``deletions`` are not wanted.
         """
         async with Spool[LineEntry](LineEntry, self._spool_folder) as entries:
             survey = await check(stream, entries)
             try:
-                return await self._carry_out(survey, entries, dry_run)
+                return await self._carry_out(survey, entries, dry_run, deletions)
             except Misfit as misfit:
                 raise ApiError(ErrorCode.BAD_REQUEST, f"Nothing was imported. {misfit}") from misfit
 
@@ -112,11 +113,15 @@ class Directory:
             except Misfit as misfit:
                 raise ApiError(misfit.code, f"{misfit.reason}.") from misfit
 
-    async def _carry_out(self, survey: Survey, entries: Spool[LineEntry], dry_run: bool) -> Report:
+    async def _carry_out(
+        self, survey: Survey, entries: Spool[LineEntry], dry_run: bool, deletions: bool = True
+    ) -> Report:
         async with self._changing, Spool[Change](Change, self._spool_folder) as changes:
             planned = await plan(self._database, survey, entries, changes)
             if dry_run or not planned.report.changed:
                 return planned.report
+            if planned.report.removed and not deletions:
+                raise _removes(planned.report)
             effects = await self._apply(planned, changes)
         change = effects.change()
         await self._parties.apply(change)
@@ -157,6 +162,13 @@ class Directory:
                 "created_at": rfc3339(request.created_at_ms),
             }
             self._events.publish([request.person_id], EventName.TRUST_REQUESTED, data)
+
+
+def _removes(report: Report) -> ApiError:
+    what = ", ".join(f"{count} {kind}" for kind, count in report.removed.items())
+    return ApiError(
+        ErrorCode.CONFLICT, f"Conflict: Nothing was imported: it removes {what}. Say that this is wanted (--yes)."
+    )
 
 
 async def _remove(transaction: Transaction, gone: Sequence[Object], effects: Effects, now_ms: int) -> None:

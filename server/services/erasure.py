@@ -16,9 +16,11 @@ from server.live.hub import Hub
 from server.services.privacy import PrivacyRequests
 from storage import calls, keys
 from storage.accounts import AccountStore
-from storage.census import numbers_of_person
+from storage.census import numbers_of_person, public_keys_of_person
 from storage.contract import ActivityLog
 from storage.database import Database
+from storage.names import read_names
+from storage.privacy import of_callers
 
 Remove = Callable[[Kind, tuple[str, ...]], Awaitable[None]]
 """Removes an object of the directory; raises ApiError(not_found) if there is none."""
@@ -33,6 +35,19 @@ class Erased(NamedTuple):
     in_directory: bool
     activities_emptied: int
     devices: int
+    privacy_requests: int
+
+
+class There(NamedTuple):
+    """What is here of a person: their name (empty: not in the directory), and counts."""
+
+    person_id: int
+    in_directory: bool
+    name: str
+    conversations: int
+    devices: int
+    public_keys: int
+    numbers: int
     privacy_requests: int
 
 
@@ -84,6 +99,21 @@ class Erasure:
         self._hub.forget()
         await self._leave_no_trace()
         return Erased(person_id, in_directory, emptied, devices, requests)
+
+    async def preview(self, person_id: int) -> There:
+        """What :meth:`person` would find. Changes nothing."""
+        numbers = await numbers_of_person(self._database, person_id)
+        name = (await read_names(self._database, [person_id])).get(person_id)
+        return There(
+            person_id,
+            name is not None,
+            name.display if name is not None else "",
+            len(await self._log.partners(person_id)),
+            len(await AccountStore(self._database).devices(person_id)),
+            await public_keys_of_person(self._database, person_id),
+            len(numbers),
+            len(await of_callers(self._database, numbers)),
+        )
 
     async def _leave_directory(self, person_id: int) -> bool:
         try:

@@ -197,10 +197,11 @@ def test_revocation(on_target: RunPy, target: Path) -> None:
     token = on_target("token", "create", "--person", JANE).check().out.strip()
     revoked = on_target("token", "revoke", token, "--json").check().json
     assert revoked["token_id"] is not None
-    assert on_target("token", "revoke", "--person", BOB, "--json").check().json["person_id"] == BOB
-    assert on_target("token", "revoke", "some-id").check().status == 0
+    assert on_target("token", "revoke", "--person", BOB, "--yes", "--json").check().json["person_id"] == BOB
+    token_id = "0123456789abcdefghij_-"  # an id of ours by its form
+    assert on_target("token", "revoke", token_id).check().status == 0
     found = rows(target, "SELECT token_id, person_id FROM revocation ORDER BY version")
-    assert {(revoked["token_id"], None), (None, BOB), ("some-id", None)} <= set(found)
+    assert {(revoked["token_id"], None), (None, BOB), (token_id, None)} <= set(found)
     for wrong in (["token", "revoke"], ["token", "revoke", token, "--person", 1], ["token", "revoke", "a.b.c"]):
         done = on_target(*wrong)
         assert done.status == 1
@@ -234,8 +235,8 @@ def test_backup(on_target: RunPy, target: Path, tmp_path: Path) -> None:
 
 
 def test_erase(on_target: RunPy, target: Path) -> None:
-    assert on_target("erase", "--person", JANE, "--json").check().json["in_directory"] is True
-    assert on_target("erase", "--person", JANE, "--json").check().json["in_directory"] is False
+    assert on_target("erase", "--person", JANE, "--yes", "--json").check().json["in_directory"] is True
+    assert f"there is no person {JANE}" in on_target("erase", "--person", JANE, "--yes").err
     assert rows(target, "SELECT count(*) FROM person WHERE id = ?", JANE) == [(0,)]
     assert on_target("erase", "--person", 0).err.startswith("error: Invalid parameter: 'person_id'")
 
@@ -321,7 +322,7 @@ def test_a_rotated_key_signs_and_the_old_one_verifies(run_py: RunPy, data_dir: P
     ring = load(data_dir / "signing-key.pem")
     assert before.partition(".")[0] != after.partition(".")[0]
     assert read_own(ring, before).person_id == read_own(ring, after).person_id == 1
-    assert "0 older" in run_py("token", "rotate", "--forget-old").check().out
+    assert "0 older" in run_py("token", "rotate", "--forget-old", "--yes").check().out
 
 
 # The database
@@ -338,7 +339,7 @@ def test_a_fresh_database_is_migrated_once(run_py: RunPy, tmp_path: Path) -> Non
 def test_a_restored_server_has_another_epoch(run_py: RunPy, data_dir: Path, tmp_path: Path) -> None:
     before = run_py("stats", "--json").check().json["log"]
     run_py("backup", tmp_path / "one.db").check()
-    done = run_py("restore", tmp_path / "one.db", "--json").check().json
+    done = run_py("restore", tmp_path / "one.db", "--yes", "--json").check().json
     assert done["head_id"] == before["head_id"]
     assert run_py("stats", "--json").check().json["log"]["epoch"] == done["epoch"] != before["epoch"]
     assert Path(done["previous"]).is_file()

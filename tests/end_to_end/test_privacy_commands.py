@@ -79,7 +79,7 @@ def test_service_codes(on_target: RunPy) -> None:
     made = on_target("service-codes", "add", "57", "--company", 123, "--name", "Acme", "--json").check().json
     assert (made["code"], made["name"], made["company_id"]) == ("57", "Acme", 123)
     assert "Acme" in on_target("service-codes", "list").check().out
-    on_target("service-codes", "remove", "57").check()
+    on_target("service-codes", "remove", "57", "--yes").check()
     assert on_target("service-codes", "list", "--json").check().json == []
     assert "no such service code" in on_target("service-codes", "remove", "57").err
     wrong = on_target("service-codes", "add", "5 7", "--company", 123, "--name", "Acme")
@@ -107,14 +107,20 @@ def test_privacy_requests(on_target: RunPy, target: Path, tmp_path: Path) -> Non
     assert on_target("privacy-requests", "complete", "--reopen", REQUEST, "--json").check().json["completed"] is False
     refused = on_target("privacy-requests", "recording", REQUEST, tmp_path / "message.mp3")
     assert (refused.status, "no recording" in refused.err) == (1, True)
-    assert on_target("privacy-requests", "erase", REQUEST, "--json").check().json["erased_at"] is not None
+    asked = on_target("privacy-requests", "erase", REQUEST)
+    assert (asked.status, asked.out) == (1, "")
+    assert "of Julian S to company 123 (NOT completed) will be erased" in asked.err
+    assert "--yes" in asked.err
+    assert on_target("privacy-requests", "erase", REQUEST, "--yes", "--json").check().json["erased_at"] is not None
     on_target("privacy-requests", "complete", REQUEST).check()
     kept = on_target("privacy-requests", "purge", "--months", 24, "--dry-run", "--json").check().json
     assert (kept["requests"], kept["dry_run"]) == (0, True), "it was changed just now"
     early = on_target("privacy-requests", "purge", "--months", 23)
     assert (early.status, "greater than or equal to 24" in early.err) == (2, True)
     age(target, AT_MS)
-    assert on_target("privacy-requests", "purge", "--months", 24, "--json").check().json["requests"] == 1
+    asked = on_target("privacy-requests", "purge", "--months", 24)
+    assert (asked.status, "1 request will be deleted for good" in asked.err, "--yes" in asked.err) == (1, True, True)
+    assert on_target("privacy-requests", "purge", "--months", 24, "--yes", "--json").check().json["requests"] == 1
     for command in ("show", "complete", "erase"):
         unknown = on_target("privacy-requests", command, "none")
         assert (unknown.status, unknown.err) == (1, "error: there is no such privacy request.\n")
@@ -138,14 +144,14 @@ def test_webhooks(on_target: RunPy, hook: tuple[str, type[_Hook]]) -> None:
     assert "503" in on_target("webhooks", "deliveries", "--endpoint", number).check().out
     assert on_target("webhooks", "retry", failed.json["id"], "--json").check().json["status"] == "pending"
     assert "retried" in on_target("webhooks", "retry", "--endpoint", number).check().out
-    assert on_target("webhooks", "rotate", number, "--json").check().json["api_key"] != made["api_key"]
+    assert on_target("webhooks", "rotate", number, "--yes", "--json").check().json["api_key"] != made["api_key"]
     assert on_target("webhooks", "pause", number, "--json").check().json["enabled"] is False
     assert on_target("webhooks", "pause", number, "--resume", "--json").check().json["enabled"] is True
     changed = on_target("webhooks", "change", number, "--url", f"{url}/new", "--json-events", "--json").check().json
     assert (changed["url"], changed["format"]) == (f"{url}/new", "json")
     assert on_target("webhooks", "change", number, "--multipart", "--json").check().json["format"] == "multipart"
     assert "give what is to change" in on_target("webhooks", "change", number).err
-    on_target("webhooks", "remove", number).check()
+    on_target("webhooks", "remove", number, "--yes").check()
     assert "no such endpoint" in on_target("webhooks", "test", number).err
     assert "give a delivery's id" in on_target("webhooks", "retry").err
     for arguments in (
@@ -168,12 +174,11 @@ def test_sources(on_target: RunPy) -> None:
     other = on_target("webhooks", "add-source", "--company", 123, "--secret", "--json", stdin=KEY + secret).check().json
     wrong = on_target("webhooks", "add-source", "--company", 123, "--secret", stdin=KEY + b"no secret\n")
     assert (wrong.status, "Invalid parameter: 'secret'" in wrong.err) == (1, True)
-    rotated = (
-        on_target("webhooks", "rotate-source", made["id"], "--overlap", 60, "--json", stdin=b"new key\n").check().json
-    )
+    rotating = ("webhooks", "rotate-source", made["id"], "--overlap", 60, "--yes", "--json")
+    rotated = on_target(*rotating, stdin=b"new key\n").check().json
     assert rotated["previous_keys_until"] is not None
-    empty = on_target("webhooks", "rotate-source", made["id"], stdin=b"\n")
+    empty = on_target("webhooks", "rotate-source", made["id"], "--yes", stdin=b"\n")
     assert (empty.status, "'api_key': should be 1 to 256 characters" in empty.err) == (1, True)
     for source in (made, other):
-        on_target("webhooks", "remove-source", source["id"]).check()
+        on_target("webhooks", "remove-source", source["id"], "--yes").check()
     assert on_target("webhooks", "sources", "--json").check().json == []
