@@ -1,6 +1,6 @@
 """Privacy requests: what a consumer asks of a company, its state, and the legal clock that runs from its arrival.
 
-Times are milliseconds since 1970, UTC; dates are UTC dates.
+Times are milliseconds since 1970, UTC. Deadlines are days counted from the day of arrival (``received_on``).
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from protocol.activity import rfc3339
+from protocol.us_states import STATE_ZONES, UNKNOWN_STATE
 
 DEADLINE_DAYS: Final = 45
 EXTENDED_DEADLINE_DAYS: Final = 90
@@ -89,7 +91,10 @@ class WebFormSession:
 
 @dataclass(frozen=True, slots=True)
 class CallSession:
-    """One call to the privacy line. The recording's bytes are kept apart (they are large and sent once)."""
+    """One call to the privacy line. The recording's bytes are kept apart (they are large and sent once).
+
+    ``do_not_sell``: whether the caller asks for an end of the sale of their data; None until the company says so.
+    """
 
     created_at_ms: int
     ended_at_ms: int | None = None
@@ -99,6 +104,7 @@ class CallSession:
     recording_status: Progress = Progress.NONE
     transcription_status: Progress = Progress.NONE
     transcription_text: str = ""
+    do_not_sell: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +126,33 @@ class PrivacyRequest:
     erased_at_ms: int | None = None
 
     @property
+    def received_on(self) -> date:
+        """The day of arrival, from which the deadlines count."""
+        form, call = self.web_form_session, self.call_session
+        return received_on(self.created_at_ms, form.state if form else call.caller_state if call else "")
+
+    @property
     def deadline(self) -> date:
         """The day by which the company must have answered."""
-        return deadline(self.created_at_ms, extended=self.state.extended)
+        return deadline(self.received_on, extended=self.state.extended)
 
     @property
     def confirmation_due(self) -> date:
         """The day by which the company must have confirmed that it has the request."""
-        return add_business_days(utc_date(self.created_at_ms), CONFIRMATION_BUSINESS_DAYS)
+        return add_business_days(self.received_on, CONFIRMATION_BUSINESS_DAYS)
 
     @property
     def opt_out_due(self) -> date | None:
-        """The day by which the sale of data must have ended, or None if that was not asked for."""
-        if self.web_form_session is None or not self.web_form_session.do_not_sell:
-            return None
-        return add_business_days(utc_date(self.created_at_ms), OPT_OUT_BUSINESS_DAYS)
+        """The day by which the sale of data must have ended, or None if that is not asked for.
+
+        What a voicemail asks for is not known until somebody has listened to it. The day counts until the company says
+        that the voicemail asks for something else.
+        """
+        if self.web_form_session is not None:
+            asked = self.web_form_session.do_not_sell
+        else:
+            asked = self.call_session is not None and self.call_session.do_not_sell is not False
+        return add_business_days(self.received_on, OPT_OUT_BUSINESS_DAYS) if asked else None
 
 
 def utc_date(at_ms: int) -> date:
@@ -142,9 +160,19 @@ def utc_date(at_ms: int) -> date:
     return datetime.fromtimestamp(at_ms // 1000, UTC).date()
 
 
-def deadline(created_at_ms: int, *, extended: bool) -> date:
+def received_on(at_ms: int, state: str) -> date:
+    """The UTC day of a moment, or the day that a consumer in this state has then, whichever is earlier.
+
+    A deadline counted from it is early by a day rather than late. ``state``: a postal code; for any other text
+    California's clock counts.
+    """
+    zone = ZoneInfo(STATE_ZONES.get(state.upper(), STATE_ZONES[UNKNOWN_STATE]))
+    return min(utc_date(at_ms), datetime.fromtimestamp(at_ms // 1000, zone).date())
+
+
+def deadline(received: date, *, extended: bool) -> date:
     """45 calendar days after the day of arrival, 90 in all once extended."""
-    return utc_date(created_at_ms) + timedelta(days=EXTENDED_DEADLINE_DAYS if extended else DEADLINE_DAYS)
+    return received + timedelta(days=EXTENDED_DEADLINE_DAYS if extended else DEADLINE_DAYS)
 
 
 def months_before(at_ms: int, months: int) -> int:
@@ -240,6 +268,7 @@ def _call_view(session: CallSession | None) -> dict[str, object] | None:
         "recording_status": session.recording_status.value,
         "transcription_status": session.transcription_status.value,
         "transcription_text": session.transcription_text,
+        "do_not_sell": session.do_not_sell,
     }
 
 

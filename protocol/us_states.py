@@ -1,4 +1,4 @@
-"""The states and territories of the United States by their postal codes (USPS Publication 28, appendix B)."""
+"""The states and territories of the United States: postal codes (USPS Publication 28, appendix B) and time zones."""
 
 from __future__ import annotations
 
@@ -62,3 +62,22 @@ US_STATES: Final = {
     "PR": "Puerto Rico",
     "VI": "U.S. Virgin Islands",
 }
+
+_BY_ZONE: Final = {
+    "America/New_York": "CT DE DC GA ME MD MA NH NJ NY NC OH PA RI SC VT VA WV",
+    "America/Chicago": "AL AR FL IL IN IA KY LA MI MN MS MO OK TN WI",
+    "America/Denver": "CO KS MT NE NM ND SD TX UT WY",
+    "America/Phoenix": "AZ",
+    "America/Los_Angeles": "CA ID NV OR WA",
+    "America/Adak": "AK",
+    "Pacific/Honolulu": "HI",
+    "Pacific/Pago_Pago": "AS",
+    "Pacific/Guam": "GU MP",
+    "America/Puerto_Rico": "PR VI",
+}
+STATE_ZONES: Final = {state: zone for zone, states in _BY_ZONE.items() for state in states.split()}
+"""Each state's time zone in the IANA database. Of a state in several zones (49 CFR 71) the one with the latest clock: a
+day counted by it is early rather than late."""
+
+UNKNOWN_STATE: Final = "CA"
+"""Whose law and clock count where a consumer's state is not known."""

@@ -44,6 +44,9 @@ _SESSION = {
     "tcp_user_timeout": "20s",
     "client_connection_check_interval": "5s",
 }
+_DURABLE = """
+    SELECT set_config('synchronous_commit', CASE WHEN mode IN ('off', 'local') THEN 'on' ELSE mode END, false)
+    FROM current_setting('synchronous_commit') AS mode"""
 _log = structlog.get_logger("postgres")
 
 Connection = Any
@@ -86,7 +89,7 @@ class PostgresDatabase:
         ``connections``: how many this process has at most.
         """
         where = address(url)
-        session = _SESSION | await _checked(url, where)
+        await _checked(url, where)
         pool = await asyncpg.create_pool(
             url,
             min_size=0,
@@ -94,7 +97,7 @@ class PostgresDatabase:
             timeout=CONNECT_SECONDS,
             statement_cache_size=512,
             max_cached_statement_lifetime=0,
-            server_settings=session,
+            server_settings=_SESSION,
             target_session_attrs="read-write",
             connection_class=_Connection,
             connect=_connect,
@@ -259,7 +262,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
 async def _connect(*arguments: Any, **options: Any) -> Connection:
     """As ``asyncpg.connect``, to its end: when that is cancelled half-way it leaves an exception that nobody takes."""
-    connecting = asyncio.create_task(asyncpg.connect(*arguments, **options), name="postgres: connect")
+    connecting = asyncio.create_task(_durable(*arguments, **options), name="postgres: connect")
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
@@ -267,6 +270,21 @@ async def _connect(*arguments: Any, **options: Any) -> Connection:
         if not connecting.cancelled() and connecting.exception() is None:
             connecting.result().terminate()
         raise
+
+
+async def _durable(*arguments: Any, **options: Any) -> Connection:
+    """Connect, and have each commit wait for the disk for as long as the connection lives.
+
+    The server's, the database's and the role's defaults may say otherwise, or be changed to later; a session's own
+    setting goes before all of them. Whatever is stronger than "on" stays as the operator has set it.
+    """
+    connection = await asyncpg.connect(*arguments, **options)
+    try:
+        await connection.execute(_DURABLE, timeout=CONNECT_SECONDS)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 class _Backoff:
@@ -302,8 +320,8 @@ async def _fetch_each(connection: Connection, sql: str, parameters: Sequence[Seq
     return found
 
 
-async def _checked(url: str, where: str) -> dict[str, str]:
-    """Connect once and look whether this server will do; returns session settings that it needs of us."""
+async def _checked(url: str, where: str) -> None:
+    """Connect once and look whether this server will do."""
     _check_files(url)
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
@@ -313,7 +331,7 @@ async def _checked(url: str, where: str) -> dict[str, str]:
         raise at_the_door(error, where) from error
     try:
         with translated():
-            return await _check(connection, where)
+            await _check(connection, where)
     finally:
         connection.terminate()
 
@@ -325,7 +343,7 @@ def _check_files(url: str) -> None:
             raise StorageError(f"database_url: {name} names {value}, which can't be read")
 
 
-async def _check(connection: Connection, where: str) -> dict[str, str]:
+async def _check(connection: Connection, where: str) -> None:
     version = connection.get_server_version()
     if version.major < OLDEST_VERSION:
         raise StorageError(f"PostgreSQL at {where} is version {version.major}; Buzz needs {OLDEST_VERSION} or later")
@@ -334,6 +352,3 @@ async def _check(connection: Connection, where: str) -> dict[str, str]:
         raise StorageError(f"the database at {where} has the encoding {encoding}; create it with ENCODING 'UTF8'")
     if await connection.fetchval("SHOW fsync") != "on":
         _log.warning("fsync is off: what this server acknowledges is lost in a power cut", where=where)
-    # Durable before acknowledged; whatever is stronger than "on" stays as the operator has set it.
-    lazy = await connection.fetchval("SHOW synchronous_commit") in ("off", "local")
-    return {"synchronous_commit": "on"} if lazy else {}

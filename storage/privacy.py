@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
 from storage.database import Database, Transaction, Value
-from storage.privacy_rows import SELECT, KeptRequest, kept_request
+from storage.privacy_rows import SELECT, KeptRequest, day_number, kept_request
 
 
 class AuditEntry(NamedTuple):
@@ -107,8 +107,8 @@ async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
         """INSERT INTO privacy_request (
                id, company_id, type, acknowledged, extended, completed, revision, created_at_ms, updated_at_ms,
                service_code, service_code_name, service_code_created_at_ms, service_code_updated_at_ms,
-               source_id, source_signed_at_ms, source_flags
-           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
+               source_id, source_signed_at_ms, source_flags, received_day
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
         request.id,
         request.company_id,
         request.type.value,
@@ -123,6 +123,7 @@ async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
         kept.source_id,
         kept.source_signed_at_ms,
         _flags(kept.source_state),
+        day_number(request.received_on),
     )
     if inserted:
         await _save_session(transaction, kept)
@@ -136,7 +137,7 @@ async def save(transaction: Transaction, kept: KeptRequest) -> KeptRequest:
     await transaction.execute(
         """UPDATE privacy_request SET acknowledged = ?, extended = ?, completed = ?, revision = ?, updated_at_ms = ?,
                erased_at_ms = ?, service_code = ?, service_code_name = ?, service_code_created_at_ms = ?,
-               service_code_updated_at_ms = ?, source_signed_at_ms = ?, source_flags = ?
+               service_code_updated_at_ms = ?, source_signed_at_ms = ?, source_flags = ?, received_day = ?
            WHERE id = ?""",
         *_state(request.state),
         saved.revision,
@@ -148,6 +149,7 @@ async def save(transaction: Transaction, kept: KeptRequest) -> KeptRequest:
         code.updated_at_ms,
         kept.source_signed_at_ms,
         _flags(kept.source_state),
+        day_number(request.received_on),
         request.id,
     )
     await _save_session(transaction, kept)
@@ -239,13 +241,13 @@ async def _save_call(transaction: Transaction, request_id: str, call_sid: str | 
     await transaction.execute(
         """INSERT INTO call_session (
                request_id, call_sid, created_at_ms, ended_at_ms, caller_id, caller_name, caller_state,
-               recording_status, transcription_status, transcription_text
-           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+               recording_status, transcription_status, transcription_text, do_not_sell
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (request_id) DO UPDATE SET
                ended_at_ms = excluded.ended_at_ms, caller_id = excluded.caller_id,
                caller_name = excluded.caller_name, caller_state = excluded.caller_state,
                recording_status = excluded.recording_status, transcription_status = excluded.transcription_status,
-               transcription_text = excluded.transcription_text""",
+               transcription_text = excluded.transcription_text, do_not_sell = excluded.do_not_sell""",
         request_id,
         call_sid,
         session.created_at_ms,
@@ -256,6 +258,7 @@ async def _save_call(transaction: Transaction, request_id: str, call_sid: str | 
         session.recording_status.value,
         session.transcription_status.value,
         session.transcription_text,
+        session.do_not_sell,
     )
 
 

@@ -12,8 +12,6 @@ from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, Priv
 from storage.database import Database, Transaction
 from storage.privacy_rows import SELECT, kept_request
 
-DAY_MS: Final = 86_400_000
-
 
 class Which(StrEnum):
     """``overdue``: a day has passed on which something should have been done, and it was not."""
@@ -24,12 +22,12 @@ class Which(StrEnum):
 
 
 class Cutoffs(NamedTuple):
-    """Moments, in milliseconds: what arrived before them is late with its answer, its confirmation, its opt-out."""
+    """Days of arrival (``day_number``): what arrived before them is late with its answer, confirmation, opt-out."""
 
-    answer_ms: int
-    extended_answer_ms: int
-    confirmation_ms: int
-    opt_out_ms: int
+    answer: int
+    extended_answer: int
+    confirmation: int
+    opt_out: int
 
 
 class DueCounts(NamedTuple):
@@ -43,12 +41,13 @@ class DueCounts(NamedTuple):
     completed: int
 
 
-_ANSWER: Final = "(r.created_at_ms < CASE WHEN r.extended THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END)"
-_CONFIRMATION: Final = "(NOT r.acknowledged AND r.created_at_ms < ?)"
-_OPT_OUT: Final = "(w.do_not_sell AND r.created_at_ms < ?)"
-_OVERDUE: Final = f"(NOT r.completed AND ({_ANSWER} OR {_CONFIRMATION} OR COALESCE({_OPT_OUT}, FALSE)))"
-_DEADLINE: Final = f"""(r.created_at_ms / {DAY_MS} * {DAY_MS}
-    + CASE WHEN r.extended THEN {EXTENDED_DEADLINE_DAYS} ELSE {DEADLINE_DAYS} END * CAST({DAY_MS} AS BIGINT))"""
+_ANSWER: Final = "(r.received_day < CASE WHEN r.extended THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END)"
+_CONFIRMATION: Final = "(NOT r.acknowledged AND r.received_day < ?)"
+# Of a voicemail that nobody has spoken for yet, the worst is assumed (PrivacyRequest.opt_out_due).
+_OPT_OUT: Final = "(COALESCE(w.do_not_sell, c.do_not_sell, TRUE) AND r.received_day < ?)"
+_OVERDUE: Final = f"(NOT r.completed AND ({_ANSWER} OR {_CONFIRMATION} OR {_OPT_OUT}))"
+_DEADLINE: Final = f"""(r.received_day
+    + CASE WHEN r.extended THEN {EXTENDED_DEADLINE_DAYS} ELSE {DEADLINE_DAYS} END)"""
 _WHERE: Final = {
     Which.OPEN: "NOT r.completed",
     Which.OVERDUE: _OVERDUE,
@@ -71,11 +70,12 @@ async def due(
 async def due_counts(reader: Database | Transaction, cutoffs: Cutoffs) -> DueCounts:
     """How many there are of each."""
     late = (_OVERDUE, f"(NOT r.completed AND {_ANSWER})", f"(NOT r.completed AND {_CONFIRMATION})")
-    tests = ("NOT r.completed", *late, f"(NOT r.completed AND COALESCE({_OPT_OUT}, FALSE))", "r.completed")
+    tests = ("NOT r.completed", *late, f"(NOT r.completed AND {_OPT_OUT})", "r.completed")
     columns = ", ".join(f"COUNT(CASE WHEN {test} THEN 1 END)" for test in tests)
-    answer, confirmation, opt_out = _values(cutoffs)[:2], cutoffs.confirmation_ms, cutoffs.opt_out_ms
+    answer, confirmation, opt_out = _values(cutoffs)[:2], cutoffs.confirmation, cutoffs.opt_out
     [row] = await reader.fetch(
-        f"SELECT {columns} FROM privacy_request r LEFT JOIN web_form_session w ON w.request_id = r.id",
+        f"""SELECT {columns} FROM privacy_request r LEFT JOIN web_form_session w ON w.request_id = r.id
+            LEFT JOIN call_session c ON c.request_id = r.id""",
         *_values(cutoffs),
         *answer,
         confirmation,
@@ -86,4 +86,4 @@ async def due_counts(reader: Database | Transaction, cutoffs: Cutoffs) -> DueCou
 
 def _values(cutoffs: Cutoffs) -> tuple[int, int, int, int]:
     """In the order in which ``_OVERDUE`` asks for them."""
-    return cutoffs.extended_answer_ms, cutoffs.answer_ms, cutoffs.confirmation_ms, cutoffs.opt_out_ms
+    return cutoffs.extended_answer, cutoffs.answer, cutoffs.confirmation, cutoffs.opt_out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date
+from typing import Any, Final
 
 from protocol.privacy_request import (
     CallSession,
@@ -15,6 +16,8 @@ from protocol.privacy_request import (
     WebFormSession,
 )
 from storage.database import Row
+
+_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ SELECT = """SELECT
     w.id, w.created_at_ms, w.first_name, w.last_name, w.email, w.state, w.requester_type, w.tell_me, w.delete_me,
     w.do_not_sell, w.send_me, w.other, w.remote_ip, w.suspected_spam,
     c.created_at_ms, c.ended_at_ms, c.caller_id, c.caller_name, c.caller_state, c.recording_status,
-    c.transcription_status, c.transcription_text
+    c.transcription_status, c.transcription_text, c.do_not_sell
 FROM privacy_request r
 LEFT JOIN service_code s ON r.source_id IS NULL AND s.code = r.service_code
 LEFT JOIN web_form_session w ON w.request_id = r.id
@@ -69,6 +72,11 @@ def kept_request(row: Row) -> KeptRequest:
     return KeptRequest(request, revision, call_sid, source_id, source_signed_at_ms, source_state)
 
 
+def day_number(day: date) -> int:
+    """A day as it is stored: days since 1970-01-01."""
+    return (day - _EPOCH).days
+
+
 def _web_form(session_id: str, created_at_ms: int, *rest: Any) -> WebFormSession:
     first_name, last_name, email, state, requester_type, *rest_of_it = rest
     tell_me, delete_me, do_not_sell, send_me, other, remote_ip, suspected_spam = rest_of_it
@@ -91,7 +99,7 @@ def _web_form(session_id: str, created_at_ms: int, *rest: Any) -> WebFormSession
 
 
 def _call(created_at_ms: int, ended_at_ms: int | None, *rest: Any) -> CallSession:
-    caller_id, caller_name, caller_state, recording_status, transcription_status, transcription_text = rest
+    caller_id, caller_name, caller_state, recording_status, transcription_status, transcription_text, do_not_sell = rest
     return CallSession(
         created_at_ms,
         ended_at_ms,
@@ -101,4 +109,5 @@ def _call(created_at_ms: int, ended_at_ms: int | None, *rest: Any) -> CallSessio
         Progress(recording_status),
         Progress(transcription_status),
         transcription_text,
+        None if do_not_sell is None else bool(do_not_sell),
     )

@@ -27,7 +27,7 @@ requests = typer.Typer(
 
 _CODE_COLUMNS: Final = ("code", "name", "company_id", "updated_at")
 _STATE: Final = ("acknowledged", "extended", "completed")
-_FIELDS: Final = ("id", "company_id", "type", "deadline", *_STATE, "updated_at", "erased_at")
+_FIELDS: Final = ("id", "company_id", "type", "deadline", "opt_out_due", *_STATE, "updated_at", "erased_at")
 _COLUMNS: Final = ("id", "company_id", "type", "deadline", "state")
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
@@ -175,6 +175,23 @@ def complete(
     Example: run.py privacy-requests complete 72236cca-c0ee-4c43-8e10-d90737557a66
     """
     _change(config, data_dir, request_id, as_json, completed=not reopen)
+
+
+@requests.command("opt-out")
+def opt_out(
+    request_id: RequestId,
+    asked: Annotated[
+        bool, typer.Option("--yes/--no", help="Whether the voicemail asks for an end of the sale of data.")
+    ],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note whether a voicemail asks for an end of the sale of data. Until then its opt-out date counts.
+
+    Example: run.py privacy-requests opt-out 72236cca-c0ee-4c43-8e10-d90737557a66 --no
+    """
+    _change(config, data_dir, request_id, as_json, do_not_sell=asked)
 
 
 @requests.command("erase")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from protocol.errors import ApiError, ErrorCode
-from protocol.privacy_request import CallSession, PrivacyRequest, RequestType, State, WebFormSession
+from protocol.privacy_request import (
+    DEADLINE_DAYS,
+    CallSession,
+    PrivacyRequest,
+    RequestType,
+    State,
+    WebFormSession,
+    deadline,
+    utc_date,
+)
 from protocol.validation import Strict
 from protocol.web_form import TRAPS, WebForm
 from server.services.privacy_changes import PrivacyChanges
@@ -25,11 +35,15 @@ MAX_LISTED = 500
 
 
 class StateChange(Strict):
-    """What a member changes; what is left out stays."""
+    """What a member changes; what is left out stays.
+
+    ``do_not_sell``: whether a voicemail asks for an end of the sale of data. A web form says so itself.
+    """
 
     acknowledged: bool | None = None
     extended: bool | None = None
     completed: bool | None = None
+    do_not_sell: bool | None = None
 
 
 class Position(NamedTuple):
@@ -124,17 +138,18 @@ class PrivacyRequests:
         return mp3
 
     async def change(self, request_id: str, wanted: StateChange, actor: str) -> PrivacyRequest:
-        """Change the state, on behalf of ``actor`` (for the audit trail). What changes nothing is not told."""
-        wishes = wanted.model_dump(exclude_none=True)
+        """Change the state, on behalf of ``actor`` (for the audit trail). What changes nothing is not told.
+
+        Raises ApiError: not_found, conflict for what the request does not allow.
+        """
         async with self._changes.open() as change:
             kept = await privacy.hold(change.transaction, request_id.lower())
             if kept is None:
                 raise _no_such_request()
-            state = replace(kept.request.state, **wishes)
-            if state == kept.request.state:
-                return kept.request
-            changed = replace(kept, request=replace(kept.request, state=state))
-            return await change.update(changed, actor, "changed", _difference(kept.request.state, state))
+            before, after = kept.request, _changed(kept.request, wanted, utc_date(self._now_ms()))
+            if after == before:
+                return before
+            return await change.update(replace(kept, request=after), actor, "changed", _difference(before, after))
 
     async def erase(self, request_id: str, actor: str) -> PrivacyRequest:
         """Erase the recording and the personal fields; the request, its outcome and its audit trail stay."""
@@ -176,10 +191,31 @@ def _session(form: WebForm, remote_ip: str, now_ms: int) -> WebFormSession:
     )
 
 
-def _difference(before: State, after: State) -> str:
+def _changed(request: PrivacyRequest, wanted: StateChange, today: date) -> PrivacyRequest:
+    """The request with the wanted changes. Raises ApiError(conflict) for what it does not allow."""
+    wishes = wanted.model_dump(exclude_none=True)
+    do_not_sell = wishes.pop("do_not_sell", None)
+    state = replace(request.state, **wishes)
+    last_day = deadline(request.received_on, extended=False)
+    if state.extended and not request.state.extended and today > last_day:
+        raise ApiError(
+            ErrorCode.CONFLICT,
+            f"Conflict: a request is extended within its first {DEADLINE_DAYS} days, and these ended on {last_day}.",
+        )
+    if do_not_sell is None:
+        return replace(request, state=state)
+    if request.call_session is None:
+        raise ApiError(ErrorCode.CONFLICT, "Conflict: a web form says itself whether it asks for 'do_not_sell'.")
+    return replace(request, state=state, call_session=replace(request.call_session, do_not_sell=do_not_sell))
+
+
+def _difference(before: PrivacyRequest, after: PrivacyRequest) -> str:
     names = ("acknowledged", "extended", "completed")
-    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
-    return ", ".join(f"{name}: {str(getattr(after, name)).lower()}" for name in changed)
+    changed = {name: getattr(after.state, name) for name in names}
+    told = [f"{name}: {str(now).lower()}" for name, now in changed.items() if now != getattr(before.state, name)]
+    if before.call_session != after.call_session and after.call_session is not None:
+        told.append(f"do_not_sell: {str(after.call_session.do_not_sell).lower()}")
+    return ", ".join(told)
 
 
 def _without_person(request: PrivacyRequest, now_ms: int) -> PrivacyRequest:

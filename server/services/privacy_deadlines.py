@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from protocol.privacy_request import (
     CONFIRMATION_BUSINESS_DAYS,
@@ -17,9 +17,8 @@ from protocol.privacy_request import (
 )
 from storage import privacy_deadlines
 from storage.database import Database
-from storage.privacy_deadlines import DAY_MS, Cutoffs, DueCounts, Which
-
-_EPOCH: Final = date(1970, 1, 1)
+from storage.privacy_deadlines import Cutoffs, DueCounts, Which
+from storage.privacy_rows import day_number
 
 
 class Due(NamedTuple):
@@ -46,14 +45,10 @@ class PrivacyDeadlines:
 
 
 def cutoffs(today: date) -> Cutoffs:
-    """What arrived before these moments is late today. A deadline's own day is in time to its end, in UTC."""
+    """What arrived before these days is late today. A deadline's own day is in time to its end, in UTC."""
     return Cutoffs(
-        answer_ms=_start_ms(today - timedelta(days=DEADLINE_DAYS)),
-        extended_answer_ms=_start_ms(today - timedelta(days=EXTENDED_DEADLINE_DAYS)),
-        confirmation_ms=_start_ms(in_time_since(today, CONFIRMATION_BUSINESS_DAYS)),
-        opt_out_ms=_start_ms(in_time_since(today, OPT_OUT_BUSINESS_DAYS)),
+        answer=day_number(today - timedelta(days=DEADLINE_DAYS)),
+        extended_answer=day_number(today - timedelta(days=EXTENDED_DEADLINE_DAYS)),
+        confirmation=day_number(in_time_since(today, CONFIRMATION_BUSINESS_DAYS)),
+        opt_out=day_number(in_time_since(today, OPT_OUT_BUSINESS_DAYS)),
     )
-
-
-def _start_ms(day: date) -> int:
-    return (day - _EPOCH).days * DAY_MS

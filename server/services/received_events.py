@@ -171,9 +171,14 @@ def merge(kept: KeptRequest, event: ReceivedEvent) -> PrivacyRequest:
         return replace(request, state=state)
     call = event.call_session
     if call is not None and request.call_session is not None:
-        # The recording is held here: an event without its bytes does not take it back.
+        # The recording is held here: an event without its bytes does not take it back. What the voicemail asks for was
+        # said here, and events do not have it.
         held = request.call_session.recording_status is Progress.COMPLETED
-        call = replace(call, recording_status=Progress.COMPLETED) if held else call
+        call = replace(
+            call,
+            recording_status=Progress.COMPLETED if held else call.recording_status,
+            do_not_sell=request.call_session.do_not_sell,
+        )
     return replace(
         request,
         state=state,

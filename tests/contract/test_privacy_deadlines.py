@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession, utc_date
+from protocol.privacy_request import (
+    CallSession,
+    PrivacyRequest,
+    RequestType,
+    ServiceCode,
+    State,
+    WebFormSession,
+    utc_date,
+)
 from server.services.privacy_deadlines import cutoffs
 from storage import deliveries, privacy, webhook_endpoints
 from storage.database import Database
 from storage.deliveries import Status
-from storage.privacy_deadlines import DAY_MS, Cutoffs, Which, due, due_counts
+from storage.privacy_deadlines import Cutoffs, Which, due, due_counts
 from storage.privacy_rows import KeptRequest
 from storage.webhook_endpoints import Keys
 
-NOW = 1_700_000_000_000
+NOW = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
+DAY_MS = 86_400_000
 CODE = ServiceCode("57", "tes", NOW, NOW)
 FORM = WebFormSession("s", NOW, "A", "B", "a@example.com", "DE", "Consumer", False, True, False, False, "", "::1")
 
@@ -65,6 +74,34 @@ async def test_the_earliest_deadline_comes_first_and_pages_join(database: Databa
     assert await listed(database, Which.COMPLETED) == ["done lately", "done"]
     assert await listed(database, Which.OPEN, offset=1, limit=2) == ["opt-out", "unconfirmed"]
     assert await listed(database, Which.OVERDUE, offset=3) == []
+
+
+async def test_a_voicemail_is_an_opt_out_until_the_company_says_otherwise(database: Database) -> None:
+    at_ms = NOW - 30 * DAY_MS
+    for id, said in (("unheard", None), ("asks for it", True), ("asks for something else", False)):
+        call = CallSession(at_ms, caller_id="+15555555555", do_not_sell=said)
+        state = State(acknowledged=True)
+        request = PrivacyRequest(id, 7, RequestType.VOICEMAIL, state, at_ms, at_ms, CODE, call_session=call)
+        async with database.transaction() as transaction:
+            assert await privacy.insert(transaction, KeptRequest(request))
+    assert sorted(await listed(database, Which.OVERDUE)) == ["asks for it", "unheard"]
+    assert (await due_counts(database, cut())).opt_out_overdue == 2
+
+
+async def test_what_is_overdue_is_counted_by_the_consumers_day(database: Database) -> None:
+    """45 days after 2023-09-30 is 2023-11-14, today: in time. A day earlier is late."""
+    at_ms = NOW - 44 * DAY_MS - 18 * 3_600_000  # 2023-10-01 04:13:20 UTC, in California still the day before
+    for state in ("CA", "GU", "NY", "", "zz"):
+        form = replace(FORM, id=f"form {state}", state=state)
+        request = PrivacyRequest(
+            state or "none", 7, RequestType.WEB_FORM, State(acknowledged=True), at_ms, at_ms, CODE, form
+        )
+        async with database.transaction() as transaction:
+            assert await privacy.insert(transaction, KeptRequest(request))
+    tomorrow = cutoffs(utc_date(NOW + DAY_MS))
+    late = [one.id for one in await due(database, Which.OVERDUE, tomorrow, 0, 10)]
+    assert sorted(late) == ["CA", "none", "zz"], "in Guam and New York it was October already"
+    assert not await listed(database, Which.OVERDUE)
 
 
 async def test_an_endpoint_s_waiting_and_failed_deliveries_are_counted(database: Database) -> None:

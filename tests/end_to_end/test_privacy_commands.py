@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from protocol.privacy_request import deadline, received_on
 from storage.data_dir import DATABASE_NAME
 from tests.end_to_end.test_commands import RunPy, as_before, held, on_target, run_py, target
 from tests.harness.backend import SQLITE
@@ -53,19 +55,19 @@ def hook() -> Iterator[tuple[str, type[_Hook]]]:
     server.server_close()
 
 
-def put_request(data_dir: Path) -> None:
+def put_request(data_dir: Path, at_ms: int) -> None:
     """A request as the form leaves it."""
     with closing(sqlite3.connect(data_dir / DATABASE_NAME, timeout=10)) as connection, connection:
         connection.execute("DELETE FROM privacy_audit")
         connection.execute(
             """INSERT OR REPLACE INTO privacy_request VALUES
-               (?, 123, 'WebForm', 0, 0, 0, 0, ?, ?, NULL, '57', 'Acme', ?, ?, NULL, 0, 0)""",
-            (REQUEST, AT_MS, AT_MS, AT_MS, AT_MS),
+               (?, 123, 'WebForm', 0, 0, 0, 0, ?, ?, NULL, '57', 'Acme', ?, ?, NULL, 0, 0, ?)""",
+            (REQUEST, at_ms, at_ms, at_ms, at_ms, at_ms // 86_400_000),
         )
         connection.execute(
             """INSERT OR REPLACE INTO web_form_session VALUES
                (?, 's', ?, 'Julian', 'S', 'j@example.org', 'DE', 'Consumer', 0, 0, 1, 0, '', '', 0)""",
-            (REQUEST, AT_MS),
+            (REQUEST, at_ms),
         )
 
 
@@ -93,11 +95,18 @@ def test_service_codes(on_target: RunPy) -> None:
 
 def test_privacy_requests(on_target: RunPy, target: Path, tmp_path: Path) -> None:
     on_target("migrate").check()
-    put_request(target)
-    assert [one["id"] for one in on_target("privacy-requests", "list", "--json").check().json] == [REQUEST]
+    put_request(target, AT_MS)
+    late = on_target("privacy-requests", "extend", REQUEST)
+    assert (late.status, "these ended on 2020-04-28" in late.err) == (1, True)
     assert "2020-04-28" in on_target("privacy-requests", "list", "--open").check().out
+    now_ms = int(time.time()) * 1000
+    put_request(target, now_ms)
+    assert [one["id"] for one in on_target("privacy-requests", "list", "--json").check().json] == [REQUEST]
     assert on_target("privacy-requests", "acknowledge", REQUEST, "--json").check().json["acknowledged"] is True
-    assert on_target("privacy-requests", "extend", REQUEST, "--json").check().json["deadline"] == "2020-06-12"
+    extended = deadline(received_on(now_ms, "DE"), extended=True).isoformat()
+    assert on_target("privacy-requests", "extend", REQUEST, "--json").check().json["deadline"] == extended
+    form = on_target("privacy-requests", "opt-out", REQUEST, "--no")
+    assert (form.status, "a web form says itself" in form.err) == (1, True)
     assert on_target("privacy-requests", "complete", REQUEST, "--json").check().json["completed"] is True
     assert on_target("privacy-requests", "list", "--open", "--json").check().json == []
     assert on_target("privacy-requests", "list", "--since", "2100-01-01T00:00:00Z", "--json").check().json == []

@@ -189,6 +189,15 @@ async def test_an_older_event_never_overwrites_a_newer_state_in_any_order(buzz: 
     assert (await other.shown())["extended"] is True
 
 
+async def test_what_the_company_said_of_a_voicemail_outlives_later_events(buzz: Buzz, other: Sender) -> None:
+    await other.tell(VOICEMAIL)
+    path = f"/apps/buzz/privacy-requests/{VOICEMAIL['id']}"
+    assert (await buzz.ask("PATCH", path, buzz.person(JANE), json={"do_not_sell": False}))[0] == 200
+    await other.tell(VOICEMAIL, 10_000, call_session={"transcription_text": "newest"})
+    shown = await other.shown()
+    assert (shown["call_session"]["transcription_text"], shown["opt_out_due"]) == ("newest", None)
+
+
 async def test_updated_before_received_is_stored(buzz: Buzz, other: Sender) -> None:
     await other.tell(VOICEMAIL, 2)
     assert await other.tell(VOICEMAIL, 1, event_name="privacy_request.received", completed="false") == "unchanged"

@@ -57,6 +57,29 @@ async def test_a_member_acknowledges_extends_and_completes(buzz: Buzz) -> None:
     ]
 
 
+async def test_a_request_is_extended_within_its_first_45_days_only(buzz: Buzz) -> None:
+    made = await buzz.submit()
+    buzz.clock.advance(45 * 86_400)
+    status, shown = await buzz.ask("PATCH", f"{PATH}/{made}", buzz.person(JANE), json={"extended": True})
+    assert (status, shown["deadline"]) == (200, "2020-06-12"), "the last day counts"
+    late = await buzz.submit()
+    buzz.clock.advance(46 * 86_400)
+    status, refused = await buzz.ask("PATCH", f"{PATH}/{late}", buzz.person(JANE), json={"extended": True})
+    assert status == 409
+    assert "within its first 45 days, and these ended on 2020-06-12" in refused["error"]["message"]
+    status, shown = await buzz.ask("PATCH", f"{PATH}/{late}", buzz.person(JANE), json={"extended": False})
+    assert (status, shown["extended"]) == (200, False)
+    status, shown = await buzz.ask("PATCH", f"{PATH}/{made}", buzz.person(JANE), json={"extended": True})
+    assert (status, shown["extended"]) == (200, True), "what is extended already is no change"
+
+
+async def test_a_form_says_itself_whether_it_is_an_opt_out(buzz: Buzz) -> None:
+    made = await buzz.submit(do_not_sell="false", tell_me="true")
+    status, refused = await buzz.ask("PATCH", f"{PATH}/{made}", buzz.person(JANE), json={"do_not_sell": True})
+    assert (status, refused["error"]["code"]) == (409, "409")
+    assert (await buzz.ask("GET", f"{PATH}/{made}", buzz.person(JANE)))[1]["opt_out_due"] is None
+
+
 async def test_others_and_strangers_see_and_change_nothing(buzz: Buzz) -> None:
     made = await buzz.submit()
     for path in (f"{PATH}/{made}", f"{PATH}/{made}/recording.mp3", f"{PATH}/none"):

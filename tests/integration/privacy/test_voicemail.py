@@ -312,3 +312,16 @@ async def test_whatever_the_network_writes_is_kept_as_text(buzz: Buzz, caller: C
     clean = text.replace("\0", "")
     assert request["call_session"]["caller_name"] == clean[:256]
     assert request["call_session"]["transcription_text"] == clean[:65_536]
+
+
+async def test_a_voicemail_is_an_opt_out_until_the_company_says_what_it_asks_for(buzz: Buzz, caller: Caller) -> None:
+    await caller.dial()
+    (made,) = await requests(buzz)
+    assert (made["opt_out_due"], made["call_session"]["do_not_sell"]) == ("2020-04-03", None)
+    path = f"/apps/buzz/privacy-requests/{made['id']}"
+    for asked, due in ((False, None), (True, "2020-04-03")):
+        status, shown = await buzz.ask("PATCH", path, buzz.person(JANE), json={"do_not_sell": asked})
+        assert status == 200
+        assert (shown["opt_out_due"], shown["call_session"]["do_not_sell"]) == (due, asked)
+    trail = (await buzz.ask_admin("GET", f"/admin/privacy-requests/{made['id']}"))["audit"]
+    assert [one["detail"] for one in trail[-2:]] == ["do_not_sell: false", "do_not_sell: true"]

@@ -17,9 +17,11 @@ from protocol.privacy_request import (
     add_business_days,
     deadline,
     months_before,
+    received_on,
     utc_date,
     view,
 )
+from protocol.us_states import STATE_ZONES, US_STATES
 
 
 def at(text: str) -> int:
@@ -40,7 +42,35 @@ def at(text: str) -> int:
     ],
 )
 def test_the_deadline_is_45_days_after_arrival_and_90_once_extended(created: str, extended: bool, due: str) -> None:
-    assert deadline(at(created), extended=extended).isoformat() == due
+    assert deadline(utc_date(at(created)), extended=extended).isoformat() == due
+
+
+@pytest.mark.parametrize(
+    ("moment", "state", "day"),
+    [
+        ("2024-07-01T06:59:59", "CA", "2024-06-30"),  # summer: 7 hours behind
+        ("2024-07-01T07:00:00", "CA", "2024-07-01"),
+        ("2024-01-01T07:59:59", "CA", "2023-12-31"),  # winter: 8
+        ("2024-01-01T08:00:00", "CA", "2024-01-01"),
+        ("2024-07-01T03:59:59", "DE", "2024-06-30"),
+        ("2024-07-01T04:00:00", "de", "2024-07-01"),
+        ("2024-07-01T06:30:00", "", "2024-06-30"),  # not known: California
+        ("2024-07-01T06:30:00", "Bavaria", "2024-06-30"),
+        ("2024-06-30T20:00:00", "GU", "2024-06-30"),  # Guam is ahead: there it is July already
+        ("2024-07-01T05:30:00", "TX", "2024-06-30"),  # El Paso, an hour behind Houston
+    ],
+)
+def test_the_day_of_arrival_is_the_earlier_of_the_consumers_and_utc(moment: str, state: str, day: str) -> None:
+    assert received_on(at(moment), state).isoformat() == day
+
+
+def test_every_state_has_a_clock() -> None:
+    assert set(STATE_ZONES) == set(US_STATES)
+
+
+@given(at_ms=st.integers(at("2000-01-01"), at("2090-01-01")), state=st.sampled_from(sorted(US_STATES)))
+def test_the_day_of_arrival_is_at_most_a_day_early(at_ms: int, state: str) -> None:
+    assert utc_date(at_ms) - received_on(at_ms, state) in (timedelta(0), timedelta(days=1))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ export function privacy({ refresh, badges }) {
     return el("div", { class: "buttons" },
       !request.acknowledged && !request.completed && button("Acknowledge", "acknowledge",
         (event) => change(event.currentTarget, request, { acknowledged: true }, "Acknowledged.")),
-      !request.extended && !request.completed && button("Extend…", "extend", () => extend(request)),
+      !request.extended && !request.completed && request.deadline >= today && button("Extend…", "extend", () => extend(request)),
       !request.completed && button("Complete…", "complete", () => complete(request)),
       button("Details…", "details", () => details(request, refresh)));
   }
@@ -134,7 +134,11 @@ function from(request) {
 }
 
 function wants(request) {
-  if (!request.web_form_session) return el("span", { class: "soft" }, "see the recording");
+  const call = request.call_session;
+  if (call) {
+    const asked = { true: "do not sell", false: "not an opt-out" }[call.do_not_sell] ?? "see the recording";
+    return el("span", { class: call.do_not_sell === true ? "" : "soft" }, asked);
+  }
   const asked = Object.entries(WISHES).filter(([key]) => request.web_form_session[key]).map(([, text]) => text);
   return asked.join(", ") || "something else";
 }
@@ -182,11 +186,16 @@ function described(found, status, urls) {
       urls.push(url);
       player.replaceChildren(el("audio", { controls: true, autoplay: true, src: url }));
     }) } }, "Play the recording");
+  const say = (text, asked) => call && call.do_not_sell !== asked && el("button", { type: "button", on: {
+    click: (event) => run(event.currentTarget, status, async () => {
+      await ask("PATCH", `/admin/privacy-requests/${encodeURIComponent(found.id)}`, { body: { do_not_sell: asked } });
+      return asked ? "Noted: it asks for an end of the sale of data." : "Noted: it does not ask for an end of the sale of data.";
+    }) } }, text);
   const erase = !found.erased_at && el("button", { type: "button", class: "danger", on: { click: () => eraseFields(found) } },
     "Erase the personal data…");
   return [
     el("dl", { class: "facts" }, facts.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
-    el("div", { class: "buttons" }, play, erase), player,
+    el("div", { class: "buttons" }, play, say("Asks for an opt-out", true), say("Asks for something else", false), erase), player,
     el("h3", {}, "What was done"),
     el("ol", { class: "trail" }, found.audit.map((each) => el("li", {}, moment(each.at),
       ` ${each.actor}: ${each.action}${each.detail ? `, ${each.detail}` : ""}`))),
