@@ -19,6 +19,7 @@ from server.routes import (
     webhook_admin,
     webhook_receiver,
 )
+from server.services.clock_faults import ClockFaults
 from server.services.parties import Parties
 from server.services.privacy import PrivacyRequests
 from server.services.privacy_changes import PrivacyChanges
@@ -89,6 +90,13 @@ async def open_privacy(
         stack.push_async_callback(worker.stop)
         await stack.enter_async_context(running("recording fetcher", fetcher.run()))
         await stack.enter_async_context(running("privacy retention", retention.run()))
+
+        def look_again() -> None:
+            worker.wake(())
+            fetcher.wake()
+
+        faults = ClockFaults(database, settings.webhook_retry_seconds, look_again, now_ms)
+        await stack.enter_async_context(running("clock faults", faults.run()))
         yield PrivacyNode(routes, requests, worker, fetcher)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from server.auth import Caller, OnRevoked
+from server.clock import Every
 from storage.accounts import AccountStore, Revocation
 
 LOOK_SECONDS = 1.0
@@ -30,7 +31,7 @@ class Revocations:
         self._tokens: dict[str, Revocation] = {}
         self._persons: dict[int, Revocation] = {}
         self._subscribers: list[OnRevoked] = []
-        self._forget_at_ms = 0
+        self._forgetting = Every(_FORGET_EVERY_MS, now_ms)
 
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
         """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
@@ -54,8 +55,7 @@ class Revocations:
             if row.version > self._version:
                 self._version = row.version
                 self._take_in(row)
-        if now_ms >= self._forget_at_ms:
-            self._forget_at_ms = now_ms + _FORGET_EVERY_MS
+        if self._forgetting.is_due():
             self._forget(now_ms)
 
     async def revoke(

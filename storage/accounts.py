@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
 
 
@@ -115,12 +116,13 @@ class AccountStore:
             return await transaction.execute("DELETE FROM device WHERE person_id = ?", person_id)
 
 
-_SAVE_RECEIVED = """
+_SAVE_RECEIVED = f"""
     INSERT INTO device (person_id, device_id, received_id, seen_at_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (person_id, device_id) DO UPDATE SET
         received_id = CASE WHEN excluded.received_id > device.received_id
                            THEN excluded.received_id ELSE device.received_id END,
         seen_at_ms = CASE WHEN excluded.seen_at_ms > device.seen_at_ms
+                            OR device.seen_at_ms - excluded.seen_at_ms > {CLOCKS_APART_MS}
                           THEN excluded.seen_at_ms ELSE device.seen_at_ms END"""
 
 _CHUNK: Final = 500

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database, Row, Transaction, Value
 from storage.webhook_endpoints import next_ids
 
@@ -22,9 +23,6 @@ _CANDIDATES: Final = 4
 
 SIGNINGS: Final = 2
 """An attempt may be signed with two keys, each a millisecond after the other."""
-
-_CLOCKS_APART_MS: Final = 300_000
-"""Receivers refuse what is further off than this (five minutes, as ours do): then the clock is what counts."""
 
 
 class Status(StrEnum):
@@ -209,7 +207,7 @@ async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: s
         request_id,
         endpoint_id,
     )
-    if latest_ms is None or latest_ms - now_ms > _CLOCKS_APART_MS:
+    if latest_ms is None or latest_ms - now_ms > CLOCKS_APART_MS:
         return now_ms
     return max(now_ms, int(latest_ms) + SIGNINGS)
 

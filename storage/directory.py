@@ -51,10 +51,11 @@ async def remove_parties(transaction: Transaction, keys: Iterable[int]) -> None:
     await bulk.for_ids(transaction, "DELETE FROM trust_request WHERE from_party IN ({ids})", keys)
 
 
-async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence[int]) -> None:
-    """Move the times of people; None leaves one as it is. A request for trust only ever moves it on."""
+async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence[int], now_ms: int) -> None:
+    """Move the times of people; None leaves one as it is. A request for trust moves it on, or back to now from a time
+    that is yet to come, which no request could move on any more."""
     contact, trust, company, coworker, user = times
-    await bulk.for_ids(transaction, _TOUCH, person_ids, contact, trust, trust, company, coworker, user)
+    await bulk.for_ids(transaction, _TOUCH, person_ids, contact, trust, now_ms, trust, company, coworker, user)
 
 
 async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
@@ -144,7 +145,8 @@ _TOUCH: Final = """
     UPDATE person SET
         contact_update_at_ms = COALESCE(CAST(? AS BIGINT), contact_update_at_ms),
         trust_request_at_ms = CASE WHEN CAST(? AS BIGINT) > COALESCE(trust_request_at_ms, -1)
-            THEN CAST(? AS BIGINT) ELSE trust_request_at_ms END,
+            OR (trust_request_at_ms > CAST(? AS BIGINT))
+            THEN COALESCE(CAST(? AS BIGINT), trust_request_at_ms) ELSE trust_request_at_ms END,
         company_update_at_ms = COALESCE(CAST(? AS BIGINT), company_update_at_ms),
         coworker_update_at_ms = COALESCE(CAST(? AS BIGINT), coworker_update_at_ms),
         user_update_at_ms = COALESCE(CAST(? AS BIGINT), user_update_at_ms)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
+from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database, Row, Transaction
 from storage.errors import StorageConflict
 
@@ -88,12 +89,15 @@ class NumberStore:
                    VALUES (?, 'reserved', ?, ?, ?)
                    ON CONFLICT (person_id) DO UPDATE
                    SET until_ms = excluded.until_ms, changed_at_ms = excluded.changed_at_ms
-                   WHERE buzz_number.state = 'reserved' AND buzz_number.until_ms <= excluded.changed_at_ms
+                   WHERE buzz_number.state = 'reserved'
+                   AND (buzz_number.until_ms <= excluded.changed_at_ms OR buzz_number.until_ms > ?)
                    RETURNING id""",
                 wanted_id,
                 person_id,
                 now_ms + lease_ms,
                 now_ms,
+                # No lease is that long: a clock that was fast gave it, and it would end in as much time as that was.
+                now_ms + lease_ms + CLOCKS_APART_MS,
             )
         return Reservation(rows[0][0], taken_over=rows[0][0] != wanted_id) if rows else None
 

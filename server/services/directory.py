@@ -21,7 +21,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.events import EventName, Events
 from server.services import directory_stores
 from server.services.directory_effects import Effects, list_names
-from server.services.directory_import import LineEntry, Misfit, check
+from server.services.directory_import import LineEntry, Misfit, check, refuse_ahead
 from server.services.directory_plan import Plan, Report, plan
 from server.services.directory_survey import Survey
 from server.services.parties import DirectoryChange, Parties
@@ -77,6 +77,7 @@ class Directory:
         Raises ApiError: bad_request, not_found, conflict (whom it refers to is not there).
         """
         entry = parse_object(kind, path, body)
+        refuse_ahead(entry, self._now_ms())
         report = await self._change_one(entry)
         if isinstance(entry, Removed):
             return None, report.changed > 0
@@ -97,7 +98,7 @@ class Directory:
         and ``deletions`` are not wanted.
         """
         async with Spool[LineEntry](LineEntry, self._spool_folder) as entries:
-            survey = await check(stream, entries)
+            survey = await check(stream, entries, self._now_ms())
             try:
                 return await self._carry_out(survey, entries, dry_run, deletions)
             except Misfit as misfit:
@@ -139,7 +140,7 @@ class Directory:
                     await _write(transaction, chunk, effects, now_ms)
                 await effects.spread(transaction)
                 for times, people in effects.times(now_ms):
-                    await directory.touch(transaction, times, people)
+                    await directory.touch(transaction, times, people, now_ms)
         except StorageConflict as error:
             raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error
         return effects

@@ -103,7 +103,8 @@ class Effects:
         for person, lists in sorted(self._moved.items()):
             found.setdefault(_moved_times(lists, now_ms), []).append(person)
         for person, requested_at_ms in sorted(self._requested_at_ms.items()):
-            found.setdefault(LastTimes(trust_request=requested_at_ms), []).append(person)
+            # Nobody has received yet what a clock elsewhere dated ahead of ours.
+            found.setdefault(LastTimes(trust_request=min(requested_at_ms, now_ms)), []).append(person)
         return list(found.items())
 
     def change(self) -> DirectoryChange:

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-from protocol.directory import Entry
+from protocol.activity import rfc3339
+from protocol.directory import Entry, TrustRequest
 from protocol.directory_lines import parse_line
 from protocol.errors import ApiError, ErrorCode
+from server.clock import MAX_AHEAD_MS
 from server.services.directory_survey import Survey
 from server.services.ndjson import Line, LineSplitter
 from server.services.spool import Spool
@@ -38,12 +40,21 @@ class Misfit(Exception):
         self.code = code
 
 
-async def check(stream: AsyncIterator[bytes], entries: Spool[LineEntry]) -> Survey:
+def refuse_ahead(entry: Entry, now_ms: int) -> None:
+    """Raises ApiError(bad_request) for a time that no clock shows yet: it would be the latest one for ever."""
+    if isinstance(entry, TrustRequest) and entry.created_at_ms > now_ms + MAX_AHEAD_MS:
+        raise ApiError(
+            ErrorCode.BAD_REQUEST,
+            f"Invalid parameter: 'created_at': lies more than a day ahead of this server's clock ({rfc3339(now_ms)})",
+        )
+
+
+async def check(stream: AsyncIterator[bytes], entries: Spool[LineEntry], now_ms: int) -> Survey:
     """Read a stream of NDJSON to its end.
 
     Raises ApiError: bad_request that names the first lines at fault and says how many there are; too_large.
     """
-    checker = _Checker(entries)
+    checker = _Checker(entries, now_ms)
     splitter = LineSplitter(MAX_LINE_BYTES)
     async for data in stream:
         await checker.take(splitter.feed(data))
@@ -52,8 +63,9 @@ async def check(stream: AsyncIterator[bytes], entries: Spool[LineEntry]) -> Surv
 
 
 class _Checker:
-    def __init__(self, entries: Spool[LineEntry]) -> None:
+    def __init__(self, entries: Spool[LineEntry], now_ms: int) -> None:
         self._entries = entries
+        self._now_ms = now_ms
         self._survey = Survey()
         self._chunk: list[LineEntry] = []
         self._faults: list[str] = []
@@ -78,6 +90,7 @@ class _Checker:
                 if text is None:
                     raise ApiError(ErrorCode.TOO_LARGE, f"is longer than {MAX_LINE_BYTES} bytes")
                 entry = parse_line(text)
+                refuse_ahead(entry, self._now_ms)
                 self._survey.take(number, entry)
             except ApiError as error:
                 self._faulty += 1

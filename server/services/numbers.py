@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import phonenumbers
 import structlog
 
+from server.clock import Every
 from server.telephony_metrics import TelephonyMetrics
 from storage.errors import StorageConflict
 from storage.numbers import NumberStore, Reservation
@@ -71,7 +72,7 @@ class Numbers:
         self._provider = provider
         self._fictional = fictional_blocks() if fictional else iter(())
         self._attempt_seconds = attempt_seconds
-        self._complain_at_ms = 0
+        self._complaining = Every(_COMPLAIN_EVERY_MS, now_ms)
 
     async def of(self, person_id: int) -> str | None:
         """The person's number (E.164); they get one if they have none. None: there is none to be had now.
@@ -89,8 +90,7 @@ class Numbers:
 
     def _complain(self) -> None:
         """Once a minute: every heartbeat of everybody without a number comes by here."""
-        if self._now_ms() >= self._complain_at_ms:
-            self._complain_at_ms = self._now_ms() + _COMPLAIN_EVERY_MS
+        if self._complaining.is_due():
             _log.warning("no number to give: add some with `run.py numbers add`")
 
     async def _from_pool(self, person_id: int) -> str | None:

@@ -17,6 +17,7 @@ from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest, Progress, State
 from protocol.privacy_signature import EventSignature
 from protocol.received_event import ReceivedEvent, parse, signature_of
+from server.clock import MAX_AHEAD_MS
 from server.services.privacy_changes import Change, PrivacyChanges
 from storage import privacy, webhook_endpoints
 from storage.database import Database
@@ -77,6 +78,9 @@ class ReceivedEvents:
             event = parse(tree)
         except FormError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, str(error)) from error
+        if event.created_at_ms > self._now_ms() + MAX_AHEAD_MS:
+            # The legal deadlines are counted from it: such a request would never be due.
+            raise ApiError(ErrorCode.BAD_REQUEST, "'created_at' lies more than a day ahead of this server's clock")
         async with self._changes.open() as change:
             await self._first_time(change, source, event.signature)
             if event.name is EventName.TEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -462,3 +463,33 @@ async def test_a_large_import_is_spooled_and_told_once(world: World) -> None:
     [(found,)] = await world.database.fetch("SELECT COUNT(*) FROM phone")
     assert found == count - 1
     assert (await world.load(text, piece=60_000)).changed == 0
+
+
+@pytest.mark.parametrize("dated", ["2030-06-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_trust_request_of_the_future_is_refused_and_named(world: World, dated: str) -> None:
+    await people(world, 456)
+    asked = {"person_id": 456, "from": {"type": "company", "id": 5}, "created_at": dated}
+    with pytest.raises(ApiError, match="'created_at': lies more than a day ahead") as refused:
+        await world.put("trust_request", "1", **asked)
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+    text = json.dumps({"kind": "trust_request", "id": 1, **asked})
+    with pytest.raises(ApiError, match=r"Nothing was imported, a line is at fault: line 2: .*'created_at'"):
+        await world.load(f'{{"kind":"person","id":457,"first_name":"A","last_name":"B"}}\n{text}')
+    assert not (await world.rows())["trust_request"]
+
+
+async def test_a_clock_elsewhere_that_is_a_little_fast_makes_no_time_of_the_future(world: World) -> None:
+    await people(world, 456)
+    soon = datetime.fromtimestamp(world.now_ms / 1000 + 3_600, UTC).isoformat()
+    await world.put("trust_request", "1", person_id=456, created_at=soon, **{"from": _party(-5)})
+    assert (await world.last_times(456)).trust_request == world.now_ms
+
+
+async def test_a_time_of_the_future_that_is_stored_already_pins_nothing(world: World) -> None:
+    await people(world, 456)
+    async with world.database.transaction() as transaction:
+        await transaction.execute("UPDATE person SET trust_request_at_ms = ?", 253_402_300_799_000)
+    await world.put("contact", "9", person_id=456, first_name="Robert")
+    assert (await world.last_times(456)).trust_request == 253_402_300_799_000, "no request, no news"
+    await world.put("trust_request", "1", person_id=456, created_at="2024-07-01T10:00:00Z", **{"from": _party(-5)})
+    assert (await world.last_times(456)).trust_request == 1_719_828_000_000

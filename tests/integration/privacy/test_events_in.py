@@ -362,3 +362,13 @@ async def test_a_50_mb_part_is_refused_before_it_is_read(unwatched: Sender) -> N
     status, answer = await unwatched.buzz.ask("POST", unwatched.path, headers, data=endless())
     assert (status, answer["error"]["code"]) == (413, "413")
     assert sent < 50
+
+
+@pytest.mark.parametrize("dated", ["2020-03-15 18:45:40 UTC", "2021-03-14 18:44:40 UTC"])
+async def test_a_request_that_was_made_in_the_future_is_refused(buzz: Buzz, other: Sender, dated: str) -> None:
+    """Its legal deadlines would be counted from there. Clocks that are less than a day apart are believed."""
+    status, answer = await other.send(signed(WEB_FORM, buzz.clock.ms, created_at=dated))
+    assert status == 400
+    assert "'created_at' lies more than a day ahead" in answer["error"]["message"]
+    assert await other.shown(WEB_FORM) is None
+    assert await other.tell(WEB_FORM, created_at="2020-03-15 18:40:40 UTC") == "stored"

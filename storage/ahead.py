@@ -1,0 +1,63 @@
+"""Stored times that lie further ahead than they can: a clock was fast when they were written, and was set right since.
+
+Whatever waits for such a time would wait for as long as the clock was wrong. What is written with a limit known in
+advance (a lease, a retry, the end of an old key) is brought back to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from storage.database import Database
+
+CLOCKS_APART_MS: Final = 300_000
+"""Clocks that are less than this apart are believed. Receivers of webhooks refuse what is further off, too."""
+
+
+class Limit(NamedTuple):
+    """How far ahead the times in a column can lie, and where those go that lie further: so far ahead of now.
+
+    ``only`` narrows the rows down to what an index finds; ``also`` is set with the time.
+    """
+
+    table: str
+    column: str
+    most_ms: int
+    back_to_ms: int = 0
+    only: str = "TRUE"
+    also: str = ""
+
+
+def limits(*, retry_ms: int, fetch_ms: int, lease_ms: int, overlap_ms: int) -> tuple[Limit, ...]:
+    """The columns that something waits for, by the longest wait of each kind in milliseconds.
+
+    ``retry_ms``: for a webhook's next try; ``fetch_ms``: a recording's; ``lease_ms``: a lease of either;
+    ``overlap_ms``: the keys before a rotation.
+    """
+    return (
+        Limit("webhook_delivery", "next_attempt_at_ms", retry_ms, only="status = 'pending'"),
+        Limit("webhook_lane", "due_at_ms", retry_ms),
+        Limit("webhook_lane", "lease_until_ms", lease_ms, also=", lease = NULL"),
+        Limit("recording_fetch", "due_at_ms", fetch_ms),
+        Limit("recording_fetch", "lease_until_ms", lease_ms, also=", lease = NULL"),
+        Limit("webhook_endpoint", "previous_until_ms", overlap_ms, overlap_ms),
+        Limit("webhook_source", "previous_until_ms", overlap_ms, overlap_ms),
+    )
+
+
+async def bring_back(database: Database, columns: Iterable[Limit], now_ms: int) -> dict[str, int]:
+    """Bring back what lies further ahead than it can; returns how many rows of which ``table.column``.
+
+    It reads first: as a rule there is nothing, and then nobody has to wait for it.
+    """
+    changed: dict[str, int] = {}
+    for each in columns:
+        latest_ms = now_ms + each.most_ms + CLOCKS_APART_MS
+        where = f"WHERE {each.only} AND {each.column} > ?"
+        if await database.fetch(f"SELECT 1 FROM {each.table} {where} LIMIT 1", latest_ms):
+            sql = f"UPDATE {each.table} SET {each.column} = ?{each.also} {where}"
+            async with database.transaction() as transaction:
+                rows = await transaction.execute(sql, now_ms + each.back_to_ms, latest_ms)
+            changed[f"{each.table}.{each.column}"] = rows
+    return changed
