@@ -8,8 +8,13 @@ C that it let the call in. Sources: ATIS-1000074, and Twilio's documentation of 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
+
+from pydantic import TypeAdapter
+
+from protocol.validation import Strict
 
 AttestationPolicy = Literal["refuse-failed", "require", "ignore"]
 AttestationLevel = Literal["A", "B", "C"]
@@ -76,3 +81,20 @@ class Attestation(NamedTuple):
         if self.policy == "refuse-failed" or not e164.startswith(SIGNING_CODE):
             return True
         return verified is not Verified.NONE and verified.value[-1].upper() <= self.level
+
+
+class CallSettings(Strict):
+    """``PUT call-settings``. ``attestation``: what the person asks of calls to them; null: what the operator does."""
+
+    attestation: Literal["refuse-failed", "require"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettingsAnswer:
+    """What the person asks for, and ``in_force``: the stricter of that and the operator's setting."""
+
+    attestation: Literal["refuse-failed", "require"] | None
+    in_force: AttestationPolicy
+
+
+CALL_SETTINGS: TypeAdapter[CallSettings] = TypeAdapter(CallSettings)

@@ -12,7 +12,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from protocol.activity import ActivityTypeName
 from protocol.attestation import Verified, read_verstat
 from protocol.lookup import CALL_TOKEN, Lookup, ShownCaller, shown_caller
 from protocol.phone import MAX_NUMBER_CHARACTERS
@@ -44,7 +43,7 @@ _OUTCOMES: Final[dict[str, CallOutcome]] = {
 }
 
 
-def outcome_of(activity_type: ActivityTypeName) -> CallOutcome:
+def outcome_of(activity_type: str) -> CallOutcome:
     """What an activity says became of an incoming call. Raises KeyError for any other activity."""
     return _OUTCOMES[activity_type]
 

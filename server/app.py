@@ -48,10 +48,13 @@ from server.routes import (
     public_keys,
     twilio_voice,
 )
+from server.routes import call_settings as call_settings_routes
 from server.sending import Sending
 from server.services.activities import Activities
 from server.services.call_log import CallLog
 from server.services.call_reports import CallReports
+from server.services.call_retention import CallRetention
+from server.services.call_settings import OwnCallSettings
 from server.services.directory import Directory
 from server.services.heartbeat import Heartbeats
 from server.services.keys import Keys
@@ -68,6 +71,7 @@ from server.telephony_metrics import TelephonyMetrics
 from server.twilio_account import number_provider, open_account
 from server.web_files import WebFiles
 from storage.accounts import AccountStore, Device, Revocation
+from storage.call_settings import CallSettingStore
 from storage.callers import CallerStore
 from storage.calls import CallStore
 from storage.contract import ActivityLog
@@ -153,6 +157,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             CallerStore(database), call_log, telephony, settings.lookup_deadline_ms / 1000, now_ms, attestation
         )
         stack.push_async_callback(trust.close)
+        call_settings = OwnCallSettings(CallSettingStore(database), attestation)
         twilio = await stack.enter_async_context(open_account(settings))
         numbers = Numbers(
             NumberStore(database),
@@ -172,6 +177,8 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 
         trends = Trends(metrics, now_ms)
         await stack.enter_async_context(running("trends", trends.run()))
+        call_retention = CallRetention(calls, settings.call_log_days, now_ms)
+        await stack.enter_async_context(running("calls' retention", call_retention.run()))
         if settings.retention_days is not None:
             retention = Retention(store, hub, settings.retention_days, now_ms)
             await stack.enter_async_context(running("retention", retention.run()))
@@ -191,6 +198,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             lookups.routes(trust, auth),
             heartbeat.routes(heartbeats, auth),
             blocked.routes(call_log, auth),
+            call_settings_routes.routes(call_settings, auth),
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
             directory_admin.routes(directory, auth),

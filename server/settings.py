@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         description="What is asked of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
     )
     attestation_level: AttestationLevel = Field("B", description="The least that require takes: A, B or C")
+    call_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Days that a call stays in the lists of calls and of blocked calls"
+    )
     twilio_auth_token: SecretStr | None = Field(None, description="Checks X-Twilio-Signature")
     twilio_account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")] | None = Field(
         None, description="The Twilio account that recordings are fetched and numbers bought with"

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from protocol import phone
-from protocol.activity import Party, rfc3339
+from protocol.activity import Activity, ActivityType, Party, rfc3339
 from protocol.call import (
     BlockedCallAnswer,
     Call,
@@ -24,6 +24,7 @@ from protocol.call import (
     CallOutcome,
     ReasonAnswer,
     message_id,
+    outcome_of,
 )
 from protocol.errors import ApiError
 from server.live.batcher import Batcher
@@ -100,12 +101,18 @@ class CallLog:
             await asyncio.wait([storing])
         await self._calls.end(row, End(outcome, call_time))
 
-    async def reported(self, person_id: int, name: str, outcome: CallOutcome, call_time: int | None) -> None:
-        """The person's app says what became of a call of theirs; ``name``: the message id that it had in its event."""
-        for row in await self._calls.latest(person_id):
+    async def reported(self, name: str, activity: Activity) -> None:
+        """A call was recorded under this message id: note what became of it, if it is one of the newest."""
+        if self._storing:
+            await asyncio.wait(list(self._storing.values()))
+        for row in await self._calls.latest(activity.receiver):
             if row.trusted and message_id(row.call_id) == name:
-                await self.end(row, outcome, call_time)
+                await self.recorded(row, activity)
                 return
+
+    async def recorded(self, row: CallRow, activity: Activity) -> None:
+        """Note what the activity says became of a call. Raises StorageUnavailable."""
+        await self.end(row, outcome_of(ActivityType(activity.type).name), activity.call_time)
 
     async def latest(self, person_id: int) -> list[CallEntry]:
         """The person's newest 100 calls, the newest first. Raises StorageUnavailable."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from protocol.activity import Activity, ActivityType, NewActivity, posted
-from protocol.call import names_a_call, outcome_of
+from protocol.call import names_a_call
 from server.live.batcher import Batcher
 from server.live.events import EventName, Events
 from server.services.call_log import CallLog
@@ -76,7 +76,7 @@ class CallReports:
         if report.connects:
             activity = await self._put_right(report) or activity
         if report.new.kind.author_is_receiver:
-            await self._list(report)
+            await self._list(report.key.partition(":")[2], activity)
         return activity
 
     async def _put_right(self, report: Report) -> Activity | None:
@@ -89,10 +89,9 @@ class CallReports:
             self._events.publish((activity.sender, activity.receiver), EventName.ACTIVITY_CHANGED, posted(activity))
         return activity
 
-    async def _list(self, report: Report) -> None:
-        new = report.new
-        name = report.key.partition(":")[2]
+    async def _list(self, name: str, activity: Activity) -> None:
+        """The list says what the activity does, whoever reported last."""
         try:
-            await self._calls.reported(new.receiver, name, outcome_of(new.type), new.call_time)
+            await self._calls.reported(name, activity)
         except StorageError as error:
             _log.warning("what became of a call is not in the list of calls", reason=str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from protocol.activity import NewActivity, Party
+from protocol.activity import Activity, NewActivity, Party
 from protocol.call import call_of, message_id
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import call_tokens
@@ -47,17 +47,24 @@ class Screening:
         row = await self._trust.of_ended(call_of(lookup_of(call), call_tokens(None, call.call_sid)))
         if row is None or not row.trusted:
             return
-        await self._calls.end(row, outcome.name, outcome.call_time)
+        activity = await self._record(row, outcome)
+        if activity is None:
+            await self._calls.end(row, outcome.name, outcome.call_time)
+        else:
+            # The app may have said it first, and in other words.
+            await self._calls.recorded(row, activity)
+
+    async def _record(self, row: CallRow, outcome: Outcome) -> Activity | None:
         if row.recorded_from is None:
-            return
+            return None
+        new = _activity(row, Party.of_key(row.recorded_from), outcome)
         try:
-            await self._activities.post(
-                row.person_id, _activity(row, Party.of_key(row.recorded_from), outcome), limited=False
-            )
+            return (await self._activities.post(row.person_id, new, limited=False)).activity
         except ApiError as error:
             if error.code not in _GONE:
                 raise
             _log.info("call kept without an activity", reason=error.code.value)
+            return None
 
 
 def _activity(row: CallRow, caller: Party, outcome: Outcome) -> NewActivity:

@@ -38,6 +38,8 @@ READS = (
     "/apps/buzz/conversations",
     "/apps/buzz/heartbeat",
     "/apps/buzz/blocked",
+    "/apps/buzz/calls",
+    "/apps/buzz/call-settings",
     "/apps/buzz/encryption",
 )
 

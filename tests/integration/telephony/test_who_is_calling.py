@@ -20,7 +20,7 @@ from twilio.request_validator import RequestValidator
 from protocol.call import message_id
 from protocol.directory import Company, Contact, Kind, Member, Person, TrustedCompany
 from tests.fakes.twilio import call
-from tests.harness.backend import write
+from tests.harness.backend import rows, write
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.people import copy_directory
 from tests.harness.watch import Watch
@@ -421,3 +421,42 @@ async def test_clear_takes_the_list_of_calls_away(buzz: Buzz) -> None:
     async with buzz.client.delete("/apps/buzz/clear", headers=buzz.person(ME)) as response:
         assert response.status == 204
     assert await calls(buzz) == []
+
+
+async def ask_for(buzz: Buzz, attestation: str | None) -> tuple[int, Any]:
+    return await buzz.put("/apps/buzz/call-settings", buzz.person(ME), {"attestation": attestation})
+
+
+async def test_a_person_may_require_signed_calls_for_themselves(buzz: Buzz) -> None:
+    assert await ask_for(buzz, "require") == (200, {"attestation": "require", "in_force": "require"})
+    unsigned = Call(buzz, COUSINS_PHONE)
+    assert not await unsigned.rings()
+    assert [blocked["reason"] for blocked in await buzz.blocked(ME, at_least=1)] == ["not_verified"]
+    assert await Call(buzz, COUSINS_PHONE, {"StirVerstat": "TN-Validation-Passed-B"}).rings()
+    assert await ask_for(buzz, None) == (200, {"attestation": None, "in_force": "refuse-failed"})
+    assert await Call(buzz, COUSINS_PHONE).rings()
+    assert not await unsigned.rings(), "that call was decided before"
+
+
+async def test_nobody_may_ask_for_less_than_the_operator_does(watch: Watch, data_dir: Path, clock: Clock) -> None:
+    async with open_buzz(data_dir, clock, attestation="require") as buzz:
+        assert (await ask_for(buzz, "ignore"))[0] == 400
+        assert await ask_for(buzz, "refuse-failed") == (200, {"attestation": "refuse-failed", "in_force": "require"})
+        answer = {"attestation": "refuse-failed", "in_force": "require"}
+        assert await buzz.get("/apps/buzz/call-settings", buzz.person(ME)) == (200, answer)
+        assert not await Call(buzz, COUSINS_PHONE).rings()
+
+
+async def test_old_calls_leave_both_lists(watch: Watch, data_dir: Path, clock: Clock) -> None:
+    async with open_buzz(data_dir, clock) as buzz:
+        for caller in (COUSINS_PHONE, DISTRUSTED):
+            await Call(buzz, caller).rings()
+        await buzz.blocked(ME, at_least=1)
+    clock.ms += 90 * 86_400_000
+    async with open_buzz(data_dir, clock) as buzz:
+        assert len(await calls(buzz)) == 2, "not older than 90 days"
+    clock.ms += 1
+    async with open_buzz(data_dir, clock) as buzz, asyncio.timeout(WAIT_SECONDS):
+        while await calls(buzz) or await buzz.blocked(ME):
+            pass
+    assert await asyncio.to_thread(rows, data_dir, "SELECT COUNT(*) FROM call_seen") == [(0,)]

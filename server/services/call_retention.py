@@ -1,0 +1,49 @@
+"""How long calls are kept: what is older goes, a little at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from server.services.retention import BREATH_SECONDS, repeatedly
+from storage.calls import CallStore
+
+CALLS_AT_ONCE: Final = 500
+"""Rows deleted in one transaction: few enough not to hold up sends."""
+
+_DAY_MS: Final = 86_400_000
+_log = structlog.get_logger("retention")
+
+
+class CallRetention:
+    """Deletes calls that are older than ``days``, and what repeats of a call were known by once none can come."""
+
+    def __init__(self, calls: CallStore, days: int, now_ms: Callable[[], int]) -> None:
+        self._calls = calls
+        self._days = days
+        self._now_ms = now_ms
+
+    async def run(self) -> None:
+        """Every ten minutes, for as long as the task lives."""
+        await repeatedly(self.sweep)
+
+    async def sweep(self) -> int:
+        """Delete all that is due; returns how many calls that were. Raises StorageError."""
+        now_ms = self._now_ms()
+        await _all(lambda: self._calls.forget_tokens(now_ms, CALLS_AT_ONCE))
+        deleted = await _all(lambda: self._calls.delete_before(now_ms - self._days * _DAY_MS, CALLS_AT_ONCE))
+        if deleted:
+            _log.info("old calls deleted", calls=deleted, older_than_days=self._days)
+        return deleted
+
+
+async def _all(some: Callable[[], Awaitable[int]]) -> int:
+    """Batch after batch, until there is nothing left; whoever else writes comes in between."""
+    total = 0
+    while done := await some():
+        total += done
+        await asyncio.sleep(BREATH_SECONDS)
+    return total

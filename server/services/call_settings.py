@@ -1,0 +1,24 @@
+"""What people ask of calls to them: more than the operator's settings do, never less."""
+
+from __future__ import annotations
+
+from protocol.attestation import Attestation, CallSettings, CallSettingsAnswer
+from storage.call_settings import CallSettingStore
+
+
+class OwnCallSettings:
+    """Raises StorageUnavailable. ``setting``: the operator's."""
+
+    def __init__(self, store: CallSettingStore, setting: Attestation) -> None:
+        self._store = store
+        self._setting = setting
+
+    async def get(self, person_id: int) -> CallSettingsAnswer:
+        """What the person asks for, and what counts."""
+        own = await self._store.attestation(person_id)
+        return CallSettingsAnswer(own, self._setting.at_least(own).policy)  # type: ignore[arg-type]
+
+    async def put(self, person_id: int, settings: CallSettings) -> CallSettingsAnswer:
+        """Store what the person asks for. It counts from the next call on."""
+        await self._store.put_attestation(person_id, settings.attestation)
+        return await self.get(person_id)

@@ -1,0 +1,29 @@
+"""What people ask of calls beyond the operator's settings."""
+
+from __future__ import annotations
+
+from storage.database import Database
+
+
+class CallSettingStore:
+    """Raises StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def attestation(self, person_id: int) -> str | None:
+        """What the person asks of a call's signature; None: what the operator does."""
+        rows = await self._database.fetch("SELECT attestation FROM call_setting WHERE person_id = ?", person_id)
+        return str(rows[0][0]) if rows else None
+
+    async def put_attestation(self, person_id: int, attestation: str | None) -> None:
+        """Store it; None takes it back."""
+        async with self._database.transaction() as transaction:
+            if attestation is None:
+                await transaction.execute("DELETE FROM call_setting WHERE person_id = ?", person_id)
+                return
+            await transaction.execute(
+                """INSERT INTO call_setting (person_id, attestation) VALUES (?, ?)
+                   ON CONFLICT (person_id) DO UPDATE SET attestation = excluded.attestation""",
+                *(person_id, attestation),
+            )
