@@ -155,6 +155,14 @@ class KeyChanged:
 
 
 @dataclass(frozen=True)
+class NumberGiven:
+    """The person has a Buzz number now: it was bought after a heartbeat had found that they have none."""
+
+    country_code: str
+    number: str
+
+
+@dataclass(frozen=True)
 class TypingShown:
     """Somebody types; ``to`` is the person, or a company that they are a member of."""
 
@@ -175,6 +183,7 @@ EVENT_DATA: dict[str, Any] = {
     "trust.requested": TrustRequested,
     "directory.changed": DirectoryChanged,
     "key.changed": KeyChanged,
+    "number.given": NumberGiven,
     "activity.changed": PostedActivity,
     "typing": TypingShown,
     "token.expiring": TokenExpiring,

@@ -94,6 +94,19 @@ class PublicKeyAnswer:
     revoked_at: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedKeyAnswer:
+    """A public key that came or was revoked, and whose it is."""
+
+    person_id: int
+    public_key: str
+    algorithm: str
+    device_id: str | None
+    fingerprint: str
+    updated_at: str
+    revoked_at: str | None
+
+
 ENCRYPTION_DATA: Final[TypeAdapter[EncryptionData]] = TypeAdapter(EncryptionData)
 NEW_PUBLIC_KEY: Final[TypeAdapter[NewPublicKey]] = TypeAdapter(NewPublicKey)
 

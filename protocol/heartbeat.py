@@ -17,6 +17,7 @@ class LastTimes(NamedTuple):
     company_update: int | None = None
     coworker_update: int | None = None
     user_update: int | None = None
+    key_update: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,19 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The seed's six fields, spelt as in its example, and the number (null while there is none to give)."""
+    """The seed's six fields, when a key last changed, and the number (null while there is none to give).
+
+    The seed spells one field in two ways, in its table and in its example: both are there, with the same value.
+    ``last_key_update``: a public key of the person's own, or of somebody they have talked with, changed.
+    """
 
     last_contact_update: str | None
     last_trust_request: str | None
     last_company_update: str | None
+    last_company_updated: str | None
     last_coworker_update: str | None
     last_user_update: str | None
+    last_key_update: str | None
     last_activity_id: str
     number: Number | None
 
@@ -46,8 +53,10 @@ def heartbeat(times: LastTimes, last_activity_id: int, e164: str | None) -> Hear
         last_contact_update=_shown(times.contact_update),
         last_trust_request=_shown(times.trust_request),
         last_company_update=_shown(times.company_update),
+        last_company_updated=_shown(times.company_update),
         last_coworker_update=_shown(times.coworker_update),
         last_user_update=_shown(times.user_update),
+        last_key_update=_shown(times.key_update),
         last_activity_id=str(last_activity_id),
         number=None if e164 is None else Number(*phone.split(e164)),
     )

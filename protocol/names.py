@@ -26,10 +26,19 @@ class PersonName(msgspec.Struct, frozen=True, gc=False):
 
 
 class CompanyName(msgspec.Struct, frozen=True, gc=False):
-    """A company. The name is null for one that is no longer in the directory."""
+    """A company. The name is null for one that is no longer in the directory.
+
+    It has the seed's three name fields too, for apps that read nothing else: ``first_name`` is the company's name.
+    """
 
     id: int
     name: str | None
+    first_name: str | None = None
+    middle_name: None = None
+    last_name: None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "first_name", self.name)
 
     @property
     def key(self) -> int:

@@ -56,7 +56,7 @@ from server.services.call_reports import CallReports
 from server.services.call_retention import CallRetention
 from server.services.call_settings import OwnCallSettings
 from server.services.directory import Directory
-from server.services.heartbeat import Heartbeats
+from server.services.heartbeat import Heartbeats, tell_number
 from server.services.keys import Keys
 from server.services.numbers import Numbers
 from server.services.parties import FRESH_SECONDS, Parties
@@ -165,7 +165,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             now_ms,
             provider=number_provider(settings, twilio),
             fictional=settings.development and settings.number_provider == "pool",
+            given=tell_number(events),
         )
+        stack.push_async_callback(numbers.close)
         screening = Screening(trust, call_log, activities)
         keys = Keys(key_store, store, parties, events, now_ms)
 

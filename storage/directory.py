@@ -54,8 +54,9 @@ async def remove_parties(transaction: Transaction, keys: Iterable[int]) -> None:
 async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence[int], now_ms: int) -> None:
     """Move the times of people; None leaves one as it is. A request for trust moves it on, or back to now from a time
     that is yet to come, which no request could move on any more."""
-    contact, trust, company, coworker, user = times
-    await bulk.for_ids(transaction, _TOUCH, person_ids, contact, trust, now_ms, trust, company, coworker, user)
+    contact, trust, company, coworker, user, key = times
+    values = (contact, trust, now_ms, trust, company, coworker, user, key)
+    await bulk.for_ids(transaction, _TOUCH, person_ids, *values)
 
 
 async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
@@ -149,5 +150,6 @@ _TOUCH: Final = """
             THEN COALESCE(CAST(? AS BIGINT), trust_request_at_ms) ELSE trust_request_at_ms END,
         company_update_at_ms = COALESCE(CAST(? AS BIGINT), company_update_at_ms),
         coworker_update_at_ms = COALESCE(CAST(? AS BIGINT), coworker_update_at_ms),
-        user_update_at_ms = COALESCE(CAST(? AS BIGINT), user_update_at_ms)
+        user_update_at_ms = COALESCE(CAST(? AS BIGINT), user_update_at_ms),
+        key_update_at_ms = COALESCE(CAST(? AS BIGINT), key_update_at_ms)
     WHERE id IN ({ids})"""

@@ -42,7 +42,7 @@ async def last_times(reader: Reader, person_id: int) -> LastTimes:
     """When each thing that this person's app mirrors last changed; all None for somebody who is not there."""
     rows = await reader.fetch(
         """SELECT contact_update_at_ms, trust_request_at_ms, company_update_at_ms, coworker_update_at_ms,
-           user_update_at_ms FROM person WHERE id = ?""",
+           user_update_at_ms, key_update_at_ms FROM person WHERE id = ?""",
         person_id,
     )
     return LastTimes(*rows[0]) if rows else LastTimes()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from storage.database import Database, Row, Transaction
+from protocol.heartbeat import LastTimes
+from storage import directory, directory_reads
+from storage.database import Database, Transaction
 from storage.errors import StorageConflict
+from storage.names import in_chunks
 
 MAX_KEYS_IN_FORCE: Final = 64
 """Devices times algorithms of one person: a bound against a client that invents device ids."""
@@ -49,6 +53,15 @@ class Published(NamedTuple):
     changed: bool
 
 
+class ChangedKey(NamedTuple):
+    """A key that came or was revoked at ``changed_at_ms``, and whose it is."""
+
+    changed_at_ms: int
+    id: str
+    person_id: int
+    key: PublicKey
+
+
 class KeyStore:
     """Raises StorageUnavailable when nothing was changed."""
 
@@ -70,12 +83,27 @@ class KeyStore:
         rows = await self._database.fetch(f"{_SELECT_KEYS} WHERE person_id = ? {_NEWEST_FIRST}", person_id)
         return [_public_key(row) for row in rows]
 
-    async def publish(self, person_id: int, key: PublicKey) -> Published | KeyRefusal:
-        """Put a key in force; the one it replaces (same device and algorithm) gets the time as its revocation."""
+    async def changed(self, person_ids: Sequence[int], after: tuple[int, str], limit: int) -> list[ChangedKey]:
+        """The keys of these people that came or were revoked behind a time (milliseconds) and id, in that order."""
+        found: list[ChangedKey] = []
+        for chunk in in_chunks(person_ids):
+            sql = _CHANGED.format(people=", ".join("?" * len(chunk)))
+            rows = await self._database.fetch(sql, *chunk, after[0], after[0], after[1], limit)
+            found += [ChangedKey(changed, id, person, _public_key(row)) for changed, id, person, *row in rows]
+        return sorted(found)[:limit]
+
+    async def publish(self, person_id: int, key: PublicKey, concerned: Sequence[int] = ()) -> Published | KeyRefusal:
+        """Put a key in force; the one it replaces (same device and algorithm) gets the time as its revocation.
+
+        ``concerned``: the parties (keys) whose heartbeat names the time of the change, a company for its members.
+        """
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._database.transaction() as transaction:
-                    return await _publish(transaction, person_id, key)
+                    published = await _publish(transaction, person_id, key)
+                    if isinstance(published, Published) and published.changed:
+                        await _note(transaction, (person_id, *concerned), key.updated_at_ms)
+                    return published
             except StorageConflict:
                 # The same device published on another node at the same moment: now its key is the one to replace.
                 if attempt == _ATTEMPTS - 1:
@@ -102,6 +130,12 @@ _SELECT_KEYS: Final = """
     SELECT public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
 _NEWEST_FIRST: Final = f"""
     ORDER BY CASE WHEN revoked_at_ms IS NULL THEN 0 ELSE 1 END, updated_at_ms DESC, id LIMIT {MAX_KEYS_LISTED}"""
+_CHANGED_AT: Final = "CASE WHEN revoked_at_ms > updated_at_ms THEN revoked_at_ms ELSE updated_at_ms END"
+_CHANGED: Final = f"""
+    SELECT {_CHANGED_AT} AS changed, id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms,
+        revoked_at_ms
+    FROM public_key WHERE person_id IN ({{people}}) AND ({_CHANGED_AT} > ? OR ({_CHANGED_AT} = ? AND id > ?))
+    ORDER BY changed, id LIMIT ?"""
 _INSERT_KEY: Final = """
     INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -130,12 +164,18 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
     return Published(key, current.fingerprint if current else None, changed=True)
 
 
+async def _note(transaction: Transaction, parties: Sequence[int], at_ms: int) -> None:
+    members = await directory_reads.members(transaction, [-key for key in parties if key < 0])
+    people = {key for key in parties if key > 0} | {person for _, person in members}
+    await directory.touch(transaction, LastTimes(key_update=at_ms), sorted(people), at_ms)
+
+
 async def _in_force(transaction: Transaction, person_id: int) -> int:
     sql = "SELECT COUNT(*) FROM public_key WHERE person_id = ? AND revoked_at_ms IS NULL"
     [(count,)] = await transaction.fetch(sql, person_id)
     return int(count)
 
 
-def _public_key(row: Row) -> PublicKey:
+def _public_key(row: Sequence[Any]) -> PublicKey:
     public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms = row
     return PublicKey(public_key, algorithm, device_id or None, fingerprint, updated_at_ms, revoked_at_ms)

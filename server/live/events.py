@@ -15,6 +15,7 @@ class EventName(StrEnum):
     TRUST_REQUESTED = "trust.requested"
     DIRECTORY_CHANGED = "directory.changed"
     KEY_CHANGED = "key.changed"
+    NUMBER_GIVEN = "number.given"
     ACTIVITY_CHANGED = "activity.changed"
     TYPING = "typing"
     TOKEN_EXPIRING = "token.expiring"

@@ -13,7 +13,8 @@ from protocol.privacy_request import view
 from protocol.validation import Strict
 from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json
-from server.routes.privacy_requests import ListQuery, list_query, list_response, recording_response
+from server.routes.change_list import ListQuery, list_query
+from server.routes.privacy_requests import list_response, recording_response
 from server.services.privacy import PrivacyRequests, StateChange
 from server.services.privacy_retention import PrivacyRetention, Purge
 from server.services.service_codes import ServiceCodes

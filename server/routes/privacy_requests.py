@@ -2,77 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from aiohttp import web
-from pydantic import AfterValidator, TypeAdapter
+from pydantic import TypeAdapter
 
 from protocol.privacy_request import PrivacyRequest, view
-from protocol.validation import Strict
 from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json, read_query
-from server.services.privacy import MAX_LISTED, Position, PrivacyRequests, StateChange
+from server.http import Operation, json_response, operation, read_json
+from server.routes.change_list import ListQuery, Position, link_to_next, list_query
+from server.services.privacy import PrivacyRequests, StateChange
 
 _PATH: Final = "/apps/buzz/privacy-requests"
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
-
-
-def _moment(text: str) -> str:
-    try:
-        if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError(text)
-    except ValueError as error:
-        raise ValueError("should be a time such as 2020-03-14T18:44:40Z") from error
-    return text
-
-
-def _position(text: str) -> str:
-    at, dot, request_id = text.partition(".")
-    if not (dot and at.isascii() and at.isdigit() and len(at) <= 18 and len(request_id) <= 64):
-        raise ValueError("should be the cursor that a Link header gave")
-    return text
-
-
-def _few(text: str) -> str:
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LISTED):
-        raise ValueError(f"should be 1 to {MAX_LISTED}")
-    return text
-
-
-class ListQuery(Strict):
-    """``since`` is an ``updated_at`` (whole seconds, itself included); ``cursor`` goes on where a page ended."""
-
-    since: Annotated[str, AfterValidator(_moment)] | None = None
-    cursor: Annotated[str, AfterValidator(_position)] | None = None
-    limit: Annotated[str, AfterValidator(_few)] = "100"
-
-    @property
-    def position(self) -> Position:
-        """Where to begin."""
-        if self.cursor is not None:
-            at, _, request_id = self.cursor.partition(".")
-            return Position(int(at), request_id)
-        if self.since is None:
-            return Position()
-        return Position(max(0, int(datetime.fromisoformat(self.since).timestamp()) * 1000))
-
-
-_LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)
-
-
-def list_query(request: web.Request) -> ListQuery:
-    """The query of a list of requests. Raises ApiError(bad_request) naming the parameter."""
-    return read_query(request, _LIST)
 
 
 def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
     """One page, with a Link to the next where there may be one."""
     response = json_response([view(one) for one in found])
     if len(found) == limit:
-        cursor = f"{found[-1].updated_at_ms}.{found[-1].id}"
-        following = request.rel_url.without_query_params("since").update_query(cursor=cursor)
-        response.headers["Link"] = f'<{following}>; rel="next"'
+        response.headers["Link"] = link_to_next(request, Position(found[-1].updated_at_ms, found[-1].id))
     return response
 
 

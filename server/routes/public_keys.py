@@ -1,4 +1,4 @@
-"""PUT /apps/buzz/public-key and GET /apps/buzz/public-key/{person_id}."""
+"""PUT and GET /apps/buzz/public-key, and GET /apps/buzz/public-key/{person_id}."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from protocol.activity import Id
-from protocol.encryption import NEW_PUBLIC_KEY, NewPublicKey, PublicKeyAnswer
+from protocol.encryption import NEW_PUBLIC_KEY, ChangedKeyAnswer, NewPublicKey, PublicKeyAnswer
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID
 from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json
-from server.services.keys import Keys
+from server.routes.change_list import ListQuery, Position, link_to_next, list_query
+from server.services.keys import Keys, shown_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,31 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
         await auth.person(request)
         return json_response(await keys.keys(_person_id(request.match_info["person_id"])))
 
-    return [web.put("/apps/buzz/public-key", put), web.get("/apps/buzz/public-key/{person_id}", get)]
+    @operation(
+        Operation(
+            "The public keys that came or were revoked since a time: the caller's and those of everybody they have "
+            "talked with, by time of change",
+            "encryption",
+            query=ListQuery,
+            answer=list[ChangedKeyAnswer],
+            errors=(400, 401, 503),
+        )
+    )
+    async def changed(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        query = list_query(request)
+        limit = int(query.limit)
+        found = await keys.changed(caller.person, query.position, limit)
+        response = json_response([shown_change(each) for each in found])
+        if len(found) == limit:
+            response.headers["Link"] = link_to_next(request, Position(found[-1].changed_at_ms, found[-1].id))
+        return response
+
+    return [
+        web.put("/apps/buzz/public-key", put),
+        web.get("/apps/buzz/public-key", changed),
+        web.get("/apps/buzz/public-key/{person_id}", get),
+    ]
 
 
 def _person_id(text: str) -> int:

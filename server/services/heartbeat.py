@@ -1,10 +1,16 @@
-"""The heartbeat: gives the caller a number if they have none, and says what has changed since the app last looked."""
+"""The heartbeat: gives the caller a number if they have none, and says what has changed since the app last looked.
+
+A number from the pool is in the answer. One that must be bought is in a later one, and told by ``number.given``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from protocol import phone
 from protocol.heartbeat import Heartbeat, heartbeat
+from server.live.events import EventName, Events
 from server.services.numbers import Numbers
 from storage.database import Database
 from storage.directory_reads import last_times
@@ -16,6 +22,16 @@ class LastActivity(Protocol):
     async def last_id(self, person: int) -> int:
         """Its id; 0 if there is none."""
         ...
+
+
+def tell_number(events: Events) -> Callable[[int, str], None]:
+    """What tells a person's devices of the number that was bought for them, after the heartbeat had found none."""
+
+    def tell(person_id: int, e164: str) -> None:
+        country_code, number = phone.split(e164)
+        events.publish((person_id,), EventName.NUMBER_GIVEN, {"country_code": country_code, "number": number})
+
+    return tell
 
 
 class Heartbeats:

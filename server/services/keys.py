@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from protocol.activity import rfc3339
-from protocol.encryption import EncryptionAnswer, EncryptionData, NewPublicKey, PublicKeyAnswer, fingerprint
+from protocol.encryption import (
+    ChangedKeyAnswer,
+    EncryptionAnswer,
+    EncryptionData,
+    NewPublicKey,
+    PublicKeyAnswer,
+    fingerprint,
+)
 from protocol.errors import ApiError, ErrorCode
 from server.live.events import EventName, Events
-from storage.keys import MAX_KEYS_IN_FORCE, Encryption, KeyStore, PublicKey, Published
+from storage.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
 
 
 class Partners(Protocol):
@@ -23,9 +30,11 @@ class Partners(Protocol):
 
 
 class People(Protocol):
-    """Who exists (``server.services.parties.Parties``)."""
+    """Who exists, and whose members they are (``server.services.parties.Parties``)."""
 
     async def exists(self, key: int) -> bool: ...
+
+    async def companies_of(self, person_id: int) -> tuple[int, ...]: ...
 
 
 class Keys:
@@ -59,6 +68,14 @@ class Keys:
             raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no person:{person_id}.")
         return [_shown(key) for key in await self._store.keys(person_id)]
 
+    async def changed(self, person_id: int, after: tuple[int, str], limit: int) -> list[ChangedKey]:
+        """The keys that came or were revoked behind a time (milliseconds) and id, in that order: the person's own, and
+        those of everybody whom they, or a company of theirs, have talked with."""
+        people = {person_id}
+        for party in (person_id, *await self._people.companies_of(person_id)):
+            people.update(key for key in await self._partners.partners(party) if key > 0)
+        return await self._store.changed(sorted(people), after, limit)
+
     async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
         """Put a key in force and tell those who have talked with the person, and the person's other devices.
 
@@ -67,23 +84,28 @@ class Keys:
         key = PublicKey(
             new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
         )
-        result = await self._store.publish(person_id, key)
+        partners = await self._partners.partners(person_id)
+        result = await self._store.publish(person_id, key, partners)
         if not isinstance(result, Published):
             raise ApiError(
                 ErrorCode.CONFLICT,
                 f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of a device you have.",
             )
         if result.changed:
-            await self._tell(person_id, result)
+            self._tell(person_id, partners, result)
         return _shown(result.key)
 
-    async def _tell(self, person_id: int, result: Published) -> None:
+    def _tell(self, person_id: int, partners: Sequence[int], result: Published) -> None:
         # A key for one more device is told as well: it is how somebody could listen in unseen.
         shown = msgspec.to_builtins(_shown(result.key))
         del shown["public_key"], shown["revoked_at"]
         data = {"person_id": person_id, **shown, "previous_fingerprint": result.previous}
-        partners = await self._partners.partners(person_id)
         self._events.publish((person_id, *partners), EventName.KEY_CHANGED, data)
+
+
+def shown_change(found: ChangedKey) -> ChangedKeyAnswer:
+    """A changed key as ``GET public-key?since=`` lists it."""
+    return ChangedKeyAnswer(person_id=found.person_id, **msgspec.to_builtins(_shown(found.key)))
 
 
 def _shown(key: PublicKey) -> PublicKeyAnswer:

@@ -15,8 +15,9 @@ import phonenumbers
 import structlog
 
 from server.clock import Every
+from server.tasks import start
 from server.telephony_metrics import TelephonyMetrics
-from storage.errors import StorageConflict
+from storage.errors import StorageConflict, StorageError
 from storage.numbers import NumberStore, Reservation
 
 LEASE_MS: Final = 60_000
@@ -24,6 +25,9 @@ LEASE_MS: Final = 60_000
 
 ATTEMPT_SECONDS: Final = 45.0
 """Shorter than the lease: when a reservation is taken over, nobody is buying for it any more."""
+
+MAX_PURCHASES: Final = 16
+"""Purchases under way at once on one node; the next heartbeat of whoever finds no place begins theirs."""
 
 _COMPLAIN_EVERY_MS: Final = 60_000
 
@@ -54,7 +58,10 @@ class NumberProvider(Protocol):
 
 
 class Numbers:
-    """Gives numbers. ``provider`` None: the pool alone. ``fictional``: an empty pool fills itself (development)."""
+    """Gives numbers. ``provider`` None: the pool alone. ``fictional``: an empty pool fills itself (development).
+
+    Nobody waits for a provider: a purchase is a task of its own, and ``given(person_id, e164)`` is called after it.
+    """
 
     def __init__(
         self,
@@ -64,6 +71,7 @@ class Numbers:
         *,
         provider: NumberProvider | None = None,
         fictional: bool = False,
+        given: Callable[[int, str], None] = lambda person_id, e164: None,
         attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
         self._store = store
@@ -71,22 +79,59 @@ class Numbers:
         self._now_ms = now_ms
         self._provider = provider
         self._fictional = fictional_blocks() if fictional else iter(())
+        self._given = given
         self._attempt_seconds = attempt_seconds
         self._complaining = Every(_COMPLAIN_EVERY_MS, now_ms)
+        self._purchases: dict[int, asyncio.Task[None]] = {}
 
     async def of(self, person_id: int) -> str | None:
-        """The person's number (E.164); they get one if they have none. None: there is none to be had now.
+        """The person's number (E.164); they get one from the pool if they have none. None: there is none yet.
 
-        An empty pool or a failing provider is logged and counted, never raised. Raises StorageUnavailable.
+        If the pool is empty a purchase is begun, where there is a provider, and not waited for. An empty pool or a
+        failing provider is logged and counted, never raised. Raises StorageUnavailable.
         """
         found = await self._store.of_person(person_id)
         if found is not None and found.e164 is not None:
             return found.e164
-        given = await self._from_pool(person_id) or await self._from_provider(person_id)
-        self._metrics.numbers.add("none" if given is None else "given")
-        if given is None:
+        given = await self._from_pool(person_id)
+        if given is not None:
+            self._metrics.numbers.add("given")
+        elif self._provider is None:
+            self._metrics.numbers.add("none")
             self._complain()
+        else:
+            self._begin_purchase(person_id, self._provider)
         return given
+
+    async def purchases(self) -> None:
+        """Wait for the purchases that are under way."""
+        if self._purchases:
+            await asyncio.wait(self._purchases.values())
+
+    async def close(self) -> None:
+        """Give up the purchases under way. What was bought nevertheless is found by a later heartbeat."""
+        for task in self._purchases.values():
+            task.cancel()
+        await self.purchases()
+
+    def _begin_purchase(self, person_id: int, provider: NumberProvider) -> None:
+        if person_id in self._purchases or len(self._purchases) >= MAX_PURCHASES:
+            return
+        task = start("number purchase", self._purchase(person_id, provider))
+        self._purchases[person_id] = task
+        task.add_done_callback(lambda _: self._purchases.pop(person_id, None))
+
+    async def _purchase(self, person_id: int, provider: NumberProvider) -> None:
+        try:
+            bought = await self._from_provider(person_id, provider)
+        except StorageError as error:
+            _log.warning("a number can't be bought now", reason=str(error))
+            return
+        self._metrics.numbers.add("none" if bought is None else "given")
+        if bought is None:
+            self._complain()
+        else:
+            self._given(person_id, bought)
 
     def _complain(self) -> None:
         """Once a minute: every heartbeat of everybody without a number comes by here."""
@@ -103,15 +148,13 @@ class Numbers:
             given = await self._store.take(person_id, self._now_ms())
         return given
 
-    async def _from_provider(self, person_id: int) -> str | None:
-        if self._provider is None:
-            return None
+    async def _from_provider(self, person_id: int, provider: NumberProvider) -> str | None:
         reservation = await self._store.reserve(person_id, self._now_ms(), LEASE_MS)
         if reservation is None:
             # Somebody else is at it, or was faster.
             found = await self._store.of_person(person_id)
             return found.e164 if found is not None else None
-        bought = await self._buy(self._provider, reservation)
+        bought = await self._buy(provider, reservation)
         if bought is None:
             return None
         try:

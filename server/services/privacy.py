@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from protocol.errors import ApiError, ErrorCode
@@ -31,8 +30,6 @@ from storage.service_codes import OwnedCode
 _SUBMISSIONS = UUID("5d0c8a0e-54a1-4a39-9d0e-5a7a6a0a8a57")
 """Namespace for the ids of requests whose form names its submission (RFC 9562, 5.5): sent twice, it is one request."""
 
-MAX_LISTED = 500
-
 
 class StateChange(Strict):
     """What a member changes; what is left out stays.
@@ -44,13 +41,6 @@ class StateChange(Strict):
     extended: bool | None = None
     completed: bool | None = None
     do_not_sell: bool | None = None
-
-
-class Position(NamedTuple):
-    """Where a list goes on: behind this time of change (milliseconds) and id."""
-
-    updated_at_ms: int = 0
-    request_id: str = ""
 
 
 class PrivacyRequests:
@@ -101,8 +91,8 @@ class PrivacyRequests:
 
     # --- a company's members --------------------------------------------------------------------------------------
 
-    async def listed(self, person_id: int, after: Position, limit: int) -> list[PrivacyRequest]:
-        """The requests of the person's companies from a position on, by time of change."""
+    async def listed(self, person_id: int, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
+        """The requests of the person's companies behind a time of change (milliseconds) and id, by time of change."""
         company_ids = [-key for key in await self._companies_of(person_id)]
         return await privacy.listed(self._database, company_ids, *after, limit)
 
@@ -115,8 +105,8 @@ class PrivacyRequests:
 
     # --- anybody who may --------------------------------------------------------------------------------------------
 
-    async def every(self, after: Position, limit: int) -> list[PrivacyRequest]:
-        """The requests of all companies: the operator's list."""
+    async def every(self, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
+        """The same for all companies: the operator's list."""
         return await privacy.every(self._database, *after, limit)
 
     async def one(self, request_id: str) -> PrivacyRequest:

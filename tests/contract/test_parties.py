@@ -31,10 +31,11 @@ async def test_a_party_is_ready_to_embed(database: Database) -> None:
     jane = {"id": 456, "first_name": "Jane", "middle_name": "A.", "last_name": "Smith"}
     assert msgspec.json.decode(msgspec.json.encode({"sendable": person.json})) == {"sendable": jane}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode([person.msgpack])) == [jane]
-    assert msgspec.json.decode(company.json) == {"id": 123, "name": "Acme"}
+    acme = {"id": 123, "name": "Acme", "first_name": "Acme", "middle_name": None, "last_name": None}
+    assert msgspec.json.decode(company.json) == acme
     assert parties.get(5) is None
     assert msgspec.json.decode(parties.shown(5).json)["first_name"] is None
-    assert msgspec.json.decode(parties.shown(-5).json) == {"id": 5, "name": None}
+    assert msgspec.json.decode(parties.shown(-5).json) == dict.fromkeys(acme) | {"id": 5}
     assert await parties.exists(-123)
     assert not await parties.exists(123)
     await parties.close()

@@ -114,7 +114,8 @@ async def test_the_seeds_spellings_of_parties_are_all_taken(world: World) -> Non
         assert ack["id"] == number
     await carol.until_ids(1, 2, 3)
     assert {each["receivable_type"] for each in carol.activities} == {"AppModelsCompany"}
-    assert carol.activities[0]["receivable"] == {"id": ACME, "name": "Acme"}
+    company = {"id": ACME, "name": "Acme", "first_name": "Acme", "middle_name": None, "last_name": None}
+    assert carol.activities[0]["receivable"] == company
 
 
 async def test_a_note_to_oneself_arrives_once(world: World) -> None:

@@ -182,3 +182,61 @@ async def test_clear_takes_the_encryption_data_and_leaves_the_keys(buzz: Buzz) -
         assert response.status == 204
     assert (await buzz.get(ENCRYPTION, buzz.person(JANE)))[0] == 404
     assert len((await buzz.get(f"{PUBLIC_KEY}/{JANE}", buzz.person(JANE)))[1]) == 1
+
+
+async def heartbeat(buzz: Buzz, person: int) -> Any:
+    return (await buzz.get("/apps/buzz/heartbeat", buzz.person(person)))[1]["last_key_update"]
+
+
+async def test_the_heartbeat_says_when_a_key_changed_that_concerns_the_person(buzz: Buzz, clock: Clock) -> None:
+    await message(buzz, BOB, JANE)
+    assert [await heartbeat(buzz, person) for person in (JANE, BOB, ANN)] == [None] * 3
+    await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(1))
+    at = "2024-07-03T09:46:40Z"
+    assert [await heartbeat(buzz, person) for person in (JANE, BOB, ANN)] == [at, at, None]
+    clock.ms += 5_000
+    await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(1))
+    assert await heartbeat(buzz, BOB) == at, "the same key again is no change"
+
+
+async def test_members_of_a_company_hear_of_the_keys_of_those_who_wrote_to_it(buzz: Buzz) -> None:
+    await message(buzz, ANN, ACME, "company")
+    await buzz.put(PUBLIC_KEY, buzz.person(ANN), key(1))
+    assert await heartbeat(buzz, JANE) == "2024-07-03T09:46:40Z"
+    status, found = await buzz.get(PUBLIC_KEY, buzz.person(JANE), since="2024-07-03T09:46:40Z")
+    assert (status, [(each["person_id"], each["fingerprint"]) for each in found]) == (200, [(ANN, print_of(1))])
+
+
+async def test_a_device_that_was_away_reads_the_keys_that_changed(buzz: Buzz, clock: Clock) -> None:
+    await message(buzz, BOB, JANE)
+    await buzz.put(PUBLIC_KEY, buzz.person(BOB), key(1))
+    await buzz.put(PUBLIC_KEY, buzz.person(ANN), key(9))  # she has talked with nobody
+    clock.ms += 5_000
+    await buzz.put(PUBLIC_KEY, buzz.person(BOB), key(2))
+    await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(3))
+    _, found = await buzz.get(PUBLIC_KEY, buzz.person(JANE))
+    assert sorted((each["person_id"], each["fingerprint"], each["revoked_at"]) for each in found) == sorted(
+        [
+            (BOB, print_of(1), "2024-07-03T09:46:45Z"),
+            (BOB, print_of(2), None),
+            (JANE, print_of(3), None),
+        ]
+    )
+    _, later = await buzz.get(PUBLIC_KEY, buzz.person(JANE), since="2024-07-03T09:46:46Z")
+    assert later == []
+    status, refused = await buzz.get(PUBLIC_KEY, buzz.person(JANE), since="yesterday")
+    assert (status, "'since'" in refused["error"]["message"]) == (400, True)
+
+
+async def test_changed_keys_come_in_pages(buzz: Buzz, clock: Clock) -> None:
+    for number in range(1, 6):
+        clock.ms += 1_000 * (number % 2)  # two of a moment are told apart
+        await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(number, device_id=f"device {number}"))
+    seen, path = [], f"{PUBLIC_KEY}?limit=2"
+    while path:
+        async with buzz.client.get(path, headers=buzz.person(JANE)) as response:
+            seen += [each["device_id"] for each in await response.json()]
+            following = response.links.get("next")
+            path = str(following["url"].relative()) if following else ""
+    assert sorted(seen) == [f"device {number}" for number in range(1, 6)]
+    assert set(seen[:2]) == {"device 1", "device 2"}, "the oldest change first"

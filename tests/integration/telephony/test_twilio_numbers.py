@@ -18,7 +18,8 @@ from server.twilio_api import TwilioError, open_twilio_api
 from storage.numbers import NumberStore
 from storage.sqlite import SqliteDatabase
 from tests.fakes.twilio import ACCOUNT, TOKEN, Twilio
-from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, open_buzz
+from tests.harness.peer import WAIT_SECONDS
+from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, event, open_buzz
 
 NUMBERS = [f"+1202555018{digit}" for digit in range(5)]
 VOICE_URL = "https://buzz.example/twilio/voice"
@@ -43,11 +44,26 @@ async def number(buzz: Buzz, person: int = ANN) -> str | None:
     return None if given is None else f"+{given['country_code']}{given['number']}"
 
 
+async def bought(buzz: Buzz, person: int = ANN) -> str:
+    """The person's number, once it has been bought: the first heartbeat begins that, and does not wait for it."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (found := await number(buzz, person)) is None:
+            pass
+        return found
+
+
+async def ordered(buzz: Buzz, twilio: Twilio) -> None:
+    """Return when Twilio has been asked to sell a number; no heartbeat has one meanwhile."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while "POST IncomingPhoneNumbers.json" not in twilio.asked:
+            assert await number(buzz) is None
+
+
 async def test_a_heartbeat_buys_one_number_whatever_races(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
     async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
         await asyncio.gather(*(number(buzz) for _ in range(5)))
-        assert await number(buzz) == NUMBERS[0]
-        assert await number(buzz, BOB) == NUMBERS[1]
+        assert await bought(buzz) == NUMBERS[0]
+        assert await bought(buzz, BOB) == NUMBERS[1]
     assert [one["phone_number"] for one in twilio.sold] == NUMBERS[:2]
     assert twilio.sold[0]["voice_url"] == VOICE_URL
     assert twilio.sold[0]["friendly_name"].startswith("buzz:")
@@ -56,7 +72,7 @@ async def test_a_heartbeat_buys_one_number_whatever_races(data_dir: Path, clock:
 async def test_a_number_that_was_taken_meanwhile_is_passed_over(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
     twilio.answers = [(400, 21422), (400, 21422)]
     async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
-        assert await number(buzz) == NUMBERS[2]
+        assert await bought(buzz) == NUMBERS[2]
     assert len(twilio.sold) == 1
 
 
@@ -65,7 +81,7 @@ async def test_an_empty_shop_never_fails_a_heartbeat(data_dir: Path, clock: Cloc
     async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
         assert await number(buzz) is None
         twilio.for_sale = list(NUMBERS)
-        assert await number(buzz) == NUMBERS[0]
+        assert await bought(buzz) == NUMBERS[0]
 
 
 async def test_after_an_error_that_leaves_it_open_the_name_is_looked_up_first(
@@ -73,11 +89,18 @@ async def test_after_an_error_that_leaves_it_open_the_name_is_looked_up_first(
 ) -> None:
     twilio.answers = [(500, 0)]
     async with open_buzz(data_dir, clock, **settings(twilio)) as buzz:
-        assert await number(buzz) is None
+        await ordered(buzz, twilio)
         assert await number(buzz) is None, "the reservation still holds"
         clock.ms += 61_000
-        assert await number(buzz) == NUMBERS[0]
+        assert await bought(buzz) == NUMBERS[0]
     assert twilio.asked.count("GET IncomingPhoneNumbers.json") == 1
+
+
+async def test_who_waits_for_a_number_is_told_when_it_was_bought(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
+    async with open_buzz(data_dir, clock, **settings(twilio)) as buzz, buzz.live(ANN) as ann:
+        assert await number(buzz) is None
+        assert await event(ann) == ("number.given", {"country_code": "1", "number": NUMBERS[0][2:]})
+        assert await number(buzz) == NUMBERS[0]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -104,7 +127,10 @@ async def test_an_attempt_ends_before_its_reservation_can_be_taken_over(
         metrics, shop = TelephonyMetrics(Metrics()), TwilioNumbers(api, "US", VOICE_URL)
         numbers = Numbers(NumberStore(database), metrics, clock, provider=shop, attempt_seconds=0.2)
         assert await numbers.of(ANN) is None, "Twilio hangs, and the heartbeat does not"
+        await numbers.purchases()
         clock.ms += LEASE_MS
+        assert await numbers.of(ANN) is None
+        await numbers.purchases()
         assert await numbers.of(ANN) == NUMBERS[0], "it had been bought, and is found"
     await database.close()
     assert len(twilio.sold) == 1

@@ -11,13 +11,15 @@ MINUTE_MS = 60_000
 
 def test_the_seeds_fields_in_the_seeds_spelling() -> None:
     start = 1_719_830_000_000
-    times = LastTimes(*(start + each * MINUTE_MS + 999 for each in range(5)))
+    times = LastTimes(*(start + each * MINUTE_MS + 999 for each in range(6)))
     assert msgspec.to_builtins(heartbeat(times, 123456789, "+12385551629")) == {
         "last_contact_update": "2024-07-01T10:33:20Z",
         "last_trust_request": "2024-07-01T10:34:20Z",
         "last_company_update": "2024-07-01T10:35:20Z",
+        "last_company_updated": "2024-07-01T10:35:20Z",
         "last_coworker_update": "2024-07-01T10:36:20Z",
         "last_user_update": "2024-07-01T10:37:20Z",
+        "last_key_update": "2024-07-01T10:38:20Z",
         "last_activity_id": "123456789",
         "number": {"country_code": "1", "number": "2385551629"},
     }

@@ -1,0 +1,75 @@
+"""Lists in the order in which their rows changed: where a page begins, and the link to the next one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple
+
+from aiohttp import web
+from pydantic import AfterValidator, TypeAdapter
+
+from protocol.validation import Strict
+from server.http import read_query
+
+MAX_LISTED: Final = 500
+
+
+class Position(NamedTuple):
+    """Where a list goes on: behind this time of change (milliseconds) and id."""
+
+    changed_at_ms: int = 0
+    id: str = ""
+
+
+def _moment(text: str) -> str:
+    try:
+        if datetime.fromisoformat(text).tzinfo is None:
+            raise ValueError(text)
+    except ValueError as error:
+        raise ValueError("should be a time such as 2020-03-14T18:44:40Z") from error
+    return text
+
+
+def _position(text: str) -> str:
+    at, dot, row_id = text.partition(".")
+    if not (dot and at.isascii() and at.isdigit() and len(at) <= 18 and len(row_id) <= 64):
+        raise ValueError("should be the cursor that a Link header gave")
+    return text
+
+
+def _few(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LISTED):
+        raise ValueError(f"should be 1 to {MAX_LISTED}")
+    return text
+
+
+class ListQuery(Strict):
+    """``since`` is a time of change (whole seconds, itself included); ``cursor`` goes on where a page ended."""
+
+    since: Annotated[str, AfterValidator(_moment)] | None = None
+    cursor: Annotated[str, AfterValidator(_position)] | None = None
+    limit: Annotated[str, AfterValidator(_few)] = "100"
+
+    @property
+    def position(self) -> Position:
+        """Where to begin."""
+        if self.cursor is not None:
+            at, _, row_id = self.cursor.partition(".")
+            return Position(int(at), row_id)
+        if self.since is None:
+            return Position()
+        return Position(max(0, int(datetime.fromisoformat(self.since).timestamp()) * 1000))
+
+
+_LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)
+
+
+def list_query(request: web.Request) -> ListQuery:
+    """The query of a list. Raises ApiError(bad_request) naming the parameter."""
+    return read_query(request, _LIST)
+
+
+def link_to_next(request: web.Request, last: Position) -> str:
+    """The Link header of a page that ends with this row."""
+    following = request.rel_url.without_query_params("since").update_query(cursor=f"{last.changed_at_ms}.{last.id}")
+    return f'<{following}>; rel="next"'
