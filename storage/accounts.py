@@ -48,11 +48,16 @@ class AccountStore:
         """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given."""
         if (token_id is None) == (person_id is None):
             raise ValueError("revoke either a token or a person")
+        given = (token_id, person_id, revoked_at_ms, expires_at_ms)
+        if self._database.dialect == "postgresql":
+            # One statement: it waits for nothing but other revocations, which are one statement each as well.
+            [(version,)] = await self._database.returning(_REVOKE, *given)
+            return Revocation(version, *given)
         async with self._database.transaction() as transaction:
             [(version,)] = await transaction.fetch(
                 "UPDATE revocation_counter SET version = version + 1 RETURNING version"
             )
-            row = Revocation(version, token_id, person_id, revoked_at_ms, expires_at_ms)
+            row = Revocation(version, *given)
             await transaction.execute(
                 "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -72,8 +77,7 @@ class AccountStore:
 
     async def purge_revocations(self, now_ms: int) -> int:
         """Delete the revocations of what has expired anyway; returns how many."""
-        async with self._database.transaction() as transaction:
-            return await transaction.execute("DELETE FROM revocation WHERE expires_at_ms <= ?", now_ms)
+        return await self._database.execute("DELETE FROM revocation WHERE expires_at_ms <= ?", now_ms)
 
     async def save_received(self, devices: Sequence[Device]) -> None:
         """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing."""
@@ -112,10 +116,15 @@ class AccountStore:
 
     async def erase_person(self, person_id: int) -> int:
         """Forget a person's devices; returns how many. Revocations stay: they keep the person's tokens shut."""
-        async with self._database.transaction() as transaction:
-            return await transaction.execute("DELETE FROM device WHERE person_id = ?", person_id)
+        return await self._database.execute("DELETE FROM device WHERE person_id = ?", person_id)
 
 
+# SQLite has no such statement, and one writer.
+_REVOKE = """
+    WITH taken AS (UPDATE revocation_counter SET version = version + 1 RETURNING version)
+    INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)
+    SELECT version, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM taken
+    RETURNING version"""
 _SAVE_RECEIVED = f"""
     INSERT INTO device (person_id, device_id, received_id, seen_at_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (person_id, device_id) DO UPDATE SET

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from protocol.activity import Activity, ActivityType
 from storage.amendments import COUNT
-from storage.database import Database
+from storage.database import Database, Lane
 
 _COLUMNS = "id, type, sender, receiver, call_time, NULL, message_id, created_at_ms"
 
@@ -21,7 +21,7 @@ async def connect(
     None if there is none, or it was not missed.
     """
     missed = ActivityType.incoming_call_missed if connected.author_is_receiver else ActivityType.outgoing_call_missed
-    async with database.transaction() as transaction:
+    async with database.transaction(Lane.LOG) as transaction:
         rows = await transaction.fetch(
             f"""UPDATE activity SET type = ?, call_time = ?
                 WHERE author = ? AND idempotency_key = ? AND type = ? RETURNING {_COLUMNS}""",

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import Enum
 from typing import Any, Literal, Protocol
 
 Value = int | float | str | bytes | bool | None
 Row = tuple[Any, ...]
 Dialect = Literal["sqlite", "postgresql"]
+
+
+class Lane(Enum):
+    """What a transaction writes: those of one lane run one after another, so that what is looked up stays so.
+
+    No table is written in two lanes. ``SUBJECTS`` is for everything that has no other; ``DIRECTORY`` has numbers and
+    service codes too, which an import writes with it, for many seconds. During ``SCHEMA`` nobody else is in any lane.
+    """
+
+    SCHEMA = 1
+    SUBJECTS = 2
+    DIRECTORY = 3
+    LOG = 4
 
 
 class Transaction(Protocol):
@@ -45,8 +59,22 @@ class Database(Protocol):
         """Read for many parameter lists in one round trip: one list of rows for each, in order."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Everything inside commits together, durably, when the block ends; nothing does if it raises."""
+    async def execute(self, sql: str, *parameters: Value) -> int:
+        """Run one statement as a transaction of its own, durably; returns how many rows it changed.
+
+        It waits for no lane. It must be one that may be run twice: it is, when its answer was lost.
+        """
+        ...
+
+    async def returning(self, sql: str, *parameters: Value) -> list[Row]:
+        """The same for a statement with ``RETURNING``: its rows."""
+        ...
+
+    def transaction(self, lane: Lane = Lane.SUBJECTS) -> AbstractAsyncContextManager[Transaction]:
+        """Everything inside commits together, durably, when the block ends; nothing does if it raises.
+
+        Go from statement to statement without waiting for anything else: one that is idle for a second is undone.
+        """
         ...
 
     async def ping(self) -> None:

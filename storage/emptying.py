@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from storage import amendments
-from storage.database import Database
+from storage.database import Database, Lane
 
 _TEXT: Final = "message = NULL"
 _KEY: Final = "idempotency_key = NULL, idempotency_hash = NULL"
@@ -38,7 +38,7 @@ async def empty_older(database: Database, created_before_ms: int, now_ms: int, l
     due = [id for (id,) in await database.fetch(DUE, created_before_ms, limit)]
     due = due or await _due_though_ahead(database, created_before_ms, now_ms, limit)
     if due:
-        async with database.transaction() as transaction:
+        async with database.transaction(Lane.LOG) as transaction:
             await transaction.execute_many(_EMPTY, [(id,) for id in due])
             await transaction.execute(amendments.COUNT)
     return len(due)

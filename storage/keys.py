@@ -75,8 +75,7 @@ class KeyStore:
         return Encryption(*rows[0]) if rows else None
 
     async def put_encryption(self, person_id: int, data: Encryption) -> None:
-        async with self._database.transaction() as transaction:
-            await transaction.execute(_PUT_ENCRYPTION, person_id, *data)
+        await self._database.execute(_PUT_ENCRYPTION, person_id, *data)
 
     async def keys(self, person_id: int) -> list[PublicKey]:
         """All the person's keys, those in force first, then the newest first; the oldest beyond 1,000 are left out."""
@@ -112,8 +111,7 @@ class KeyStore:
 
     async def clear(self, person_id: int) -> None:
         """Delete the person's encryption data (a development tool). Public keys stay: others encrypt for them."""
-        async with self._database.transaction() as transaction:
-            await transaction.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
+        await self._database.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
 
 
 async def erase(transaction: Transaction, person_id: int) -> None:

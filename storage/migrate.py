@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.database import Database, Dialect
+from storage.database import Database, Dialect, Lane
 from storage.errors import SchemaTooNew, StorageError
 
 _FOLDER = Path(__file__).parent / "sql"
@@ -56,7 +56,7 @@ async def applied(database: Database) -> set[int]:
         rows = await database.fetch(_NUMBERS)
     except StorageError:
         # Most likely there is no such table yet. Who may only read and write must get by without making it.
-        async with database.transaction() as transaction:
+        async with database.transaction(Lane.SCHEMA) as transaction:
             await transaction.execute(_CREATE_TABLE)
             rows = await transaction.fetch(_NUMBERS)
     return {number for (number,) in rows}
@@ -85,7 +85,7 @@ async def migrate(database: Database) -> list[Step]:
 
 
 async def _apply(database: Database, step: Step) -> bool:
-    async with database.transaction() as transaction:
+    async with database.transaction(Lane.SCHEMA) as transaction:
         if await transaction.fetch(f"{_NUMBERS} WHERE number = ?", step.number):
             return False
         for statement in step.statements:

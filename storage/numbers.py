@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
-from storage.database import Database, Row, Transaction
+from storage.database import Database, Lane, Row, Transaction
 from storage.errors import StorageConflict
 
 REST_MS: Final = 60 * 24 * 3_600_000
@@ -68,7 +68,7 @@ class NumberStore:
         """
         while True:
             try:
-                async with self._database.transaction() as transaction:
+                async with self._database.transaction(Lane.DIRECTORY) as transaction:
                     return await _take(transaction, person_id, now_ms)
             except StorageConflict:
                 # Another heartbeat of the same person was faster, here or on another node.
@@ -83,7 +83,7 @@ class NumberStore:
         bought for it can be found. None: somebody else is at it, or the person has a number.
         """
         wanted_id = secrets.token_hex(16)
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             rows = await transaction.fetch(
                 """INSERT INTO buzz_number (id, state, person_id, until_ms, changed_at_ms)
                    VALUES (?, 'reserved', ?, ?, ?)
@@ -107,7 +107,7 @@ class NumberStore:
         When the reservation is gone meanwhile (fulfilled by another, the person erased), a number that is not in use
         goes to the pool instead of being lost; None: the allocation is no more.
         """
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             changed = await transaction.execute(
                 """UPDATE buzz_number
                    SET state = 'allocated', e164 = ?, provider_id = ?, until_ms = NULL, changed_at_ms = ?
@@ -125,13 +125,13 @@ class NumberStore:
 
     async def cancel(self, allocation_id: str) -> None:
         """Give a reservation up; only when the provider has certainly sold nothing for it."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             await transaction.execute("DELETE FROM buzz_number WHERE id = ? AND state = 'reserved'", allocation_id)
 
     async def add(self, e164s: Iterable[str], now_ms: int) -> int:
         """Put numbers into the pool; those it knows stay as they are. Returns how many are new."""
         rows = [(secrets.token_hex(16), e164, None, now_ms) for e164 in e164s]
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             before = await _count(transaction)
             await transaction.execute_many(_ADD, rows)
             return await _count(transaction) - before
@@ -146,7 +146,7 @@ class NumberStore:
 
     async def release(self, person_id: int, now_ms: int) -> str | None:
         """The person gives their number up: it rests. Returns the number, or None if they had none."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             return await release(transaction, person_id, now_ms)
 
     async def counts(self) -> dict[NumberState, int]:

@@ -2,7 +2,9 @@
 
 The statement takes the lock on the ``log`` row, gives ids, inserts, and commits. Whoever comes next waits for that lock
 until the commit is visible, so ids become visible in order. A batch with a repeat in it, or with an activity about
-another one of the same moment, trips a constraint, is rolled back, and is gone through with care instead.
+another one of the same moment, trips a constraint, is rolled back, and is gone through with care instead: it is looked
+up, decided here, and what is new of it is stored by the same one statement. So the lock is never held over a round
+trip, and a node that freezes or is cut off, at whatever moment, keeps nobody from writing.
 
 A commit whose outcome is not known is resolved by looking. Every batch of a writer has a number, stored with it. After
 the connection was lost the writer claims a higher one: if the batch is there, that fails and its ids are read; if it
@@ -22,12 +24,13 @@ import structlog
 from protocol.activity import ActivityType
 from storage.contract import Commit, Posting, Result, Stored
 from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
-from storage.postgres import Connection, PostgresDatabase, commit, is_open, roll_back
+from storage.postgres import PostgresDatabase
 from storage.postgres_careful import ABOUT, Careful, activity, key_bytes, look_up
+from storage.postgres_connect import Connection, is_open
 from storage.postgres_errors import committing, translated
 
-APPEND_SECONDS = 15.0
-"""Longest wait for a batch; other nodes' batches go before it."""
+APPEND_SECONDS = 5.0
+"""Longest wait for a batch; other nodes' batches go before it. After that the writer looks whether it is stored."""
 RESOLVE_SECONDS = 5.0
 """How long a batch of unknown outcome is looked for before its senders are told that it is unknown."""
 CAREFUL_SECONDS = 1.0
@@ -42,6 +45,10 @@ class _Batch(NamedTuple):
     postings: Sequence[Posting]
     conversations: Sequence[int]
     about: Sequence[int | None]
+
+    def only(self, positions: Sequence[int], about: Sequence[int | None]) -> _Batch:
+        """The postings at these positions, and what they are about: an id, or -n for the n-th of them."""
+        return _Batch([self.postings[at] for at in positions], [self.conversations[at] for at in positions], about)
 
 
 class _NewEpoch(Exception):
@@ -82,14 +89,15 @@ class Appender:
     async def _append(self, postings: Sequence[Posting]) -> Commit:
         connection = await self._connected()
         conversations = await self._numbers(connection, postings)
-        self._number += 1
+        batch = _Batch(postings, conversations, [None] * len(postings))
         try:
-            if time.monotonic() >= self._careful_until:
+            # An empty batch has to be a commit as well: care would find nothing to do.
+            if not postings or time.monotonic() >= self._careful_until:
                 try:
-                    return await self._at_once(connection, _Batch(postings, conversations, [None] * len(postings)))
+                    return await self._at_once(connection, batch)
                 except StorageConflict:
                     self._careful_until = time.monotonic() + CAREFUL_SECONDS
-            return await self._with_care(connection, postings, conversations)
+            return await self._with_care(connection, batch)
         except (StorageError, asyncio.CancelledError) as error:
             await self._release(error)
             raise
@@ -97,49 +105,41 @@ class Appender:
     # --- the two ways of storing a batch ------------------------------------------------------------------------
 
     async def _at_once(self, connection: Connection, batch: _Batch) -> Commit:
-        """The usual case: one statement, which is its own transaction."""
-        try:
-            with committing():
-                previous = await self._store(connection, batch)
-        except OutcomeUnknown as error:
-            previous = await self._resolved(error)
+        """The usual case: everything in it is new."""
+        previous = await self._store(connection, batch)
         results: list[Result] = [
             Stored(activity(number, posting), False) for number, posting in enumerate(batch.postings, previous + 1)
         ]
         return Commit(previous, previous + len(batch.postings), results)
 
-    async def _with_care(
-        self, connection: Connection, postings: Sequence[Posting], conversations: Sequence[int]
-    ) -> Commit:
-        """Under the log's lock: look everything up, decide one by one, store what is new."""
-        with translated():
-            await connection.execute("BEGIN")
-        try:
+    async def _with_care(self, connection: Connection, batch: _Batch) -> Commit:
+        """Look everything up, decide one by one, store what is new; again if a repeat was stored in between."""
+        refused: list[int] | None = None
+        while True:
             with translated():
-                head = await connection.fetchval(_LOCK, self._epoch, timeout=APPEND_SECONDS)
-                if head is None:
-                    raise _NewEpoch
-                careful = Careful(head, postings, await look_up(connection, postings))
-                batch = _Batch(
-                    [postings[at] for at in careful.kept], [conversations[at] for at in careful.kept], careful.about
-                )
-                if batch.postings:
-                    await self._store(connection, batch)
-        except BaseException:
-            await roll_back(connection)
-            raise
-        try:
-            await commit(connection)
-        except OutcomeUnknown as error:
-            await self._resolved(error)
-        return Commit(head, head + len(careful.kept), careful.results)
+                head = await connection.fetchval(_HEAD, timeout=APPEND_SECONDS)
+                careful = Careful(batch.postings, await look_up(connection, batch.postings, APPEND_SECONDS))
+            if not careful.kept:
+                return Commit(head, head, careful.results(head))
+            try:
+                previous = await self._store(connection, batch.only(careful.kept, careful.about))
+            except StorageConflict:
+                if careful.kept == refused:
+                    raise  # what refused it was there at this look, and is no repeat
+                refused = careful.kept
+            else:
+                return Commit(previous, previous + len(careful.kept), careful.results(previous))
 
     async def _store(self, connection: Connection, batch: _Batch) -> int:
-        """Run the statement; returns the head before it."""
+        """Run the statement, which is its own transaction; returns the head before it."""
         statement = _STORE_ABOUT if any(posting.type in ABOUT for posting in batch.postings) else _STORE
-        columns = _columns(batch)
-        arguments = (self._writer, self._number, len(batch.postings), self._epoch, *columns)
-        previous = await connection.fetchval(statement, *arguments, timeout=APPEND_SECONDS)
+        self._number += 1
+        arguments = (self._writer, self._number, len(batch.postings), self._epoch, *_columns(batch))
+        try:
+            with committing():
+                previous = await connection.fetchval(statement, *arguments, timeout=APPEND_SECONDS)
+        except OutcomeUnknown as error:
+            return await self._resolved(error)
         if previous is None:
             raise _NewEpoch
         return int(previous)
@@ -242,7 +242,7 @@ def _columns(batch: _Batch) -> list[list[Any]]:
     ]
 
 
-_LOCK = "SELECT head FROM log WHERE epoch = $1 FOR UPDATE"
+_HEAD = "SELECT head FROM log"
 
 # "A message between the same two": the other side's own first, then one's own, as on SQLite.
 _FIND = """coalesce(given.about, {}, {}, {}, {})""".format(
@@ -292,7 +292,9 @@ _MARKS = f"""
     )"""
 _STORE = _statement("given.about", "")
 _STORE_ABOUT = _statement(
-    f"CASE WHEN given.type IN ({', '.join(str(kind.value) for kind in sorted(ABOUT))}) THEN {_FIND} END", _MARKS
+    f"""CASE WHEN given.type NOT IN ({", ".join(str(kind.value) for kind in sorted(ABOUT))}) THEN NULL
+        WHEN given.about < 0 THEN mine.previous - given.about ELSE {_FIND} END""",
+    _MARKS,
 )
 
 _CONVERSE = """

@@ -1,13 +1,16 @@
 """A batch that is gone through one by one: repeats, and activities about others of the same batch.
 
-``look_up`` reads, under the log's lock, whatever of the stored log may matter; ``Careful`` then decides without any
-I/O, by the same rules as the constraints.
+``look_up`` reads whatever of the stored log may matter; ``Careful`` then decides without any I/O, by the same rules as
+the constraints. Neither holds a lock: should another node store a repeat between the look and the write, a constraint
+refuses the write, and the next look sees it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from protocol.activity import Activity, ActivityType
 from storage.contract import Posting, Refusal, Result, Stored
@@ -27,20 +30,28 @@ class Known(NamedTuple):
 
 
 class Careful:
-    """What becomes of each posting after ``head``. ``kept``: positions of those to store; ``about``: theirs."""
+    """What becomes of each posting. ``kept``: positions of those to store; ``about``: theirs.
 
-    def __init__(self, head: int, postings: Sequence[Posting], known: Known) -> None:
-        self.results: list[Result] = []
+    Ids are given when the batch is stored. Until then the first one that is kept is -1, the next one -2, and so on, in
+    ``about`` as well.
+    """
+
+    def __init__(self, postings: Sequence[Posting], known: Known) -> None:
         self.kept: list[int] = []
         self.about: list[int | None] = []
+        self._results: list[Result] = []
         self._known = known
         for position, posting in enumerate(postings):
-            result, about = self._decide(head + len(self.kept) + 1, posting)
-            self.results.append(result)
+            result, about = self._decide(-len(self.kept) - 1, posting)
+            self._results.append(result)
             if isinstance(result, Stored) and not result.duplicate:
                 self.kept.append(position)
                 self.about.append(about)
                 self._remember(posting, result.activity)
+
+    def results(self, previous_head: int) -> list[Result]:
+        """One for each posting, in order, once those that are kept are stored after ``previous_head``."""
+        return [_numbered(result, previous_head) for result in self._results]
 
     def _decide(self, number: int, posting: Posting) -> tuple[Result, int | None]:
         first = self._first_answer(posting)
@@ -80,20 +91,26 @@ class Careful:
             self._known.messages.setdefault(posting.message_id, []).append((posting.author, stored))
 
 
-async def look_up(connection: Any, postings: Sequence[Posting]) -> Known:
-    """Read the stored repeats of these postings, and the messages that they are about."""
+def _numbered(result: Result, previous_head: int) -> Result:
+    if isinstance(result, Stored) and result.activity.id < 0:
+        return Stored(msgspec.structs.replace(result.activity, id=previous_head - result.activity.id), result.duplicate)
+    return result
+
+
+async def look_up(connection: Any, postings: Sequence[Posting], seconds: float) -> Known:
+    """Read the stored repeats of these postings, and the messages that they are about. ``seconds``: a read's limit."""
     known = Known({}, {}, {})
     keyed = [each for each in postings if each.idempotency_key is not None]
     if keyed:
         keys = [key_bytes(each.idempotency_key) for each in keyed]
-        rows = await connection.fetch(_BY_KEY, [each.author for each in keyed], keys)
+        rows = await connection.fetch(_BY_KEY, [each.author for each in keyed], keys, timeout=seconds)
         for posting, row in ((keyed[row[0] - 1], row) for row in rows):
             known.by_key[posting.author, posting.idempotency_key or ""] = (activities([row], 2)[0], row[1])
-    await _messages(connection, postings, known)
+    await _messages(connection, postings, known, seconds)
     return known
 
 
-async def _messages(connection: Any, postings: Sequence[Posting], known: Known) -> None:
+async def _messages(connection: Any, postings: Sequence[Posting], known: Known, seconds: float) -> None:
     """Chat messages by (author, message id): of the postings themselves and of what they are about."""
     wanted: dict[tuple[int, str], None] = {}
     for posting in postings:
@@ -104,7 +121,7 @@ async def _messages(connection: Any, postings: Sequence[Posting], known: Known) 
         return
     arguments = [author for author, _ in wanted], [message_id for _, message_id in wanted]
     seen: set[int] = set()
-    for row in await connection.fetch(_BY_MESSAGE, *arguments):
+    for row in await connection.fetch(_BY_MESSAGE, *arguments, timeout=seconds):
         [message] = activities([row], 1)
         if message.id not in seen and message.message_id is not None:
             seen.add(message.id)

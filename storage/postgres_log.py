@@ -10,9 +10,11 @@ from protocol.activity import Activity
 from protocol.validation import MAX_ID
 from storage import amendments, emptying
 from storage.contract import PAGE_BYTES, Commit, Conversation, LogState, Page, Posting, Range
+from storage.database import Lane
 from storage.pages import merged
-from storage.postgres import STATEMENT_SECONDS, Connection, PostgresDatabase
+from storage.postgres import PostgresDatabase
 from storage.postgres_append import Appender
+from storage.postgres_connect import Connection
 from storage.postgres_reads import (
     CONVERSATIONS,
     PARTNERS,
@@ -48,14 +50,14 @@ class PostgresActivityLog:
         return await self._database.read(lambda c: _read(c, ranges))
 
     async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
-        rows = await self._database.read(lambda c: c.fetch(TAIL, after, limit, max_bytes, timeout=STATEMENT_SECONDS))
+        rows = await self._database.read(lambda c: c.fetch(TAIL, after, limit, max_bytes))
         return Page([activity(*row[:-1]) for row in rows], bool(rows) and rows[-1][-1])
 
     async def conversations(
         self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
     ) -> Page[Conversation]:
         binds = list(parties), limit, MAX_UNREAD, before, max_bytes
-        rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, *binds, timeout=STATEMENT_SECONDS))
+        rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, *binds))
         found = [Conversation(row[0], row[1], activity(*row[3:-1]), row[2]) for row in rows]
         return Page(found, bool(rows) and rows[-1][-1])
 
@@ -64,7 +66,7 @@ class PostgresActivityLog:
         return [key for (key,) in rows]
 
     async def clear(self, party: int) -> str:
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.LOG) as transaction:
             # The log's lock first: nothing is appended to what is being deleted.
             epoch = secrets.token_hex(8)
             await transaction.execute("UPDATE log SET epoch = ?", epoch)
@@ -76,7 +78,7 @@ class PostgresActivityLog:
         return epoch
 
     async def erase(self, party: int) -> int:
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.LOG) as transaction:
             mine = "(sender = ? OR (receiver = ? AND author = ?))"
             emptied = await transaction.execute(emptying.ERASE.format(rows=mine), party, party, party)
             keys = await transaction.execute(emptying.ERASE_KEYS, party)
@@ -89,8 +91,7 @@ class PostgresActivityLog:
 
     async def renew_epoch(self) -> str:
         epoch = secrets.token_hex(8)
-        async with self._database.transaction() as transaction:
-            await transaction.execute("UPDATE log SET epoch = ?", epoch)
+        await self._database.execute("UPDATE log SET epoch = ?", epoch)
         return epoch
 
     async def close(self) -> None:
@@ -123,7 +124,7 @@ async def _pages(connection: Connection, sql: str, binds: list[list[int]], count
     """What a statement of many askers returns: its rows begin with the asker's number, from 1."""
     found: list[list[Activity]] = [[] for _ in range(count)]
     more = [False] * count
-    for row in await connection.fetch(sql, *binds, timeout=STATEMENT_SECONDS):
+    for row in await connection.fetch(sql, *binds):
         found[row[0] - 1].append(activity(*row[1:-1]))
         more[row[0] - 1] = row[-1]
     return list(map(Page, found, more))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
-from storage.database import Value
+from storage.database import Row, Value
 
 _STRING_OR_MARK = re.compile(r"'(?:[^']|'')*'|\?")
 NO_NUL = str.maketrans("\x00", "\ufffd")
@@ -37,6 +38,11 @@ def for_each(sql: str, types: tuple[str, ...]) -> str:
 def storable(parameters: Iterable[Value]) -> list[Value]:
     """The parameters, with NUL in a text replaced (:data:`NO_NUL`)."""
     return [each.translate(NO_NUL) if isinstance(each, str) and "\x00" in each else each for each in parameters]
+
+
+def rows(records: Sequence[Any]) -> list[Row]:
+    """asyncpg's records as plain tuples."""
+    return list(map(tuple, records))
 
 
 def changed_rows(status: str) -> int:

@@ -16,11 +16,14 @@ from typing import Any, Final, NamedTuple
 
 from storage.errors import StorageError
 from storage.migrate import migrate, steps
-from storage.postgres import Connection, PostgresDatabase, commit, roll_back
+from storage.postgres import PostgresDatabase
+from storage.postgres_connect import Connection
 from storage.postgres_errors import translated
 from storage.postgres_sql import NO_NUL
+from storage.postgres_transactions import commit, roll_back
 
 CHUNK_ROWS: Final = 5_000
+_STATEMENT_SECONDS: Final = 24 * 3_600.0
 _NOT_COPIED: Final = ("schema_step", "party_activity", "conversation_activity", "log_index")
 _INTO: Final = re.compile(r"^INSERT INTO (\w+)", re.MULTILINE)
 
@@ -48,7 +51,7 @@ async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool 
     With ``rehearse`` everything is copied and checked, and then taken back; only the empty schema stays. Raises
     StorageError that says why not; then nothing was copied.
     """
-    database = await PostgresDatabase.open(url)
+    database = await PostgresDatabase.open(url, statement_seconds=_STATEMENT_SECONDS)
     try:
         await migrate(database)
         with closing(_open_source(source)) as lite:

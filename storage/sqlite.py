@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import aiosqlite
 
-from storage.database import Row, Value
+from storage.database import Lane, Row, Value
 from storage.errors import StorageConflict, StorageError, StorageUnavailable
 
 T = TypeVar("T")
@@ -115,8 +115,14 @@ class SqliteDatabase:
         async with self._writing:
             return await self._writer.run(lambda c: _in_transaction(c, function))
 
+    async def execute(self, sql: str, *parameters: Value) -> int:
+        return await self.write(lambda c: c.execute(sql, parameters).rowcount)
+
+    async def returning(self, sql: str, *parameters: Value) -> list[Row]:
+        return await self.write(lambda c: c.execute(sql, parameters).fetchall())
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+    async def transaction(self, lane: Lane = Lane.SUBJECTS) -> AsyncIterator[SqliteTransaction]:
         async with self._writing:
             try:
                 await self._writer.run(lambda c: c.execute("BEGIN IMMEDIATE"))

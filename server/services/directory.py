@@ -27,7 +27,7 @@ from server.services.directory_survey import Survey
 from server.services.parties import DirectoryChange, Parties
 from server.services.spool import Spool
 from storage import directory, directory_reads
-from storage.database import Database, Transaction
+from storage.database import Database, Lane, Transaction
 from storage.directory import Change
 from storage.errors import StorageConflict
 
@@ -134,7 +134,7 @@ class Directory:
         now_ms = self._now_ms()
         effects = Effects()
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction(Lane.DIRECTORY) as transaction:
                 await _remove(transaction, planned.gone, effects, now_ms)
                 async for chunk in changes.read():
                     await _write(transaction, chunk, effects, now_ms)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from protocol.errors import ApiError, ErrorCode
 from server.services.company import require_company
 from storage import service_codes
-from storage.database import Database
+from storage.database import Database, Lane
 from storage.service_codes import OwnedCode
 
 
@@ -20,7 +20,7 @@ class ServiceCodes:
 
     async def put(self, code: str, company_id: int, name: str) -> OwnedCode:
         """Make a code, or change whose it is or how it is called. Raises ApiError(not_found) for an unknown company."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             await require_company(transaction, company_id)
             return await service_codes.put(transaction, code, company_id, name, self._now_ms())
 
@@ -30,6 +30,6 @@ class ServiceCodes:
 
     async def remove(self, code: str) -> None:
         """Take no more requests for a code. Raises ApiError(not_found)."""
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
             if not await service_codes.remove(transaction, code, self._now_ms()):
                 raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such service code.")

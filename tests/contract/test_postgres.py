@@ -93,7 +93,7 @@ class TestTheDoor:
     async def test_something_else_listens_there(
         self, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("storage.postgres.CONNECT_SECONDS", 0.5)
+        monkeypatch.setattr("storage.postgres_connect.CONNECT_SECONDS", 0.5)
         with pytest.raises(StorageError, match="can't be used"):
             await PostgresDatabase.open(f"postgresql://buzz@127.0.0.1:{valkey_server.port}/x")
 

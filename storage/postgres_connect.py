@@ -1,0 +1,221 @@
+"""Connections to PostgreSQL: what a server must be, how one is reached, and how one that is gone is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+import structlog
+
+from storage.errors import StorageError, StorageUnavailable
+from storage.postgres_errors import DRIVER_ERRORS, READ_ONLY, at_the_door, translated
+
+OLDEST_VERSION = 14
+CONNECT_SECONDS = 5.0
+UNANSWERED_SECONDS = 3
+"""A connection whose other end acknowledges nothing for so long is taken for lost, by either side's kernel."""
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+_BACKOFF_SECONDS = (0.05, 2.0)
+"""Between two tries to connect to a server that is down: from, up to. Meanwhile whoever asks is refused at once."""
+_SESSION = {
+    "application_name": "buzz",
+    "jit": "off",
+    # Transactions of nodes set a shorter limit for themselves (storage/postgres_transactions.py).
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    # Also ends what a frozen node has asked for and does not read: an answer larger than the buffers between us.
+    "tcp_user_timeout": f"{UNANSWERED_SECONDS}s",
+    "client_connection_check_interval": "5s",
+}
+_DURABLE = """
+    SELECT set_config('synchronous_commit', CASE WHEN mode IN ('off', 'local') THEN 'on' ELSE mode END, false)
+    FROM current_setting('synchronous_commit') AS mode"""
+_log = structlog.get_logger("postgres")
+
+Connection = Any
+"""An asyncpg connection; the driver has no types."""
+
+
+async def open_pool(url: str, connections: int, statement_seconds: float) -> Any:
+    """A pool of at most so many connections to a server that will do. Raises StorageError that says what to change."""
+    await _checked(url, address(url))
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=connections,
+        timeout=CONNECT_SECONDS,
+        command_timeout=statement_seconds,
+        statement_cache_size=512,
+        max_cached_statement_lifetime=0,
+        server_settings=_SESSION,
+        target_session_attrs="read-write",
+        connection_class=_Connection,
+        connect=_connect,
+    )
+
+
+def address(url: str) -> str:
+    """``host:port/database`` of a URL: what may be shown, without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether a connection that was acquired earlier can still be used."""
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False  # it was lost, and the pool has taken it back already
+
+
+def drop(connection: Connection) -> None:
+    """Close a connection at once, whatever state it is in; one that was lost already is left alone. Never raises."""
+    if is_open(connection):
+        connection.terminate()
+
+
+async def give_back(pool: Any, connection: Connection, error: BaseException | None) -> None:
+    """Give a connection back to its pool; after an error that leaves it in doubt it is not used again.
+
+    What was done on the connection is done: that it can't be given back well is nobody's failure.
+    """
+    if error is not None and _in_doubt(error):
+        drop(connection)
+    try:
+        await pool.release(connection, timeout=CONNECT_SECONDS)
+    except DRIVER_ERRORS as failure:
+        _log.warning("connection not given back", reason=str(failure) or type(failure).__name__)
+        drop(connection)
+
+
+def _in_doubt(error: BaseException) -> bool:
+    """It timed out or was cancelled half-way, or the server there is no longer the primary."""
+    causes = (error, error.__cause__)
+    halfway = any(isinstance(each, TimeoutError | asyncio.CancelledError) for each in causes)
+    return halfway or any(getattr(each, "sqlstate", None) == READ_ONLY for each in causes)
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """Nothing here changes a session's settings, so there is nothing to reset: one round trip less at each release."""
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        return ""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close it, in silence if it is lost: the pool does it in tasks whose exceptions nobody takes."""
+        with suppress(*DRIVER_ERRORS):
+            await super().close(timeout=timeout)
+
+
+async def _connect(*arguments: Any, **options: Any) -> Connection:
+    """As ``asyncpg.connect``, to its end: when that is cancelled half-way it leaves an exception that nobody takes."""
+    connecting = asyncio.create_task(_durable(*arguments, **options), name="postgres: connect")
+    try:
+        connection = await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await asyncio.wait([connecting])
+        if not connecting.cancelled() and connecting.exception() is None:
+            connecting.result().terminate()
+        raise
+    _notice_silence(connection)
+    return connection
+
+
+async def _durable(*arguments: Any, **options: Any) -> Connection:
+    """Connect, and have each commit wait for the disk for as long as the connection lives.
+
+    The server's, the database's and the role's defaults may say otherwise, or be changed to later; a session's own
+    setting goes before all of them. Whatever is stronger than "on" stays as the operator has set it.
+    """
+    connection = await asyncpg.connect(*arguments, **options)
+    try:
+        await connection.execute(_DURABLE, timeout=CONNECT_SECONDS)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _notice_silence(connection: Connection) -> None:
+    """Let the kernel end the connection when the way to the server is cut without a word."""
+    ours = connection._transport.get_extra_info("socket")
+    if ours is None or ours.family not in (socket.AF_INET, socket.AF_INET6) or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    # uvloop's view of a socket takes no options: they are set through a second descriptor of the same socket.
+    with socket.socket(fileno=os.dup(ours.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, UNANSWERED_SECONDS)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_SECONDS * 1_000)
+
+
+class Backoff:
+    """Who asks while a server is down is refused at once; a try to connect is made at growing intervals."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._next_try = 0.0
+        self._reason = ""
+
+    def check(self, where: str) -> None:
+        """Raises StorageUnavailable while it is too early for another try."""
+        if self._seconds and time.monotonic() < self._next_try:
+            raise StorageUnavailable(self._reason or f"PostgreSQL at {where} can't be reached")
+
+    def failed(self, reason: str) -> None:
+        """A try failed: the next one waits longer."""
+        if not self._seconds:
+            _log.error("database lost", reason=reason)
+        self._reason = reason
+        self._seconds = min(max(self._seconds * 2, _BACKOFF_SECONDS[0]), _BACKOFF_SECONDS[1])
+        self._next_try = time.monotonic() + self._seconds
+
+    def succeeded(self, where: str) -> None:
+        """There is a connection."""
+        if self._seconds:
+            self._seconds = 0.0
+            _log.info("database back", where=where)
+
+
+async def _checked(url: str, where: str) -> None:
+    """Connect once and look whether this server will do."""
+    _check_files(url)
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise at_the_door(error, where) from error
+    except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise at_the_door(error, where) from error
+    try:
+        with translated():
+            await _check(connection, where)
+    finally:
+        connection.terminate()
+
+
+def _check_files(url: str) -> None:
+    """What the URL names has to be there: what the driver says of it names no file."""
+    for name, value in parse_qsl(urlsplit(url).query):
+        if name in _FILES and not os.access(value, os.R_OK):
+            raise StorageError(f"database_url: {name} names {value}, which can't be read")
+
+
+async def _check(connection: Connection, where: str) -> None:
+    version = connection.get_server_version()
+    if version.major < OLDEST_VERSION:
+        raise StorageError(f"PostgreSQL at {where} is version {version.major}; Buzz needs {OLDEST_VERSION} or later")
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding not in ("UTF8", "UTF-8"):
+        raise StorageError(f"the database at {where} has the encoding {encoding}; create it with ENCODING 'UTF8'")
+    if await connection.fetchval("SHOW fsync") != "on":
+        _log.warning("fsync is off: what this server acknowledges is lost in a power cut", where=where)
