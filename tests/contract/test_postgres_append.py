@@ -167,7 +167,7 @@ async def test_what_one_node_clears_is_gone_from_the_others_memory(
         await one.append([chat(2)])
         assert [row.party for row in (await other.conversations([BOB], 10)).rows] == [ALICE]
         [page] = await other.read([Range((BOB,), with_party=ALICE)])
-        assert [activity.id for activity in page] == [2]
+        assert [activity.id for activity in page.rows] == [2]
 
 
 async def test_a_reaction_to_a_message_of_the_same_moment(postgres: PostgresDatabase, postgres_url: str) -> None:
