@@ -47,6 +47,7 @@ from server.routes import (
     lookups,
     public_keys,
     twilio_voice,
+    voice_token,
 )
 from server.routes import call_settings as call_settings_routes
 from server.sending import Sending
@@ -64,6 +65,7 @@ from server.services.retention import Retention
 from server.services.screening import Screening
 from server.services.trends import Trends
 from server.services.trust import Trust
+from server.services.voice_tokens import VoiceTokens
 from server.settings import Settings
 from server.tasks import running
 from server.telemetry import Metrics
@@ -203,6 +205,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             call_settings_routes.routes(call_settings, auth),
             encryption.routes(keys, auth),
             public_keys.routes(keys, auth),
+            voice_token.routes(VoiceTokens(settings, now_ms), auth),
             directory_admin.routes(directory, auth),
             twilio_voice.routes(screening, auth),
             privacy.routes,

@@ -135,6 +135,19 @@ class Settings(BaseSettings):
         None, description="The Twilio account that recordings are fetched and numbers bought with"
     )
     twilio_api_url: Origin = Field("https://api.twilio.com", description="Twilio's REST API; tests play it themselves")
+    twilio_api_key_sid: Annotated[str, Field(pattern="^SK[0-9a-f]{32}$")] | None = Field(
+        None, description="The Twilio API key that voice tokens are made with; unset: there are none"
+    )
+    twilio_api_key_secret: SecretStr | None = Field(None, description="That API key's secret")
+    twilio_application_sid: Annotated[str, Field(pattern="^AP[0-9a-f]{32}$")] | None = Field(
+        None, description="The TwiML application for calls that the app makes; unset: it only takes calls"
+    )
+    twilio_push_credential_sid: Annotated[str, Field(pattern="^CR[0-9a-f]{32}$")] | None = Field(
+        None, description="The push credential by which Twilio wakes the app for a call"
+    )
+    voice_token_seconds: Annotated[int, Field(ge=60, le=86_400)] = Field(
+        3_600, description="How long a voice token counts; it never outlives the access token it was asked with"
+    )
     number_provider: Literal["pool", "twilio"] = Field("pool", description="pool or twilio")
     number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
         "US", description="Where the twilio provider buys numbers: a country's two letters"
@@ -198,6 +211,14 @@ class Settings(BaseSettings):
         missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
         if missing:
             raise ValueError(f"{' and '.join(missing)} should be set too: number_provider = twilio buys with them")
+        return self
+
+    @model_validator(mode="after")
+    def _api_key_is_whole(self) -> Self:
+        needed = ("twilio_api_key_sid", "twilio_api_key_secret", "twilio_account_sid")
+        missing = [name for name in needed if not getattr(self, name)]
+        if (self.twilio_api_key_sid or self.twilio_api_key_secret) and missing:
+            raise ValueError(f"{' and '.join(missing)} should be set too: voice tokens are made with all three")
         return self
 
     @property

@@ -1,0 +1,29 @@
+"""POST /apps/buzz/voice-token."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from server.auth import Authenticator
+from server.http import Operation, json_response, operation
+from server.services.voice_tokens import VoiceToken, VoiceTokens
+
+
+def routes(tokens: VoiceTokens, auth: Authenticator) -> list[web.RouteDef]:
+    """The routes of this resource."""
+
+    @operation(
+        Operation(
+            "A Twilio access token with which the caller's app takes calls; short-lived, for the caller alone",
+            "telephony",
+            answer=VoiceToken,
+            errors=(401, 404),
+        )
+    )
+    async def make(request: web.Request) -> web.Response:
+        caller = await auth.person(request)
+        response = json_response(tokens.make(caller))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return [web.post("/apps/buzz/voice-token", make)]
