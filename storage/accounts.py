@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
 
+MAX_DEVICES = 64
+"""Of one person: a bound against a client that invents device ids. The one heard longest ago is forgotten first."""
+
 
 class Revocation(NamedTuple):
     """One row: a token by its id, or all tokens that a person was given until ``revoked_at_ms``.
@@ -80,9 +83,14 @@ class AccountStore:
         return await self._database.execute("DELETE FROM revocation WHERE expires_at_ms <= ?", now_ms)
 
     async def save_received(self, devices: Sequence[Device]) -> None:
-        """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing."""
+        """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing.
+
+        Of a person with more than MAX_DEVICES those heard longest ago are forgotten.
+        """
+        people = sorted({device.person_id for device in devices})
         async with self._database.transaction() as transaction:
             await transaction.execute_many(_SAVE_RECEIVED, devices)
+            await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in people])
 
     async def devices(self, person_id: int) -> list[Device]:
         """A person's devices, the one heard last first."""
@@ -142,3 +150,9 @@ def _chunks(devices: Collection[tuple[int, str]]) -> Iterator[list[tuple[int, st
     iterator = iter(devices)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
+
+
+_FORGET_OLDEST = f"""
+    DELETE FROM device WHERE person_id = ? AND device_id IN (
+        SELECT device_id FROM device WHERE person_id = ?
+        ORDER BY seen_at_ms DESC, device_id LIMIT 1000 OFFSET {MAX_DEVICES})"""

@@ -17,6 +17,7 @@ MAX_KEYS_IN_FORCE: Final = 64
 """Devices times algorithms of one person: a bound against a client that invents device ids."""
 
 MAX_KEYS_LISTED: Final = 1_000
+"""Keys of one person that are kept and shown; of revoked ones beyond it the oldest are deleted."""
 _ATTEMPTS: Final = 5
 
 
@@ -134,6 +135,9 @@ _CHANGED: Final = f"""
         revoked_at_ms
     FROM public_key WHERE person_id IN ({{people}}) AND ({_CHANGED_AT} > ? OR ({_CHANGED_AT} = ? AND id > ?))
     ORDER BY changed, id LIMIT ?"""
+_DELETE_OLDEST: Final = f"""
+    DELETE FROM public_key WHERE person_id = ? AND revoked_at_ms IS NOT NULL AND id IN (
+        SELECT id FROM public_key WHERE person_id = ? {_NEWEST_FIRST} OFFSET {MAX_KEYS_LISTED})"""
 _INSERT_KEY: Final = """
     INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -159,6 +163,7 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
         key.fingerprint,
         key.updated_at_ms,
     )
+    await transaction.execute(_DELETE_OLDEST, person_id, person_id)
     return Published(key, current.fingerprint if current else None, changed=True)
 
 

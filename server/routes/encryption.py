@@ -29,7 +29,7 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             "encryption",
             body=EncryptionData,
             answer=Saved,
-            errors=(400, 401, 413, 415, 503),
+            errors=(400, 401, 413, 415, 429, 503),
             flat_400=True,
         )
     )

@@ -33,7 +33,7 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             "encryption",
             body=NewPublicKey,
             answer=Published,
-            errors=(400, 401, 409, 413, 415, 503),
+            errors=(400, 401, 409, 413, 415, 429, 503),
             flat_400=True,
         )
     )

@@ -17,8 +17,14 @@ from protocol.encryption import (
     fingerprint,
 )
 from protocol.errors import ApiError, ErrorCode
+from server.limits import Buckets
 from server.live.events import EventName, Events
 from storage.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
+
+CHANGES_AT_ONCE = 128
+CHANGE_EVERY_SECONDS = 6.0
+"""A person may change so many keys at once (twice what can be in force), then one in so many seconds: everybody they
+have talked with is told of each."""
 
 
 class Partners(Protocol):
@@ -48,6 +54,7 @@ class Keys:
         self._people = people
         self._events = events
         self._now_ms = now_ms
+        self._changes: Buckets[int] = Buckets(1 / CHANGE_EVERY_SECONDS, CHANGES_AT_ONCE)
 
     async def encryption(self, person_id: int) -> EncryptionAnswer:
         """The person's own data. Raises ApiError(not_found) if it was never set."""
@@ -57,7 +64,8 @@ class Keys:
         return EncryptionAnswer(found.hash, found.e2e_id, rfc3339(found.updated_at_ms))
 
     async def put_encryption(self, person_id: int, data: EncryptionData) -> EncryptionAnswer:
-        """Store the person's data in place of what was there."""
+        """Store the person's data in place of what was there. Raises ApiError(rate_limited)."""
+        self._take(person_id)
         now_ms = self._now_ms()
         await self._store.put_encryption(person_id, Encryption(data.hash, data.e2e_id, now_ms))
         return EncryptionAnswer(data.hash, data.e2e_id, rfc3339(now_ms))
@@ -79,8 +87,9 @@ class Keys:
     async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
         """Put a key in force and tell those who have talked with the person, and the person's other devices.
 
-        The same key again changes nothing. Raises ApiError(conflict) when too many are in force.
+        The same key again changes nothing. Raises ApiError: conflict when too many are in force, rate_limited.
         """
+        self._take(person_id)
         key = PublicKey(
             new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
         )
@@ -94,6 +103,11 @@ class Keys:
         if result.changed:
             self._tell(person_id, partners, result)
         return _shown(result.key)
+
+    def _take(self, person_id: int) -> None:
+        wait = self._changes.take(person_id)
+        if wait:
+            raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: keys are changed too often.", wait)
 
     def _tell(self, person_id: int, partners: Sequence[int], result: Published) -> None:
         # A key for one more device is told as well: it is how somebody could listen in unseen.

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from storage.accounts import AccountStore, Device
+from storage.accounts import MAX_DEVICES, AccountStore, Device
 from storage.database import Database
 
 
@@ -54,6 +54,16 @@ async def test_devices_only_move_forward(accounts: AccountStore) -> None:
     )
     await accounts.save_received([Device(456, "phone", 8, 120), Device(456, "tablet", 5, 80)])
     assert await accounts.devices(456) == [Device(456, "phone", 10, 120), Device(456, "tablet", 5, 90)]
+
+
+async def test_a_person_has_so_many_devices_and_the_one_heard_longest_ago_goes(accounts: AccountStore) -> None:
+    for number in range(MAX_DEVICES + 3):
+        await accounts.save_received([Device(456, f"device {number}", 1, number), Device(7, "phone", 1, 1)])
+    kept = {device.device_id for device in await accounts.devices(456)}
+    assert kept == {f"device {number}" for number in range(3, MAX_DEVICES + 3)}
+    await accounts.save_received([Device(456, f"many {number}", 1, 1_000) for number in range(MAX_DEVICES + 1)])
+    assert len(await accounts.devices(456)) == MAX_DEVICES
+    assert len(await accounts.devices(7)) == 1
 
 
 async def test_what_some_devices_have_is_asked_at_once(accounts: AccountStore) -> None:

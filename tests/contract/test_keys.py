@@ -77,6 +77,17 @@ async def test_keys_in_force_are_bounded(store: KeyStore) -> None:
     await publish(store, key("a"), person=2)
 
 
+async def test_keys_that_were_replaced_are_kept_up_to_a_bound(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        keys, "_DELETE_OLDEST", keys._DELETE_OLDEST.replace(f"OFFSET {keys.MAX_KEYS_LISTED}", "OFFSET 5")
+    )
+    await publish(store, key("tablet", device="tablet"))
+    for number in range(20):
+        await publish(store, key(f"phone {number}", at=NOW + number, device="phone"))
+    kept = [each.public_key for each in await store.keys(1)]
+    assert kept == ["phone 19", "tablet", "phone 18", "phone 17", "phone 16"]
+
+
 async def test_one_key_is_in_force_whatever_races(store: KeyStore) -> None:
     await asyncio.gather(*(publish(store, key(f"key {number}", NOW + number)) for number in range(12)))
     found = await store.keys(1)

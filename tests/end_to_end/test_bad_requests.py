@@ -444,6 +444,7 @@ async def test_a_socket_route_without_an_upgrade(world: World) -> None:
         [b"NONSENSE"],
         [b"GET /apps/buzz/activity/0 HTTP/1.1", b"Authorization: Bearer " + b"x" * 100_000],
         [b"GET /" + b"x" * 100_000 + b" HTTP/1.1"],
+        [b"GET /apps/buzz/activity/1 HTTP/1.1", *(b"X-%d: y" % number for number in range(200))],
         [b"GET /apps/buzz/activity/%ff HTTP/1.1"],
         [b"GET /apps/buzz/activity/0?limit=%ff HTTP/1.1"],
         [b"GET /apps/buzz/activity/0?%ff=%ff HTTP/1.1"],

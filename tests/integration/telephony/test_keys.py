@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from server.services.keys import CHANGES_AT_ONCE
 from tests.integration.telephony.conftest import ACME, ANN, BOB, JANE, Buzz, Clock, event
 
 ENCRYPTION, PUBLIC_KEY = "/apps/buzz/encryption", "/apps/buzz/public-key"
@@ -165,6 +166,17 @@ async def test_too_many_devices(buzz: Buzz) -> None:
         assert (await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(device_id=f"{number}")))[0] == 200
     status, answer = await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(device_id="one more"))
     assert (status, answer["error"]["code"]) == (409, "409")
+
+
+async def test_keys_are_not_changed_without_end(buzz: Buzz) -> None:
+    """Everybody whom a person has talked with is told of each change."""
+    for number in range(CHANGES_AT_ONCE // 2):
+        assert (await buzz.put(PUBLIC_KEY, buzz.person(JANE), key()))[0] == 200
+        assert (await buzz.put(ENCRYPTION, buzz.person(JANE), {"hash": "h", "e2e_id": f"{number}"}))[0] == 200
+    for path, body in ((PUBLIC_KEY, key()), (ENCRYPTION, {"hash": "h", "e2e_id": "e"})):
+        status, answer = await buzz.put(path, buzz.person(JANE), body)
+        assert (status, answer["error"]["code"]) == (429, "429")
+    assert (await buzz.put(PUBLIC_KEY, buzz.person(BOB), key()))[0] == 200
 
 
 async def test_without_a_persons_token(buzz: Buzz) -> None:
