@@ -16,12 +16,13 @@ from tests.drill import (
     sessions_model,
     soak,
     stalled,
+    unread,
 )
 from tests.drill.drills import Drill
 
 MODULES = (
     commit_order_sqlite, sessions_model, fault_proxy, stalled, disk_full, read_only, clock_turned, fuzz, fuzz_forms,
-    conformance, soak,
+    conformance, soak, unread,
 )  # fmt: skip
 ALONE = (read_only.run_emergency, conformance.run_autobahn, soak.run)
 """Of no use in small: they need a loop device, another program, or minutes. `make drill` runs them."""
