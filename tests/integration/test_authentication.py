@@ -22,6 +22,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.authentication import Authentication, open_authentication
 from server.http import errors_middleware, read_body
 from server.jwks import JwksError, parse_jwks
+from server.revocations import Revocations
 from server.settings import Mode, Settings
 from server.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.tokens import mint_person
@@ -209,6 +210,23 @@ async def test_revoking_a_person_ends_what_they_have_and_not_what_they_get_next(
         await auth.verify(before)
     assert (await auth.verify(auth.mint_person(456, 3_600))).person_id == 456
     assert (await auth.verify(other)).person_id == 7
+
+
+async def test_each_revocation_is_told_once_however_often_storage_is_looked_at(
+    database: SqliteDatabase, clock: Clock
+) -> None:
+    store = AccountStore(database)
+    here, elsewhere = Revocations(store, clock), Revocations(store, clock)
+    heard: list[Revocation] = []
+    end = here.subscribe(heard.append)
+    for person in (456, 7):
+        await elsewhere.revoke(person_id=person, expires_at_ms=clock.ms + 1_000)
+        await here.look()
+        await here.look()
+    assert [row.person_id for row in heard] == [456, 7]
+    end()
+    await here.revoke(person_id=8, expires_at_ms=clock.ms + 1_000)
+    assert len(heard) == 2
 
 
 async def test_a_token_is_revoked_whole_or_by_its_id(auth: Authentication) -> None:

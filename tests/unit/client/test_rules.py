@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,21 @@ def test_the_cursor_file_is_replaced_whole(tmp_path: Path) -> None:
         cursor.save(Position("e", number, 7))
     assert cursor.load() == Position("e", 2, 7)
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_the_cursor_is_on_the_disk_before_it_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a folder that is not there yet. A rename that the disk has seen before the bytes leaves an empty file."""
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def counting(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_size)
+        assert not (tmp_path / "a" / "b" / "c.json").exists()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    FileCursor(tmp_path / "a" / "b" / "c.json").save(Position("e", 1, 7))
+    assert flushed == [(tmp_path / "a" / "b" / "c.json").stat().st_size]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"epoch": "e"}', '{"x": 1}'])

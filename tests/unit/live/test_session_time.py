@@ -48,6 +48,15 @@ def test_a_silent_peer_is_closed_when_its_time_is_over_and_not_before(timers: Ha
     assert wire_of(opened).close_code == CloseCode.NO_LIFE_SIGN
 
 
+def test_whatever_else_the_clock_wakes_a_session_for_shortens_no_ping(timers: HandTimers) -> None:
+    opened = started(timers, token_seconds=75, phase=0.5)
+    timers.advance(15.1)
+    assert (wire_of(opened).pings, seconds_told(opened)) == (1, [60])
+    assert not opened.closed, "the ping of 12.5 seconds has until 22.5"
+    timers.advance(7.5)
+    assert wire_of(opened).close_code == CloseCode.NO_LIFE_SIGN
+
+
 def test_a_full_socket_is_slow_and_not_dead(timers: HandTimers) -> None:
     opened = started(timers, phase=0)
     timers.advance(1)

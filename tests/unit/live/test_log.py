@@ -1,0 +1,100 @@
+"""What senders are told, and the figures show, when a commit fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ApiError, ErrorCode
+from protocol.names import nameless
+from server.live.log import Log, Submission
+from server.live.ring import Entry
+from server.services.parties import PartyName
+from server.telemetry import Metrics
+from storage.contract import Commit, Posting, Result
+from storage.errors import OutcomeUnknown, StorageUnavailable
+from storage.migrate import migrate
+from storage.sqlite import SqliteDatabase
+from storage.sqlite_log import SqliteActivityLog
+from tests.contract.test_activity_log import ALICE, BOB, message
+
+
+class Failing(SqliteActivityLog):
+    """The real log; while ``error`` is set each commit fails with it."""
+
+    error: Exception | None = None
+
+    async def append(self, batch: Sequence[Posting]) -> Commit:
+        if self.error is not None:
+            raise self.error
+        return await super().append(batch)
+
+
+class Commits:
+    """Counts what it is handed."""
+
+    def __init__(self) -> None:
+        self.heads: list[int] = []
+        self.flushes = 0
+
+    def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
+        self.heads.append(head)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StorageUnavailable("the disk is full"), "was not stored; try again"),
+        (OutcomeUnknown("the connection was lost"), "is not known; send it again with the same"),
+        (RuntimeError("a fault"), "was not stored; try again"),
+    ],
+    ids=["unavailable", "unknown", "a fault of ours"],
+)
+async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
+    tmp_path: Path, error: Exception, said: str
+) -> None:
+    database = await SqliteDatabase.open(tmp_path / "buzz.db")
+    await migrate(database)
+    store, commits, metrics = Failing(database), Commits(), Metrics()
+    log = Log(store, commits, metrics)
+    try:
+        store.error = error
+        for answer in await sent(log, 3):
+            assert isinstance(answer, ApiError)
+            assert (answer.code, answer.retry_after_seconds) == (ErrorCode.UNAVAILABLE, 1)
+            assert said in answer.message
+        assert (commits.heads, commits.flushes) == ([], 1)
+        assert metrics.sends.counts == {"unavailable": 3}
+        store.error = None
+        assert not any(isinstance(answer, Exception) for answer in await sent(log, 2))
+        assert commits.heads == [2]
+        assert metrics.sends.counts == {"unavailable": 3, "stored": 2}
+        await log.close()
+        with pytest.raises(ApiError, match="too much to write"):
+            await sent(log, 1)
+    finally:
+        await log.close()
+        await store.close()
+        await database.close()
+
+
+async def sent(log: Log, count: int) -> list[Result | Exception]:
+    """Submit so many in one step; their answers."""
+    answers: list[Result | Exception] = []
+    done = asyncio.Event()
+
+    def answer(result: Result | Exception) -> None:
+        answers.append(result)
+        if len(answers) == count:
+            done.set()
+
+    for _ in range(count):
+        log.submit(Submission(message(ALICE, BOB), PartyName.of(nameless(ALICE)), PartyName.of(nameless(BOB)), answer))
+    await done.wait()
+    return answers
