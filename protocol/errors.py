@@ -131,7 +131,11 @@ _CLOSES = (
     CloseKind(CloseCode.SERVER_FAULT, "server fault", "reconnect with backoff"),
     CloseKind(CloseCode.OVER_CAPACITY, "over capacity, retry_after in the reason", "wait"),
     CloseKind(CloseCode.NOT_THE_PROTOCOL, "not the protocol", "not retry"),
-    CloseKind(CloseCode.UNAUTHORIZED, "token missing, bad, expired or revoked", "get a new token"),
+    CloseKind(
+        CloseCode.UNAUTHORIZED,
+        "token missing, bad, expired or revoked, or its person is not in the directory",
+        "get a new token",
+    ),
     CloseKind(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed", "not retry"),
     CloseKind(CloseCode.NO_LIFE_SIGN, "no hello in time, or no life sign", "reconnect"),
     CloseKind(CloseCode.REPLACED, "the same device_id opened a newer session", "not retry"),

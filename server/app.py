@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ from server.live.catch_up import CatchUp
 from server.live.dialogue import Dialogue, Mark
 from server.live.hub import Hub
 from server.live.log import Log
+from server.live.session import Session
 from server.live.socket import Socket
 from server.live.timers import Timers
 from server.live_metrics import watch_live_path, watch_sending
@@ -118,9 +119,9 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         metrics = Metrics()
         database, store = await stack.enter_async_context(_storage(settings))
         accounts = AccountStore(database)
-        auth = await stack.enter_async_context(open_authentication(settings, accounts, now_ms))
         parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
         stack.push_async_callback(parties.close)
+        auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
 
         # The live path: log -> hub -> session -> socket.
         epoch, head, _ = await store.state()
@@ -276,20 +277,28 @@ def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequ
 
 
 def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
-    """Live sessions follow changes of membership and revocations at once."""
+    """Live sessions follow the rights of their person: whatever may have ended one is told here, and judged alike."""
 
-    def membership(person: int, companies: tuple[int, ...]) -> None:
+    def judge(sessions: Iterable[Session]) -> None:
+        for session in sessions:
+            reason = auth.ended(session.caller)
+            if reason is not None:
+                session.close(CloseCode.UNAUTHORIZED, reason)
+
+    def directory_changed(person: int, companies: tuple[int, ...] | None) -> None:
+        if companies is None:
+            judge(hub.sessions_of(person))
+            return
         for session in hub.sessions_of(person):
             hub.follow(session, (person, *companies))
 
     def revoked(revocation: Revocation) -> None:
         concerned = hub if revocation.person_id is None else hub.sessions_of(revocation.person_id)
-        for session in concerned:
-            if session.caller.is_hit_by(revocation):
-                session.close(CloseCode.UNAUTHORIZED, "token revoked")
+        judge([session for session in concerned if session.caller.is_hit_by(revocation)])
 
-    parties.subscribe(membership, hub.people)
+    parties.subscribe(directory_changed, hub.people)
     auth.subscribe(revoked)
+    auth.subscribe_to_keys(lambda: judge(hub))
 
 
 # --- serving ------------------------------------------------------------------------------------------------------

@@ -39,11 +39,12 @@ from server.live.hub import Hub
 from server.live.presence import Presence
 from server.live.tail import Tail
 from server.services.activities import SECONDS_AT_ONCE
-from server.services.parties import DirectoryChange, Parties
+from server.services.parties import Parties
 from server.settings import Settings
 from server.tasks import running
 from storage.accounts import Revocation
 from storage.contract import ActivityLog
+from storage.directory_changes import DirectoryChange
 from storage.errors import StorageError
 
 MAX_ERRANDS = 1_000
@@ -230,7 +231,9 @@ class Neighbours:
     async def _do(self, notice: Notice) -> None:
         try:
             if isinstance(notice, DirectoryChanged):
+                # The rows tell it; the notice itself has to do where a node of an older release writes none.
                 await self._parties.apply(DirectoryChange(notice.names, notice.members))
+                await self._parties.look()
             else:
                 await self._look_at_revocations()
         except StorageError as error:

@@ -32,6 +32,8 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
 _ids = random.Random()
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+STILL_MAY: web.RequestKey[Callable[[], None]] = web.RequestKey("still_may")
+"""Set by who checked the request's credential: raises ApiError(unauthorized) if it has ended since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
     """The whole body, read once: a second call gives it again.
 
     Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole,
-    or does not come in time.
+    or does not come in time; unauthorized if the request's credential has ended meanwhile.
     """
     if BODY not in request:
         too_large = ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
@@ -96,6 +98,9 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
             raise ApiError(ErrorCode.BAD_REQUEST, "The body did not come in time.") from error
         except (web.RequestPayloadError, ConnectionError) as error:
             raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
+        # A body may take two minutes to come: who was removed or revoked meanwhile does nothing any more.
+        if (still_may := request.get(STILL_MAY)) is not None:
+            still_may()
         request[BODY] = b"".join(chunks)
     return request[BODY]
 

@@ -6,6 +6,7 @@ stay cached while the source can't be reached, and are fetched anew when a token
 
 from __future__ import annotations
 
+import hashlib
 import time
 from asyncio import Lock
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ import jwt
 import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
 
 from protocol.errors import ApiError, ErrorCode
@@ -59,10 +61,11 @@ class JwksError(Exception):
 
 
 class ProviderKey(NamedTuple):
-    """One public key and the one algorithm that it is good for."""
+    """One public key and the one algorithm that it is good for. ``id`` names this very key, whatever its key id is."""
 
     algorithm: str
     key: Any
+    id: str
 
     @property
     def names(self) -> list[str]:
@@ -81,7 +84,10 @@ class Provider:
 
 
 class ProviderKeys:
-    """The provider's keys by issuer and key id, and tokens checked against them."""
+    """The provider's keys by issuer and key id, and tokens checked against them.
+
+    ``in_force``: the ids of the keys that the provider listed last. ``on_forgotten`` is called when one has gone.
+    """
 
     def __init__(
         self, provider: Provider, now_ms: Callable[[], int], monotonic: Callable[[], float] = time.monotonic
@@ -90,6 +96,8 @@ class ProviderKeys:
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._keys: dict[tuple[str, str | None], ProviderKey] | None = None
+        self.in_force: frozenset[str] = frozenset()
+        self.on_forgotten: Callable[[], None] = lambda: None
         self._next_fetch_at = 0.0
         self._unreachable = True
         self._fetching = Lock()
@@ -126,7 +134,7 @@ class ProviderKeys:
             )
         except jwt.PyJWTError as error:
             raise BadToken(str(error)) from error
-        return self._caller(token, claims)
+        return self._caller(token, claims, key)
 
     async def _key_of(self, token: str) -> ProviderKey:
         kid = _kid_of(token)
@@ -162,8 +170,11 @@ class ProviderKeys:
         keys = parse_jwks(await _read(self._provider.source))
         self._keys = {(self._provider.issuer, kid): key for kid, key in keys.items()}
         self._unreachable = False
+        before, self.in_force = self.in_force, frozenset(key.id for key in keys.values())
+        if not before <= self.in_force:
+            self.on_forgotten()
 
-    def _caller(self, token: str, claims: Mapping[str, Any]) -> Caller:
+    def _caller(self, token: str, claims: Mapping[str, Any], key: ProviderKey) -> Caller:
         person_id = person_of(claims.get(self._provider.person_claim))
         if person_id is None:
             raise BadToken(f"its claim '{self._provider.person_claim}' names no person")
@@ -176,7 +187,8 @@ class ProviderKeys:
         token_id = _token_id(claims.get("jti")) or token_digest(token).hex()[:32]
         # Without `iat` a token counts as old: any revocation of its person hits it.
         issued_at_ms = round((_seconds(claims, "iat") or 0) * 1000)
-        return Caller(f"person:{person_id}", person_id, NO_SCOPES, token_id, round(expires_at * 1000), issued_at_ms)
+        expires_at_ms = round(expires_at * 1000)
+        return Caller(f"person:{person_id}", person_id, NO_SCOPES, token_id, expires_at_ms, issued_at_ms, key.id)
 
 
 def _token_id(jti: object) -> str:
@@ -256,7 +268,13 @@ def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:
         return None
     if isinstance(key, RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
         return None
-    return ProviderKey(algorithm, key)
+    return ProviderKey(algorithm, key, _id_of(algorithm, key))
+
+
+def _id_of(algorithm: str, key: Any) -> str:
+    """What names the key itself: a provider that takes a key away may give its key id to the next one."""
+    digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return f"{algorithm}:{digest.hexdigest()}"
 
 
 def _kid_of(token: str) -> str | None:

@@ -113,7 +113,7 @@ def read_own(ring: KeyRing, token: str) -> Caller:
         crypto_sign_open(proof + signed.encode("ascii"), key.public)
     except (BadSignatureError, UnicodeEncodeError) as error:
         raise BadToken("the signature does not fit") from error
-    return _caller(_claims(payload))
+    return _caller(_claims(payload), key.header)
 
 
 def token_digest(token: str) -> bytes:
@@ -153,13 +153,13 @@ def _claims(payload: str) -> _Claims:
     return claims
 
 
-def _caller(claims: _Claims) -> Caller:
+def _caller(claims: _Claims, key: str) -> Caller:
     expires_at_ms, issued_at_ms = claims.exp * 1000, round(claims.iat * 1000)
     kind, _, _ = claims.sub.partition(":")
     if kind == "service":
         scopes = frozenset(claims.scope.split()) & SERVICE_SCOPES
-        return Caller(claims.sub, None, scopes, claims.jti, expires_at_ms, issued_at_ms)
+        return Caller(claims.sub, None, scopes, claims.jti, expires_at_ms, issued_at_ms, key)
     person_id = person_of(claims.sub) if kind == "person" else None
     if person_id is None:
         raise BadToken("its subject is neither a person nor a service")
-    return Caller(claims.sub, person_id, NO_SCOPES, claims.jti, expires_at_ms, issued_at_ms)
+    return Caller(claims.sub, person_id, NO_SCOPES, claims.jti, expires_at_ms, issued_at_ms, key)

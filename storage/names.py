@@ -14,6 +14,8 @@ from storage.database import Database, Row, Transaction
 Reader = Database | Transaction
 
 _MAX_IDS = 1_024
+_MEMBERSHIPS = """SELECT person.id, member.company_id
+    FROM person LEFT JOIN member ON member.person_id = person.id WHERE person.id IN"""
 
 
 async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:
@@ -30,11 +32,16 @@ async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:
 
 
 async def read_memberships(reader: Reader, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
-    """For each person the keys (negative, sorted) of the companies that they are a member of."""
-    rows = await _read(reader, "SELECT person_id, company_id FROM member WHERE person_id IN", list(person_ids))
-    found: dict[int, list[int]] = {person: [] for person in person_ids}
+    """For each person the keys (negative, sorted) of the companies that they are a member of.
+
+    Who is not in the directory is left out; who is and has no company has ``()``.
+    """
+    rows = await _read(reader, _MEMBERSHIPS, list(person_ids))
+    found: dict[int, set[int]] = {}
     for person, company in rows:
-        found[person].append(-company)
+        companies = found.setdefault(person, set())
+        if company is not None:
+            companies.add(-company)
     return {person: tuple(sorted(companies)) for person, companies in found.items()}
 
 

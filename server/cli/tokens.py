@@ -97,7 +97,7 @@ def _every_token_of(there: dict[str, Any]) -> str:
 @token.command("rotate")
 def rotate_key(
     forget_old: Annotated[
-        bool, typer.Option("--forget-old", help="Every token made until now stops to count; restart running servers.")
+        bool, typer.Option("--forget-old", help="Every token made until now stops to count, and live sessions end.")
     ] = False,
     yes: Yes = False,
     data_dir: DataDir = None,

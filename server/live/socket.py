@@ -15,7 +15,7 @@ from protocol.activity import rfc3339
 from protocol.codec import CODECS, Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode
 from protocol.frames import Hello, Reconnect, Welcome
-from server.auth import Authenticator, Caller
+from server.auth import Authenticator, Caller, NotInDirectory
 from server.http import Operation, operation
 from server.live.connection import Connection, Handshake, Refused, SocketStats
 from server.live.dialogue import Dialogue
@@ -142,10 +142,10 @@ class Socket:
         """Check the token, put the session into the hub, welcome it, begin its delivery."""
         caller = await self._caller(request, hello)
         await self._catch_up_to(hello.last_activity_id or 0, hello.epoch)
-        while (companies := self._parties.known_companies(caller.person)) is None:
-            await self._parties.companies_of(caller.person)
-            caller = await self._caller(request, hello)  # it may have been revoked meanwhile
-        # From here on nothing is awaited: no commit and no change of membership comes between.
+        while not self._auth.counts(caller):  # it may have ended meanwhile, or the directory changed
+            caller = await self._caller(request, hello)
+        # From here on nothing is awaited: no commit, no change of membership and no end of a right comes between.
+        companies = self._parties.known_companies(caller.person) or ()
         session = self._session(caller, hello, codec, wire, (caller.person, *companies))
         self._replace(hello, caller)
         self.hub.add(session)
@@ -166,6 +166,8 @@ class Socket:
                 caller = await self._auth.person(request)
             else:
                 caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
+        except NotInDirectory as error:
+            raise Refused(CloseCode.UNAUTHORIZED, error.reason) from error
         except ApiError as error:
             if error.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN):
                 raise Refused(CloseCode.UNAUTHORIZED, "a person's token: missing, bad, expired or revoked") from error

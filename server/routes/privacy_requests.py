@@ -74,8 +74,9 @@ def routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]
     )
     async def change(request: web.Request) -> web.Response:
         caller = await auth.person(request)
-        found = await requests.of_member(caller.person, request.match_info["id"])
+        # The body first: it may take its time, and whether the caller is a member counts when it has come.
         wanted = await read_json(request, _CHANGE)
+        found = await requests.of_member(caller.person, request.match_info["id"])
         return json_response(view(await requests.change(found.id, wanted, f"person:{caller.person}")))
 
     return [

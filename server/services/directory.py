@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from protocol.activity import Party, rfc3339
 from protocol.directory import Company, Entry, Kind, Object, Removed
 from protocol.directory_lines import parse_object
@@ -24,20 +26,22 @@ from server.services.directory_effects import Effects, list_names
 from server.services.directory_import import LineEntry, Misfit, check, refuse_ahead
 from server.services.directory_plan import Plan, Report, plan
 from server.services.directory_survey import Survey
-from server.services.parties import DirectoryChange, Parties
+from server.services.parties import Parties
 from server.services.spool import Spool
-from storage import directory, directory_reads
+from storage import directory, directory_changes, directory_reads
 from storage.database import Database, Lane, Transaction
 from storage.directory import Change
-from storage.errors import StorageConflict
+from storage.directory_changes import DirectoryChange
+from storage.errors import StorageConflict, StorageError
 
 _PARTIES_A_PUBLISH = 1_000
+_log = structlog.get_logger("directory")
 
 
 class Directory:
     """Reads and changes the directory. One change at a time on this node; raises StorageUnavailable.
 
-    ``relay`` is told of each change after the commit, for the other nodes' caches (their :meth:`Parties.apply`).
+    ``relay`` is told of each change after the commit, so that the other nodes look for it at once.
     ``spool_folder``: where an import's temporary files go (None: the system's folder for them).
     """
 
@@ -124,9 +128,7 @@ class Directory:
             if planned.report.removed and not deletions:
                 raise _removes(planned.report)
             effects = await self._apply(planned, changes)
-        change = effects.change()
-        await self._parties.apply(change)
-        self._relay(change)
+        await self._spread(effects.change())
         await self._tell(effects)
         return planned.report
 
@@ -141,9 +143,18 @@ class Directory:
                 await effects.spread(transaction)
                 for times, people in effects.times(now_ms):
                     await directory.touch(transaction, times, people, now_ms)
+                await directory_changes.record(transaction, effects.change(), now_ms)
         except StorageConflict as error:
             raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error
         return effects
+
+    async def _spread(self, change: DirectoryChange) -> None:
+        """Have this node and the others forget what is stale. What fails here is made good by their next look."""
+        try:
+            await self._parties.look()
+        except StorageError as error:
+            _log.warning("a change of the directory takes effect with the next look", reason=str(error))
+        self._relay(change)
 
     async def _tell(self, effects: Effects) -> None:
         """One event for each person, however much has changed for them; new requests for trust one by one."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from protocol.directory import Company, Contact, Kind, Member, Number, Object, Person, TrustedCompany, TrustRequest
 from protocol.heartbeat import LastTimes
-from server.services.parties import DirectoryChange
 from storage.database import Transaction
 from storage.directory import Change
+from storage.directory_changes import DirectoryChange
 from storage.directory_reads import members, trusting
 from storage.names import read_memberships
 
@@ -74,6 +74,7 @@ class Effects:
         if isinstance(found, Person):
             self._changed_people.append(found.id)
             self._note_name(found.key)
+            self._note_membership(found.id)
         elif isinstance(found, Company):
             self._colleagues[found.id] = _SEVERAL
             self._changed_companies.append(found.id)
@@ -136,7 +137,9 @@ class Effects:
             return
         # The upsert itself moves a person's own time. Somebody new has no coworkers but by `member` lines.
         self._concern(found.id, USER)
-        if before is not None:
+        if before is None:
+            self._note_membership(found.id)
+        else:
             self._changed_people.append(found.id)
 
     def _note_member(self, found: Member) -> None:

@@ -56,6 +56,10 @@ class ReadThrough(Generic[Value]):
         entry = self._entry(key)
         return entry.value if entry is not None else None
 
+    def knows(self, key: int) -> bool:
+        """Whether :meth:`get` tells what is: the value, or that the key is absent."""
+        return self._entry(key) is not None
+
     async def load(self, keys: Iterable[int]) -> None:
         """Make these keys known: afterwards :meth:`get` gives their values, and None for those that do not exist."""
         wanted = tuple(keys)

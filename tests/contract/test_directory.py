@@ -16,9 +16,10 @@ from protocol.heartbeat import LastTimes
 from server.live.events import EventName
 from server.services.directory import Directory
 from server.services.directory_plan import Report
-from server.services.parties import DirectoryChange, Parties
+from server.services.parties import Parties
 from storage import directory_reads
 from storage.database import Database
+from storage.directory_changes import DirectoryChange
 from storage.numbers import NumberStore
 
 EXAMPLE = """
@@ -415,7 +416,7 @@ async def test_names_and_memberships_are_fresh_after_a_change(world: World) -> N
     assert world.parties.get(7) is not None
     assert await world.parties.companies_of(456) == ()
     assert world.relayed[-1] == DirectoryChange((), (456,))
-    assert world.relayed[-2] == DirectoryChange((7,), ())
+    assert world.relayed[-2] == DirectoryChange((7,), (7,))
 
 
 async def test_one_object_is_refused_with_a_reason(world: World) -> None:

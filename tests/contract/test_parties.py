@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from server.services.parties import DirectoryChange, Parties
+from server.services.parties import Parties
 from storage.database import Database
+from storage.directory_changes import DirectoryChange
 from storage.names import in_chunks, read_memberships, read_names
 
 

@@ -21,9 +21,10 @@ from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log, Submission
 from server.live.session import Session
-from server.services.parties import DirectoryChange, Parties
+from server.services.parties import Parties
 from server.telemetry import Metrics
 from storage.contract import ROW_BYTES, Commit, Page, Posting, Range, Result, Stored
+from storage.directory_changes import DirectoryChange
 from storage.errors import StorageUnavailable
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_log import SqliteActivityLog

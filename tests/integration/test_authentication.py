@@ -23,6 +23,7 @@ from server.authentication import Authentication, open_authentication
 from server.http import errors_middleware, read_body
 from server.jwks import JwksError, parse_jwks
 from server.revocations import Revocations
+from server.services.parties import Parties
 from server.settings import Mode, Settings
 from server.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.tokens import mint_person
@@ -52,6 +53,9 @@ def clock() -> Clock:
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     opened = await SqliteDatabase.open(tmp_path / "buzz.db")
     await migrate(opened)
+    async with opened.transaction() as transaction:
+        people = [(456, "Jane"), (7, "Bob")]
+        await transaction.execute_many("INSERT INTO person (id, first_name) VALUES (?, ?)", people)
     yield opened
     await opened.close()
 
@@ -71,7 +75,11 @@ async def open_auth(database: SqliteDatabase, tmp_path: Path, clock: Clock) -> A
                 twilio_auth_token=TWILIO_TOKEN,
                 **more,
             )
-            return await stack.enter_async_context(open_authentication(settings, AccountStore(database), clock))
+            parties = Parties(database)
+            stack.push_async_callback(parties.close)
+            return await stack.enter_async_context(
+                open_authentication(settings, AccountStore(database), parties, clock)
+            )
 
         yield opened
 
@@ -314,6 +322,18 @@ async def test_rotation_is_followed_while_the_server_runs(auth: Authentication, 
             await auth.verify(token)
 
 
+async def test_forgotten_keys_are_told_and_kept_ones_are_not(auth: Authentication, tmp_path: Path) -> None:
+    caller = await auth.verify(auth.mint_person(456, 60))
+    told: list[str | None] = []
+    auth.subscribe_to_keys(lambda: told.append(auth.ended(caller)))
+    rotate(tmp_path / "signing-key.pem")
+    await auth.look()
+    assert (told, auth.counts(caller)) == ([], True)
+    rotate(tmp_path / "signing-key.pem", forget_old=True)
+    await auth.look()
+    assert (told, auth.counts(caller)) == (["the token's signing key is no longer in force"], False)
+
+
 async def test_a_key_file_that_went_bad_leaves_the_keys_as_they_were(auth: Authentication, tmp_path: Path) -> None:
     token = auth.mint_person(456, 60)
     (tmp_path / "signing-key.pem").write_text("oops")
@@ -518,6 +538,36 @@ async def test_everybody_with_a_new_key_waits_for_the_one_fetch_that_brings_it(
     callers = await asyncio.gather(*(auth.verify(token) for token in tokens))
     assert [caller.person_id for caller in callers] == [456] * 20
     assert provider.fetches == 2
+
+
+@pytest.mark.parametrize("kid", ["first", "another"])
+async def test_a_key_that_the_provider_took_away_ends_what_it_signed(
+    open_auth: Open, provider: IdentityProvider, kid: str
+) -> None:
+    """The next key may have the id of the one before."""
+    auth = await with_provider(open_auth, provider.url)
+    token = provider.sign()
+    caller = await auth.verify(token)
+    told: list[str | None] = []
+    auth.subscribe_to_keys(lambda: told.append(auth.ended(caller)))
+    await auth._provider.refresh()  # type: ignore[union-attr]
+    assert (told, auth.cached(token)) == ([], caller)
+    provider.keys = {kid: ec.generate_private_key(ec.SECP256R1())}
+    await auth._provider.refresh()  # type: ignore[union-attr]
+    assert told == ["the token's signing key is no longer in force"]
+    assert auth.cached(token) is None
+    with pytest.raises(ApiError):
+        await auth.verify(token)
+    assert (await auth.verify(provider.sign(kid))).person_id == 456
+
+
+async def test_a_key_under_another_id_is_the_same_key(open_auth: Open, provider: IdentityProvider) -> None:
+    auth = await with_provider(open_auth, provider.url)
+    token = provider.sign()
+    caller = await auth.verify(token)
+    provider.keys = {"renamed": provider.keys["first"]}
+    await auth._provider.refresh()  # type: ignore[union-attr]
+    assert (auth.ended(caller), auth.cached(token)) == (None, caller)
 
 
 async def test_keys_stay_while_the_provider_is_away(open_auth: Open, provider: IdentityProvider) -> None:

@@ -150,7 +150,8 @@ async def test_bad_requests(admin: Admin, method: str, path: str, body: object, 
 
 
 @pytest.mark.parametrize("path", ["import", "person/456"])
-async def test_only_an_admin_may(world: World, path: str) -> None:
+async def test_only_an_admin_may(world: World, admin: Admin, path: str) -> None:
+    await admin.load('{"kind":"person","id":456,"first_name":"Jane"}')
     method = "POST" if path == "import" else "PUT"
     for http, status in (
         (world.http(), 401),

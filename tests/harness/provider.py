@@ -1,0 +1,57 @@
+"""An identity provider of the operator's: it publishes keys over HTTP, signs tokens with them, and takes keys away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ISSUER, AUDIENCE = "https://login.example", "buzz-app"
+
+
+class Provider:
+    """Keys by their ids. ``settings`` makes a node trust it."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ec.EllipticCurvePrivateKey] = {}
+        self.url = ""
+        self.add("old")
+        self.add("new")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"jwks": self.url, "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
+
+    def add(self, kid: str) -> None:
+        self._keys[kid] = ec.generate_private_key(ec.SECP256R1())
+
+    def take_away(self, kid: str) -> None:
+        """Publish the key no longer."""
+        del self._keys[kid]
+
+    def token(self, person: int, kid: str) -> str:
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(person), "iat": now, "exp": now + 3_600}
+        return jwt.encode(claims, self._keys[kid], "ES256", headers={"kid": kid})
+
+    async def serve(self, _: web.Request) -> web.Response:
+        to_jwk = jwt.algorithms.ECAlgorithm.to_jwk
+        keys = [{**to_jwk(key.public_key(), as_dict=True), "kid": kid} for kid, key in self._keys.items()]
+        return web.json_response({"keys": keys})
+
+
+@asynccontextmanager
+async def identity_provider() -> AsyncIterator[Provider]:
+    """A provider that answers on a free port until the block ends."""
+    provider = Provider()
+    app = web.Application()
+    app.add_routes([web.get("/jwks", provider.serve)])
+    async with TestServer(app) as server:
+        provider.url = str(server.make_url("/jwks"))
+        yield provider
