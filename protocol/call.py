@@ -14,7 +14,8 @@ from typing import Final, Literal, NamedTuple
 
 from protocol.attestation import Verified, read_verstat
 from protocol.lookup import CALL_TOKEN, Lookup, ShownCaller, shown_caller
-from protocol.phone import MAX_NUMBER_CHARACTERS
+from protocol.match_key import match_key
+from protocol.phone import MAX_NUMBER_CHARACTERS, is_no_caller
 
 NAMESPACE: Final = uuid.UUID("bd5212b3-f5d5-4602-a540-094c677e2380")
 """The namespace of calls' message ids, part of the protocol: apps may compute them from a CallSid."""
@@ -51,8 +52,8 @@ def outcome_of(activity_type: str) -> CallOutcome:
 class Call(NamedTuple):
     """One incoming call, as a request describes it.
 
-    ``called`` is E.164 (None: no possible number). ``caller`` is what tells callers apart: E.164, or the caller as
-    given. ``number`` is the caller's, E.164, or None; ``person``: whose app calls. ``name``: the call's id where the
+    ``called`` is a match key (None: no possible number). ``caller`` is what tells callers apart: E.164, or the caller
+    as given. ``number`` is the caller's, E.164, or None; ``person``: whose app calls. ``name``: the call's id where the
     request names the call, else empty. ``tokens``: Twilio's names for the call or its request.
     """
 
@@ -66,6 +67,11 @@ class Call(NamedTuple):
     verified: Verified
     shown: ShownCaller
 
+    @property
+    def is_malformed(self) -> bool:
+        """Whether one of the two numbers can't be read. A caller without a number (``anonymous``) is not malformed."""
+        return self.called is None or (self.number is None and self.person is None and not is_no_caller(self.caller))
+
     def id_at(self, now_ms: int) -> str:
         """The call's id; of a call that has no name, it is one of the moment."""
         return self.name or _own_id(self.called, self.caller, self.verified, now_ms)
@@ -74,6 +80,8 @@ class Call(NamedTuple):
 def call_of(lookup: Lookup, tokens: tuple[str, ...] = ()) -> Call:
     """The call that a look-up is about. ``tokens``: as ``protocol.lookup.call_tokens`` returns them."""
     called, number = lookup.called, lookup.caller
+    if called is not None:
+        called = match_key(called)
     return Call(
         called,
         number or lookup.inbound[:MAX_NUMBER_CHARACTERS],

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from protocol.activity import Party, rfc3339
+from protocol.match_key import match_key
 
 Identity = tuple[int | str, ...]
 
@@ -204,7 +205,10 @@ class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_r
 
 
 class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
-    """A Buzz number: a person's already, or (without ``person_id``) one for the pool."""
+    """A Buzz number: a person's already, or (without ``person_id``) one for the pool.
+
+    However it is written, it is the same line: its identity is its match key.
+    """
 
     kind: ClassVar = Kind.NUMBER
     number: str
@@ -212,7 +216,7 @@ class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
 
     @property
     def identity(self) -> Identity:
-        return (self.number,)
+        return (match_key(self.number),)
 
     @property
     def parties(self) -> tuple[int, ...]:

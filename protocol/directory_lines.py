@@ -312,6 +312,8 @@ def _entry(kind: Kind, text: bytes) -> Entry:
         found: _Line = _VALIDATE[kind](text)
     except ValidationError as error:
         raise _refused(describe(error)) from None
+    if isinstance(found, NumberLine):
+        return Removed(kind, found.put().identity) if found.deleted else found.put()
     if found.deleted:
         return Removed(kind, tuple(getattr(found, name) for name in KEYS[kind]))
     return found.put()

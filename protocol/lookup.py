@@ -103,11 +103,15 @@ def shown_caller(lookup: Lookup) -> ShownCaller:
 
     A number that was given whole (``+1987…``) is taken apart, so that the country code is not shown twice.
     """
-    code = f"+{lookup.inbound_code}" if phone.is_country_code(lookup.inbound_code) else ""
+    code = phone.country_code(lookup.inbound_code)
     number = _printable(lookup.inbound, phone.MAX_NUMBER_CHARACTERS)
     if number.startswith("+") and lookup.caller is not None:
         number = phone.split(lookup.caller).number
-    return ShownCaller(_printable(lookup.caller_id or "", MAX_CALLER_ID_CHARACTERS) or UNKNOWN_CALLER, code, number)
+    return ShownCaller(
+        _printable(lookup.caller_id or "", MAX_CALLER_ID_CHARACTERS) or UNKNOWN_CALLER,
+        f"+{code}" if code else "",
+        number,
+    )
 
 
 def _printable(text: str, limit: int) -> str:

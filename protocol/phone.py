@@ -1,8 +1,9 @@
 """Telephone numbers: from what a caller, an import or Twilio wrote to one E.164 string, or to "no number".
 
-Everything that is stored or compared is E.164 (``+12385551629``). Parsing is done by the ``phonenumbers`` library
-(Google's libphonenumber) and gated on *possible*, not on *valid*: the fictional numbers of examples and tests are
-possible and never valid. A parse takes about 20 µs, so results are cached.
+Everything that is stored is E.164 (``+12385551629``), and compared by its match key (``match_key.py``). Parsing is done
+by the ``phonenumbers`` library (Google's libphonenumber) and gated on *possible*, not on *valid*: the fictional numbers
+of examples and tests are possible and never valid. A number that was possible under an earlier numbering plan is taken
+as well, as it is written. A parse takes about 20 µs, so results are cached.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import Final, NamedTuple
 
 import phonenumbers
 
+from protocol.match_key import match_key
 from protocol.numbering import is_plain
 
 MAX_NUMBER_CHARACTERS: Final = 40
 """Longest number as written. E.164 has 15 digits; the rest is room for punctuation."""
 
+_MAX_CODE_CHARACTERS: Final = 16
 _CODE: Final = re.compile(r"[1-9][0-9]{0,2}")
+_PUNCTUATION: Final = str.maketrans("", "", " .-()")
 _NUMBER: Final = re.compile(r"[0-9+().\- ]+")
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
@@ -54,55 +58,94 @@ def is_no_caller(text: str) -> bool:
     )
 
 
-def is_country_code(code: str) -> bool:
-    """Whether ``code`` has the form of a country code: one to three digits, the first not zero, no ``+``."""
-    return _CODE.fullmatch(code) is not None
+def country_code(text: str) -> str | None:
+    """The country code that ``text`` means: one to three digits, the first not zero; None where it means none.
+
+    People write ``1`` as ``+1``, ``001``, ``01`` or ``011 1`` (how North America dials abroad), and a ``+`` that nobody
+    escaped in a query arrives as a blank. A code in the right form that no country has is returned as it is.
+    """
+    digits = text.replace(" ", "").removeprefix("+")
+    if len(text) > _MAX_CODE_CHARACTERS or not (digits.isascii() and digits.isdigit()):
+        return None
+    code = digits.lstrip("0")
+    if code != digits and code.startswith("11") and _is_in_use(code[2:]):
+        return code[2:]
+    return code if _CODE.fullmatch(code) else None
 
 
 def normalise(code: str, number: str) -> str | None:
     """The E.164 form of a number given as country code and number apart, or None where that is no possible number.
 
-    A ``number`` with a leading ``+`` is complete by itself and its country code must be ``code``; any other is parsed
-    as ``+code number``, as it stands. Digits are ASCII digits. "No caller" values give None, never an error.
+    ``code`` is read by :func:`country_code`. A ``number`` with a leading ``+`` is complete by itself and its country
+    code must be ``code``; any other is parsed as ``+code number``, as it stands. Where that is impossible and the
+    number begins with the code itself, it is taken as complete. Digits are ASCII digits. "No caller" values give None,
+    never an error.
     """
-    if len(number) > MAX_NUMBER_CHARACTERS or len(code) > 3:
+    if len(number) > MAX_NUMBER_CHARACTERS or len(code) > _MAX_CODE_CHARACTERS:
         return None  # not even kept in the cache
     return _normalise(code, number)
 
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
-def _normalise(code: str, number: str) -> str | None:
-    if not is_country_code(code):
+def _normalise(written_code: str, number: str) -> str | None:
+    code = country_code(written_code)
+    if code is None or not _is_in_use(code):
         return None
     # Bare digits are nearly always E.164 without its plus.
     plain = f"+{code}{number}"
     if number.isascii() and number.isdigit() and is_plain(plain):
         return None if plain in NO_CALLER_NUMBERS else plain
+    number = number.strip(" ")
     if _NUMBER.fullmatch(number) is None:
         return None
     if number.startswith("+"):
-        return _possible(number, required_code=int(code))
-    return _possible(f"+{code} {number}")
+        return _possible(number, required_code=code)
+    return _possible(f"+{code} {number}") or _complete(code, number)
 
 
-def _possible(text: str, required_code: int | None = None) -> str | None:
+def _complete(code: str, number: str) -> str | None:
+    """A number that repeats its country code, with or without what is dialled before it: ``44 20…``, ``0044 20…``."""
+    digits = number.translate(_PUNCTUATION)
+    for dialled in ("", "00", "011"):
+        if digits.startswith(dialled + code):
+            return _possible(f"+{digits[len(dialled) :]}", required_code=code)
+    return None
+
+
+def _possible(text: str, required_code: str | None = None) -> str | None:
+    """``text`` (``+`` and what may stand in a number) as E.164, if it is or was a possible number."""
+    e164 = _as_it_was(text) or _parsed(text)
+    if e164 is None or e164 in NO_CALLER_NUMBERS:
+        return None
+    if required_code is not None and split(e164).country_code != required_code:
+        return None
+    return e164
+
+
+def _as_it_was(text: str) -> str | None:
+    """A number of an earlier plan as it is written: its match key is the number of today."""
+    e164 = f"+{text.translate(_PUNCTUATION).removeprefix('+')}"
+    key = match_key(e164)
+    return e164 if key != e164 and _parsed(key) == key else None
+
+
+def _parsed(text: str) -> str | None:
     try:
         parsed = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         return None
-    if required_code is not None and parsed.country_code != required_code:
-        return None
     if not phonenumbers.is_possible_number(parsed):
         return None
     e164: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return None if e164 in NO_CALLER_NUMBERS else e164
+    return e164
 
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def parse_e164(text: str) -> str | None:
     """``text`` itself if it is a possible number written in E.164 (``+`` and digits alone), otherwise None.
 
-    For input that promises E.164: the directory, the number pool, Twilio's ``From`` and ``To``.
+    For input that promises E.164: the directory, the number pool, Twilio's ``From`` and ``To``. A number that was
+    possible under an earlier numbering plan is one too.
     """
     if _E164.fullmatch(text) is None:
         return None
@@ -124,6 +167,10 @@ def split(e164: str) -> CallableNumber:
     except phonenumbers.NumberParseException as error:
         raise ValueError("an E.164 number begins with a country code that is in use") from error
     return CallableNumber(code, e164[1 + len(code) :])
+
+
+def _is_in_use(code: str) -> bool:
+    return _CODE.fullmatch(code) is not None and int(code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 
 
 def mask(text: str) -> str:

@@ -19,7 +19,10 @@ class TelephonyMetrics:
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        answers = "answered trusted, untrusted, nobody (a number that is nobody's) or late (after the deadline)"
+        answers = (
+            "answered trusted, untrusted, nobody (a number that is nobody's), malformed (a number that can't be read)"
+            " or late (after the deadline)"
+        )
         self._lookups = {
             "trust": metrics.tally("buzz_trust_lookups", f"Trust look-ups, {answers}", "answer"),
             "call": metrics.tally("buzz_call_lookups", f"Call look-ups, {answers}", "answer"),

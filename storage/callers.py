@@ -1,5 +1,6 @@
 """Who is calling whom: one statement that answers trust-lookup and call-lookup alike.
 
+Numbers are compared by their match keys (protocol/match_key.py): the same line is found however either side writes it.
 Whatever is unknown (the called number, the caller, the trust between them) the same statement runs; a number that
 could not be read is looked for as an empty string, which nobody has.
 """
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
+from protocol.match_key import match_key
 from storage.database import Database, Dialect, Value
 
 MAX_ASKS: Final = 256
@@ -79,7 +81,7 @@ class CallerStore:
         size = 1 << (len(asks) - 1).bit_length()
         binds: list[Value] = []
         for ask in asks:
-            binds += (ask.called or "", ask.caller or "", ask.person or 0, ask.call_id)
+            binds += (match_key(ask.called or ""), match_key(ask.caller or ""), ask.person or 0, ask.call_id)
         binds += _NOTHING_ASKED * (size - len(asks))
         [(text,)] = await self._database.fetch(statement(self._database.dialect, size), *binds)
         found: list[list[_Found]] = [[] for _ in range(size)]
@@ -119,7 +121,7 @@ _LOOK_UP: Final = """
     ), callee AS (
         SELECT ask.n, ask.called, ask.caller, ask.person AS caller_person, ask.call_id, buzz_number.person_id
         FROM ask CROSS JOIN buzz_number
-        WHERE buzz_number.e164 = ask.called AND buzz_number.state = 'allocated'
+        WHERE COALESCE(buzz_number.match_key, buzz_number.e164) = ask.called AND buzz_number.state = 'allocated'
     )
     SELECT {rows} FROM (
     SELECT n, 'callee' AS kind, callee.person_id AS id, call_setting.attestation AS first_name, NULL AS middle_name,
@@ -134,12 +136,13 @@ _LOOK_UP: Final = """
     SELECT n, 'contact', contact.id, contact.first_name, contact.middle_name, contact.last_name, contact.avatar,
         CASE WHEN contact.trusted THEN 1 ELSE 0 END
     FROM callee CROSS JOIN phone CROSS JOIN contact
-    WHERE phone.e164 = callee.caller AND phone.person_id = callee.person_id AND phone.owner_kind = 'contact'
-        AND contact.id = phone.owner_id AND contact.person_id = callee.person_id
+    WHERE COALESCE(phone.match_key, phone.e164) = callee.caller AND phone.person_id = callee.person_id
+        AND phone.owner_kind = 'contact' AND contact.id = phone.owner_id AND contact.person_id = callee.person_id
     UNION ALL
     SELECT n, 'company', company.id, company.name, NULL, NULL, company.avatar, 1
     FROM callee CROSS JOIN phone CROSS JOIN trusted_company CROSS JOIN company
-    WHERE phone.e164 = callee.caller AND phone.person_id = 0 AND phone.owner_kind = 'company'
+    WHERE COALESCE(phone.match_key, phone.e164) = callee.caller AND phone.person_id = 0
+        AND phone.owner_kind = 'company'
         AND trusted_company.person_id = callee.person_id AND trusted_company.company_id = phone.owner_id
         AND company.id = phone.owner_id
     UNION ALL
@@ -147,11 +150,13 @@ _LOOK_UP: Final = """
         CASE WHEN person.id IS NULL OR person.id = owner.person_id THEN 0
         ELSE COALESCE((
             SELECT MAX(CASE WHEN contact.trusted THEN 2 ELSE 0 END) FROM (
-                SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = person.id
+                SELECT COALESCE(match_key, e164) AS line FROM phone
+                WHERE owner_kind = 'person' AND owner_id = person.id
                 UNION ALL
-                SELECT e164 FROM buzz_number WHERE person_id = person.id AND state = 'allocated'
+                SELECT COALESCE(match_key, e164) FROM buzz_number
+                WHERE person_id = person.id AND state = 'allocated'
             ) AS theirs CROSS JOIN phone AS known CROSS JOIN contact
-            WHERE known.e164 = theirs.e164 AND known.person_id = owner.person_id
+            WHERE COALESCE(known.match_key, known.e164) = theirs.line AND known.person_id = owner.person_id
                 AND known.owner_kind = 'contact' AND contact.id = known.owner_id
                 AND contact.person_id = owner.person_id
         ), CASE WHEN EXISTS (
@@ -161,10 +166,11 @@ _LOOK_UP: Final = """
         ) THEN 1 ELSE 0 END) END
     FROM (
         SELECT n, callee.person_id, phone.owner_id FROM callee CROSS JOIN phone
-        WHERE phone.e164 = callee.caller AND phone.person_id = 0 AND phone.owner_kind = 'person'
+        WHERE COALESCE(phone.match_key, phone.e164) = callee.caller AND phone.person_id = 0
+            AND phone.owner_kind = 'person'
         UNION ALL
         SELECT n, callee.person_id, theirs.person_id FROM callee CROSS JOIN buzz_number AS theirs
-        WHERE theirs.e164 = callee.caller AND theirs.state = 'allocated'
+        WHERE COALESCE(theirs.match_key, theirs.e164) = callee.caller AND theirs.state = 'allocated'
         UNION ALL
         SELECT n, person_id, caller_person FROM callee WHERE caller_person > 0
     ) AS owner LEFT JOIN person ON person.id = owner.owner_id

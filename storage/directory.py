@@ -13,6 +13,7 @@ import msgspec
 
 from protocol.directory import Company, Contact, Kind, Object, Person
 from protocol.heartbeat import LastTimes
+from protocol.match_key import own_key
 from storage import bulk
 from storage.database import Transaction, Value
 
@@ -64,7 +65,7 @@ async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence
     if kind not in (Kind.PERSON, Kind.COMPANY, Kind.CONTACT):
         return
     stale: list[int] = []
-    fresh: list[tuple[str, str, int, int]] = []
+    fresh: list[tuple[Value, ...]] = []
     for _, before, after in changes:
         old, new = _phones(kind, before), _phones(kind, after)
         if old == new:
@@ -73,16 +74,16 @@ async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence
             stale.append(int(before.identity[0]))
         fresh += new
     await bulk.for_ids(transaction, "DELETE FROM phone WHERE owner_kind = ? AND owner_id IN ({ids})", stale, kind.value)
-    await bulk.insert(transaction, "phone (e164, owner_kind, owner_id, person_id)", fresh, "ON CONFLICT DO NOTHING")
+    into = "phone (e164, match_key, owner_kind, owner_id, person_id)"
+    await bulk.insert(transaction, into, fresh, "ON CONFLICT DO NOTHING")
 
 
-def _phones(kind: Kind, owner: Object | None) -> list[tuple[str, str, int, int]]:
+def _phones(kind: Kind, owner: Object | None) -> list[tuple[Value, ...]]:
     """Rows of ``phone``: a contact's carry the person whose address book it is in."""
-    if isinstance(owner, Contact):
-        return [(e164, kind.value, owner.id, owner.person_id) for e164 in owner.numbers]
-    if isinstance(owner, Person | Company):
-        return [(e164, kind.value, owner.id, 0) for e164 in owner.numbers]
-    return []
+    if not isinstance(owner, Person | Company | Contact):
+        return []
+    person_id = owner.person_id if isinstance(owner, Contact) else 0
+    return [(e164, own_key(e164), kind.value, owner.id, person_id) for e164 in owner.numbers]
 
 
 def _row(found: Object, now_ms: int) -> tuple[Value, ...]:

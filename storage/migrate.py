@@ -12,6 +12,7 @@ from pathlib import Path
 
 from storage.database import Database, Dialect, Lane
 from storage.errors import SchemaTooNew, StorageError
+from storage.match_keys import rekey
 
 _FOLDER = Path(__file__).parent / "sql"
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>\w+?)(?:\.(?P<dialect>sqlite|postgresql))?\.sql")
@@ -79,9 +80,11 @@ async def migrate(database: Database) -> list[Step]:
     """Apply what is pending, one transaction each; returns what was applied.
 
     Several processes may do it at the same time: writing transactions run one after another, and each step is applied
-    by whoever comes first.
+    by whoever comes first. What steps can't say in SQL follows: the match keys of stored numbers.
     """
-    return [step for step in await pending(database) if await _apply(database, step)]
+    done = [step for step in await pending(database) if await _apply(database, step)]
+    await rekey(database)
+    return done
 
 
 async def _apply(database: Database, step: Step) -> bool:

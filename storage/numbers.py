@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final, NamedTuple
 
+from protocol.match_key import match_key, own_key
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database, Lane, Row, Transaction
 from storage.errors import StorageConflict
@@ -110,9 +111,11 @@ class NumberStore:
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             changed = await transaction.execute(
                 """UPDATE buzz_number
-                   SET state = 'allocated', e164 = ?, provider_id = ?, until_ms = NULL, changed_at_ms = ?
+                   SET state = 'allocated', e164 = ?, match_key = ?, provider_id = ?, until_ms = NULL,
+                       changed_at_ms = ?
                    WHERE id = ? AND state = 'reserved'""",
                 e164,
+                own_key(e164),
                 provider_id,
                 now_ms,
                 allocation_id,
@@ -120,7 +123,7 @@ class NumberStore:
             if changed:
                 return e164
             rows = await transaction.fetch("SELECT e164 FROM buzz_number WHERE id = ?", allocation_id)
-            await transaction.execute(_ADD, secrets.token_hex(16), e164, provider_id, now_ms)
+            await transaction.execute(_ADD, secrets.token_hex(16), e164, own_key(e164), provider_id, now_ms)
         return rows[0][0] if rows else None
 
     async def cancel(self, allocation_id: str) -> None:
@@ -130,7 +133,7 @@ class NumberStore:
 
     async def add(self, e164s: Iterable[str], now_ms: int) -> int:
         """Put numbers into the pool; those it knows stay as they are. Returns how many are new."""
-        rows = [(secrets.token_hex(16), e164, None, now_ms) for e164 in e164s]
+        rows = [(secrets.token_hex(16), e164, own_key(e164), None, now_ms) for e164 in e164s]
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             before = await _count(transaction)
             await transaction.execute_many(_ADD, rows)
@@ -140,9 +143,9 @@ class NumberStore:
         """As :meth:`add`, but leaves out numbers that somebody in the directory calls from (development only)."""
         candidates = list(e164s)
         marks = ", ".join("?" * len(candidates))
-        rows = await self._database.fetch(f"SELECT e164 FROM phone WHERE e164 IN ({marks})", *candidates)
-        used = {e164 for (e164,) in rows}
-        return await self.add([each for each in candidates if each not in used], now_ms)
+        sql = f"SELECT e164 FROM phone WHERE {_KEY} IN ({marks})"
+        used = {match_key(e164) for (e164,) in await self._database.fetch(sql, *map(match_key, candidates))}
+        return await self.add([each for each in candidates if match_key(each) not in used], now_ms)
 
     async def release(self, person_id: int, now_ms: int) -> str | None:
         """The person gives their number up: it rests. Returns the number, or None if they had none."""
@@ -175,56 +178,57 @@ class ImportedNumber(NamedTuple):
     person_id: int | None = None
 
 
-async def imported(reader: Database | Transaction, e164s: Sequence[str]) -> dict[str, ImportedNumber]:
-    """Those of these numbers that are free or somebody's, as a line would give them."""
+async def imported(reader: Database | Transaction, keys: Sequence[str]) -> dict[str, ImportedNumber]:
+    """Those of the lines with these match keys that are free or somebody's, by match key and as a line gives them."""
     found: dict[str, ImportedNumber] = {}
-    for chunk in _chunks(e164s):
-        sql = f"SELECT e164, person_id FROM buzz_number WHERE e164 IN ({', '.join('?' * len(chunk))})"
+    for chunk in _chunks(keys):
+        sql = f"SELECT e164, person_id FROM buzz_number WHERE {_KEY} IN ({', '.join('?' * len(chunk))})"
         for e164, person_id in await reader.fetch(f"{sql} AND state IN ('free', 'allocated')", *chunk):
-            found[e164] = ImportedNumber(e164, person_id)
+            found[match_key(e164)] = ImportedNumber(e164, person_id)
     return found
 
 
-async def known(reader: Database | Transaction, e164s: Sequence[str]) -> set[str]:
-    """Those of these numbers that the pool has, whatever became of them: free, somebody's, resting."""
+async def known(reader: Database | Transaction, keys: Sequence[str]) -> set[str]:
+    """Those of these match keys that the pool has a number of, whatever became of it: free, somebody's, resting."""
     found: set[str] = set()
-    for chunk in _chunks(e164s):
-        sql = f"SELECT e164 FROM buzz_number WHERE e164 IN ({', '.join('?' * len(chunk))})"
-        found |= {e164 for (e164,) in await reader.fetch(sql, *chunk)}
+    for chunk in _chunks(keys):
+        sql = f"SELECT {_KEY} FROM buzz_number WHERE {_KEY} IN ({', '.join('?' * len(chunk))})"
+        found |= {key for (key,) in await reader.fetch(sql, *chunk)}
     return found
 
 
 async def conflicts(reader: Database | Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
     """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
-    owners = {line.e164: line.person_id for line in lines if line.person_id is not None}
+    given = {match_key(line.e164): line for line in lines if line.person_id is not None}
     found: dict[str, str] = {}
-    for chunk in _chunks(owners):
+    for chunk in _chunks(given):
         marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT e164, state, person_id FROM buzz_number WHERE e164 IN ({marks})"
-        for e164, state, person_id in await reader.fetch(sql, *chunk):
+        sql = f"SELECT {_KEY}, state, person_id FROM buzz_number WHERE {_KEY} IN ({marks})"
+        for key, state, person_id in await reader.fetch(sql, *chunk):
             if state == NumberState.RESTING:
-                found[e164] = "the number was released and still rests"
-            elif state == NumberState.ALLOCATED and person_id != owners[e164]:
-                found[e164] = "the number is another person's"
+                found[given[key].e164] = "the number was released and still rests"
+            elif state == NumberState.ALLOCATED and person_id != given[key].person_id:
+                found[given[key].e164] = "the number is another person's"
     return found
 
 
 async def put_many(transaction: Transaction, lines: Sequence[ImportedNumber], now_ms: int) -> None:
     """Store imported lines without conflicts. Whoever had another number gives it up: it rests.
 
-    Raises StorageConflict if two lines give one person two numbers, or one number to two people.
+    A person's number that is stored in another written form is from now on written as its line has it. Raises
+    StorageConflict if two lines give one person two numbers, or one number to two people.
     """
     given = [line for line in lines if line.person_id is not None]
     await transaction.execute_many(_DROP_RESERVATION, [(line.person_id,) for line in given])
     await transaction.execute_many(
-        f"{_REST} WHERE person_id = ? AND e164 <> ?",
-        [(now_ms + REST_MS, now_ms, line.person_id, line.e164) for line in given],
+        f"{_REST} WHERE person_id = ? AND {_KEY} <> ?",
+        [(now_ms + REST_MS, now_ms, line.person_id, match_key(line.e164)) for line in given],
     )
     await transaction.execute_many(
-        _GIVE, [(secrets.token_hex(16), line.e164, line.person_id, now_ms) for line in given]
+        _GIVE, [(secrets.token_hex(16), line.e164, own_key(line.e164), line.person_id, now_ms) for line in given]
     )
-    pool = [(secrets.token_hex(16), line.e164, None, now_ms) for line in lines if line.person_id is None]
-    await transaction.execute_many(_ADD, pool)
+    pool = [line.e164 for line in lines if line.person_id is None]
+    await transaction.execute_many(_ADD, [(secrets.token_hex(16), e164, own_key(e164), None, now_ms) for e164 in pool])
     # On PostgreSQL a heartbeat on another node may have come between the check and the write.
     wrong = await conflicts(transaction, given)
     if wrong:
@@ -251,13 +255,17 @@ async def remove_many(transaction: Transaction, e164s: Sequence[str], now_ms: in
 
 _SELECT: Final = "SELECT id, e164, state, person_id, provider_id, until_ms FROM buzz_number"
 _REST: Final = "UPDATE buzz_number SET state = 'resting', person_id = NULL, until_ms = ?, changed_at_ms = ?"
+_KEY: Final = "COALESCE(match_key, e164)"
+"""What a number is compared by: the unique index ``buzz_number_line`` is on it."""
+
 _ADD: Final = """
-    INSERT INTO buzz_number (id, e164, provider_id, state, changed_at_ms) VALUES (?, ?, ?, 'free', ?)
-    ON CONFLICT (e164) DO NOTHING"""
-_GIVE: Final = """
-    INSERT INTO buzz_number (id, e164, state, person_id, changed_at_ms) VALUES (?, ?, 'allocated', ?, ?)
-    ON CONFLICT (e164) DO UPDATE
-    SET state = 'allocated', person_id = excluded.person_id, until_ms = NULL, changed_at_ms = excluded.changed_at_ms
+    INSERT INTO buzz_number (id, e164, match_key, provider_id, state, changed_at_ms) VALUES (?, ?, ?, ?, 'free', ?)
+    ON CONFLICT DO NOTHING"""
+_GIVE: Final = f"""
+    INSERT INTO buzz_number (id, e164, match_key, state, person_id, changed_at_ms) VALUES (?, ?, ?, 'allocated', ?, ?)
+    ON CONFLICT ({_KEY}) DO UPDATE
+    SET state = 'allocated', e164 = excluded.e164, match_key = excluded.match_key, person_id = excluded.person_id,
+        until_ms = NULL, changed_at_ms = excluded.changed_at_ms
     WHERE buzz_number.state = 'free' OR buzz_number.person_id = excluded.person_id"""
 _TAKE: Final = """
     UPDATE buzz_number SET state = 'allocated', person_id = ?, until_ms = NULL, changed_at_ms = ?

@@ -14,6 +14,7 @@ from typing import TypeGuard, TypeVar
 from protocol.activity import Party
 from protocol.directory import Company, Entry, Kind, Number, Object, Person, Removed
 from protocol.errors import ErrorCode
+from protocol.match_key import match_key
 from protocol.validation import MAX_NEW_ID
 from server.services import directory_stores
 from server.services.directory_import import LineEntry, Misfit
@@ -114,9 +115,9 @@ async def _differing(
 
 async def _without_known_numbers(database: Database, changes: list[Change]) -> list[Change]:
     """A line for the pool asks only that Buzz has the number: given away or resting by now, it stays as it is."""
-    pool = {change.after.number for change in changes if _is_for_pool(change.after)}
+    pool = {match_key(change.after.number) for change in changes if _is_for_pool(change.after)}
     known = await numbers.known(database, list(pool)) if pool else set()
-    return [change for change in changes if not (_is_for_pool(change.after) and change.after.number in known)]
+    return [each for each in changes if not (_is_for_pool(each.after) and match_key(each.after.number) in known)]
 
 
 def _is_for_pool(found: Object | None) -> TypeGuard[Number]:

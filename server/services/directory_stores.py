@@ -14,8 +14,8 @@ from storage.names import Reader
 async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:
     """Those of these objects that exist, as they are."""
     if kind is Kind.NUMBER:
-        found = await numbers.imported(reader, [str(e164) for (e164,) in identities])
-        return {(e164,): Number(e164, line.person_id) for e164, line in found.items()}
+        found = await numbers.imported(reader, [str(key) for (key,) in identities])
+        return {(key,): Number(line.e164, line.person_id) for key, line in found.items()}
     if kind is Kind.SERVICE_CODE:
         codes = [await service_codes.find(reader, str(code)) for (code,) in identities]
         return {(o.code.code,): ServiceCode(o.code.code, o.code.name, o.company_id) for o in codes if o is not None}

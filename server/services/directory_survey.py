@@ -86,7 +86,7 @@ class Survey:
         seen.add(short)
 
     def _check_number(self, entry: Number) -> None:
-        if entry.number in self._seen[Kind.NUMBER]:
+        if entry.identity[0] in self._seen[Kind.NUMBER]:
             raise _refused("Invalid parameter: 'number': an earlier line is about this number already")
         if entry.person_id is not None:
             if entry.person_id in self._given:

@@ -115,7 +115,7 @@ class Trust:
             found = await answer
         finally:
             late.cancel()
-        self._metrics.looked_up(kind, _answer_name(found), time.perf_counter() - started)
+        self._metrics.looked_up(kind, _answer_name(call, found), time.perf_counter() - started)
         return found
 
     async def _look_up(self, asked: Sequence[_Asked]) -> Sequence[Callers]:
@@ -147,9 +147,11 @@ def _ask(call: Call) -> Ask:
     return Ask(call.called, call.number, call.person, call.name, call.caller)
 
 
-def _answer_name(found: Callers | None) -> str:
+def _answer_name(call: Call, found: Callers | None) -> str:
     if found is None:
         return "late"
+    if call.is_malformed:
+        return "malformed"
     if found.person_id is None:
         return "nobody"
     return "trusted" if found.trusted else "untrusted"
