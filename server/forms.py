@@ -20,6 +20,10 @@ from protocol.forms import MAX_FIELDS, FormError, Tree, nest, tree_of
 _SMALL_BYTES: Final = 64 * 1024
 """What is decoded at once; the signs of a longer urlencoded form would keep the loop from everybody else."""
 
+_PIECE_BYTES: Final = 16 * 1024
+"""The reader copies what is left of a piece for each part that it begins."""
+_MAX_LIKE_BOUNDARIES: Final = 100
+
 TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded", "application/json")
 
 
@@ -62,7 +66,9 @@ async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, s
     # The whole body is in memory, because its signature covers it; aiohttp's reader parses it from there.
     # Its limit is out of reach: there is no transport behind it that could be paused.
     stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), limit=len(body) + 1)
-    stream.feed_data(_from_first_boundary(content_type, body))
+    body = _from_first_boundary(content_type, body)
+    for start in range(0, len(body), _PIECE_BYTES):
+        stream.feed_data(body[start : start + _PIECE_BYTES])
     stream.feed_eof()
     try:
         with warnings.catch_warnings():
@@ -80,11 +86,15 @@ def _from_first_boundary(content_type: str, body: bytes) -> bytes:
 
     aiohttp's reader would take them one by one: of 4 MiB of line feeds it has for 16 seconds.
     """
-    boundary = re.escape(parse_mimetype(content_type).parameters.get("boundary", "").encode())
-    first = re.search(rb"(?:\A|\n)--" + boundary + rb"(?:--)?[ \t]*\r?(?:\n|\Z)", body)
-    if not boundary or first is None:
-        raise FormError("body", "should be well-formed multipart/form-data (RFC 7578)")
-    return body[first.start() :].removeprefix(b"\n")
+    boundary = b"--" + parse_mimetype(content_type).parameters.get("boundary", "").encode()
+    at = 0 if body.startswith(boundary) else body.find(b"\n" + boundary) + 1 or -1
+    for _ in range(_MAX_LIKE_BOUNDARIES):
+        if at < 0 or boundary == b"--":
+            break
+        if _ENDS_BOUNDARY.match(body, at + len(boundary)):
+            return body[at:]
+        at = body.find(b"\n" + boundary, at) + 1 or -1
+    raise FormError("body", "should be well-formed multipart/form-data (RFC 7578)")
 
 
 async def _fields(reader: MultipartReader) -> list[tuple[str, str]]:
@@ -109,5 +119,8 @@ async def _field(part: MultipartReader | BodyPartReader) -> tuple[str, str]:
 
 _MALFORMED: Final = (ValueError, LookupError, AssertionError, RuntimeError, BadHttpMessage, EOFError)
 """What aiohttp's reader raises for bodies that are no multipart."""
+
+_ENDS_BOUNDARY: Final = re.compile(rb"(?:--)?[ \t]*\r?(?:\n|\Z)")
+"""What follows a boundary on its line; a line that only begins like one is none."""
 
 _AS_IT_IS: Final = frozenset({"7bit", "8bit", "binary"})

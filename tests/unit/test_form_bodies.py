@@ -6,6 +6,7 @@ import asyncio
 import sys
 
 import pytest
+from aiohttp import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,6 +98,31 @@ def test_lines_before_the_first_part_cost_nothing(junk: bytes) -> None:
     assert padded < plain + 1_000
     assert read(content_type, junk * 10 + GOOD) == read(content_type, GOOD)
     assert calls(content_type, junk * 10_000) < plain + 1_000
+
+
+def test_lines_that_only_begin_like_a_boundary_are_passed_over_so_many_times() -> None:
+    content_type, like = multipart.content_type(BOUNDARY), b"\r\n--" + BOUNDARY.encode() + b"x"
+    good = b"\r\n" + GOOD
+    assert read(content_type, like * 50 + good) == read(content_type, GOOD)
+    refused = read(content_type, like * 200 + good)
+    assert isinstance(refused, ApiError)
+    assert "well-formed" in refused.message
+
+
+async def test_a_part_costs_no_copy_of_what_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp's reader copies the rest of what it was fed at once: of 4 MiB, 64 parts made 250 MiB."""
+    fed: list[int] = []
+    feed = StreamReader.feed_data
+
+    def feed_data(self: StreamReader, data: bytes, size: int = 0) -> bool:
+        fed.append(len(data))
+        return feed(self, data, size)
+
+    monkeypatch.setattr(StreamReader, "feed_data", feed_data)
+    fields = [(f"name{number}", "x" * 10_000) for number in range(60)]
+    request = make_mocked_request("POST", "/", headers={"Content-Type": multipart.content_type(BOUNDARY)})
+    assert await tree_of_body(request, multipart.encode(fields, BOUNDARY)) == dict(fields)
+    assert max(fed) <= 64 * 1024
 
 
 async def test_a_long_form_is_decoded_beside_the_loop() -> None:
