@@ -11,8 +11,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
+from storage.contract import PAGE_BYTES, ROW_BYTES
 from storage.database import Database, Transaction, Value
 from storage.privacy_rows import SELECT, KeptRequest, day_number, kept_request
+
+_STEP_ROWS = 32
+"""Of a list that are read at once, as long as they may be."""
 
 
 class AuditEntry(NamedTuple):
@@ -40,34 +44,45 @@ async def find_call(reader: Database | Transaction, call_sid: str) -> KeptReques
 async def listed(
     reader: Database | Transaction, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
 ) -> list[PrivacyRequest]:
-    """These companies' requests from (since_ms, after_id) on, by time of change and id."""
+    """These companies' requests from (since_ms, after_id) on, by time of change and id.
+
+    At most ``limit``, and no more once :func:`is_full`.
+    """
     if not company_ids:
         return []
-    marks = ", ".join("?" for _ in company_ids)
-    rows = await reader.fetch(
-        f"""{SELECT} WHERE r.company_id IN ({marks})
-            AND (r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?))
-            ORDER BY r.updated_at_ms, r.id LIMIT ?""",
-        *company_ids,
-        since_ms,
-        since_ms,
-        after_id,
-        limit,
-    )
-    return [kept_request(row).request for row in rows]
+    of_theirs = f"r.company_id IN ({', '.join('?' for _ in company_ids)}) AND "
+    return await _in_steps(reader, of_theirs, company_ids, since_ms, after_id, limit)
 
 
 async def every(reader: Database | Transaction, since_ms: int, after_id: str, limit: int) -> list[PrivacyRequest]:
     """The same for all companies: the operator's list."""
-    rows = await reader.fetch(
-        f"""{SELECT} WHERE r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?)
-            ORDER BY r.updated_at_ms, r.id LIMIT ?""",
-        since_ms,
-        since_ms,
-        after_id,
-        limit,
-    )
-    return [kept_request(row).request for row in rows]
+    return await _in_steps(reader, "", (), since_ms, after_id, limit)
+
+
+def is_full(found: Sequence[PrivacyRequest]) -> bool:
+    """Whether a list ends here for its size, whatever its limit: a request has up to 65,536 characters of text."""
+    return sum(map(_characters, found)) >= PAGE_BYTES
+
+
+def _characters(request: PrivacyRequest) -> int:
+    form, call = request.web_form_session, request.call_session
+    return ROW_BYTES + len(form.other if form else "") + len(call.transcription_text if call else "")
+
+
+async def _in_steps(
+    reader: Database | Transaction, where: str, values: Sequence[Value], since_ms: int, after_id: str, limit: int
+) -> list[PrivacyRequest]:
+    sql = f"""{SELECT} WHERE {where}(r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?))
+              ORDER BY r.updated_at_ms, r.id LIMIT ?"""
+    found: list[PrivacyRequest] = []
+    while len(found) < limit and not is_full(found):
+        most = min(_STEP_ROWS, limit - len(found))
+        rows = await reader.fetch(sql, *values, since_ms, since_ms, after_id, most)
+        found += [kept_request(row).request for row in rows]
+        if len(rows) < most:
+            break
+        since_ms, after_id = found[-1].updated_at_ms, found[-1].id
+    return found
 
 
 async def of_callers(reader: Database | Transaction, numbers: Sequence[str]) -> list[str]:

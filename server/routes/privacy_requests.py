@@ -12,15 +12,16 @@ from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
 from server.services.privacy import PrivacyRequests, StateChange
+from storage.privacy import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 
 
 def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
-    """One page, with a Link to the next where there may be one."""
+    """One page, with a Link to the next where there may be one: it ends at its limit, or at about 1 MiB."""
     response = json_response([view(one) for one in found])
-    if len(found) == limit:
+    if len(found) == limit or is_full(found):
         response.headers["Link"] = link_to_next(request, Position(found[-1].updated_at_ms, found[-1].id))
     return response
 

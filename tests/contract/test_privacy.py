@@ -85,6 +85,26 @@ async def test_one_call_makes_one_request(database: Database) -> None:
     assert await privacy.find(database, "r3") is None
 
 
+async def test_a_list_ends_at_its_bytes_and_goes_on_behind_its_last(database: Database) -> None:
+    for number in range(70):
+        kept = web_form(f"r{number:02}", COMPANY, NOW + number // 3)
+        assert kept.request.web_form_session is not None
+        session = replace(kept.request.web_form_session, other="x" * 65_536)
+        await insert(database, replace(kept, request=replace(kept.request, web_form_session=session)))
+    for companies in ([COMPANY], None):
+        ids: list[str] = []
+        since, after, full = 0, "", True
+        while full:
+            if companies is None:
+                page = await privacy.every(database, since, after, 500)
+            else:
+                page = await privacy.listed(database, companies, since, after, 500)
+            assert len(page) <= 32, "16 of them are a mebibyte; they are read 32 at a time"
+            ids += [request.id for request in page]
+            since, after, full = page[-1].updated_at_ms, page[-1].id, privacy.is_full(page)
+        assert ids == [f"r{number:02}" for number in range(70)]
+
+
 async def test_requests_are_listed_by_time_of_change(database: Database) -> None:
     for number, company in enumerate((COMPANY, COMPANY, 8, 9, COMPANY)):
         await insert(database, web_form(f"r{number}", company, NOW + number // 2))
