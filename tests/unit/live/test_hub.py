@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from protocol.codec import JSON, MSGPACK
 from protocol.errors import CloseCode
 from protocol.frames import Ack
@@ -55,6 +57,16 @@ def test_a_batch_is_one_write_per_socket_with_its_acks() -> None:
     commit(hub, *[(ALICE, BOB)] * 20)
     assert [len(wire_of(each).writes) for each in (alice, bob)] == [1, 1]
     assert [frame["type"] for frame in wire_of(alice).frames] == ["ack"] * 20 + ["activities"]
+
+
+def test_a_session_is_let_go_once_its_answer_is_written() -> None:
+    alice = session(1)
+    hub, _ = hub_of(alice)
+    before = sys.getrefcount(alice)
+    for _ in range(3):
+        hub.answer(alice, Ack(1, 1, "2024-07-05T12:14:45Z", True))
+        hub.flush()
+    assert sys.getrefcount(alice) == before
 
 
 def test_an_answer_without_activities_is_written_as_well() -> None:

@@ -96,5 +96,6 @@ async def sent(log: Log, count: int) -> list[Result | Exception]:
 
     for _ in range(count):
         log.submit(Submission(message(ALICE, BOB), PartyName.of(nameless(ALICE)), PartyName.of(nameless(BOB)), answer))
-    await done.wait()
+    async with asyncio.timeout(30):
+        await done.wait()
     return answers
