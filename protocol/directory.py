@@ -137,7 +137,10 @@ class Member(_Object, frozen=True, array_like=True, gc=False, tag="member"):
 
 
 class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
-    """Somebody in a person's address book. Where ``trusted``, calls from their numbers ring."""
+    """Somebody in a person's address book. Where ``trusted``, calls from their numbers ring.
+
+    ``dropped_numbers``: how many numbers the operator's system has of them that nobody could call; they are not kept.
+    """
 
     kind: ClassVar = Kind.CONTACT
     id: int
@@ -148,6 +151,7 @@ class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
     avatar: str | None = None
     trusted: bool = False
     numbers: tuple[str, ...] = ()
+    dropped_numbers: int = 0
 
     @property
     def identity(self) -> Identity:
@@ -275,6 +279,7 @@ KEYS: dict[Kind, tuple[str, ...]] = {
 def line(found: Object) -> dict[str, Any]:
     """The object as a line of an import spells it."""
     fields = {"kind": found.kind.value, **msgspec.structs.asdict(found)}
+    fields.pop("dropped_numbers", None)
     if isinstance(found, TrustRequest):
         party = Party.of_key(fields.pop("from_party"))
         fields |= {"from": {"type": party.type.value, "id": party.id}, "created_at": rfc3339(found.created_at_ms)}

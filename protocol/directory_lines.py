@@ -63,6 +63,10 @@ Numbers = Annotated[
 ]
 # What is there already may have a larger one: the import's plan tells the two apart.
 NewId = Annotated[Id, Field(description=f"At most {MAX_NEW_ID} (2^53 - 1) where the object is new.")]
+AddressBookNumbers = Annotated[
+    tuple[str, ...],
+    Field(max_length=MAX_NUMBERS, description="In E.164; punctuation is allowed. What nobody could call is left out."),
+]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
 
@@ -125,9 +129,10 @@ class ContactLine(_Line):
     last_name: Text | None = None
     avatar: Avatar | None = None
     trusted: bool = False
-    numbers: Numbers = ()
+    numbers: AddressBookNumbers = ()
 
     def put(self) -> directory.Object:
+        parsed = [phone.parse_international(text) for text in self.numbers]
         return directory.Contact(
             self.id,
             _required(self.person_id, "person_id"),
@@ -136,7 +141,8 @@ class ContactLine(_Line):
             self.last_name,
             self.avatar,
             self.trusted,
-            self.numbers,
+            tuple(sorted({number for number in parsed if number is not None})),
+            parsed.count(None),
         )
 
 

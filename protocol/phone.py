@@ -154,6 +154,19 @@ def parse_e164(text: str) -> str | None:
     return _possible(text)
 
 
+def parse_international(text: str) -> str | None:
+    """A number as an address book may have it, as E.164: ``+`` and digits, with or without punctuation.
+
+    None for a number without its country (``311``) and for everything else that nobody could call from anywhere.
+    """
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        return None
+    found = parse_e164(text)
+    if found is None and text.startswith("+") and _NUMBER.fullmatch(text):
+        found = _possible(text)
+    return found
+
+
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def split(e164: str) -> CallableNumber:
     """Take an E.164 number apart into country code and national number, leading zeros kept.

@@ -18,6 +18,13 @@ async def counts(database: Database) -> dict[str, int]:
     return found
 
 
+async def dropped_numbers(database: Database) -> tuple[int, int]:
+    """Numbers of contacts that imports left out because nobody could call them, and how many contacts have some."""
+    sql = "SELECT COALESCE(SUM(dropped_numbers), 0), COUNT(*) FROM contact WHERE dropped_numbers > 0"
+    [(numbers, contacts)] = await database.fetch(sql)
+    return int(numbers), int(contacts)
+
+
 async def newest_activity(database: Database) -> int:
     """The largest id in the log, 0 if it is empty. The log's head is never below it."""
     [(newest,)] = await database.fetch("SELECT COALESCE(MAX(id), 0) FROM activity")

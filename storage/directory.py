@@ -91,7 +91,9 @@ def _row(found: Object, now_ms: int) -> tuple[Value, ...]:
     values: tuple[Value, ...] = msgspec.structs.astuple(found)
     if isinstance(found, Person):
         return (*values[:-1], now_ms)
-    return values[:-1] if isinstance(found, Company | Contact) else values
+    if isinstance(found, Contact):
+        return (*values[:-2], values[-1])
+    return values[:-1] if isinstance(found, Company) else values
 
 
 # Table and columns, and what an object that is there already makes of them.
@@ -107,10 +109,10 @@ _PUT: Final = {
     ),
     Kind.MEMBER: ("member (company_id, person_id)", "ON CONFLICT DO NOTHING"),
     Kind.CONTACT: (
-        "contact (id, person_id, first_name, middle_name, last_name, avatar, trusted)",
+        "contact (id, person_id, first_name, middle_name, last_name, avatar, trusted, dropped_numbers)",
         """ON CONFLICT (id) DO UPDATE SET person_id = excluded.person_id, first_name = excluded.first_name,
            middle_name = excluded.middle_name, last_name = excluded.last_name, avatar = excluded.avatar,
-           trusted = excluded.trusted""",
+           trusted = excluded.trusted, dropped_numbers = excluded.dropped_numbers""",
     ),
     Kind.TRUSTED_COMPANY: ("trusted_company (person_id, company_id)", "ON CONFLICT DO NOTHING"),
     Kind.TRUST_REQUEST: (

@@ -80,12 +80,12 @@ async def _companies(reader: Reader, identities: Sequence[Identity]) -> list[Obj
 
 
 async def _contacts(reader: Reader, identities: Sequence[Identity]) -> list[Object]:
-    select = "SELECT id, person_id, first_name, middle_name, last_name, avatar, trusted FROM contact WHERE id IN"
-    rows = await _in(reader, select, _first(identities))
+    columns = "id, person_id, first_name, middle_name, last_name, avatar, trusted, dropped_numbers"
+    rows = await _in(reader, f"SELECT {columns} FROM contact WHERE id IN", _first(identities))
     numbers = await _numbers(reader, Kind.CONTACT, [row[0] for row in rows])
     return [
-        Contact(contact, person, first, middle, last, avatar, bool(trusted), numbers.get(contact, ()))
-        for contact, person, first, middle, last, avatar, trusted in rows
+        Contact(contact, person, first, middle, last, avatar, bool(trusted), numbers.get(contact, ()), dropped)
+        for contact, person, first, middle, last, avatar, trusted, dropped in rows
     ]
 
 

@@ -124,4 +124,11 @@ def _sentence(done: dict[str, Any]) -> str:
 
     verb = "would change" if done["dry_run"] else "changed"
     put, removed = counted(done["put"]), counted(done["removed"])
-    return f"{done['lines']} lines read, {done['changed']} objects {verb}. Put: {put}. Removed: {removed}."
+    said = f"{done['lines']} lines read, {done['changed']} objects {verb}. Put: {put}. Removed: {removed}."
+    return f"{said}{_warnings(done['warnings'], done['warned'])}"
+
+
+def _warnings(count: int, lines: list[str]) -> str:
+    if not count:
+        return ""
+    return f" Numbers of contacts left out, as nobody could call them: {count} ({'; '.join(lines)})."

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from pydantic import TypeAdapter
 
-from protocol.directory import KEYS, Kind, line
+from protocol.directory import KEYS, Contact, Kind, line
 from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
@@ -34,7 +34,8 @@ class ImportQuery(Strict):
 class ImportAnswer(msgspec.Struct, frozen=True):
     """What an import did, or with ``dry_run`` would do: by kind, how many objects it puts and removes.
 
-    Objects that are stored as they read already are in ``lines`` alone.
+    Objects that are stored as they read already are in ``lines`` alone. ``warnings``: how many numbers of contacts were
+    left out because nobody could call them; ``warned`` names the first of these lines.
     """
 
     lines: int
@@ -42,13 +43,19 @@ class ImportAnswer(msgspec.Struct, frozen=True):
     put: dict[str, int]
     removed: dict[str, int]
     dry_run: bool
+    warnings: int
+    warned: list[str]
 
 
 class PutAnswer(msgspec.Struct, frozen=True):
-    """The object as it is now (null: removed), and whether it was otherwise before."""
+    """The object as it is now (null: removed), and whether it was otherwise before.
+
+    ``warnings``: how many of a contact's numbers were left out because nobody could call them.
+    """
 
     changed: bool
     object: dict[str, Any] | None
+    warnings: int = 0
 
 
 _PATH_TYPES: Final = {kind: identity_types(kind) for kind in Kind}
@@ -75,7 +82,8 @@ def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
         query = read_query(request, _QUERY)
         dry_run = query.dry_run == "true"
         report = await directory.import_lines(_pieces(request), dry_run, query.deletions == "allow")
-        return json_response(ImportAnswer(report.lines, report.changed, report.put, report.removed, dry_run))
+        done = (report.lines, report.changed, report.put, report.removed, dry_run, report.warnings, report.warned)
+        return json_response(ImportAnswer(*done))
 
     found = [web.post(f"{_PATH}/import", import_lines)]
     for kind in Kind:
@@ -115,7 +123,8 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
         await auth.admin(request)
         body = await _json_object(request)
         stored, changed = await directory.put(kind, _identity(kind, request), body)
-        return json_response(PutAnswer(changed, None if stored is None else line(stored)))
+        warnings = stored.dropped_numbers if isinstance(stored, Contact) else 0
+        return json_response(PutAnswer(changed, None if stored is None else line(stored), warnings))
 
     @operation(
         Operation(

@@ -29,11 +29,16 @@ E = TypeVar("E", bound=Entry)
 
 @dataclass(slots=True)
 class Report:
-    """What was (or would be) done: lines read, and by kind how many objects were put and removed."""
+    """What was (or would be) done: lines read, and by kind how many objects were put and removed.
+
+    ``warnings``: numbers of contacts that were left out, as nobody could call them; ``warned`` names the first lines.
+    """
 
     lines: int = 0
     put: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    warnings: int = 0
+    warned: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> int:
@@ -59,7 +64,7 @@ async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], ch
     Raises Misfit for a line that refers to nobody, takes another's number, or brings an id that is too large.
     """
     await _check_needed(database, survey)
-    report = Report(lines=survey.lines)
+    report = Report(lines=survey.lines, warnings=survey.dropped_numbers, warned=survey.warned)
     gone = await _removed_parties(database, survey)
     for found in gone:
         report.count(Change(found.kind, found, None))

@@ -7,8 +7,12 @@ that is not superseded. What a line refers to may come later in the same import.
 
 from __future__ import annotations
 
-from protocol.directory import Company, Entry, Identity, Kind, Number, Person, Removed
+from typing import Final
+
+from protocol.directory import Company, Contact, Entry, Identity, Kind, Number, Person, Removed
 from protocol.errors import ApiError, ErrorCode
+
+_WARNINGS_SHOWN: Final = 10
 
 
 class Survey:
@@ -20,6 +24,10 @@ class Survey:
         """Parties (keys) that are removed, and the last line that says so."""
         self.needed: dict[int, int] = {}
         """Parties (keys) that lines refer to and none brings, and the first such line."""
+        self.dropped_numbers = 0
+        """Numbers of contacts that nobody could call."""
+        self.warned: list[str] = []
+        """The first lines with such a number, in words."""
         self._present: set[int] = set()
         self._seen: dict[Kind, set[Identity | int | str]] = {kind: set() for kind in Kind}
         self._last: dict[tuple[Kind, Identity], int] = {}
@@ -36,6 +44,8 @@ class Survey:
             return
         if isinstance(entry, Number):
             self._check_number(entry)
+        if isinstance(entry, Contact) and entry.dropped_numbers:
+            self._warn(line, entry)
         self._note(line, entry.kind, entry.identity)
         for key in entry.parties:
             if key not in self._present:
@@ -84,6 +94,12 @@ class Survey:
         if short in seen:
             self._last[kind, identity] = line
         seen.add(short)
+
+    def _warn(self, line: int, entry: Contact) -> None:
+        self.dropped_numbers += entry.dropped_numbers
+        if len(self.warned) < _WARNINGS_SHOWN:
+            count = "a number was" if entry.dropped_numbers == 1 else f"{entry.dropped_numbers} numbers were"
+            self.warned.append(f"line {line}: {count} left out of contact {entry.id}: nobody could call it")
 
     def _check_number(self, entry: Number) -> None:
         if entry.identity[0] in self._seen[Kind.NUMBER]:

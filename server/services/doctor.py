@@ -17,7 +17,7 @@ from server.production import faults
 from server.settings import Settings
 from server.signing_keys import is_exposed
 from storage import sqlite_files
-from storage.census import newest_activity, postgresql_settings
+from storage.census import dropped_numbers, newest_activity, postgresql_settings
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
@@ -72,9 +72,18 @@ async def examine_storage(settings: Settings, database: Database, log: ActivityL
         if newest <= head_id
         else Finding("log", Health.FAIL, f"activity {newest} lies beyond the head {head_id}: restore a backup"),
     ]
+    if not steps:
+        found.append(_address_books(*await dropped_numbers(database)))
     if database.dialect == "sqlite":
         return found + await asyncio.to_thread(_sqlite_file, settings)
     return found + _postgresql(await postgresql_settings(database))
+
+
+def _address_books(numbers: int, contacts: int) -> Finding:
+    if not numbers:
+        return Finding("address books", Health.OK, "every contact's numbers can be called")
+    left_out = f"{numbers} numbers of {contacts} contacts were left out"
+    return Finding("address books", Health.WARN, f"{left_out}, as nobody could call them: import these contacts anew")
 
 
 async def examine_services(checks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Finding]:

@@ -13,6 +13,7 @@ from server.demo import DEMO_LINES, DEMO_PEOPLE, load_demo
 from tests.harness.world import World
 from tests.integration.directory.conftest import Admin
 
+NO_WARNING = {"warnings": 0, "warned": []}
 LINES = DEMO_LINES.strip().splitlines()
 
 
@@ -24,7 +25,7 @@ async def test_an_import_is_answered_with_what_it_did(admin: Admin) -> None:
     assert (await admin("GET", "person/456")).status == 404
     assert (await admin.load(*LINES)).json == {**first, "dry_run": False}
     again = (await admin.load(*LINES)).json
-    assert again == {"lines": len(LINES), "changed": 0, "put": {}, "removed": {}, "dry_run": False}
+    assert again == {"lines": len(LINES), "changed": 0, "put": {}, "removed": {}, "dry_run": False, **NO_WARNING}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -38,7 +39,7 @@ async def test_each_object_has_its_own_route(admin: Admin, line: str) -> None:
     body = {name: value for name, value in fields.items() if name not in KEYS[kind]}
     answer = await admin("PUT", path, json=body)
     assert answer.status == 200
-    assert answer.json == {"changed": False, "object": stored}
+    assert answer.json == {"changed": False, "object": stored, "warnings": 0}
     assert (await admin("DELETE", path)).status == 204
     assert (await admin("GET", path)).status == 404
     assert (await admin("DELETE", path)).status == 404
@@ -159,6 +160,63 @@ async def test_only_an_admin_may(world: World, admin: Admin, path: str) -> None:
         (world.http(token=world.tokens.service("lookup")), 403),
     ):
         assert (await http(method, f"/admin/directory/{path}", data=b"{")).status == status
+
+
+CONTACT = {"kind": "contact", "id": 77, "person_id": 1, "first_name": "Lou", "trusted": True}
+PERSON = '{"kind":"person","id":1,"first_name":"A"}'
+
+
+async def test_a_number_that_nobody_could_call_is_left_out_of_a_contact(admin: Admin) -> None:
+    lines = [PERSON, json.dumps({**CONTACT, "numbers": ["311", "+12025550143", "+1 (202) 555-0144", "work"]})]
+    for query, changed in (("?dry_run=true", 2), ("", 2), ("", 0)):
+        done = (await admin.load(*lines, query=query)).json
+        assert (done["changed"], done["warnings"]) == (changed, 2)
+        assert done["warned"] == ["line 2: 2 numbers were left out of contact 77: nobody could call it"]
+    assert (await admin("GET", "contact/77")).json["numbers"] == ["+12025550143", "+12025550144"]
+    assert await address_books(admin) == ("warn", "2 numbers of 1 contacts were left out")
+    put = await admin("PUT", "contact/77", json={"person_id": 1, "numbers": ["+15"]})
+    assert (put.json["warnings"], put.json["object"]["numbers"]) == (1, [])
+    await admin.load('{"kind":"contact","id":77,"person_id":1,"numbers":["+12025550143"]}')
+    assert await address_books(admin) == ("ok", "every contact's numbers can be called")
+
+
+async def address_books(admin: Admin) -> tuple[str, str]:
+    http = admin.world.http(token=admin.world.tokens.service("admin"))
+    [found] = [each for each in (await http("GET", "/admin/doctor")).json if each["check"] == "address books"]
+    return found["health"], found["detail"].split(",")[0]
+
+
+async def test_a_persons_own_number_has_to_be_right(admin: Admin) -> None:
+    answer = await admin.load('{"kind":"person","id":1,"first_name":"A","numbers":["311"]}', expect=400)
+    assert "line 1" in answer.message
+
+
+async def test_an_address_book_in_old_and_new_forms_is_kept_as_it_is(admin: Admin) -> None:
+    """Sixty contacts a form, each with a number that can't be called as well."""
+    forms = ("+52155{:08}", "+5255{:08}", "+5411{:08}", "+54911{:08}", "+55118{:07}", "+2250712{:04}", "+22997{:06}")
+    numbers = [form.format(number) for form in forms for number in range(1_000, 1_060)]
+    lines = [
+        json.dumps({**CONTACT, "id": place, "numbers": [number, "911"]}) for place, number in enumerate(numbers, 1)
+    ]
+    done = (await admin.load(PERSON, *lines)).json
+    assert (done["put"], done["warnings"], len(done["warned"])) == ({"person": 1, "contact": 420}, 420, 10)
+    assert (await admin("GET", "contact/1")).json["numbers"] == [numbers[0]]
+    again = (await admin.load(PERSON, *lines)).json
+    assert (again["changed"], again["warnings"]) == (0, 420)
+
+
+async def test_a_buzz_number_is_one_line_in_whatever_form(admin: Admin) -> None:
+    old, new = "+5215512345678", "+525512345678"
+    await admin.load(PERSON, f'{{"kind":"number","number":"{old}","person_id":1}}')
+    assert (await admin("GET", f"number/%2B{new[1:]}")).json["number"] == old
+    done = (await admin.load(f'{{"kind":"number","number":"{new}","person_id":1}}')).json
+    assert done["put"] == {"number": 1}
+    assert (await admin("GET", f"number/%2B{old[1:]}")).json["number"] == new
+    assert (await admin.load(f'{{"kind":"number","number":"{new}","person_id":1}}')).json["changed"] == 0
+    two = [f'{{"kind":"number","number":"{number}"}}' for number in (old, new)]
+    assert "earlier line" in (await admin.load(*two, expect=400)).message
+    assert (await admin("DELETE", f"number/%2B{old[1:]}")).status == 204
+    assert (await admin("GET", f"number/%2B{new[1:]}")).status == 404
 
 
 async def test_a_large_import_leaves_room_for_others(admin: Admin, world: World) -> None:
