@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from pydantic import TypeAdapter
@@ -48,6 +49,7 @@ class Verstat(NamedTuple):
     is_known: bool
 
 
+@lru_cache(maxsize=64)
 def read_verstat(text: str) -> Verstat:
     """Read ``StirVerstat`` (empty: the call was not signed). What is not known is never a validation that passed."""
     value = text.strip().lower()

@@ -110,7 +110,12 @@ def _own_id(*parts: object) -> str:
 
 def message_id(call_id: str) -> str:
     """The message id under which a call's activity is recorded."""
-    return str(uuid.uuid5(NAMESPACE, call_id))
+    # uuid.uuid5 by hand, in a third of its time: every call that comes in needs one.
+    octets = bytearray(hashlib.sha1(NAMESPACE.bytes + call_id.encode(), usedforsecurity=False).digest()[:16])
+    octets[6] = octets[6] & 0x0F | 0x50
+    octets[8] = octets[8] & 0x3F | 0x80
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def names_a_call(message_id: str | None) -> bool:

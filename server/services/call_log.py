@@ -36,7 +36,7 @@ from storage.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, E
 from storage.errors import StorageError
 
 _MAX_STORED_AT_ONCE: Final = 500
-_GATHER_SECONDS: Final = 0.02
+_GATHER_SECONDS: Final = 0.05
 """Pause after a commit of calls. Nobody waits for them, and commits are shared with the people who chat."""
 
 _MAX_UNSTORED: Final = 50_000
@@ -83,9 +83,7 @@ class CallLog:
         except ApiError:
             self._count(decision, "lost")
             return
-        known = (row.called, row.call_id, row.caller)
-        self._storing[known] = storing
-        storing.add_done_callback(lambda _: self._storing.pop(known, None))
+        self._storing[_known(row)] = storing
 
     async def find(self, call: Call) -> CallRow | None:
         """What was decided of a call that has a name, on whichever node. Raises StorageUnavailable."""
@@ -96,7 +94,7 @@ class CallLog:
 
     async def end(self, row: CallRow, outcome: CallOutcome, call_time: int | None) -> None:
         """Store what became of a call, unless more is known already. Raises StorageUnavailable."""
-        storing = self._storing.get((row.called, row.call_id, row.caller))
+        storing = self._storing.get(_known(row))
         if storing is not None:
             await asyncio.wait([storing])
         await self._calls.end(row, End(outcome, call_time))
@@ -128,6 +126,13 @@ class CallLog:
 
     async def _store(self, decisions: Sequence[Decision]) -> Sequence[None]:
         try:
+            return await self._record(decisions)
+        finally:
+            for decision in decisions:
+                self._storing.pop(_known(decision.row), None)
+
+    async def _record(self, decisions: Sequence[Decision]) -> Sequence[None]:
+        try:
             fresh = await self._calls.record([NewCall(decision.row, decision.tokens) for decision in decisions])
         except StorageError as error:
             _log.error("calls could not be stored", count=len(decisions), reason=str(error))
@@ -153,6 +158,10 @@ class CallLog:
         (self._metrics.rung if decision.trusted else self._metrics.blocked).add(result)
 
 
+def _known(row: CallRow) -> tuple[str, str, str]:
+    return (row.called, row.call_id, row.caller)
+
+
 def _pair(called: str | None, caller: str) -> Hashable:
     return (called, caller)
 
@@ -173,9 +182,9 @@ def ringing(decision: Decision) -> dict[str, Any]:
         "country_code": row.country_code,
         "phone_number": row.phone_number,
         "number": _number(row),
-        "trusted_by": msgspec.to_builtins(_trusted_by(row)),
+        "trusted_by": [{"type": kind, "id": id} for kind, id in msgspec.json.decode(row.reasons)],
         "certainty": row.certainty,
-        "recorded_from": msgspec.to_builtins(_recorded_from(row)),
+        "recorded_from": None if row.recorded_from is None else msgspec.to_builtins(_recorded_from(row)),
         "verified": row.verified,
         **msgspec.to_builtins(decision.known),
     }
