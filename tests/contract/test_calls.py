@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from storage.call_settings import CallSettingStore
 from storage.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, End, NewCall
 from storage.database import Database
 
@@ -199,9 +200,16 @@ async def test_what_is_too_old_to_be_repeated_is_forgotten(store: CallStore, dat
     assert len(await store.latest(1)) == 5
 
 
-async def test_clear_takes_one_persons_calls_and_what_they_were_known_by(store: CallStore) -> None:
-    await store.record([call(person=1), call(person=2)])
+async def test_clear_takes_all_that_one_person_has_of_calls(store: CallStore, database: Database) -> None:
+    await store.record([call(person=1), rung(person=1, caller="b"), call(person=2)])
+    async with database.transaction() as transaction:
+        await transaction.execute("INSERT INTO blocked_call VALUES (1000, 1, 'Old', '+1', '5551234', ?)", NOW)
+    settings = CallSettingStore(database)
+    for attestation in ("refuse-failed", "require"):
+        await settings.put_attestation(1, attestation)
+    assert await settings.attestation(1) == "require"
     await store.clear(1)
+    assert await settings.attestation(1) is None
     assert await store.latest(1) == []
     assert len(await store.latest(2)) == 1
     assert await counted(store, call(person=1)) == [True]
