@@ -44,6 +44,8 @@ MOST_LOOK_UP_SECONDS = 0.020
 """Their p99, or twice what it is without the readers where the machine itself is slower."""
 FULL = 1_000
 _UNDER_WAY = 4
+_READ_SECONDS = 600
+"""For a whole history of the full size, on a busy machine."""
 _SEND_BUFFER = _RECEIVE_BUFFER = 32 * 1024
 _LOOK_UPS, _FEW_LOOK_UPS = 2_000, 20
 _LOOK_UP = "/apps/buzz/trust-lookup?number_code=1&number=2385551629&inbound_code=1&inbound=9876543210"
@@ -133,7 +135,7 @@ async def _warm_up(http: aiohttp.ClientSession, tokens: Tokens, node: Child) -> 
     for subprotocol in (JSON, MSGPACK):
         async with peer(node.url, subprotocol) as opened:
             await opened.hello(tokens.person(JANE), last_activity_id=0)
-            await opened.until_frame("caught_up")
+            await opened.until(lambda each: each.find("caught_up"), _READ_SECONDS)
 
 
 async def _readers(node: Child, tokens: Tokens, stack: AsyncExitStack) -> tuple[list[Unread], list[Peer]]:
@@ -169,10 +171,10 @@ async def _lost(answers: list[Unread], peers: list[Peer], messages: int) -> int:
     """One of each kind reads on: how many activities did not come, or not in order."""
     wanted = list(range(1, messages + 1))
     plain = next(each for each in answers if each.status == 200 and "content-encoding" not in each.headers)
-    found = [[row["id"] for row in json.loads(await plain.rest())]]
+    found = [[row["id"] for row in json.loads(await plain.rest(_READ_SECONDS))]]
     for each in peers[:2]:
         each.wake()
-        await each.until_frame("caught_up")
+        await each.until(lambda p: p.find("caught_up"), _READ_SECONDS)
         found.append(each.ids)
     return sum(len(wanted) - sum(a == b for a, b in zip(ids, wanted, strict=False)) for ids in found)
 

@@ -22,9 +22,9 @@ class Unread:
         self.status = status
         self.headers = headers
 
-    async def rest(self) -> bytes:
+    async def rest(self, seconds: float = WAIT_SECONDS) -> bytes:
         """Read on to the end of the body. Raises IncompleteReadError or ConnectionError if it was broken off."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(seconds):
             if self.headers.get("transfer-encoding") != "chunked":
                 return await self._reader.readexactly(int(self.headers["content-length"]))
             chunks = []
