@@ -49,7 +49,7 @@ def match_key(e164: str) -> str:
         for rule in rules.get(e164[1 : 1 + digits], ()):
             found = rule.written.fullmatch(e164)
             if found is not None:
-                return found.expand(rule.compared)
+                return rule.compared.format(*found.groups())
     return e164
 
 
@@ -90,8 +90,8 @@ def _rule(country: str, code: str, written: str, compared: str) -> Rule:
     if compared.count("x") != variable:
         raise ValueError(f"{country}: '{written}' and '{compared}' differ in their variable digits")
     expression = _VARIABLE.sub(lambda found: f"({'[0-9]' if found[0] == 'x' else found[0]})", written)
-    groups = iter(range(1, variable + 1))
-    template = re.sub("x", lambda _: rf"\g<{next(groups)}>", compared)
+    # Not the template of re's expand, which is parsed again at every call: some 90 µs.
+    template = compared.replace("x", "{}")
     fixed = re.match("[0-9]*", written)
     prefix = f"+{code}{fixed[0] if fixed else ''}"
     length = 1 + len(code) + len(_VARIABLE.sub("x", written))

@@ -156,7 +156,7 @@ def _classes(rule: Rule) -> list[frozenset[str]]:
 def _compared(rule: Rule) -> list[frozenset[str]]:
     """The digits that may stand at each place of what a rule makes of it."""
     variable = iter([each for each in _classes(rule) if len(each) > 1])
-    places = re.findall(r"\\g<\d+>|[0-9]", rule.compared.removeprefix(f"+{rule.code}"))
+    places = re.findall(r"\{\}|[0-9]", rule.compared.removeprefix(f"+{rule.code}"))
     return [next(variable) if len(place) > 1 else frozenset(place) for place in places]
 
 
