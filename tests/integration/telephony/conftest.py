@@ -15,6 +15,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from protocol.directory import Company, Contact, Kind, Member, Object, Person, TrustedCompany
 from protocol.twilio_signature import sign
 from storage import directory, numbers
+from storage.database import Database
 from storage.directory import Change
 from storage.migrate import migrate
 from storage.numbers import ImportedNumber
@@ -138,12 +139,19 @@ async def fill(path: Path, objects: Mapping[Kind, tuple[Object, ...]], buzz_numb
     """Make a database with this directory, and these people's Buzz numbers."""
     database = await SqliteDatabase.open(path)
     await migrate(database)
+    await put_directory(database, objects, buzz_numbers)
+    await database.close()
+
+
+async def put_directory(
+    database: Database, objects: Mapping[Kind, tuple[Object, ...]], buzz_numbers: Mapping[str, int]
+) -> None:
+    """Write this directory, and these people's Buzz numbers."""
     async with database.transaction() as transaction:
         for kind, found in objects.items():
             await directory.write(transaction, kind, [Change(kind, None, each) for each in found], IMPORTED_AT_MS)
         given = [ImportedNumber(number, person) for number, person in buzz_numbers.items()]
         await numbers.put_many(transaction, given, IMPORTED_AT_MS)
-    await database.close()
 
 
 @pytest.fixture

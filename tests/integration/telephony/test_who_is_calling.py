@@ -19,12 +19,22 @@ from twilio.request_validator import RequestValidator
 
 from protocol.call import message_id
 from protocol.directory import Company, Contact, Kind, Member, Person, TrustedCompany
+from storage.postgres import PostgresDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import rows, write
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.people import copy_directory
 from tests.harness.watch import Watch
-from tests.integration.telephony.conftest import PUBLIC_URL, TWILIO_TOKEN, Buzz, Clock, event, fill, open_buzz
+from tests.integration.telephony.conftest import (
+    PUBLIC_URL,
+    TWILIO_TOKEN,
+    Buzz,
+    Clock,
+    event,
+    fill,
+    open_buzz,
+    put_directory,
+)
 
 ME, STRANGER, COWORKER, OTHER_STRANGER, APP_ONLY, FRIEND = 1, 3, 4, 5, 6, 7
 ACME = 123
@@ -32,6 +42,7 @@ MY_NUMBER, COWORKERS_BUZZ_NUMBER = "+12385551629", "+12385551630"
 SHARED_WITH_A_STRANGER, ACMES_PHONE, COUSINS_PHONE = "+12025550177", "+18005550100", "+12025550123"
 FRIENDS_PHONE, DISTRUSTED, ABROAD = "+12025550140", "+12025550150", "+442079460000"
 EVERYBODY = (ME, STRANGER, COWORKER, OTHER_STRANGER, APP_ONLY, FRIEND)
+BUZZ_NUMBERS = {MY_NUMBER: ME, COWORKERS_BUZZ_NUMBER: COWORKER}
 COMPLETED = {"DialCallStatus": "completed", "DialBridged": "true", "DialCallDuration": "42"}
 
 OBJECTS = {
@@ -58,8 +69,7 @@ OBJECTS = {
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data_dir = tmp_path_factory.mktemp("callers")
-    numbers = {MY_NUMBER: ME, COWORKERS_BUZZ_NUMBER: COWORKER}
-    asyncio.run(fill(data_dir / "buzz.db", OBJECTS, numbers))
+    asyncio.run(fill(data_dir / "buzz.db", OBJECTS, BUZZ_NUMBERS))
     return data_dir
 
 
@@ -308,6 +318,35 @@ async def test_a_call_is_decided_once_whatever_changes_meanwhile(
         }
         outcomes = {entry["call_id"]: entry["outcome"] for entry in await calls(buzz)}
         assert [outcomes[each.sid] for each in (*rung, rejected)] == ["connected_insecure"] * 3 + ["blocked"]
+
+
+async def test_the_end_of_a_call_reaches_another_node(
+    watch: Watch, tmp_path: Path, clock: Clock, postgres_url: str
+) -> None:
+    database = await PostgresDatabase.open(postgres_url)
+    await put_directory(database, OBJECTS, BUZZ_NUMBERS)
+    shared = {"database_url": postgres_url, "signing_key_file": tmp_path / "a" / "signing-key.pem"}
+    async with (
+        open_buzz(tmp_path / "a", clock, **shared) as here,
+        open_buzz(tmp_path / "b", clock, **shared) as there,
+    ):
+        there.tokens = here.tokens
+        rung, rejected = Call(here, SHARED_WITH_A_STRANGER), Call(here, DISTRUSTED)
+        assert [await rung.rings(), await rejected.rings()] == [True, False]
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(await calls(there)) < 2:
+                pass
+        async with database.transaction() as transaction:
+            await transaction.execute("DELETE FROM member")
+            await transaction.execute("DELETE FROM contact WHERE NOT trusted")
+        rung.buzz = rejected.buzz = there
+        assert [await rung.rings(), await rejected.rings()] == [True, False]
+        await rung.ends()
+        assert {entry["outcome"] for entry in await calls(there)} == {"connected_insecure", "blocked"}
+        assert {who: [sender(each) for each in seen] for who, seen in (await histories(there)).items()} == {
+            person: [f"person {COWORKER}"] for person in (ME, COWORKER)
+        }
+    await database.close()
 
 
 @pytest.mark.parametrize(
