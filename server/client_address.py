@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
 
@@ -22,6 +22,15 @@ def client_address(request: web.Request, trusted_hops: int) -> str:
     if len(forwarded) < trusted_hops:
         return peer
     return _address(forwarded[-trusted_hops]) or peer
+
+
+def address_group(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, which is the least that one subscriber has (RFC 6177)."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) and not parsed.ipv4_mapped else str(parsed)
 
 
 def _address(text: str) -> str | None:

@@ -81,7 +81,7 @@ async def open_privacy(
             *privacy_form.routes(requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops),
             *privacy_requests.routes(requests, auth),
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
-            *webhook_receiver.routes(received),
+            *webhook_receiver.routes(received, settings.trusted_hops),
             *webhook_admin.routes(admin, auth, settings.public_url),
             *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), auth),
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ from protocol.forms import Tree
 from protocol.privacy_request import PrivacyRequest
 from protocol.validation import describe
 from protocol.web_form import WEB_FORM, WebForm, faults
-from server.client_address import client_address
+from server.client_address import address_group, client_address
 from server.forms import TYPES, tree_of_body
 from server.http import Operation, json_response, operation, read_body
 from server.limits import Buckets
@@ -62,7 +61,7 @@ def routes(
     async def submit(request: web.Request) -> web.Response:
         address = client_address(request, trusted_hops)
         try:
-            wait = limit.take(_group(address))
+            wait = limit.take(address_group(address))
             if wait:
                 raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: wait a little and send it again.", wait)
             return await _taken(request, address)
@@ -97,15 +96,6 @@ def routes(
 
 def _wants_page(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "") and request.content_type != "application/json"
-
-
-def _group(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, which is the least that one subscriber has (RFC 6177)."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return str(int(parsed) >> 64) if isinstance(parsed, IPv6Address) and not parsed.ipv4_mapped else str(parsed)
 
 
 def _problem(page: PrivacyPage, error: ApiError) -> web.Response:

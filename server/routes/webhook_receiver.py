@@ -7,9 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
+from server.client_address import address_group, client_address
 from server.forms import TYPES, tree_of_body
 from server.http import Operation, json_response, operation, read_body
 from server.services.received_events import ReceivedEvents
+from server.unproven import UnprovenBodies
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """A recording is in it."""
@@ -17,8 +19,9 @@ MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 PATH: Final = "/webhooks/privacy-requests"
 
 
-def routes(events: ReceivedEvents) -> list[web.RouteDef]:
+def routes(events: ReceivedEvents, trusted_hops: int) -> list[web.RouteDef]:
     """The receiver's route; the query ``source`` names who sends."""
+    bodies = UnprovenBodies()
 
     @operation(
         Operation(
@@ -27,14 +30,17 @@ def routes(events: ReceivedEvents) -> list[web.RouteDef]:
             credential="event signature",
             body_types=TYPES,
             answer=dict[str, str],
-            errors=(400, 401, 409, 413, 415, 503),
+            errors=(400, 401, 409, 413, 415, 429, 503),
         )
     )
     async def receive(request: web.Request) -> web.Response:
         source = await events.source(_source_id(request))
-        body = await read_body(request, MAX_EVENT_BYTES)
-        tree = await tree_of_body(request, body)
-        return json_response({"result": await events.take(source, request.headers, body, tree)})
+        # The signature is inside the body: until it has been read and checked, anybody may have sent it.
+        size = MAX_EVENT_BYTES if request.content_length is None else min(request.content_length, MAX_EVENT_BYTES)
+        with bodies.holding(address_group(client_address(request, trusted_hops)), size):
+            body = await read_body(request, MAX_EVENT_BYTES)
+            tree = await tree_of_body(request, body)
+            return json_response({"result": await events.take(source, request.headers, body, tree)})
 
     return [web.post(PATH, receive)]
 

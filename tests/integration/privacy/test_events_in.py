@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import hashlib
@@ -372,3 +373,34 @@ async def test_a_request_that_was_made_in_the_future_is_refused(buzz: Buzz, othe
     assert "'created_at' lies more than a day ahead" in answer["error"]["message"]
     assert await other.shown(WEB_FORM) is None
     assert await other.tell(WEB_FORM, created_at="2020-03-15 18:40:40 UTC") == "stored"
+
+
+async def test_one_address_can_not_make_the_server_hold_bodies_without_end(data_dir: Path, clock: Clock) -> None:
+    """Bodies that never come to an end: one address gets no further, another one does."""
+    async with open_buzz(data_dir, clock, trusted_hops=1) as buzz, asyncio.TaskGroup() as tasks:
+        other = await make_source(buzz)
+        done, sending = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def unfinished() -> Any:
+            yield b"--x"
+            sending.release()
+            await done.wait()
+
+        async def hold() -> None:
+            headers = {"Content-Type": "multipart/form-data; boundary=x", "X-Forwarded-For": "203.0.113.9"}
+            await buzz.ask("POST", other.path, headers, data=unfinished())
+
+        for _ in range(4):  # each may become 4 MiB
+            tasks.create_task(hold())
+            await sending.acquire()
+        made = signed(WEB_FORM, clock.ms)
+
+        async def sent(address: str) -> tuple[int, Any]:
+            return await buzz.ask("POST", other.path, {"X-Forwarded-For": address}, data=form(made))
+
+        async with asyncio.timeout(30):
+            while (answer := await sent("203.0.113.9"))[0] != 429:
+                made = signed(WEB_FORM, clock.ms)  # the server has not yet begun with the last of them
+        assert "too many large bodies" in answer[1]["error"]["message"]
+        assert (await sent("203.0.113.10"))[0] == 200
+        done.set()
