@@ -9,7 +9,7 @@ have ended (revocations, the key file, changes of the directory), one follows th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -250,7 +250,7 @@ class Authentication:
     async def _bearer(self, request: web.Request) -> Caller:
         """The caller of the request's token, who is checked again when the request's body has come."""
         caller = await self.verify(_bearer(request))
-        still_may: Callable[[], None] = partial(self._check, caller)
+        still_may: Callable[[], Awaitable[None]] = partial(self._check_again, caller)
         request[STILL_MAY] = still_may
         return caller
 
@@ -271,6 +271,12 @@ class Authentication:
             raise _unauthorized()
         if caller.person_id is not None and self._people.is_gone(caller.person_id):
             raise NotInDirectory(caller.person_id)
+
+    async def _check_again(self, caller: Caller) -> None:
+        """The same after a wait, in which the directory may have changed."""
+        if caller.person_id is not None:
+            await self._people.find_person(caller.person_id)
+        self._check(caller)
 
     def _keys_forgotten(self) -> None:
         for on_keys in self._key_subscribers:

@@ -32,7 +32,7 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
 _ids = random.Random()
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
-STILL_MAY: web.RequestKey[Callable[[], None]] = web.RequestKey("still_may")
+STILL_MAY: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("still_may")
 """Set by who checked the request's credential: raises ApiError(unauthorized) if it has ended since."""
 
 
@@ -100,7 +100,7 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
             raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
         # A body may take two minutes to come: who was removed or revoked meanwhile does nothing any more.
         if (still_may := request.get(STILL_MAY)) is not None:
-            still_may()
+            await still_may()
         request[BODY] = b"".join(chunks)
     return request[BODY]
 

@@ -22,7 +22,7 @@ from protocol.answers import ActivityAnswer, ConversationAnswer, PostAnswer
 from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
-from server.auth import Authenticator
+from server.auth import Authenticator, Caller
 from server.history import Body, array, fitting, one_page, pieces
 from server.http import Operation, json_response, operation, read_json_body, read_query
 from server.live.hub import Hub
@@ -124,6 +124,10 @@ def routes(
         headers = {REPLAYED_HEADER: "true"} if stored.duplicate else None
         return json_response({"success": True, "data": posted(stored.activity)}, headers=headers)
 
+    async def may_go_on(caller: Caller, wanted: Range) -> bool:
+        theirs = await activities.parties_of(caller.person)
+        return auth.ended(caller) is None and set(wanted.parties) <= set(theirs)
+
     @operation(
         Operation(
             "Everything newer than an id that the caller is a party to, oldest first",
@@ -145,7 +149,8 @@ def routes(
         with sending.begun(request, Kind.HISTORY, caller.person) as answer:
             body = pieces(activities, wanted)
             first = await anext(body)
-            return await answer.send(_headers(hub.epoch), _chained(first, body), answer.coding(first))
+            rest = _while_allowed(first, body, lambda: may_go_on(caller, wanted))
+            return await answer.send(_headers(hub.epoch), rest, answer.coding(first))
 
     @operation(
         Operation(
@@ -264,7 +269,12 @@ def _headers(epoch: str) -> dict[str, str]:
     return {EPOCH_HEADER: epoch}
 
 
-async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _while_allowed(
+    first: bytes, rest: AsyncIterator[bytes], allowed: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
+    """The pieces, broken off where the right to them ends: who reads slowly reads no longer for that."""
     yield first
     async for piece in rest:
+        if not await allowed():
+            raise ConnectionResetError("the right to read this history has ended")
         yield piece

@@ -7,6 +7,8 @@ by the drill (row 19); here they have the time that a busy machine may need, and
 from __future__ import annotations
 
 import asyncio
+import socket
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -14,9 +16,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from protocol.activity import ActivityType
+from protocol.directory import Kind
+from server.clock import wall_clock_ms
+from storage.contract import Posting
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import SQLITE
 from tests.harness.peer import chat
-from tests.harness.people import ACME, BOB, CAROL, JANE
+from tests.harness.people import ACME, BOB, CAROL, JANE, rows
 from tests.harness.provider import Provider, identity_provider
 from tests.harness.rights import ENDINGS, ENDS, FORM, PROVIDERS, RIGHTS, Scene, outlived
 from tests.harness.waiting import until
@@ -141,13 +148,17 @@ class OnItsWay:
         yield self._rest
 
 
-async def test_a_body_that_was_on_its_way_does_nothing_after_the_end(world: World) -> None:
+@pytest.mark.parametrize("ending", ["revoked", "removed"])
+async def test_a_body_that_was_on_its_way_does_nothing_after_the_end(world: World, ending: str) -> None:
     """A body may take two minutes: what counted when it began does not when it has come."""
     put = OnItsWay(world, JANE, "PUT", "/apps/buzz/encryption", b'{"hash": "h", ', b'"e2e_id": "e"}')
     await put.checked()
-    await world.node.auth.revoke_person(JANE)
+    if ending == "revoked":
+        await world.node.auth.revoke_person(JANE)
+    else:
+        await world.node.directory.remove(Kind.PERSON, (str(JANE),))
     assert await put.go_on() == 401
-    assert (await world.http(JANE).get("/apps/buzz/encryption")).status == 404
+    assert rows(world.data_dir, "SELECT count(*) FROM encryption") == [(0,)]
 
 
 async def test_members_who_are_removed_while_their_change_is_on_its_way_change_nothing(world: World) -> None:
@@ -162,3 +173,32 @@ async def test_members_who_are_removed_while_their_change_is_on_its_way_change_n
     await world.set_member(ACME, CAROL, member=False)
     assert await change.go_on() == 404
     assert (await operator.get(f"/admin/privacy-requests/{made}")).json["completed"] is False
+
+
+@pytest.mark.backends(SQLITE)
+@pytest.mark.parametrize("ending", ["person", "member"])
+async def test_a_history_that_is_being_sent_is_broken_off(open_: OpenWorld, ending: str) -> None:
+    """Who reads slowly would otherwise read a company's news for as long as they like."""
+    world = await open_(send_buffer=65_536)
+    text, kind = "x" * 65_000, ActivityType.chat_message
+    await world.running.append(
+        [Posting(kind, BOB, -ACME, BOB, None, text, str(uuid.uuid4()), wall_clock_ms()) for _ in range(150)]
+    )
+    headers = {"Authorization": f"Bearer {world.tokens.person(CAROL)}", "Accept-Encoding": "identity"}
+    url = f"{world.url}/apps/buzz/activity/0"
+    connector = aiohttp.TCPConnector(socket_factory=_small_socket)
+    async with aiohttp.ClientSession(connector=connector) as session, session.get(url, headers=headers) as answer:
+        await answer.content.readany()
+        if ending == "person":
+            await world.node.directory.remove(Kind.PERSON, (str(CAROL),))
+        else:
+            await world.set_member(ACME, CAROL, member=False)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """One that takes little ahead of its reader."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    return made
