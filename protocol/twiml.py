@@ -5,6 +5,7 @@ https://www.twilio.com/docs/voice/twiml
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 from xml.etree import ElementTree
 
@@ -18,9 +19,22 @@ GATHER_SECONDS: Final = 10
 _LANGUAGE: Final = "en-US"
 
 
-def reject() -> bytes:
-    """The call is not answered; the caller hears that the number is not in service."""
-    return _document(ElementTree.Element("Reject", reason="rejected"))
+class RejectReason(StrEnum):
+    """What the caller of a call that is not answered hears.
+
+    https://www.twilio.com/docs/voice/twiml/reject#attributes-reason
+    """
+
+    REJECTED = "rejected"
+    """That the number is not in service."""
+
+    BUSY = "busy"
+    """The busy tone."""
+
+
+def reject(reason: RejectReason = RejectReason.REJECTED) -> bytes:
+    """The call is not answered, and costs nothing."""
+    return _document(ElementTree.Element("Reject", reason=reason.value))
 
 
 def dial_person(person_id: int, ended_url: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
@@ -40,6 +40,9 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+MAX_URL_CHARACTERS: Final = 2_000
+
+
 def _comma_separated(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
@@ -59,6 +62,14 @@ def _secret_url(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and value.isascii() and value.isprintable()
+    if not is_url or " " in value or parts.fragment or len(value) > MAX_URL_CHARACTERS:
+        raise ValueError(f"should be an http(s) URL of at most {MAX_URL_CHARACTERS} characters, without a fragment")
+    return value
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -121,7 +132,9 @@ class Settings(BaseSettings):
     look_seconds: Seconds = Field(30, description="Longest time without a look at the log (several nodes)")
 
     # Look-ups
-    lookup_deadline_ms: Count = Field(1_000, description="A look-up is answered untrusted after this long")
+    lookup_deadline_ms: Count = Field(
+        1_000, description="A look-up is answered untrusted after this long, a call with the busy tone"
+    )
     attestation: AttestationPolicy = Field(
         "refuse-failed",
         description="What is asked of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
@@ -151,6 +164,12 @@ class Settings(BaseSettings):
     number_provider: Literal["pool", "twilio"] = Field("pool", description="pool or twilio")
     number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
         "US", description="Where the twilio provider buys numbers: a country's two letters"
+    )
+
+    voice_fallback_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
+        None,
+        description="Where Twilio asks when /twilio/voice fails, e.g. a TwiML Bin: set with each number that is "
+        "bought; unset: /twilio/voice/unavailable here",
     )
 
     # Privacy requests and webhooks

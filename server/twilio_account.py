@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from server.routes.twilio_voice import VOICE_PATH
-from server.services.twilio_numbers import TwilioNumbers
+from server.routes.twilio_voice import UNAVAILABLE_PATH, VOICE_PATH
+from server.services.twilio_numbers import TwilioNumbers, VoiceUrls
 from server.settings import Settings
 from server.twilio_api import TwilioApi, open_twilio_api
 
@@ -26,4 +26,5 @@ def number_provider(settings: Settings, api: TwilioApi | None) -> TwilioNumbers 
     """The ``twilio`` provider, if that is what is configured; None: the pool alone."""
     if settings.number_provider != "twilio" or api is None or settings.public_url is None:
         return None
-    return TwilioNumbers(api, settings.number_country, settings.public_url + VOICE_PATH)
+    fallback = settings.voice_fallback_url or settings.public_url + UNAVAILABLE_PATH
+    return TwilioNumbers(api, settings.number_country, VoiceUrls(settings.public_url + VOICE_PATH, fallback))

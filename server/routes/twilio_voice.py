@@ -1,4 +1,5 @@
-"""POST /twilio/voice and /twilio/voice/ended: a phone number's voice URL, and what became of the call."""
+"""POST /twilio/voice, …/ended and …/unavailable: a phone number's voice URL, what became of the call, and what is
+answered instead where the voice URL has failed."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from aiohttp import web
 
 from protocol import twiml
 from protocol.screening import read_call, read_outcome
+from protocol.twiml import RejectReason
 from server.auth import Authenticator
 from server.http import Operation, operation
 from server.routes.lookups import TOKEN_HEADER
@@ -15,6 +17,7 @@ from server.services.screening import Screening
 from server.twilio_form import twilio_form
 
 VOICE_PATH: Final = "/twilio/voice"
+UNAVAILABLE_PATH: Final = "/twilio/voice/unavailable"
 _ENDED_PATH: Final = "/twilio/voice/ended"
 
 
@@ -25,8 +28,8 @@ def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
     async def voice(request: web.Request) -> web.Response:
         await auth.twilio(request)
         call = read_call(await twilio_form(request))
-        person_id = await screening.ring(call, request.headers.get(TOKEN_HEADER))
-        return _twiml(twiml.reject() if person_id is None else twiml.dial_person(person_id, _ENDED_PATH))
+        rings = await screening.ring(call, request.headers.get(TOKEN_HEADER))
+        return _twiml(twiml.reject(rings) if isinstance(rings, RejectReason) else twiml.dial_person(rings, _ENDED_PATH))
 
     @operation(_described("A call has ended: it is recorded as an activity"))
     async def ended(request: web.Request) -> web.Response:
@@ -38,7 +41,20 @@ def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
             await screening.ended(call, outcome)
         return _twiml(twiml.hang_up())
 
-    return [web.post(VOICE_PATH, voice), web.post(_ENDED_PATH, ended)]
+    # It asks neither storage nor for a signature, and does not read the body: whatever made the voice URL fail (also a
+    # wrong auth token or BUZZ_PUBLIC_URL) does not make this one fail as well, and it says nothing about anybody.
+    @operation(
+        Operation(
+            "The voice URL has failed: the caller hears that the line is busy",
+            "twilio",
+            credential="none",
+            content_type=twiml.CONTENT_TYPE,
+        )
+    )
+    async def unavailable(_: web.Request) -> web.Response:
+        return _twiml(twiml.reject(RejectReason.BUSY))
+
+    return [web.post(VOICE_PATH, voice), web.post(_ENDED_PATH, ended), web.post(UNAVAILABLE_PATH, unavailable)]
 
 
 def _described(summary: str) -> Operation:

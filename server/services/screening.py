@@ -9,6 +9,7 @@ from protocol.call import call_of, message_id
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import call_tokens
 from protocol.screening import IncomingCall, Outcome, lookup_of
+from protocol.twiml import RejectReason
 from server.services.activities import Activities
 from server.services.call_log import CallLog
 from server.services.trust import Trust
@@ -29,15 +30,20 @@ class Screening:
         self._calls = calls
         self._activities = activities
 
-    async def ring(self, call: IncomingCall, idempotency_token: str | None) -> int | None:
-        """The person whose app rings; None: the call is rejected. The called person is told live either way."""
+    async def ring(self, call: IncomingCall, idempotency_token: str | None) -> int | RejectReason:
+        """The person whose app rings, or why the call is rejected. The called person is told live either way.
+
+        Nobody rings on a guess, and a caller is not kept waiting for a database. But "not in service" is for callers
+        who were found to be untrusted: where that could not be looked up, the caller hears "busy" and may try again.
+        """
         try:
-            answer = await self._trust.trust(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
+            answer, in_time = await self._trust.verdict(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
         except (StorageError, ApiError) as error:
-            # Nobody rings on a guess, and a caller is not kept waiting for a database.
-            _log.warning("call rejected: trust can not be looked up now", reason=str(error))
-            return None
-        return answer.user_id if answer.trusted else None
+            _log.warning("call rejected as busy: trust can not be looked up now", reason=str(error))
+            return RejectReason.BUSY
+        if answer.trusted and answer.user_id is not None:
+            return answer.user_id
+        return RejectReason.REJECTED if in_time else RejectReason.BUSY
 
     async def ended(self, call: IncomingCall, outcome: Outcome) -> None:
         """Note what became of a call that rang, and record it from the person or company that it was decided by.

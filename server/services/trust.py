@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from protocol.attestation import Attestation, read_verstat
 from protocol.call import Call, call_of
@@ -20,6 +20,14 @@ from server.services.decisions import decide
 from server.telephony_metrics import TelephonyMetrics
 from storage.callers import MAX_ASKS, Ask, Callers, CallerStore
 from storage.calls import CallRow
+
+
+class Verdict(NamedTuple):
+    """The answer to a trust look-up. ``in_time``: it was decided; otherwise storage has not said what it knows by the
+    deadline, and the answer is "untrusted" because nobody rings on a guess."""
+
+    answer: TrustAnswer
+    in_time: bool
 
 
 class Trust:
@@ -47,7 +55,12 @@ class Trust:
         self._asks: Batcher[_Asked, Callers | None] = Batcher("look-ups", self._look_up, max_batch=MAX_ASKS)
 
     async def trust(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> TrustAnswer:
-        """May the phone ring? ``tokens`` are what a repeat of the request is known by (protocol.lookup.call_tokens).
+        """May the phone ring? Arguments and errors as of :meth:`verdict`."""
+        return (await self.verdict(lookup, tokens)).answer
+
+    async def verdict(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> Verdict:
+        """May the phone ring, and was that decided? ``tokens`` are what a repeat of the request is known by
+        (protocol.lookup.call_tokens).
 
         Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
         """
@@ -56,10 +69,12 @@ class Trust:
         self._metrics.attested.add(verified.value if is_known else "unknown")
         # An answer that came too late has not let the phone ring, whoever called.
         found = await self._find("trust", call, lambda late: self._decided(call, late, late=True))
-        if found is None:
-            before = self._log.remembered(call)
-            return UNTRUSTED if before is None else TrustAnswer(before.trusted, before.row.person_id)
-        return TrustAnswer(self._decided(call, found), found.person_id)
+        if found is not None:
+            return Verdict(TrustAnswer(self._decided(call, found), found.person_id), in_time=True)
+        before = self._log.remembered(call)
+        if before is None:
+            return Verdict(UNTRUSTED, in_time=False)
+        return Verdict(TrustAnswer(before.trusted, before.row.person_id), before.row.reason != "late")
 
     async def call(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> CallAnswer:
         """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from protocol.phone import parse_e164
 from server.services.numbers import Bought, NumberUnavailable
@@ -22,16 +22,26 @@ _BACK_OFF_SECONDS: Final = 10.0
 _MAX_BACK_OFF_SECONDS: Final = 300.0
 
 
+class VoiceUrls(NamedTuple):
+    """Where Twilio asks what to do with a call to a number: at ``first``, and at ``fallback`` if that gave no answer,
+    or none that it understood."""
+
+    first: str
+    fallback: str
+
+
 class TwilioNumbers:
-    """The ``twilio`` provider. ``voice_url`` is where Twilio asks what to do with a call to a number bought here.
+    """The ``twilio`` provider. ``voice_urls`` are those of the numbers bought here.
 
     After a 429 nothing is asked for until its time is over; ``now`` is a monotonic clock in seconds.
     """
 
-    def __init__(self, api: TwilioApi, country: str, voice_url: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, api: TwilioApi, country: str, voice_urls: VoiceUrls, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
         self._country = country
-        self._voice_url = voice_url
+        self._voice_urls = voice_urls
         self._now = now
         self._not_before = 0.0
 
@@ -85,8 +95,10 @@ class TwilioNumbers:
         return {
             "PhoneNumber": number,
             "FriendlyName": _name(allocation_id),
-            "VoiceUrl": self._voice_url,
+            "VoiceUrl": self._voice_urls.first,
             "VoiceMethod": "POST",
+            "VoiceFallbackUrl": self._voice_urls.fallback,
+            "VoiceFallbackMethod": "POST",
         }
 
     def _refused(self, error: TwilioError) -> Exception:

@@ -88,6 +88,8 @@ class Twilio:
             "phone_number": number,
             "friendly_name": str(form["FriendlyName"]),
             "voice_url": str(form["VoiceUrl"]),
+            "voice_fallback_url": str(form["VoiceFallbackUrl"]),
+            "voice_fallback_method": str(form["VoiceFallbackMethod"]),
         }
         self.sold.append(bought)
         if self.lose:

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from protocol.directory import Company, Contact, Kind, Member, Object, Person, TrustedCompany
 from protocol.twilio_signature import sign
+from server.app import Node
 from storage import directory, numbers
 from storage.database import Database
 from storage.directory import Change
@@ -63,6 +64,7 @@ class Buzz:
     client: ClientSession
     tokens: Tokens
     data_dir: Path
+    node: Node
 
     @property
     def service(self) -> dict[str, str]:
@@ -179,4 +181,4 @@ async def open_buzz(data_dir: Path, clock: Callable[[], int], **settings: Any) -
         running_node(settings_for(data_dir, **given), clock) as running,
         ClientSession(base_url=running.url) as client,
     ):
-        yield Buzz(client, Tokens(data_dir, clock), data_dir)
+        yield Buzz(client, Tokens(data_dir, clock), data_dir, running.node)

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from server.services.numbers import ATTEMPT_SECONDS, LEASE_MS, Numbers, NumberUnavailable
-from server.services.twilio_numbers import TwilioNumbers
+from server.services.twilio_numbers import TwilioNumbers, VoiceUrls
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
 from server.twilio_api import TwilioError, open_twilio_api
@@ -22,7 +22,7 @@ from tests.harness.peer import WAIT_SECONDS
 from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, event, open_buzz
 
 NUMBERS = [f"+1202555018{digit}" for digit in range(5)]
-VOICE_URL = "https://buzz.example/twilio/voice"
+VOICE_URLS = VoiceUrls("https://buzz.example/twilio/voice", "https://buzz.example/twilio/voice/unavailable")
 
 
 @pytest.fixture
@@ -65,8 +65,16 @@ async def test_a_heartbeat_buys_one_number_whatever_races(data_dir: Path, clock:
         assert await bought(buzz) == NUMBERS[0]
         assert await bought(buzz, BOB) == NUMBERS[1]
     assert [one["phone_number"] for one in twilio.sold] == NUMBERS[:2]
-    assert twilio.sold[0]["voice_url"] == VOICE_URL
+    assert VoiceUrls(twilio.sold[0]["voice_url"], twilio.sold[0]["voice_fallback_url"]) == VOICE_URLS
+    assert twilio.sold[0]["voice_fallback_method"] == "POST"
     assert twilio.sold[0]["friendly_name"].startswith("buzz:")
+
+
+async def test_the_fallback_of_a_number_may_be_elsewhere(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
+    elsewhere = "https://handler.twilio.com/twiml/EH0?reason=busy"
+    async with open_buzz(data_dir, clock, voice_fallback_url=elsewhere, **settings(twilio)) as buzz:
+        await bought(buzz)
+    assert twilio.sold[0]["voice_fallback_url"] == elsewhere
 
 
 async def test_a_number_that_was_taken_meanwhile_is_passed_over(data_dir: Path, clock: Clock, twilio: Twilio) -> None:
@@ -107,7 +115,7 @@ async def test_who_waits_for_a_number_is_told_when_it_was_bought(data_dir: Path,
 async def test_a_purchase_whose_answer_was_lost_is_found_again(twilio: Twilio) -> None:
     twilio.lose = 1
     async with open_twilio_api(twilio.url, ACCOUNT, TOKEN, timeout_seconds=0.2) as api:
-        shop = TwilioNumbers(api, "US", VOICE_URL)
+        shop = TwilioNumbers(api, "US", VOICE_URLS)
         with pytest.raises(TimeoutError):
             await shop.buy("one")
         found = await shop.find("one")
@@ -124,7 +132,7 @@ async def test_an_attempt_ends_before_its_reservation_can_be_taken_over(
     twilio.lose = 1
     database = await SqliteDatabase.open(data_dir / "buzz.db")
     async with open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
-        metrics, shop = TelephonyMetrics(Metrics()), TwilioNumbers(api, "US", VOICE_URL)
+        metrics, shop = TelephonyMetrics(Metrics()), TwilioNumbers(api, "US", VOICE_URLS)
         numbers = Numbers(NumberStore(database), metrics, clock, provider=shop, attempt_seconds=0.2)
         assert await numbers.of(ANN) is None, "Twilio hangs, and the heartbeat does not"
         await numbers.purchases()
@@ -141,7 +149,7 @@ async def test_a_429_is_minded(twilio: Twilio) -> None:
     twilio.answers = [(429, 20429)]
     twilio.headers = {"Retry-After": "30"}
     async with open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
-        shop = TwilioNumbers(api, "US", VOICE_URL, lambda: now)
+        shop = TwilioNumbers(api, "US", VOICE_URLS, lambda: now)
         with pytest.raises(NumberUnavailable, match="429"):
             await shop.buy("one")
         asked = len(twilio.asked)
@@ -159,9 +167,9 @@ async def test_a_429_is_minded(twilio: Twilio) -> None:
 async def test_wrong_credentials_and_no_server_at_all(twilio: Twilio) -> None:
     async with open_twilio_api(twilio.url, ACCOUNT, "wrong") as api:
         with pytest.raises(NumberUnavailable, match="401"):
-            await TwilioNumbers(api, "US", VOICE_URL).buy("one")
+            await TwilioNumbers(api, "US", VOICE_URLS).buy("one")
     url = twilio.url
     await twilio.close()
     async with open_twilio_api(url, ACCOUNT, TOKEN) as api:
         with pytest.raises(aiohttp.ClientError):
-            await TwilioNumbers(api, "US", VOICE_URL).buy("one")
+            await TwilioNumbers(api, "US", VOICE_URLS).buy("one")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
 
+from storage.database import Database
+from storage.sqlite import SqliteDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import write
 from tests.integration.telephony.conftest import (
@@ -22,11 +28,14 @@ from tests.integration.telephony.conftest import (
     JANES_NUMBER,
     STRANGER,
     Buzz,
+    Clock,
     event,
+    open_buzz,
 )
 
 SID = "CA" + "7" * 32
-VOICE, ENDED = "/twilio/voice", "/twilio/voice/ended"
+VOICE, ENDED, UNAVAILABLE = "/twilio/voice", "/twilio/voice/ended", "/twilio/voice/unavailable"
+BUSY = {"reason": "busy"}
 COMPLETED = {"DialCallStatus": "completed", "DialBridged": "true", "DialCallDuration": "42"}
 MISSED = {"DialCallStatus": "no-answer"}
 
@@ -37,6 +46,21 @@ async def post(buzz: Buzz, path: str, **more: str) -> Any:
     async with buzz.client.post(path, data=form, headers=buzz.signed(path, form)) as response:
         assert (response.status, response.content_type) == (200, "text/xml"), await response.text()
         return list(fromstring(await response.read()))
+
+
+@asynccontextmanager
+async def held_up(database: Database) -> AsyncIterator[None]:
+    """Storage that answers no read until the block ends: every connection of its readers is at something long."""
+    assert isinstance(database, SqliteDatabase)
+    ends = threading.Event()
+    # More than it has readers: the others are in line before whoever asks next.
+    busy = [asyncio.create_task(database.read(lambda _: ends.wait())) for _ in range(16)]
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        ends.set()
+        await asyncio.gather(*busy)
 
 
 async def activities(buzz: Buzz, person: int = JANE) -> Any:
@@ -146,14 +170,32 @@ async def test_a_missed_call_that_was_none_is_put_right_live(buzz: Buzz) -> None
         assert frame["activities"][0]["type"] == "incoming_call_connected_insecure"
 
 
-async def test_nobody_rings_while_trust_can_not_be_looked_up(buzz: Buzz) -> None:
+async def test_while_trust_can_not_be_looked_up_nobody_rings_and_the_line_is_busy(buzz: Buzz) -> None:
     # The write lock first: SQLite does not wait for it in the midst of a statement that has read already.
     # Beside the loop: the node is in it, and may be in a transaction of its own.
     rename = [(sql, ()) for sql in ("BEGIN IMMEDIATE", "ALTER TABLE phone RENAME TO elsewhere", "COMMIT")]
     await asyncio.to_thread(write, buzz.data_dir, rename)
-    for caller in (BOBS_PHONE, f"client:person_{BOB}"):
+    for caller in (BOBS_PHONE, f"client:person_{BOB}", STRANGER):
         (verb,) = await post(buzz, VOICE, From=caller)
-        assert (verb.tag, verb.attrib) == ("Reject", {"reason": "rejected"}), "not an error that Twilio would read out"
+        assert (verb.tag, verb.attrib) == ("Reject", BUSY), "not an error that Twilio would read out"
+
+
+async def test_a_look_up_that_is_late_is_a_busy_line_and_so_is_its_repeat(data_dir: Path, clock: Clock) -> None:
+    other = {"From": COUSINS_PHONE, "CallSid": "CA" + "8" * 32}
+    async with open_buzz(data_dir, clock, lookup_deadline_ms=50) as buzz, held_up(buzz.node.database):
+        for more in ({}, {}, other):
+            (verb,) = await post(buzz, VOICE, **more)
+            assert (verb.tag, verb.attrib) == ("Reject", BUSY)
+    async with open_buzz(data_dir, clock) as buzz:
+        (verb,) = await post(buzz, VOICE, CallSid="CA" + "9" * 32)
+        assert verb.tag == "Dial", "the next call rings"
+
+
+async def test_a_voice_url_that_failed_is_a_busy_line_whatever_is_down(buzz: Buzz) -> None:
+    async with buzz.client.post(UNAVAILABLE, data={"ErrorCode": "11200"}) as response:
+        assert (response.status, response.content_type) == (200, "text/xml")
+        (verb,) = fromstring(await response.read())
+    assert (verb.tag, verb.attrib) == ("Reject", BUSY)
 
 
 async def test_only_twilio_may_ask(buzz: Buzz) -> None:

@@ -17,6 +17,8 @@ def test_a_trusted_call_rings_the_persons_app() -> None:
 def test_an_untrusted_call_is_rejected() -> None:
     response = fromstring(twiml.reject())
     assert [(verb.tag, verb.attrib) for verb in response] == [("Reject", {"reason": "rejected"})]
+    response = fromstring(twiml.reject(twiml.RejectReason.BUSY))
+    assert [(verb.tag, verb.attrib) for verb in response] == [("Reject", {"reason": "busy"})]
 
 
 def test_the_privacy_line_gathers_records_and_hangs_up() -> None:
