@@ -5,8 +5,9 @@ https://www.twilio.com/docs/voice/twiml
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
 CONTENT_TYPE: Final = "text/xml"
@@ -16,7 +17,16 @@ MAX_RECORDING_SECONDS: Final = 119
 SILENCE_SECONDS: Final = 5
 GATHER_SECONDS: Final = 10
 
-_LANGUAGE: Final = "en-US"
+
+class Speech(NamedTuple):
+    """A text that is read out. ``language``: a tag like ``es-MX``; ``voice``: Twilio's name of one, "" for its default.
+
+    https://www.twilio.com/docs/voice/twiml/say
+    """
+
+    text: str
+    language: str
+    voice: str = ""
 
 
 class RejectReason(StrEnum):
@@ -44,21 +54,22 @@ def dial_person(person_id: int, ended_url: str) -> bytes:
     return _document(dial)
 
 
-def hang_up(text: str = "") -> bytes:
+def hang_up(speech: Speech | None = None) -> bytes:
     """Say something, if there is something to say, and end the call."""
-    return _document(*([_say(text)] if text else []), ElementTree.Element("Hangup"))
+    return _document(*([_say(speech)] if speech else []), ElementTree.Element("Hangup"))
 
 
-def gather_digits(prompt: str, code_url: str, again_url: str) -> bytes:
-    """Ask for digits: they go to ``code_url``; the caller who dials nothing goes on to ``again_url``."""
+def gather_digits(prompts: Sequence[Speech], code_url: str, again_url: str) -> bytes:
+    """Ask for digits, which may be dialled while the prompts are read out: they go to ``code_url``. The caller who
+    dials nothing goes on to ``again_url``."""
     gather = ElementTree.Element(
         "Gather", input="dtmf", finishOnKey="#", timeout=str(GATHER_SECONDS), action=code_url, method="POST"
     )
-    gather.append(_say(prompt))
+    gather.extend(_say(prompt) for prompt in prompts)
     return _document(gather, _redirect(again_url))
 
 
-def record(prompt: str, ended_url: str, recording_url: str, transcription_url: str) -> bytes:
+def record(prompt: Speech, ended_url: str, recording_url: str, transcription_url: str) -> bytes:
     """Record a message. Without a word from the caller, Twilio goes on to ``ended_url`` as well."""
     recording = ElementTree.Element(
         "Record",
@@ -76,9 +87,11 @@ def record(prompt: str, ended_url: str, recording_url: str, transcription_url: s
     return _document(_say(prompt), recording, _redirect(ended_url))
 
 
-def _say(text: str) -> ElementTree.Element:
-    say = ElementTree.Element("Say", language=_LANGUAGE)
-    say.text = text
+def _say(speech: Speech) -> ElementTree.Element:
+    say = ElementTree.Element("Say", language=speech.language)
+    if speech.voice:
+        say.set("voice", speech.voice)
+    say.text = speech.text
     return say
 
 

@@ -114,7 +114,10 @@ class Node:
 
 @asynccontextmanager
 async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[Node]:
-    """Everything but the listening port. Raises StorageError, KeyFileError or JwksError with what to do about it."""
+    """Everything but the listening port.
+
+    Raises StorageError, SettingsError, KeyFileError or JwksError with what to do about it.
+    """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
         database, store = await stack.enter_async_context(_storage(settings))

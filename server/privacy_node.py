@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.auth import Authenticator
+from server.call_texts import load_call_texts
 from server.live.events import Events
 from server.privacy_page import PrivacyPage
 from server.routes import (
@@ -60,7 +61,11 @@ async def open_privacy(
     twilio: TwilioApi | None = None,
     count: Callable[[str], None] = lambda result: None,
 ) -> AsyncIterator[PrivacyNode]:
-    """Build it and start its workers; at the end they stop first. ``count`` counts webhooks by result."""
+    """Build it and start its workers; at the end they stop first. ``count`` counts webhooks by result.
+
+    Raises SettingsError for a file of call texts that can't be used.
+    """
+    texts = load_call_texts(settings.call_texts)
     async with AsyncExitStack() as stack:
         sender = await stack.enter_async_context(
             open_sender(
@@ -83,7 +88,7 @@ async def open_privacy(
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
             *webhook_receiver.routes(received, settings.trusted_hops),
             *webhook_admin.routes(admin, auth, settings.public_url),
-            *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), auth),
+            *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), texts, auth),
         ]
         await reclaim_leases(database)
         await stack.enter_async_context(running("webhook worker", worker.run()))

@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         0, description="Proxies in front whose X-Forwarded-For entries are believed"
     )
     privacy_forms_per_minute: Count = Field(10, description="Privacy forms that one address may send a minute")
+    call_texts: Path | None = Field(
+        None,
+        description="A TOML file with what callers of the privacy line hear, by line and service code; "
+        "unset: Buzz's own texts, in English",
+    )
     webhook_retry_seconds: RetrySeconds = Field(
         (1800, 1800, 1800), description="Waits before the automatic retries of a webhook; then it has failed"
     )

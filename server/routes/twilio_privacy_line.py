@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from protocol import twiml
+from protocol.call_texts import CallTexts, Texts
 from protocol.errors import ApiError, ErrorCode
 from server.auth import Authenticator
 from server.http import Operation, operation
@@ -20,28 +22,15 @@ _PATH: Final = "/twilio/privacy-line"
 _RECORDING_SID: Final = re.compile(r"RE[0-9a-f]{32}")
 _CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
 
-_GREETING: Final = (
-    "Welcome to the privacy request line. Please enter the service code of the company that your request is for, "
-    "followed by the pound key."
-)
-_AGAIN: Final = "Please enter the service code again, followed by the pound key."
-_UNKNOWN: Final = "There is no company with that code."
-_GOODBYE: Final = "We could not find the company. Please check the service code and call again. Goodbye."
-_SPEAK: Final = (
-    "After the tone, please say your name, how we can reach you, and what you would like the company to do with your "
-    "personal information. Press the pound key when you are done."
-)
-_THANKS: Final = "Thank you. Your privacy request has been received. Goodbye."
 
-
-def routes(voicemail: Voicemail, auth: Authenticator) -> list[web.RouteDef]:
+def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[web.RouteDef]:
     """The line's routes, each a callback of Twilio's."""
 
     @operation(_described("The privacy line answers", answers_twiml=True))
     async def greet(request: web.Request) -> web.Response:
         await auth.twilio(request)
-        tries = _tries(request)
-        return _twiml(_ask(_GREETING if tries == 1 else _AGAIN, tries))
+        tries, said = _tries(request), texts.of((await twilio_form(request)).get("To", ""))
+        return _twiml(_ask(said, (said.greeting if tries == 1 else said.again,), tries))
 
     @operation(_described("The caller has dialled a service code", answers_twiml=True))
     async def code(request: web.Request) -> web.Response:
@@ -50,21 +39,25 @@ def routes(voicemail: Voicemail, auth: Authenticator) -> list[web.RouteDef]:
         call = _call(form, form.get("Digits", "").strip())
         if await voicemail.begin(call):
             after = urlencode({"code": call.code})
+            said = texts.of(form.get("To", ""), call.code)
             return _twiml(
                 twiml.record(
-                    _SPEAK,
+                    said.speech(said.speak),
                     f"{_PATH}/ended?{after}",
                     f"{_PATH}/recording?{after}",
                     f"{_PATH}/transcription?{after}",
                 )
             )
-        return _twiml(_ask(f"{_UNKNOWN} {_AGAIN}", _tries(request) + 1))
+        said = texts.of(form.get("To", ""))
+        return _twiml(_ask(said, (said.unknown, said.again), _tries(request) + 1))
 
     @operation(_described("The caller has finished", answers_twiml=True))
     async def ended(request: web.Request) -> web.Response:
         await auth.twilio(request)
-        await voicemail.ended(_call(await twilio_form(request), request.query.get("code", "")))
-        return _twiml(twiml.hang_up(_THANKS))
+        form, code = await twilio_form(request), request.query.get("code", "")
+        await voicemail.ended(_call(form, code))
+        said = texts.of(form.get("To", ""), code)
+        return _twiml(twiml.hang_up(said.speech(said.thanks)))
 
     @operation(_described("A recording is available, or there is none"))
     async def recording(request: web.Request) -> web.Response:
@@ -107,10 +100,11 @@ def _described(summary: str, *, answers_twiml: bool = False) -> Operation:
     )
 
 
-def _ask(prompt: str, tries: int) -> bytes:
+def _ask(said: Texts, prompts: Sequence[str], tries: int) -> bytes:
     if tries > MAX_TRIES:
-        return twiml.hang_up(_GOODBYE)
-    return twiml.gather_digits(prompt, f"{_PATH}/code?attempt={tries}", f"{_PATH}?attempt={tries + 1}")
+        return twiml.hang_up(said.speech(said.goodbye))
+    speeches = [said.speech(prompt) for prompt in prompts]
+    return twiml.gather_digits(speeches, f"{_PATH}/code?attempt={tries}", f"{_PATH}?attempt={tries + 1}")
 
 
 def _tries(request: web.Request) -> int:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from defusedxml.ElementTree import fromstring
 
+from protocol.call_texts import shipped
+from server.settings_sources import SettingsError
 from tests.fakes.privacy_buzz import ACME, JANE, Buzz, Clock, event, open_buzz
 from tests.fakes.seed_events import VOICEMAIL
 from tests.fakes.twilio import ACCOUNT, MP3, Twilio, attributes, call
@@ -103,6 +105,52 @@ async def test_the_caller_is_greeted_asked_three_times_and_let_go(buzz: Buzz, ca
     silent = fromstring((await caller.post(f"{LINE}?attempt=4")).encode())
     assert [verb.tag for verb in silent] == ["Say", "Hangup"]
     assert await requests(buzz) == []
+
+
+def says(document: str) -> list[tuple[str | None, dict[str, str]]]:
+    return [(one.text, dict(one.attrib)) for one in fromstring(document.encode()).iter("Say")]
+
+
+async def test_what_the_caller_hears_follows_the_line_and_the_code(
+    data_dir: Path, clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "texts.toml"
+    path.write_text(
+        """
+        [lines."+18005550199"]
+        language = "es-MX"
+        voice = "Polly.Mia"
+        [codes.2]
+        language = "en-GB"
+        speak = "Speak & be heard"
+        """
+    )
+    spanish, voice = shipped()["es"], {"language": "es-MX", "voice": "Polly.Mia"}
+    english, british = {"language": "en-US"}, {"language": "en-GB"}
+    async with open_buzz(data_dir, clock, call_texts=path) as buzz:
+        await buzz.service_code("2", ACME, "test")
+        caller, line = Caller(buzz), {"To": "+18005550199"}
+        assert says(await caller.post(LINE)) == [(shipped()["en"]["greeting"], english)]
+        assert says(await caller.post(LINE, **line)) == [(spanish["greeting"], voice)]
+        assert says(await caller.post(f"{LINE}?attempt=2", **line)) == [(spanish["again"], voice)]
+        unknown = await caller.post(f"{LINE}/code?attempt=1", Digits="99", **line)
+        assert says(unknown) == [(spanish["unknown"], voice), (spanish["again"], voice)]
+        last = await caller.post(f"{LINE}/code?attempt=3", Digits="99", **line)
+        assert says(last) == [(spanish["goodbye"], voice)]
+        assert says(await caller.post(f"{LINE}/code?attempt=1", Digits="57", **line)) == [(spanish["speak"], voice)]
+        assert says(await caller.post(f"{LINE}/code?attempt=1", Digits="2", **line)) == [("Speak & be heard", british)]
+        assert says(await caller.post(f"{LINE}/ended?code=2", **line)) == [(shipped()["en"]["thanks"], british)]
+        assert says(await caller.post(f"{LINE}/ended?code=57", **line)) == [(spanish["thanks"], voice)]
+
+
+async def test_a_node_does_not_start_with_texts_that_can_not_be_used(
+    data_dir: Path, clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "texts.toml"
+    path.write_text("[default]\nvoice = 5")
+    with pytest.raises(SettingsError, match=r"default\.voice should be a text"):
+        async with open_buzz(data_dir, clock, call_texts=path):
+            pass
 
 
 async def test_a_code_starts_a_recording_and_makes_the_request(buzz: Buzz, caller: Caller) -> None:
