@@ -127,5 +127,5 @@ def _believing() -> Iterator[None]:
 DRILLS = (
     Drill(19, "every right and every ending, one node", run_one, short=1, full=5),
     Drill(19, "every right and every ending, three nodes", run_three, short=1, full=5),
-    Drill(19, "every right and every ending, three nodes, every notice lost", run_three_alone, short=1, full=5),
+    Drill(19, "every right and every ending, three nodes without a bus", run_three_alone, short=1, full=5),
 )
