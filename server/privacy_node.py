@@ -28,6 +28,7 @@ from server.services.privacy_retention import PrivacyRetention
 from server.services.received_events import ReceivedEvents
 from server.services.recordings import RecordingFetcher
 from server.services.service_codes import ServiceCodes
+from server.services.twilio_deletions import TwilioDeletions
 from server.services.voicemail import Voicemail
 from server.services.webhook_admin import WebhookAdmin
 from server.services.webhooks import WebhookWorker
@@ -36,7 +37,7 @@ from server.tasks import running
 from server.twilio_api import TwilioApi
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
-from storage import deliveries, recording_fetches
+from storage import deliveries, recording_fetches, twilio_copies
 from storage.database import Database
 
 
@@ -48,6 +49,7 @@ class PrivacyNode:
     requests: PrivacyRequests
     worker: WebhookWorker
     fetcher: RecordingFetcher
+    deletions: TwilioDeletions
 
 
 @asynccontextmanager
@@ -77,8 +79,14 @@ async def open_privacy(
         queue = DeliveryQueue(database, now_ms)
         worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
-        requests = PrivacyRequests(database, changes, parties.companies_of, now_ms)
+        deletions = TwilioDeletions(database, twilio, now_ms)
+        requests = PrivacyRequests(database, changes, parties.companies_of, now_ms, deletions.wake)
         fetcher = RecordingFetcher(database, changes, twilio, now_ms)
+
+        def look_at_twilio() -> None:
+            fetcher.wake()
+            deletions.wake()
+
         received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
         retention = PrivacyRetention(database, settings.webhook_log_days, settings.privacy_retention_months, now_ms)
         admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
@@ -88,21 +96,22 @@ async def open_privacy(
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
             *webhook_receiver.routes(received, settings.trusted_hops),
             *webhook_admin.routes(admin, auth, settings.public_url),
-            *twilio_privacy_line.routes(Voicemail(changes, fetcher.wake), texts, auth),
+            *twilio_privacy_line.routes(Voicemail(changes, look_at_twilio), texts, auth),
         ]
         await reclaim_leases(database)
         await stack.enter_async_context(running("webhook worker", worker.run()))
         stack.push_async_callback(worker.stop)
         await stack.enter_async_context(running("recording fetcher", fetcher.run()))
+        await stack.enter_async_context(running("deletions at Twilio", deletions.run()))
         await stack.enter_async_context(running("privacy retention", retention.run()))
 
         def look_again() -> None:
             worker.wake(())
-            fetcher.wake()
+            look_at_twilio()
 
         faults = ClockFaults(database, settings.webhook_retry_seconds, look_again, now_ms)
         await stack.enter_async_context(running("clock faults", faults.run()))
-        yield PrivacyNode(routes, requests, worker, fetcher)
+        yield PrivacyNode(routes, requests, worker, fetcher, deletions)
 
 
 async def reclaim_leases(database: Database) -> None:
@@ -115,3 +124,4 @@ async def reclaim_leases(database: Database) -> None:
         async with database.transaction() as transaction:
             await deliveries.reclaim(transaction)
             await recording_fetches.reclaim(transaction)
+            await twilio_copies.reclaim(transaction)

@@ -54,6 +54,10 @@ class TwilioApi:
         """Make or change a resource below the account."""
         return _decoded(await self._request("POST", path, MAX_JSON_BYTES, data=form))
 
+    async def delete(self, path: str) -> None:
+        """Delete a resource below the account. Raises TwilioError (404) if there is none."""
+        await self._request("DELETE", path, MAX_JSON_BYTES)
+
     async def fetch(self, path: str, limit_bytes: int) -> bytes:
         """A file. Raises TwilioError (413) if it is larger than the limit."""
         return await self._request("GET", path, limit_bytes)
@@ -64,7 +68,7 @@ class TwilioApi:
             self._session.request(method, f"{self._account}/{path}", allow_redirects=False, **more) as response,
         ):
             body = await _read(response, limit_bytes)
-            if response.status not in (200, 201):
+            if response.status not in (200, 201, 204):
                 raise _error(response, body)
             return body
 

@@ -29,11 +29,11 @@ class Limit(NamedTuple):
     also: str = ""
 
 
-def limits(*, retry_ms: int, fetch_ms: int, lease_ms: int, overlap_ms: int) -> tuple[Limit, ...]:
+def limits(*, retry_ms: int, fetch_ms: int, delete_ms: int, lease_ms: int, overlap_ms: int) -> tuple[Limit, ...]:
     """The columns that something waits for, by the longest wait of each kind in milliseconds.
 
-    ``retry_ms``: for a webhook's next try; ``fetch_ms``: a recording's; ``lease_ms``: a lease of either;
-    ``overlap_ms``: the keys before a rotation.
+    ``retry_ms``: for a webhook's next try; ``fetch_ms``: a recording's; ``delete_ms``: a deletion's at
+    Twilio; ``lease_ms``: a lease of any; ``overlap_ms``: the keys before a rotation.
     """
     return (
         Limit("webhook_delivery", "next_attempt_at_ms", retry_ms, only="status = 'pending'"),
@@ -41,6 +41,8 @@ def limits(*, retry_ms: int, fetch_ms: int, lease_ms: int, overlap_ms: int) -> t
         Limit("webhook_lane", "lease_until_ms", lease_ms, also=", lease = NULL"),
         Limit("recording_fetch", "due_at_ms", fetch_ms),
         Limit("recording_fetch", "lease_until_ms", lease_ms, also=", lease = NULL"),
+        Limit("twilio_copy", "due_at_ms", delete_ms),
+        Limit("twilio_copy", "lease_until_ms", lease_ms, also=", lease = NULL"),
         Limit("webhook_endpoint", "previous_until_ms", overlap_ms, overlap_ms),
         Limit("webhook_source", "previous_until_ms", overlap_ms, overlap_ms),
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
+from storage import twilio_copies
 from storage.contract import PAGE_BYTES, ROW_BYTES
 from storage.database import Database, Transaction, Value
 from storage.privacy_rows import SELECT, KeptRequest, day_number, kept_request
@@ -211,9 +212,10 @@ async def keep_recording(transaction: Transaction, request_id: str, mp3: bytes, 
 
 
 async def drop_recording(transaction: Transaction, request_id: str) -> None:
-    """Delete the recording and the order to fetch one."""
+    """Delete the recording and the order to fetch one, and have Twilio delete what it holds of the request."""
     await transaction.execute("DELETE FROM recording WHERE request_id = ?", request_id)
     await transaction.execute("DELETE FROM recording_fetch WHERE request_id = ?", request_id)
+    await twilio_copies.delete_all(transaction, [request_id])
 
 
 async def _save_session(transaction: Transaction, kept: KeptRequest) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from storage import twilio_copies
 from storage.database import Database, Transaction
 
 DONE_DELIVERIES: Final = """SELECT id FROM webhook_delivery
@@ -41,7 +42,7 @@ async def closed_requests(database: Database, changed_before_ms: int) -> int:
 
 async def purge_requests(database: Database, changed_before_ms: int, limit: int) -> int:
     """Delete requests that are completed and were last changed before that, with everything about them: sessions,
-    recordings, audit trails, deliveries. Returns how many requests."""
+    recordings (also at Twilio), audit trails, deliveries. Returns how many requests."""
     found = await database.fetch(CLOSED_REQUESTS, changed_before_ms, limit)
     if not found:
         return 0
@@ -67,6 +68,7 @@ async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
                 SELECT endpoint_id, request_id FROM webhook_delivery WHERE {these})""",
         *request_ids,
     )
+    await twilio_copies.delete_all(transaction, request_ids)
     for table in ("webhook_delivery", *_PARTS):
         await transaction.execute(f"DELETE FROM {table} WHERE {these}", *request_ids)
     await transaction.execute(f"DELETE FROM privacy_request WHERE id IN ({_marks(request_ids)})", *request_ids)

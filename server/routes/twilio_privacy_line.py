@@ -20,6 +20,7 @@ from server.twilio_form import twilio_form
 MAX_TRIES: Final = 3
 _PATH: Final = "/twilio/privacy-line"
 _RECORDING_SID: Final = re.compile(r"RE[0-9a-f]{32}")
+_TRANSCRIPTION_SID: Final = re.compile(r"TR[0-9a-f]{32}")
 _CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
 
 
@@ -76,7 +77,9 @@ def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[
         form = await twilio_form(request)
         call, status = _call(form, request.query.get("code", "")), form.get("TranscriptionStatus", "")
         if status in ("completed", "failed"):
-            await voicemail.transcribed(call, form.get("TranscriptionText", ""), completed=status == "completed")
+            sid = form.get("TranscriptionSid", "")
+            sid = sid if _TRANSCRIPTION_SID.fullmatch(sid) else ""
+            await voicemail.transcribed(call, form.get("TranscriptionText", ""), sid, completed=status == "completed")
         return web.Response(status=204)
 
     return [

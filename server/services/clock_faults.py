@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from server.services import recordings
+from server.services import recordings, twilio_deletions
 from server.services.retention import repeatedly
 from server.services.webhook_admin import MAX_OVERLAP_SECONDS
 from server.webhooks import queue
@@ -35,7 +35,8 @@ class ClockFaults:
         self._limits = ahead.limits(
             retry_ms=round(max(retry_seconds, default=0) * 1000),
             fetch_ms=round(max(recordings.RETRY_SECONDS) * 1000),
-            lease_ms=max(recordings.LEASE_MS, queue.LEASE_MS),
+            delete_ms=round(max(twilio_deletions.RETRY_SECONDS) * 1000),
+            lease_ms=max(recordings.LEASE_MS, twilio_deletions.LEASE_MS, queue.LEASE_MS),
             overlap_ms=MAX_OVERLAP_SECONDS * 1000,
         )
 

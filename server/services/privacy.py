@@ -44,7 +44,8 @@ class StateChange(Strict):
 
 
 class PrivacyRequests:
-    """The rules. ``companies_of`` gives the party keys (negative) of the companies a person is a member of."""
+    """The rules. ``companies_of`` gives the party keys (negative) of the companies a person is a member of;
+    ``wake`` tells that something is to be deleted at Twilio."""
 
     def __init__(
         self,
@@ -52,11 +53,13 @@ class PrivacyRequests:
         changes: PrivacyChanges,
         companies_of: Callable[[int], Awaitable[Sequence[int]]],
         now_ms: Callable[[], int],
+        wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._changes = changes
         self._companies_of = companies_of
         self._now_ms = now_ms
+        self._wake = wake
 
     # --- taking in ------------------------------------------------------------------------------------------------
 
@@ -142,7 +145,10 @@ class PrivacyRequests:
             return await change.update(replace(kept, request=after), actor, "changed", _difference(before, after))
 
     async def erase(self, request_id: str, actor: str) -> PrivacyRequest:
-        """Erase the recording and the personal fields; the request, its outcome and its audit trail stay."""
+        """Erase the recording (at Twilio too, in the background) and the personal fields.
+
+        The request, its outcome and its audit trail stay. Raises ApiError(not_found).
+        """
         async with self._changes.open() as change:
             kept = await privacy.hold(change.transaction, request_id.lower())
             if kept is None:
@@ -153,7 +159,8 @@ class PrivacyRequests:
             erased = replace(kept, request=_without_person(kept.request, change.now_ms))
             told = await change.update(erased, actor, "erased")
             await deliveries.forget_answers(change.transaction, told.id)
-            return told
+        self._wake()
+        return told
 
     async def erase_callers(self, numbers: Sequence[str], actor: str) -> int:
         """The same for every request left by a call from one of these numbers (E.164); returns how many."""

@@ -6,7 +6,6 @@ loses nothing. Storing a recording, ending its order and queuing the event that 
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -16,19 +15,18 @@ import structlog
 
 from protocol.privacy_request import MAX_RECORDING_BYTES
 from protocol.received_event import is_mp3
+from server.services.due_work import DueWork
 from server.services.privacy_changes import PrivacyChanges
 from server.services.voicemail import keep_recording
 from server.twilio_api import TwilioApi, TwilioError
 from storage import recording_fetches
 from storage.database import Database
-from storage.errors import StorageError
 from storage.recording_fetches import Fetch
 
 RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0)
 """Twilio may call back a little before the file can be read; later ones are for an outage."""
 
 LEASE_MS: Final = 60_000
-LOOK_SECONDS: Final = 30.0
 
 _log = structlog.get_logger("recordings")
 
@@ -43,28 +41,15 @@ class RecordingFetcher:
         self._changes = changes
         self._api = api
         self._now_ms = now_ms
-        self._news = asyncio.Event()
+        self._work = DueWork(self.fetch_next, lambda now: recording_fetches.next_due_ms(database, now), now_ms)
 
     def wake(self) -> None:
         """Something may be due."""
-        self._news.set()
+        self._work.wake()
 
     async def run(self) -> None:
         """Fetch what is due, one after another, until cancelled. A fetch that is cut short is made again."""
-        while True:
-            self._news.clear()
-            try:
-                while await self.fetch_next():
-                    pass
-                wait = await self._seconds_to_next()
-            except StorageError as error:
-                _log.warning("recordings can not be kept now", reason=str(error))
-                wait = 1.0
-            try:
-                async with asyncio.timeout(min(LOOK_SECONDS, wait)):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+        await self._work.run()
 
     async def fetch_next(self) -> bool:
         """Fetch the recording that has been due longest; False if none is due."""
@@ -109,8 +94,3 @@ class RecordingFetcher:
         async with self._changes.open() as change:
             if await recording_fetches.finish(change.transaction, lease):
                 await keep_recording(change, order.request_id, mp3)
-
-    async def _seconds_to_next(self) -> float:
-        now_ms = self._now_ms()
-        due_at_ms = await recording_fetches.next_due_ms(self._database, now_ms)
-        return LOOK_SECONDS if due_at_ms is None else (due_at_ms - now_ms) / 1000

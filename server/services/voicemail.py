@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 from protocol.privacy_request import CallSession, PrivacyRequest, Progress, RequestType, State
 from protocol.received_event import MAX_SHORT_CHARACTERS, MAX_TEXT_CHARACTERS
 from server.services.privacy_changes import Change, PrivacyChanges
-from storage import privacy, recording_fetches, service_codes
+from storage import privacy, recording_fetches, service_codes, twilio_copies
 from storage.privacy_rows import KeptRequest
 
 _CALLS: Final = UUID("6a1e6f0c-9b0e-4e0f-8f0e-0c7c1c8f3f57")
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 
 class Voicemail:
-    """The rules. ``wake`` tells the fetcher that a recording is to be fetched."""
+    """The rules. ``wake`` tells the workers that something is to be fetched or deleted at Twilio."""
 
     def __init__(self, changes: PrivacyChanges, wake: Callable[[], None]) -> None:
         self._changes = changes
@@ -59,23 +59,41 @@ class Voicemail:
         async with self._changes.open() as change:
             kept = await _held(change, call)
             session = kept and kept.request.call_session
-            if not kept or not session or session.recording_status is Progress.COMPLETED or kept.request.erased_at_ms:
+            if not kept or not session:
                 return
             if completed:
-                await recording_fetches.order(change.transaction, kept.request.id, recording_sid, change.now_ms)
-            elif session.recording_status is Progress.NONE:
-                await change.update(_with_recording(kept, Progress.FAILED, change.now_ms), _ACTOR, "recording failed")
+                await _note_copy(change, kept, recording_sid)
+            await self._settle(change, kept, session, recording_sid if completed else None)
         self._wake()
 
-    async def transcribed(self, call: Call, text: str, *, completed: bool) -> None:
-        """The words of the recording, or that there will be none."""
+    async def _settle(self, change: Change, kept: KeptRequest, session: CallSession, sid: str | None) -> None:
+        if session.recording_status is Progress.COMPLETED or kept.request.erased_at_ms is not None:
+            return
+        if sid is not None:
+            await recording_fetches.order(change.transaction, kept.request.id, sid, change.now_ms)
+        elif session.recording_status is Progress.NONE:
+            await change.update(_with_recording(kept, Progress.FAILED, change.now_ms), _ACTOR, "recording failed")
+
+    async def transcribed(self, call: Call, text: str, transcription_sid: str, *, completed: bool) -> None:
+        """The words of the recording, or that there will be none. An empty SID is nothing that could be deleted."""
         status = Progress.COMPLETED if completed else Progress.FAILED
         async with self._changes.open() as change:
             kept = await _held(change, call)
             session = kept and kept.request.call_session
-            if not kept or not session or session.transcription_status in (Progress.COMPLETED, status):
+            if not kept or not session:
                 return
-            words = text[:MAX_TEXT_CHARACTERS] if completed and kept.request.erased_at_ms is None else ""
+            if transcription_sid:
+                await _note_copy(change, kept, transcription_sid)
+            await self._keep_words(change, kept, session, text, status)
+        self._wake()
+
+    async def _keep_words(
+        self, change: Change, kept: KeptRequest, session: CallSession, text: str, status: Progress
+    ) -> None:
+        if session.transcription_status not in (Progress.COMPLETED, status):
+            words = (
+                text[:MAX_TEXT_CHARACTERS] if status is Progress.COMPLETED and kept.request.erased_at_ms is None else ""
+            )
             heard = replace(session, transcription_status=status, transcription_text=words)
             await change.update(_with(kept, heard), _ACTOR, f"transcription {status.value}")
 
@@ -94,6 +112,11 @@ async def keep_recording(change: Change, request_id: str, mp3: bytes | None) -> 
     await privacy.keep_recording(change.transaction, request_id, mp3, change.now_ms)
     completed = _with_recording(kept, Progress.COMPLETED, change.now_ms)
     await change.update(completed, _ACTOR, "recording completed", with_recording=True)
+
+
+async def _note_copy(change: Change, kept: KeptRequest, sid: str) -> None:
+    unwanted = kept.request.erased_at_ms is not None
+    await twilio_copies.note(change.transaction, sid, kept.request.id, unwanted=unwanted)
 
 
 async def _held(change: Change, call: Call) -> KeptRequest | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
-from storage import ahead, deliveries, privacy, recording_fetches, webhook_endpoints
+from storage import ahead, deliveries, privacy, recording_fetches, twilio_copies, webhook_endpoints
 from storage.accounts import AccountStore, Device
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
@@ -16,8 +16,8 @@ from storage.webhook_endpoints import Keys
 NOW = 1_700_000_000_000
 YEAR = 366 * 86_400_000
 FAST = NOW + YEAR
-RETRY, FETCH, LEASE, OVERLAP = 1_800_000, 900_000, 60_000, 86_400_000
-LIMITS = ahead.limits(retry_ms=RETRY, fetch_ms=FETCH, lease_ms=LEASE, overlap_ms=OVERLAP)
+RETRY, FETCH, DELETE, LEASE, OVERLAP = 1_800_000, 900_000, 950_000, 60_000, 86_400_000
+LIMITS = ahead.limits(retry_ms=RETRY, fetch_ms=FETCH, delete_ms=DELETE, lease_ms=LEASE, overlap_ms=OVERLAP)
 KEYS = Keys("new", "whsec_new", "old", "whsec_old", FAST + OVERLAP)
 
 
@@ -61,6 +61,8 @@ async def test_a_webhook_and_a_recording_whose_holder_died(database: Database, e
         await privacy.insert(transaction, KeptRequest(request))
         await recording_fetches.order(transaction, "request", "RE1", NOW)
         assert await recording_fetches.lease(transaction, "lease", FAST, FAST + LEASE)
+        await twilio_copies.note(transaction, "RE1", "request", unwanted=True)
+        assert await twilio_copies.lease(transaction, "lease", FAST, FAST + LEASE)
     await queue(database, endpoint_id, NOW)
     assert await begin(database, endpoint_id, FAST)
     assert await begin(database, endpoint_id, NOW) is None
@@ -68,6 +70,7 @@ async def test_a_webhook_and_a_recording_whose_holder_died(database: Database, e
     assert await begin(database, endpoint_id, NOW)
     async with database.transaction() as transaction:
         assert await recording_fetches.lease(transaction, "other", NOW, NOW + LEASE)
+        assert await twilio_copies.lease(transaction, "other", NOW, NOW + LEASE)
 
 
 async def test_the_keys_before_a_rotation_end_within_the_longest_overlap(database: Database, endpoint_id: int) -> None:

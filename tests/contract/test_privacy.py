@@ -16,7 +16,7 @@ from protocol.privacy_request import (
     State,
     WebFormSession,
 )
-from storage import privacy, recording_fetches, service_codes
+from storage import privacy, recording_fetches, service_codes, twilio_copies
 from storage.database import Database
 from storage.errors import StorageConflict
 from storage.privacy_rows import KeptRequest
@@ -194,3 +194,36 @@ async def test_orders_to_fetch_are_leased(database: Database) -> None:
         assert await recording_fetches.lease(transaction, "c", NOW + 100, NOW + 110) == ("r2", "RE1", 1)
         assert await recording_fetches.finish(transaction, "c")
     assert await recording_fetches.next_due_ms(database, NOW) is None
+
+
+async def test_what_twilio_holds_is_deleted_by_one_node_and_once(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await twilio_copies.note(transaction, "RE1", "r2", unwanted=False)
+        await twilio_copies.note(transaction, "RE1", "r2", unwanted=True)
+        await twilio_copies.note(transaction, "TR1", "r3", unwanted=True)
+        await twilio_copies.note(transaction, "RE9", "r9", unwanted=False)
+        await twilio_copies.delete_all(transaction, ["r2", "r3"])
+    assert await twilio_copies.waiting(database) == 2
+
+    async def lease(name: str, now_ms: int) -> twilio_copies.Copy | None:
+        async with database.transaction() as transaction:
+            return await twilio_copies.lease(transaction, name, now_ms, now_ms + 10)
+
+    leased = await asyncio.gather(*(lease(name, NOW) for name in "abc"))
+    assert sorted(one.sid for one in leased if one) == ["RE1", "TR1"], "each by one"
+    assert await lease("d", NOW + 9) is None
+    again = await lease("d", NOW + 10)
+    assert again is not None, "its lease has run out"
+    async with database.transaction() as transaction:
+        assert await twilio_copies.postpone(transaction, "d", NOW + 100)
+        assert not await twilio_copies.finish(transaction, "d")
+    other = await lease("e", NOW + 11)
+    assert other is not None
+    assert other.sid != again.sid
+    async with database.transaction() as transaction:
+        assert await twilio_copies.finish(transaction, "e")
+    assert await twilio_copies.next_due_ms(database, NOW) == NOW + 100
+    assert await lease("f", NOW + 100) == (again.sid, 1)
+    async with database.transaction() as transaction:
+        await twilio_copies.finish(transaction, "f")
+    assert await twilio_copies.waiting(database) == 0

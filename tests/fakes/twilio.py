@@ -20,11 +20,14 @@ class Twilio:
 
     ``recordings``: SID to bytes, to a status to answer with, or to an address to redirect to. ``for_sale``: numbers
     offered, in order; ``sold``: the orders that went through. ``answers``: statuses, or (status, code), for the next
-    purchases; ``lose``: how many purchases go through while their answers get lost.
+    purchases, ``delete_answers`` for the next deletions; ``lose``: how many purchases go through while their answers
+    get lost.
     """
 
     def __init__(self) -> None:
         self.recordings: dict[str, bytes | int | str] = {}
+        self.transcriptions: set[str] = set()
+        self.delete_answers: list[int] = []
         self.for_sale: list[str] = []
         self.sold: list[dict[str, str]] = []
         self.answers: list[tuple[int, int]] = []
@@ -34,6 +37,8 @@ class Twilio:
         application = web.Application()
         base = f"/2010-04-01/Accounts/{ACCOUNT}"
         application.router.add_get(base + "/Recordings/{name}", self._recording)
+        application.router.add_delete(base + "/Recordings/{name}", self._delete)
+        application.router.add_delete(base + "/Transcriptions/{name}", self._delete)
         application.router.add_get(base + "/AvailablePhoneNumbers/{country}/Local.json", self._available)
         application.router.add_get(base + "/IncomingPhoneNumbers.json", self._incoming)
         application.router.add_post(base + "/IncomingPhoneNumbers.json", self._buy)
@@ -64,6 +69,17 @@ class Twilio:
         if isinstance(found, int):
             return web.json_response({"code": 20404, "message": "not found"}, status=found)
         return web.Response(body=found, content_type="audio/mpeg")
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self._authorised(request)
+        sid = request.match_info["name"].removesuffix(".json")
+        is_there = sid in self.recordings or sid in self.transcriptions
+        status = self.delete_answers.pop(0) if self.delete_answers else 204 if is_there else 404
+        if status != 204:
+            return web.json_response({"code": 20404, "message": "not so"}, status=status, headers=self.headers)
+        self.recordings.pop(sid, None)
+        self.transcriptions.discard(sid)
+        return web.Response(status=204)
 
     async def _available(self, request: web.Request) -> web.Response:
         self._authorised(request)

@@ -14,13 +14,11 @@ from defusedxml.ElementTree import fromstring
 from protocol.call_texts import shipped
 from server.settings_sources import SettingsError
 from tests.fakes.privacy_buzz import ACME, JANE, Buzz, Clock, event, open_buzz
+from tests.fakes.privacy_line import LINE, RECORDING, Caller
 from tests.fakes.seed_events import VOICEMAIL
 from tests.fakes.twilio import ACCOUNT, MP3, Twilio, attributes, call
 from tests.fakes.webhook_receiver import Receiver
 from tests.harness.watch import Watch
-
-LINE = "/twilio/privacy-line"
-RECORDING = "RE" + "a" * 32
 
 
 @pytest.fixture
@@ -36,39 +34,6 @@ async def buzz(watch: Watch, data_dir: Path, clock: Clock, twilio: Twilio) -> As
     async with open_buzz(data_dir, clock, twilio_account_sid=ACCOUNT, twilio_api_url=twilio.url) as opened:
         await opened.service_code("2", ACME, "test")
         yield opened
-
-
-class Caller:
-    """Twilio's side of one call."""
-
-    def __init__(self, buzz: Buzz, sid: str = "CA" + "1" * 32) -> None:
-        self.buzz = buzz
-        self.sid = sid
-
-    async def post(self, path: str, **more: str) -> str:
-        status, answer = await self.buzz.twilio(path, call(self.sid, **more))
-        assert status in (200, 204), answer
-        return answer
-
-    async def dial(self, digits: str = "2") -> dict[str, Any]:
-        """Enter the code; the attributes of the <Record> that follows."""
-        return attributes(await self.post(f"{LINE}/code?attempt=1", Digits=digits), "Record")
-
-    async def recorded(self, status: str = "completed", sid: str = RECORDING) -> None:
-        await self.post(
-            f"{LINE}/recording?code=2",
-            RecordingSid=sid,
-            RecordingStatus=status,
-            RecordingUrl=f"https://elsewhere.example/{sid}",
-        )
-
-    async def transcribed(self, status: str = "completed", text: str = "Hello world!") -> None:
-        await self.post(
-            f"{LINE}/transcription?code=2", TranscriptionStatus=status, TranscriptionText=text, RecordingSid=RECORDING
-        )
-
-    async def ended(self) -> None:
-        await self.post(f"{LINE}/ended?code=2", RecordingDuration="7")
 
 
 @pytest.fixture

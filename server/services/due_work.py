@@ -1,0 +1,62 @@
+"""The loop of a worker whose work is rows that fall due: it does what is due, then waits for the next or for news."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from storage.errors import StorageError
+
+LOOK_SECONDS: Final = 30.0
+"""Longest time without a look: another node may have written what is due."""
+
+_RETRY_SECONDS: Final = 1.0
+
+_log = structlog.get_logger("due work")
+
+
+class DueWork:
+    """``do_next`` does what has been due longest, False: nothing is due; ``next_due_ms``: when the next falls due.
+
+    Both may raise StorageError: they are tried again a second later.
+    """
+
+    def __init__(
+        self,
+        do_next: Callable[[], Awaitable[bool]],
+        next_due_ms: Callable[[int], Awaitable[int | None]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._do_next = do_next
+        self._next_due_ms = next_due_ms
+        self._now_ms = now_ms
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """One after another, until cancelled."""
+        while True:
+            self._news.clear()
+            try:
+                while await self._do_next():
+                    pass
+                wait = await self._seconds_to_next()
+            except StorageError as error:
+                _log.warning("storage does not answer now", reason=str(error))
+                wait = _RETRY_SECONDS
+            try:
+                async with asyncio.timeout(min(LOOK_SECONDS, wait)):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _seconds_to_next(self) -> float:
+        now_ms = self._now_ms()
+        due_at_ms = await self._next_due_ms(now_ms)
+        return LOOK_SECONDS if due_at_ms is None else (due_at_ms - now_ms) / 1000
