@@ -20,6 +20,7 @@ from server.routes import (
     webhook_admin,
     webhook_receiver,
 )
+from server.services.call_status import CallStatus
 from server.services.clock_faults import ClockFaults
 from server.services.parties import Parties
 from server.services.privacy import PrivacyRequests
@@ -79,6 +80,8 @@ async def open_privacy(
         queue = DeliveryQueue(database, now_ms)
         worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
+        call_status = CallStatus(twilio, settings.public_url and settings.public_url + twilio_privacy_line.STATUS_PATH)
+        stack.push_async_callback(call_status.close)
         deletions = TwilioDeletions(database, twilio, now_ms)
         requests = PrivacyRequests(database, changes, parties.companies_of, now_ms, deletions.wake)
         fetcher = RecordingFetcher(database, changes, twilio, now_ms)
@@ -96,7 +99,7 @@ async def open_privacy(
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
             *webhook_receiver.routes(received, settings.trusted_hops),
             *webhook_admin.routes(admin, auth, settings.public_url),
-            *twilio_privacy_line.routes(Voicemail(changes, look_at_twilio), texts, auth),
+            *twilio_privacy_line.routes(Voicemail(changes, look_at_twilio), call_status, texts, auth),
         ]
         await reclaim_leases(database)
         await stack.enter_async_context(running("webhook worker", worker.run()))

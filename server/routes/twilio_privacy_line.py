@@ -14,17 +14,20 @@ from protocol.call_texts import CallTexts, Texts
 from protocol.errors import ApiError, ErrorCode
 from server.auth import Authenticator
 from server.http import Operation, operation
+from server.services.call_status import CallStatus
 from server.services.voicemail import Call, Voicemail
 from server.twilio_form import twilio_form
 
 MAX_TRIES: Final = 3
 _PATH: Final = "/twilio/privacy-line"
+STATUS_PATH: Final = f"{_PATH}/status"
+_ENDED: Final = frozenset({"completed", "failed", "busy", "no-answer", "canceled"})
 _RECORDING_SID: Final = re.compile(r"RE[0-9a-f]{32}")
 _TRANSCRIPTION_SID: Final = re.compile(r"TR[0-9a-f]{32}")
 _CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
 
 
-def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[web.RouteDef]:
+def routes(voicemail: Voicemail, call_status: CallStatus, texts: CallTexts, auth: Authenticator) -> list[web.RouteDef]:
     """The line's routes, each a callback of Twilio's."""
 
     @operation(_described("The privacy line answers", answers_twiml=True))
@@ -39,6 +42,7 @@ def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[
         form = await twilio_form(request)
         call = _call(form, form.get("Digits", "").strip())
         if await voicemail.begin(call):
+            call_status.report(call.call_sid, call.code)
             after = urlencode({"code": call.code})
             said = texts.of(form.get("To", ""), call.code)
             return _twiml(
@@ -59,6 +63,15 @@ def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[
         await voicemail.ended(_call(form, code))
         said = texts.of(form.get("To", ""), code)
         return _twiml(twiml.hang_up(said.speech(said.thanks)))
+
+    @operation(_described("The call goes on, or has ended"))
+    async def status(request: web.Request) -> web.Response:
+        await auth.twilio(request)
+        form = await twilio_form(request)
+        call = _call(form, request.query.get("code", ""))
+        if form.get("CallStatus") in _ENDED:
+            await voicemail.ended(call)
+        return web.Response(status=204)
 
     @operation(_described("A recording is available, or there is none"))
     async def recording(request: web.Request) -> web.Response:
@@ -86,6 +99,7 @@ def routes(voicemail: Voicemail, texts: CallTexts, auth: Authenticator) -> list[
         web.post(_PATH, greet),
         web.post(f"{_PATH}/code", code),
         web.post(f"{_PATH}/ended", ended),
+        web.post(STATUS_PATH, status),
         web.post(f"{_PATH}/recording", recording),
         web.post(f"{_PATH}/transcription", transcription),
     ]

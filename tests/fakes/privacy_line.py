@@ -43,5 +43,8 @@ class Caller:
             TranscriptionSid=TRANSCRIPTION,
         )
 
+    async def hung_up(self, status: str = "completed", path: str = f"{LINE}/status?code=2") -> None:
+        await self.post(path, CallStatus=status, CallDuration="9")
+
     async def ended(self) -> None:
         await self.post(f"{LINE}/ended?code=2", RecordingDuration="7")

@@ -21,11 +21,15 @@ class Twilio:
     ``recordings``: SID to bytes, to a status to answer with, or to an address to redirect to. ``for_sale``: numbers
     offered, in order; ``sold``: the orders that went through. ``answers``: statuses, or (status, code), for the next
     purchases, ``delete_answers`` for the next deletions; ``lose``: how many purchases go through while their answers
-    get lost.
+    get lost. ``calls``: what was changed about which call; ``calls_answer``: the status that this is answered with,
+    after which time ``calls_hang`` prevents.
     """
 
     def __init__(self) -> None:
         self.recordings: dict[str, bytes | int | str] = {}
+        self.calls: dict[str, dict[str, str]] = {}
+        self.calls_answer = 200
+        self.calls_hang = False
         self.transcriptions: set[str] = set()
         self.delete_answers: list[int] = []
         self.for_sale: list[str] = []
@@ -37,6 +41,7 @@ class Twilio:
         application = web.Application()
         base = f"/2010-04-01/Accounts/{ACCOUNT}"
         application.router.add_get(base + "/Recordings/{name}", self._recording)
+        application.router.add_post(base + "/Calls/{name}", self._change_call)
         application.router.add_delete(base + "/Recordings/{name}", self._delete)
         application.router.add_delete(base + "/Transcriptions/{name}", self._delete)
         application.router.add_get(base + "/AvailablePhoneNumbers/{country}/Local.json", self._available)
@@ -57,6 +62,9 @@ class Twilio:
 
     def _authorised(self, request: web.Request) -> None:
         self.asked.append(f"{request.method} {request.path.rpartition('/')[2]}")
+        self._with_credentials(request)
+
+    def _with_credentials(self, request: web.Request) -> None:
         expected = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {expected}":
             raise web.HTTPUnauthorized
@@ -69,6 +77,14 @@ class Twilio:
         if isinstance(found, int):
             return web.json_response({"code": 20404, "message": "not found"}, status=found)
         return web.Response(body=found, content_type="audio/mpeg")
+
+    async def _change_call(self, request: web.Request) -> web.Response:
+        self._with_credentials(request)
+        sid = request.match_info["name"].removesuffix(".json")
+        self.calls[sid] = {name: str(value) for name, value in (await request.post()).items()}
+        if self.calls_hang:
+            await asyncio.Event().wait()
+        return web.json_response({"sid": sid, "code": 21220, "message": "not so"}, status=self.calls_answer)
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._authorised(request)

@@ -289,7 +289,9 @@ async def test_an_erased_request_stays_erased(buzz: Buzz, caller: Caller) -> Non
     assert (await buzz.ask("GET", f"/admin/privacy-requests/{request['id']}/recording.mp3", buzz.admin))[0] == 404
 
 
-@pytest.mark.parametrize("path", ["", "/code", "/ended?code=2", "/recording?code=2", "/transcription?code=2"])
+@pytest.mark.parametrize(
+    "path", ["", "/code", "/ended?code=2", "/status?code=2", "/recording?code=2", "/transcription?code=2"]
+)
 async def test_only_twilio_may_call_back(buzz: Buzz, path: str) -> None:
     form = call(Digits="2", RecordingSid=RECORDING, TranscriptionStatus="completed")
     assert (await buzz.ask("POST", LINE + path, data=form))[0] == 401
@@ -301,7 +303,7 @@ async def test_only_twilio_may_call_back(buzz: Buzz, path: str) -> None:
 
 
 async def test_callbacks_that_make_no_sense_are_refused_or_ignored(buzz: Buzz, caller: Caller) -> None:
-    for path in ("/code", "/ended?code=2", "/recording?code=2", "/transcription?code=2"):
+    for path in ("/code", "/ended?code=2", "/status?code=2", "/recording?code=2", "/transcription?code=2"):
         status, answer = await buzz.twilio(LINE + path, {"From": "+1"})
         assert (status, "CallSid" in str(answer)) == (400, True)
     await caller.recorded("in-progress")
