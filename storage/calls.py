@@ -25,7 +25,7 @@ _MAX_ROWS: Final = 1_024
 
 
 class CallRow(NamedTuple):
-    """One incoming call of a person, in the order of its columns (``0021_incoming_call``).
+    """One incoming call of a person, in the order of its columns (``0017_incoming_call``).
 
     ``caller`` is what tells callers apart: E.164, or the caller as given. ``reasons``: JSON of what made the caller
     trusted, ``[[kind, id], …]``; ``reason``: why the call did not ring, None if it did. ``recorded_from``: a party key.
