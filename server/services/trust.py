@@ -16,7 +16,7 @@ from protocol.call import Call, call_of
 from protocol.lookup import NOBODY, UNTRUSTED, CallAnswer, Lookup, TrustAnswer
 from server.live.batcher import Batcher
 from server.services.call_log import CallLog
-from server.services.decisions import decide
+from server.services.decisions import Decision, decide
 from server.telephony_metrics import TelephonyMetrics
 from storage.callers import MAX_ASKS, Ask, Callers, CallerStore
 from storage.calls import CallRow
@@ -70,11 +70,13 @@ class Trust:
         # An answer that came too late has not let the phone ring, whoever called.
         found = await self._find("trust", call, lambda late: self._decided(call, late, late=True))
         if found is not None:
-            return Verdict(TrustAnswer(self._decided(call, found), found.person_id), in_time=True)
+            trusted = self._decided(call, found)
+            in_time = trusted or not _is_late(self._log.remembered(call))
+            return Verdict(TrustAnswer(trusted, found.person_id), in_time)
         before = self._log.remembered(call)
         if before is None:
             return Verdict(UNTRUSTED, in_time=False)
-        return Verdict(TrustAnswer(before.trusted, before.row.person_id), before.row.reason != "late")
+        return Verdict(TrustAnswer(before.trusted, before.row.person_id), in_time=not _is_late(before))
 
     async def call(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> CallAnswer:
         """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
@@ -156,6 +158,11 @@ class _Asked:
         if not answer.done():
             self.when_late = when_late
             answer.set_result(None)
+
+
+def _is_late(before: Decision | None) -> bool:
+    """Whether a call was blocked only because storage was late: that holds for its repeats, too."""
+    return before is not None and before.row.reason == "late"
 
 
 def _ask(call: Call) -> Ask:

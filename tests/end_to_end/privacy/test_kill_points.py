@@ -35,6 +35,7 @@ from tests.fakes.webhook_receiver import Receiver
 from tests.servers.fixtures import migrated_database
 
 RECORDING = "RE" + "c" * 32
+TRANSCRIPTION = "TR" + "b" * 32
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -146,7 +147,7 @@ async def call(server: Server, steps: list[str], call_sid: str) -> None:
             case "recording":
                 await server.voicemail.recorded(named, RECORDING, completed=True)
             case "transcription":
-                await server.voicemail.transcribed(named, "Hello world!", completed=True)
+                await server.voicemail.transcribed(named, "Hello world!", TRANSCRIPTION, completed=True)
         steps.pop(0)
 
 

@@ -182,10 +182,14 @@ async def test_while_trust_can_not_be_looked_up_nobody_rings_and_the_line_is_bus
 
 async def test_a_look_up_that_is_late_is_a_busy_line_and_so_is_its_repeat(data_dir: Path, clock: Clock) -> None:
     other = {"From": COUSINS_PHONE, "CallSid": "CA" + "8" * 32}
-    async with open_buzz(data_dir, clock, lookup_deadline_ms=50) as buzz, held_up(buzz.node.database):
-        for more in ({}, {}, other):
-            (verb,) = await post(buzz, VOICE, **more)
-            assert (verb.tag, verb.attrib) == ("Reject", BUSY)
+    async with open_buzz(data_dir, clock, lookup_deadline_ms=50) as buzz:
+        async with held_up(buzz.node.database):
+            for more in ({}, {}, other):
+                (verb,) = await post(buzz, VOICE, **more)
+                assert (verb.tag, verb.attrib) == ("Reject", BUSY)
+        assert {call["reason"] for call in await buzz.blocked(at_least=2)} == {"late"}
+        (verb,) = await post(buzz, VOICE)
+        assert (verb.tag, verb.attrib) == ("Reject", BUSY), "it was decided too late, and that is what it stays"
     async with open_buzz(data_dir, clock) as buzz:
         (verb,) = await post(buzz, VOICE, CallSid="CA" + "9" * 32)
         assert verb.tag == "Dial", "the next call rings"
