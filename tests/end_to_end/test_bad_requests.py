@@ -487,8 +487,8 @@ async def test_an_expectation_that_nobody_knows(world: World) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": {"code": "417", "message": "Expectation Failed"}}
 
 
-async def test_a_body_that_is_not_what_its_headers_say_is_the_clients_mistake_alone(world: World) -> None:
-    for token, status in ((world.tokens.person(JANE), b"400"), ("nonsense", b"401")):
+async def test_a_packed_body_is_refused_whoever_sends_it_and_whatever_is_in_it(world: World) -> None:
+    for token in (world.tokens.person(JANE), "nonsense"):
         answer = await by_hand(
             world,
             b"POST /apps/buzz/activity HTTP/1.1",
@@ -498,7 +498,7 @@ async def test_a_body_that_is_not_what_its_headers_say_is_the_clients_mistake_al
             b"Content-Length: 5",
             body=b"abcde",
         )
-        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.startswith(b"HTTP/1.1 415 ")
 
 
 async def test_who_hangs_up_in_the_middle_of_an_answer_is_no_error(open_: OpenWorld) -> None:
@@ -521,7 +521,8 @@ async def test_an_answer_that_can_not_be_finished_is_broken_off(
     """Not ended as if that were all, and no second answer in the midst of the first."""
     world = await open_()
     jane = await world.join(JANE)
-    await jane.post(chat(JANE, BOB))
+    for _ in range(3):  # more than one piece: what fails before the first is sent is a plain 503
+        await jane.post(chat(JANE, BOB, "x" * 60_000))
     activities = world.node.activities
     stream = activities.stream
 
