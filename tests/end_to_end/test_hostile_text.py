@@ -184,6 +184,7 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "privacy-requests acknowledge": ("privacy-requests", "acknowledge", "{request}"),
     "privacy-requests extend": ("privacy-requests", "extend", "{request}"),
     "privacy-requests complete": ("privacy-requests", "complete", "{request}"),
+    "privacy-requests opt-out": ("privacy-requests", "opt-out", "{request}", "--no"),
     "privacy-requests erase": ("privacy-requests", "erase", "{request}", "--yes"),
     "privacy-requests purge": ("privacy-requests", "purge", "--months", "24"),
     "privacy-requests recording": ("privacy-requests", "recording", "{request}", "never-made.mp3"),
