@@ -135,6 +135,10 @@ async def test_a_privacy_request_is_seen_late_acknowledged_and_completed(operato
     await expect(first).to_contain_text("acknowledged")
     # The first 45 days are over: it can't be extended any more.
     await expect(first.get_by_role("button", name="Extend")).to_have_count(0)
+    soon = rows.filter(has_text="Cleo Soon")
+    await soon.get_by_role("button", name="Extend").click()
+    await operator.get_by_role("dialog").get_by_role("button", name="Extend").click()
+    await expect(soon).to_contain_text("answer in 49 days")
     await first.get_by_role("button", name="Complete").click()
     await operator.get_by_role("dialog").get_by_role("button", name="Mark as completed").click()
     await expect(rows).to_have_count(3)
