@@ -21,6 +21,8 @@ from storage.database import Lane, Row, Value
 from storage.errors import StorageConflict, StorageError, StorageUnavailable
 
 T = TypeVar("T")
+READERS = 3
+"""Connections that only read, unless the opener says another number."""
 
 _BUSY_TIMEOUT_SECONDS = 5.0
 _CACHE_KIB = 65_536
@@ -89,7 +91,7 @@ class SqliteDatabase:
         self._stack = stack
 
     @classmethod
-    async def open(cls, path: Path, readers: int = 3) -> SqliteDatabase:
+    async def open(cls, path: Path, readers: int = READERS) -> SqliteDatabase:
         """Open (or make) the file. Raises StorageUnavailable if it can't be opened or is no database."""
         async with AsyncExitStack() as stack:
             writer = await stack.enter_async_context(_connection(path, _WRITER_PRAGMAS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,10 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from storage.database import Database
-from storage.sqlite import SqliteDatabase
+from storage.sqlite import READERS, SqliteDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import write
+from tests.harness.waiting import until
 from tests.integration.telephony.conftest import (
     ACME,
     ACMES_PHONE,
@@ -52,10 +54,16 @@ async def post(buzz: Buzz, path: str, **more: str) -> Any:
 async def held_up(database: Database) -> AsyncIterator[None]:
     """Storage that answers no read until the block ends: every connection of its readers is at something long."""
     assert isinstance(database, SqliteDatabase)
-    ends = threading.Event()
-    # More than it has readers: the others are in line before whoever asks next.
-    busy = [asyncio.create_task(database.read(lambda _: ends.wait())) for _ in range(16)]
-    await asyncio.sleep(0)
+    ends, held = threading.Event(), list[sqlite3.Connection]()
+
+    def hold(reader: sqlite3.Connection) -> None:
+        held.append(reader)
+        ends.wait()
+
+    # A reader that something else gives back goes to whoever asks just then, not to the first in line: so the block
+    # begins when each of them is held.
+    busy = [asyncio.create_task(database.read(hold)) for _ in range(16)]
+    await until(lambda: len(held) == READERS)
     try:
         yield
     finally:
