@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -73,39 +73,59 @@ async def accept(
     has_room: Callable[[int], bool] = lambda count: True,
 ) -> None:
     """Accept until cancelled, while there is room for so many more; each connection gets a protocol of its own."""
-    loop = asyncio.get_running_loop()
     while True:
         while not has_room(ACCEPTED_PER_TURN):  # noqa: ASYNC110 - quiet seconds pass, which is no event
             await asyncio.sleep(_RETRY_SECONDS)
         try:
-            first, _ = await loop.sock_accept(listening)
-            accepted = [first, *_waiting(listening)]
-            begun = [loop.connect_accepted_socket(protocol, connection) for connection in accepted]
-            faults = []
-            for connection, outcome in zip(accepted, await _whole(begun), strict=True):
-                if isinstance(outcome, BaseException):
-                    connection.close()
-                    faults.append(outcome)
-            if faults:
-                raise faults[0]
+            await _readable(listening)
+            await _handed_over(protocol, _waiting(listening))
         except OSError as error:
             # Out of descriptors, mostly; or the peer has gone again.
             _log.warning("could not accept a connection", reason=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
-    """Those that wait now, as far as this turn takes them. What went wrong is told when the next one is accepted."""
-    with suppress(OSError):
-        for _ in range(ACCEPTED_PER_TURN - 1):
-            yield listening.accept()[0]
-
-
-async def _whole(begun: Sequence[Coroutine[Any, Any, object]]) -> list[object]:
-    """What has come of each. If we are cancelled they are waited for first: each socket then has one who closes it."""
-    together = asyncio.gather(*begun, return_exceptions=True)
+async def _readable(listening: socket.socket) -> None:
+    """Return when a connection waits. ``loop.sock_accept``, cancelled at the wrong moment, loses the connection."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(listening, ready.set)
     try:
-        return await asyncio.shield(together)
+        await ready.wait()
+    finally:
+        loop.remove_reader(listening)
+
+
+def _waiting(listening: socket.socket) -> list[socket.socket]:
+    """Accept those that wait now, as many as a turn may. Raises OSError if none could be accepted."""
+    accepted: list[socket.socket] = []
+    try:
+        while len(accepted) < ACCEPTED_PER_TURN:
+            accepted.append(listening.accept()[0])
+    except BlockingIOError:
+        pass
+    except OSError:
+        if not accepted:
+            raise
+    return accepted
+
+
+async def _handed_over(protocol: Callable[[], asyncio.Protocol], accepted: Sequence[socket.socket]) -> None:
+    """Make a transport of each. If we are cancelled we wait for them first: each socket then has one who closes it."""
+    together = asyncio.gather(*(_transport(protocol, connection) for connection in accepted), return_exceptions=True)
+    try:
+        outcomes = await asyncio.shield(together)
     except asyncio.CancelledError:
         await together
+        raise
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _transport(protocol: Callable[[], asyncio.Protocol], connection: socket.socket) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+    except BaseException:
+        connection.close()
         raise

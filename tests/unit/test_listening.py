@@ -76,13 +76,21 @@ async def test_those_who_wait_are_accepted_together_and_no_more_than_so_many_in_
     assert len(turns.made) == WAITING // ACCEPTED_PER_TURN
 
 
-async def test_what_was_accepted_when_the_server_stops_is_nobodys_leak(listener: socket.socket) -> None:
-    """Cancelled in the turn that accepted them, before their transports were made: warnings are errors here."""
+@pytest.mark.parametrize("turns_later", range(6))
+@pytest.mark.parametrize("idle", [True, False], ids=["waiting for a connection", "just begun"])
+async def test_no_connection_is_left_open_when_the_server_stops(
+    listener: socket.socket, idle: bool, turns_later: int
+) -> None:
+    """Stopped in each turn of the loop around the one that accepts: a socket that nobody closes is a warning here."""
     turns = Turns()
+    accepting = asyncio.create_task(accept(listener, turns.protocol))
+    if idle:
+        for _ in range(5):
+            await asyncio.sleep(0)
     with ExitStack() as stack:
         waiting = clients(stack, listener, ACCEPTED_PER_TURN)
-        accepting = asyncio.create_task(accept(listener, turns.protocol))
-        await asyncio.sleep(0)
+        for _ in range(turns_later):
+            await asyncio.sleep(0)
         await ended(accepting)
         listener.close()
         for client in waiting:
