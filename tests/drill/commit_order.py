@@ -20,7 +20,7 @@ from storage.migrate import migrate
 from storage.postgres import PostgresDatabase
 from storage.postgres_log import PostgresActivityLog
 from tests.drill.drills import Drill, Report, advance
-from tests.servers.fixtures import fresh_database
+from tests.servers.fixtures import empty_database
 from tests.servers.postgres import PostgresServer
 
 WRITERS = 16
@@ -44,9 +44,9 @@ async def run(rows: int) -> Report:
 
 async def race(server: PostgresServer, rows: int) -> Report:
     """The same on a server that is running."""
-    async with fresh_database(server, "template1") as url:
+    async with empty_database(server) as url:
         log_missed, log_doubled, written = await _race_log(url, rows)
-    async with fresh_database(server, "template1") as url:
+    async with empty_database(server) as url:
         control_missed = await _race_control(url, rows)
     return Report({"missed": log_missed, "doubled or reordered": log_doubled}, control_missed, {"rows": written})
 

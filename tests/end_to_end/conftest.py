@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.backend import BACKENDS, SQLITE, TWO_NODES, Backend, aside, note
-from tests.harness.cluster import drop_database, new_database
+from tests.harness.cluster import new_database
 from tests.harness.peer import JSON, MSGPACK
 from tests.harness.people import copy_directory, make_directory
 from tests.harness.watch import Watch, watched
@@ -36,7 +36,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def data_dir(request: pytest.FixtureRequest, backend: str, directory_template: Path, tmp_path: Path) -> Iterator[Path]:
+def data_dir(
+    request: pytest.FixtureRequest, backend: str, directory_template: Path, tmp_path: Path, bus_namespace: str
+) -> Iterator[Path]:
     """A data directory with people in it, or one that leads to a PostgreSQL database with the same people."""
     if backend == SQLITE:
         yield copy_directory(directory_template, tmp_path / "data")
@@ -44,9 +46,9 @@ def data_dir(request: pytest.FixtureRequest, backend: str, directory_template: P
     server: PostgresServer = request.getfixturevalue("postgres_server")
     valkey: ValkeyServer = request.getfixturevalue("valkey_server")
     url, folder = aside(new_database(server)), tmp_path / "data"
-    note(folder, Backend(2 if backend == TWO_NODES else 1, url, valkey.url, url.rpartition("/")[2]))
+    note(folder, Backend(2 if backend == TWO_NODES else 1, url, valkey.url, bus_namespace))
     yield folder
-    aside(drop_database(server, url))
+    aside(server.databases.give_back(url))
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ from server.authentication import wall_clock_ms
 from tests.harness.node import Tokens, running_node, settings_for
 from tests.harness.people import COMPANIES, CROWD, MEMBERS, NAMES
 from tests.harness.world import World
-from tests.servers.fixtures import create_database, drop_database, migrated_template
+from tests.servers.fixtures import make_migrated
 from tests.servers.postgres import PostgresServer
 
-__all__ = ["drop_database", "new_database", "open_nodes", "people_into", "peopled_database"]
 _PEOPLED = "buzz_people"
 
 
@@ -37,12 +36,12 @@ async def people_into(url: str) -> None:
 
 
 async def new_database(server: PostgresServer) -> str:
-    """A fresh, migrated database with people in it, copied from a template. Returns its address."""
-    if _PEOPLED not in server.templates:
-        await migrated_template(server, _PEOPLED)
+    """A migrated database with people in it. Returns its address, for ``server.databases.give_back``."""
+    if not server.databases.knows(_PEOPLED):
+        await make_migrated(server, _PEOPLED)
         await people_into(server.url(_PEOPLED))
-        server.templates.add(_PEOPLED)
-    return await create_database(server, _PEOPLED)
+        await server.databases.add_template(_PEOPLED)
+    return await server.databases.take(_PEOPLED)
 
 
 @asynccontextmanager
@@ -52,7 +51,7 @@ async def peopled_database(server: PostgresServer) -> AsyncIterator[str]:
     try:
         yield url
     finally:
-        await drop_database(server, url)
+        await server.databases.give_back(url)
 
 
 @asynccontextmanager
