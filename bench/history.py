@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage import sqlite_index
+from storage.sqlite import index as sqlite_index
 
 DATABASE_NAME = "buzz.db"
 _ROWS_A_STATEMENT = 500_000

@@ -74,16 +74,16 @@ from server.telephony_metrics import TelephonyMetrics
 from server.twilio_account import number_provider, open_account
 from server.web_files import WebFiles
 from storage.accounts import AccountStore, Device, Revocation
-from storage.call_settings import CallSettingStore
-from storage.callers import CallerStore
-from storage.calls import CallStore
 from storage.contract import ActivityLog
 from storage.database import Database
+from storage.directory.keys import KeyStore
 from storage.errors import StorageError
-from storage.keys import KeyStore
 from storage.migrate import migrate, pending
-from storage.numbers import NumberStore
 from storage.opening import open_storage
+from storage.telephony.call_settings import CallSettingStore
+from storage.telephony.callers import CallerStore
+from storage.telephony.calls import CallStore
+from storage.telephony.numbers import NumberStore
 
 _log = structlog.get_logger("app")
 

@@ -44,7 +44,7 @@ from server.settings import Settings
 from server.tasks import running
 from storage.accounts import Revocation
 from storage.contract import ActivityLog
-from storage.directory_changes import DirectoryChange
+from storage.directory.changes import DirectoryChange
 from storage.errors import StorageError
 
 MAX_ERRANDS = 1_000

@@ -20,8 +20,8 @@ from server.settings import Settings
 from server.telemetry import Metrics
 from storage.contract import ActivityLog
 from storage.database import Database
-from storage.numbers import NumberStore
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony.numbers import NumberStore
 
 
 def operator_routes(

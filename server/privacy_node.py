@@ -38,8 +38,9 @@ from server.tasks import running
 from server.twilio_api import TwilioApi
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
-from storage import deliveries, recording_fetches, twilio_copies
 from storage.database import Database
+from storage.privacy import recording_fetches, twilio_copies
+from storage.webhooks import deliveries
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from storage.database import Transaction, Value
-from storage.names import in_chunks
+from storage.directory.names import in_chunks
 
 _MAX_ROWS: Final = 1_024
 """Of at most seven columns: both databases take some 32,000 parameters."""

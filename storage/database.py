@@ -1,7 +1,7 @@
 """The contract between the stores and the two databases: reading, and all-or-nothing writing.
 
-Subject stores (``storage/directory.py`` and its siblings) are written once, in SQL that both dialects take, against
-these two protocols. Placeholders are ``?``; the PostgreSQL driver numbers them.
+Subject stores (``storage/directory/``, ``storage/privacy/`` and others) are written once, in SQL that both dialects
+take, against these two protocols. Placeholders are ``?``; the PostgreSQL driver numbers them.
 """
 
 from __future__ import annotations

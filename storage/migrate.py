@@ -12,7 +12,7 @@ from pathlib import Path
 
 from storage.database import Database, Dialect, Lane
 from storage.errors import SchemaTooNew, StorageError
-from storage.match_keys import rekey
+from storage.telephony.match_keys import rekey
 
 _FOLDER = Path(__file__).parent / "sql"
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>\w+?)(?:\.(?P<dialect>sqlite|postgresql))?\.sql")

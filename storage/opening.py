@@ -9,8 +9,8 @@ from pathlib import Path
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 
 
 @asynccontextmanager
@@ -26,8 +26,8 @@ async def open_storage(
             database, log = sqlite, SqliteActivityLog(sqlite)
         else:
             # Who keeps everything in a file starts without the driver of the other database.
-            from storage.postgres import PostgresDatabase
-            from storage.postgres_log import PostgresActivityLog
+            from storage.postgresql.database import PostgresDatabase
+            from storage.postgresql.log import PostgresActivityLog
 
             postgres = await PostgresDatabase.open(database_url, connections)
             database, log = postgres, PostgresActivityLog(postgres)

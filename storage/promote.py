@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple
 
 from storage.errors import StorageError
 from storage.migrate import migrate, steps
-from storage.postgres import PostgresDatabase
-from storage.postgres_connect import Connection
-from storage.postgres_errors import translated
-from storage.postgres_sql import NO_NUL
-from storage.postgres_transactions import commit, roll_back
+from storage.postgresql.connections import Connection
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.dialect import NO_NUL
+from storage.postgresql.errors import translated
+from storage.postgresql.transactions import commit, roll_back
 
 CHUNK_ROWS: Final = 5_000
 _STATEMENT_SECONDS: Final = 24 * 3_600.0

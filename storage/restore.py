@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from storage import sqlite_files
 from storage.accounts import AccountStore
 from storage.data_dir import DATABASE_NAME
 from storage.errors import StorageError
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite import files as sqlite_files
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 
 
 class Restored(NamedTuple):

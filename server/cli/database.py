@@ -60,7 +60,7 @@ def backup(
     from server.cli.output import show
     from server.settings_sources import load
     from storage.data_dir import BACKUP_FOLDER
-    from storage.sqlite_files import move
+    from storage.sqlite.files import move
 
     if destination.exists() and not destination.is_dir():
         raise CommandError(f"{destination} is there already: name a new file.")

@@ -13,7 +13,7 @@ from protocol.phone import parse_e164
 from protocol.validation import Strict
 from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json, read_query
-from storage.numbers import BuzzNumber, NumberStore
+from storage.telephony.numbers import BuzzNumber, NumberStore
 
 MAX_NUMBERS: Final = 1_000
 _PATH: Final = "/admin/numbers"

@@ -13,7 +13,7 @@ from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_query
 from server.services.privacy_deadlines import PrivacyDeadlines
 from server.services.trends import Trends
-from storage.privacy_deadlines import Which
+from storage.privacy.deadlines import Which
 
 MAX_LISTED: Final = 500
 _MAX: Final = 2**63 - 1

@@ -18,8 +18,8 @@ from server.routes.privacy_requests import list_response, recording_response
 from server.services.privacy import PrivacyRequests, StateChange
 from server.services.privacy_retention import PrivacyRetention, Purge
 from server.services.service_codes import ServiceCodes
-from storage.privacy import AuditEntry
-from storage.service_codes import OwnedCode
+from storage.directory.service_codes import OwnedCode
+from storage.privacy.requests import AuditEntry
 
 _CODES: Final = "/admin/service-codes"
 _REQUESTS: Final = "/admin/privacy-requests"

@@ -20,7 +20,7 @@ from server.http import Operation, json_response, operation, read_body
 from server.limits import Buckets
 from server.privacy_page import PrivacyPage
 from server.services.privacy import PrivacyRequests
-from storage.service_codes import OwnedCode
+from storage.directory.service_codes import OwnedCode
 
 MAX_FORM_BYTES: Final = 64 * 1024
 _PATH: Final = "/privacy-requests/{code:[A-Za-z0-9_-]{1,32}}"

@@ -12,7 +12,7 @@ from server.auth import Authenticator
 from server.http import Operation, json_response, operation, read_json
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
 from server.services.privacy import PrivacyRequests, StateChange
-from storage.privacy import is_full
+from storage.privacy.requests import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)

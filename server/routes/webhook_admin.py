@@ -22,8 +22,8 @@ from server.services.webhook_admin import (
     SourceKeys,
     WebhookAdmin,
 )
-from storage.deliveries import Delivery, Filter, Status
-from storage.webhook_endpoints import Endpoint, Keys, Source
+from storage.webhooks.deliveries import Delivery, Filter, Status
+from storage.webhooks.endpoints import Endpoint, Keys, Source
 
 _ENDPOINTS: Final = "/admin/webhook-endpoints"
 _DELIVERIES: Final = "/admin/webhook-deliveries"

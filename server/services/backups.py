@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from protocol.errors import ApiError, ErrorCode
-from storage import sqlite_files
 from storage.data_dir import BACKUP_FOLDER, DATABASE_NAME
 from storage.database import Database
+from storage.sqlite import files as sqlite_files
 
 
 class Backup(NamedTuple):

@@ -32,8 +32,8 @@ from server.live.events import EventName, Events
 from server.services.decisions import Decision
 from server.services.recent import Recent
 from server.telephony_metrics import TelephonyMetrics
-from storage.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, End, NewCall
 from storage.errors import StorageError
+from storage.telephony.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, End, NewCall
 
 _MAX_STORED_AT_ONCE: Final = 500
 _GATHER_SECONDS: Final = 0.05

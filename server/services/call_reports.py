@@ -17,10 +17,10 @@ from protocol.call import names_a_call
 from server.live.batcher import Batcher
 from server.live.events import EventName, Events
 from server.services.call_log import CallLog
-from storage import call_activities
 from storage.contract import Stored
 from storage.database import Database
 from storage.errors import StorageError
+from storage.telephony import call_activities
 
 _log = structlog.get_logger("calls")
 

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from server.services.retention import BREATH_SECONDS, repeatedly
-from storage.calls import CallStore
+from storage.telephony.calls import CallStore
 
 CALLS_AT_ONCE: Final = 500
 """Rows deleted in one transaction: few enough not to hold up sends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.attestation import Attestation, CallSettings, CallSettingsAnswer
-from storage.call_settings import CallSettingStore
+from storage.telephony.call_settings import CallSettingStore
 
 
 class OwnCallSettings:

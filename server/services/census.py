@@ -15,7 +15,7 @@ from storage.census import counts
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
-from storage.numbers import NumberStore
+from storage.telephony.numbers import NumberStore
 
 
 class Census:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from protocol.errors import ApiError, ErrorCode
-from storage import directory_reads
 from storage.database import Transaction
+from storage.directory import reads as directory_reads
 
 
 async def require_company(transaction: Transaction, company_id: int) -> None:

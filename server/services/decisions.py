@@ -10,8 +10,8 @@ import msgspec
 from protocol.attestation import Attestation, Verified
 from protocol.call import BlockReason, Call, Certainty, message_id
 from protocol.lookup import NOBODY, CallAnswer
-from storage.callers import Callers, Reason
-from storage.calls import CallRow
+from storage.telephony.callers import Callers, Reason
+from storage.telephony.calls import CallRow
 
 _CNAM_CHARACTERS: Final = 15
 """Networks cut a caller's name off after so many characters."""

@@ -28,10 +28,12 @@ from server.services.directory_plan import Plan, Report, plan
 from server.services.directory_survey import Survey
 from server.services.parties import Parties
 from server.services.spool import Spool
-from storage import directory, directory_changes, directory_reads
 from storage.database import Database, Lane, Transaction
-from storage.directory import Change
-from storage.directory_changes import DirectoryChange
+from storage.directory import changes as directory_changes
+from storage.directory import reads as directory_reads
+from storage.directory import writes as directory_writes
+from storage.directory.changes import DirectoryChange
+from storage.directory.writes import Change
 from storage.errors import StorageConflict, StorageError
 
 _PARTIES_A_PUBLISH = 1_000
@@ -142,7 +144,7 @@ class Directory:
                     await _write(transaction, chunk, effects, now_ms)
                 await effects.spread(transaction)
                 for times, people in effects.times(now_ms):
-                    await directory.touch(transaction, times, people, now_ms)
+                    await directory_writes.touch(transaction, times, people, now_ms)
                 await directory_changes.record(transaction, effects.change(), now_ms)
         except StorageConflict as error:
             raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error

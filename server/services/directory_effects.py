@@ -13,10 +13,10 @@ from typing import Final
 from protocol.directory import Company, Contact, Kind, Member, Number, Object, Person, TrustedCompany, TrustRequest
 from protocol.heartbeat import LastTimes
 from storage.database import Transaction
-from storage.directory import Change
-from storage.directory_changes import DirectoryChange
-from storage.directory_reads import members, trusting
-from storage.names import read_memberships
+from storage.directory.changes import DirectoryChange
+from storage.directory.names import read_memberships
+from storage.directory.reads import members, trusting
+from storage.directory.writes import Change
 
 _SEVERAL = 0
 _MAX_REQUESTS = 1_000

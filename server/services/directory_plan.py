@@ -20,9 +20,10 @@ from server.services import directory_stores
 from server.services.directory_import import LineEntry, Misfit
 from server.services.directory_survey import Survey
 from server.services.spool import Spool
-from storage import directory_reads, numbers
 from storage.database import Database
-from storage.directory import Change
+from storage.directory import reads as directory_reads
+from storage.directory.writes import Change
+from storage.telephony import numbers
 
 E = TypeVar("E", bound=Entry)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol.directory import Company, Identity, Kind, Number, Object, Person, ServiceCode
-from storage import directory, directory_reads, numbers, service_codes
 from storage.database import Transaction
-from storage.directory import Change
-from storage.names import Reader
+from storage.directory import reads as directory_reads
+from storage.directory import service_codes
+from storage.directory import writes as directory_writes
+from storage.directory.names import Reader
+from storage.directory.writes import Change
+from storage.telephony import numbers
 
 
 async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:
@@ -29,14 +32,14 @@ async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change],
     elif kind is Kind.SERVICE_CODE:
         await _write_codes(transaction, changes, now_ms)
     else:
-        await directory.write(transaction, kind, changes, now_ms)
+        await directory_writes.write(transaction, kind, changes, now_ms)
 
 
 async def remove_parties(transaction: Transaction, parties: Sequence[Object], now_ms: int) -> None:
     """Remove people and companies with all they have: their Buzz numbers rest, their codes take no more requests."""
     people = [found.id for found in parties if isinstance(found, Person)]
     companies = [found.id for found in parties if isinstance(found, Company)]
-    await directory.remove_parties(transaction, [*people, *(-company for company in companies)])
+    await directory_writes.remove_parties(transaction, [*people, *(-company for company in companies)])
     if people:
         await numbers.release_many(transaction, people, now_ms)
     for company in companies:

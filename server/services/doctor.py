@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 from server.production import faults
 from server.settings import Settings
 from server.signing_keys import is_exposed
-from storage import sqlite_files
 from storage.census import dropped_numbers, newest_activity, postgresql_settings
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
 from storage.migrate import pending
+from storage.sqlite import files as sqlite_files
 
 _FILES_BESIDE_SOCKETS: Final = 256
 _LITTLE_SPACE_BYTES: Final = 1024**3

@@ -14,13 +14,14 @@ from protocol.errors import ApiError, ErrorCode
 from server.authentication import Authentication
 from server.live.hub import Hub
 from server.services.privacy import PrivacyRequests
-from storage import calls, keys
 from storage.accounts import AccountStore
 from storage.census import numbers_of_person, public_keys_of_person
 from storage.contract import ActivityLog
 from storage.database import Database
-from storage.names import read_names
-from storage.privacy import of_callers
+from storage.directory import keys
+from storage.directory.names import read_names
+from storage.privacy.requests import of_callers
+from storage.telephony import calls
 
 Remove = Callable[[Kind, tuple[str, ...]], Awaitable[None]]
 """Removes an object of the directory; raises ApiError(not_found) if there is none."""

@@ -13,7 +13,7 @@ from protocol.heartbeat import Heartbeat, heartbeat
 from server.live.events import EventName, Events
 from server.services.numbers import Numbers
 from storage.database import Database
-from storage.directory_reads import last_times
+from storage.directory.reads import last_times
 
 
 class LastActivity(Protocol):

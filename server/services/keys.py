@@ -19,7 +19,7 @@ from protocol.encryption import (
 from protocol.errors import ApiError, ErrorCode
 from server.limits import Buckets
 from server.live.events import EventName, Events
-from storage.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
+from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
 
 CHANGES_AT_ONCE = 128
 CHANGE_EVERY_SECONDS = 6.0

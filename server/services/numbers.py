@@ -18,7 +18,7 @@ from server.clock import Every
 from server.tasks import start
 from server.telephony_metrics import TelephonyMetrics
 from storage.errors import StorageConflict, StorageError
-from storage.numbers import NumberStore, Reservation
+from storage.telephony.numbers import NumberStore, Reservation
 
 LEASE_MS: Final = 60_000
 """How long one attempt to buy may take before another takes its reservation over."""

@@ -17,10 +17,10 @@ import msgspec
 
 from protocol.names import Name, nameless
 from server.services.read_through import ReadThrough
-from storage import directory_changes
 from storage.database import Database
-from storage.directory_changes import DirectoryChange
-from storage.names import read_memberships, read_names
+from storage.directory import changes as directory_changes
+from storage.directory.changes import DirectoryChange
+from storage.directory.names import read_memberships, read_names
 
 FRESH_SECONDS = 30.0
 """With several nodes: how long a name or a membership is believed though nothing says that it changed."""

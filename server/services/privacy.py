@@ -21,11 +21,13 @@ from protocol.privacy_request import (
 from protocol.validation import Strict
 from protocol.web_form import TRAPS, WebForm
 from server.services.privacy_changes import PrivacyChanges
-from storage import deliveries, privacy, service_codes
 from storage.database import Database
-from storage.privacy import AuditEntry
-from storage.privacy_rows import KeptRequest
-from storage.service_codes import OwnedCode
+from storage.directory import service_codes
+from storage.directory.service_codes import OwnedCode
+from storage.privacy import requests
+from storage.privacy.requests import AuditEntry
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import deliveries
 
 _SUBMISSIONS = UUID("5d0c8a0e-54a1-4a39-9d0e-5a7a6a0a8a57")
 """Namespace for the ids of requests whose form names its submission (RFC 9562, 5.5): sent twice, it is one request."""
@@ -97,11 +99,11 @@ class PrivacyRequests:
     async def listed(self, person_id: int, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
         """The requests of the person's companies behind a time of change (milliseconds) and id, by time of change."""
         company_ids = [-key for key in await self._companies_of(person_id)]
-        return await privacy.listed(self._database, company_ids, *after, limit)
+        return await requests.listed(self._database, company_ids, *after, limit)
 
     async def of_member(self, person_id: int, request_id: str) -> PrivacyRequest:
         """One request of the person's companies. Raises ApiError(not_found): theirs or not, it looks the same."""
-        found = await privacy.find(self._database, request_id.lower())
+        found = await requests.find(self._database, request_id.lower())
         if found is None or -found.request.company_id not in await self._companies_of(person_id):
             raise _no_such_request()
         return found.request
@@ -110,22 +112,22 @@ class PrivacyRequests:
 
     async def every(self, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
         """The same for all companies: the operator's list."""
-        return await privacy.every(self._database, *after, limit)
+        return await requests.every(self._database, *after, limit)
 
     async def one(self, request_id: str) -> PrivacyRequest:
         """Any request. Raises ApiError(not_found)."""
-        found = await privacy.find(self._database, request_id.lower())
+        found = await requests.find(self._database, request_id.lower())
         if found is None:
             raise _no_such_request()
         return found.request
 
     async def trail(self, request_id: str) -> list[AuditEntry]:
         """Who did what to a request, oldest first."""
-        return await privacy.trail(self._database, request_id.lower())
+        return await requests.trail(self._database, request_id.lower())
 
     async def recording(self, request_id: str) -> bytes:
         """The MP3. Raises ApiError(not_found) if there is none."""
-        mp3 = await privacy.recording(self._database, request_id.lower())
+        mp3 = await requests.recording(self._database, request_id.lower())
         if mp3 is None:
             raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no recording of this request.")
         return mp3
@@ -136,7 +138,7 @@ class PrivacyRequests:
         Raises ApiError: not_found, conflict for what the request does not allow.
         """
         async with self._changes.open() as change:
-            kept = await privacy.hold(change.transaction, request_id.lower())
+            kept = await requests.hold(change.transaction, request_id.lower())
             if kept is None:
                 raise _no_such_request()
             before, after = kept.request, _changed(kept.request, wanted, utc_date(self._now_ms()))
@@ -150,12 +152,12 @@ class PrivacyRequests:
         The request, its outcome and its audit trail stay. Raises ApiError(not_found).
         """
         async with self._changes.open() as change:
-            kept = await privacy.hold(change.transaction, request_id.lower())
+            kept = await requests.hold(change.transaction, request_id.lower())
             if kept is None:
                 raise _no_such_request()
             if kept.request.erased_at_ms is not None:
                 return kept.request
-            await privacy.drop_recording(change.transaction, kept.request.id)
+            await requests.drop_recording(change.transaction, kept.request.id)
             erased = replace(kept, request=_without_person(kept.request, change.now_ms))
             told = await change.update(erased, actor, "erased")
             await deliveries.forget_answers(change.transaction, told.id)
@@ -164,7 +166,7 @@ class PrivacyRequests:
 
     async def erase_callers(self, numbers: Sequence[str], actor: str) -> int:
         """The same for every request left by a call from one of these numbers (E.164); returns how many."""
-        request_ids = await privacy.of_callers(self._database, numbers)
+        request_ids = await requests.of_callers(self._database, numbers)
         for request_id in request_ids:
             await self.erase(request_id, actor)
         return len(request_ids)

@@ -13,9 +13,10 @@ from dataclasses import replace
 from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest, view
 from server.live import events as live
-from storage import deliveries, privacy, webhook_endpoints
 from storage.database import Database, Transaction
-from storage.privacy_rows import KeptRequest
+from storage.privacy import requests
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import deliveries, endpoints
 
 Wake = Callable[[Collection[int]], None]
 """Tells a worker that something is due for these endpoints."""
@@ -62,9 +63,9 @@ class Change:
         Raises StorageConflict if its call made another request already.
         """
         made = await self._changed_now(kept)
-        if not await privacy.insert(self.transaction, made):
+        if not await requests.insert(self.transaction, made):
             return False
-        await privacy.audit(self.transaction, made, actor, "received", detail)
+        await requests.audit(self.transaction, made, actor, "received", detail)
         await self._tell(EventName.RECEIVED, made.request, with_recording)
         return True
 
@@ -78,16 +79,16 @@ class Change:
 
     async def note(self, kept: KeptRequest, actor: str, action: str, detail: str = "") -> KeptRequest:
         """Store it without telling anybody: for what is no news by itself."""
-        saved = await privacy.save(self.transaction, await self._changed_now(kept))
-        await privacy.audit(self.transaction, saved, actor, action, detail)
+        saved = await requests.save(self.transaction, await self._changed_now(kept))
+        await requests.audit(self.transaction, saved, actor, action, detail)
         return saved
 
     async def _changed_now(self, kept: KeptRequest) -> KeptRequest:
-        updated_at_ms = await privacy.next_moment(self.transaction, self.now_ms)
+        updated_at_ms = await requests.next_moment(self.transaction, self.now_ms)
         return replace(kept, request=replace(kept.request, updated_at_ms=updated_at_ms))
 
     async def _tell(self, name: EventName, request: PrivacyRequest, with_recording: bool) -> None:
-        endpoint_ids = await webhook_endpoints.endpoint_ids(self.transaction, request.company_id)
+        endpoint_ids = await endpoints.endpoint_ids(self.transaction, request.company_id)
         await deliveries.queue(
             self.transaction, endpoint_ids, request.id, name.value, self.now_ms, with_recording=with_recording
         )

@@ -15,10 +15,10 @@ from protocol.privacy_request import (
     in_time_since,
     utc_date,
 )
-from storage import privacy_deadlines
 from storage.database import Database
-from storage.privacy_deadlines import Cutoffs, DueCounts, Which
-from storage.privacy_rows import day_number
+from storage.privacy import deadlines
+from storage.privacy.deadlines import Cutoffs, DueCounts, Which
+from storage.privacy.rows import day_number
 
 
 class Due(NamedTuple):
@@ -40,8 +40,8 @@ class PrivacyDeadlines:
         """One page, the earliest deadline first. Raises StorageUnavailable."""
         today = utc_date(self._now_ms())
         cut = cutoffs(today)
-        counts = await privacy_deadlines.due_counts(self._database, cut)
-        return Due(today, counts, await privacy_deadlines.due(self._database, which, cut, offset, limit))
+        counts = await deadlines.due_counts(self._database, cut)
+        return Due(today, counts, await deadlines.due(self._database, which, cut, offset, limit))
 
 
 def cutoffs(today: date) -> Cutoffs:

@@ -13,8 +13,8 @@ from protocol.activity import rfc3339
 from protocol.privacy_request import MIN_RETENTION_MONTHS, months_before
 from protocol.validation import Strict
 from server.services.retention import BREATH_SECONDS, repeatedly
-from storage import privacy_retention
 from storage.database import Database
+from storage.privacy import retention
 
 DELIVERIES_AT_ONCE: Final = 500
 REQUESTS_AT_ONCE: Final = 50
@@ -67,16 +67,16 @@ class PrivacyRetention:
         """Delete completed requests whose last change is so many months ago, with all that belongs to them."""
         before_ms = months_before(self._now_ms(), wanted.months)
         if wanted.dry_run:
-            requests = await privacy_retention.closed_requests(self._database, before_ms)
+            requests = await retention.closed_requests(self._database, before_ms)
         else:
-            requests = await _all(lambda: privacy_retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
+            requests = await _all(lambda: retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
         if requests and not wanted.dry_run:
             _log.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
         return Purged(requests, rfc3339(before_ms))
 
     async def _prune(self) -> int:
         before_ms = self._now_ms() - self._log_days * _DAY_MS
-        return await _all(lambda: privacy_retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))
+        return await _all(lambda: retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))
 
 
 async def _all(some: Callable[[], Awaitable[int]]) -> int:

@@ -19,10 +19,11 @@ from protocol.privacy_signature import EventSignature
 from protocol.received_event import ReceivedEvent, parse, signature_of
 from server.clock import MAX_AHEAD_MS
 from server.services.privacy_changes import Change, PrivacyChanges
-from storage import privacy, webhook_endpoints
 from storage.database import Database
-from storage.privacy_rows import KeptRequest
-from storage.webhook_endpoints import Source
+from storage.privacy import requests
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import endpoints
+from storage.webhooks.endpoints import Source
 
 _TOKENS_KEPT_MS = 86_400_000
 """How long tokens are remembered at least: far longer than a timestamp is believed."""
@@ -41,7 +42,7 @@ class ReceivedEvents:
 
     async def source(self, source_id: int) -> Source:
         """The source that a URL names. Raises ApiError(unauthorized): an unknown one looks like a bad signature."""
-        found = await webhook_endpoints.source(self._database, source_id)
+        found = await endpoints.source(self._database, source_id)
         if found is None:
             raise _unauthorized()
         return found
@@ -87,17 +88,15 @@ class ReceivedEvents:
                 return "test"
             if await _first(change, event, source, signed_at_ms):
                 return "stored"
-            kept = await privacy.hold(change.transaction, event.id)
+            kept = await requests.hold(change.transaction, event.id)
             if kept is None or kept.request.company_id != source.company_id or kept.request.type is not event.type:
                 raise ApiError(ErrorCode.CONFLICT, "Conflict: this id is taken by another request.")
             return await _merge(change, kept, event, source, signed_at_ms)
 
     async def _first_time(self, change: Change, source: Source, signature: EventSignature) -> None:
-        await webhook_endpoints.forget_tokens(
-            change.transaction, change.now_ms - max(_TOKENS_KEPT_MS, 4 * self._tolerance_ms)
-        )
+        await endpoints.forget_tokens(change.transaction, change.now_ms - max(_TOKENS_KEPT_MS, 4 * self._tolerance_ms))
         token = signature.random_token
-        if not await webhook_endpoints.remember_token(change.transaction, source.id, token, change.now_ms):
+        if not await endpoints.remember_token(change.transaction, source.id, token, change.now_ms):
             raise ApiError(ErrorCode.CONFLICT, "Conflict: this random_token was seen before.")
 
 
@@ -106,7 +105,7 @@ async def _first(change: Change, event: ReceivedEvent, source: Source, signed_at
     kept = _new(event, source, signed_at_ms, change.now_ms)
     is_new = await change.receive(kept, _actor(source), event.name.value, with_recording=event.mp3 is not None)
     if is_new and event.mp3 is not None:
-        await privacy.keep_recording(change.transaction, event.id, event.mp3, change.now_ms)
+        await requests.keep_recording(change.transaction, event.id, event.mp3, change.now_ms)
     return is_new
 
 
@@ -145,7 +144,7 @@ async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source
     if has_news or kept.request != before.request:
         await change.update(kept, _actor(source), event.name.value, with_recording=has_news)
         return "stored"
-    await privacy.save(change.transaction, kept)
+    await requests.save(change.transaction, kept)
     return "unchanged"
 
 
@@ -157,10 +156,10 @@ async def _keep_recording(change: Change, kept: KeptRequest, event: ReceivedEven
     """
     if event.mp3 is None or kept.source_id is None or kept.request.erased_at_ms is not None:
         return False
-    held = await privacy.recording(change.transaction, event.id)
+    held = await requests.recording(change.transaction, event.id)
     if held == event.mp3 or (held is not None and only_the_first):
         return False
-    await privacy.keep_recording(change.transaction, event.id, event.mp3, change.now_ms)
+    await requests.keep_recording(change.transaction, event.id, event.mp3, change.now_ms)
     return True
 
 

@@ -19,9 +19,9 @@ from server.services.due_work import DueWork
 from server.services.privacy_changes import PrivacyChanges
 from server.services.voicemail import keep_recording
 from server.twilio_api import TwilioApi, TwilioError
-from storage import recording_fetches
 from storage.database import Database
-from storage.recording_fetches import Fetch
+from storage.privacy import recording_fetches
+from storage.privacy.recording_fetches import Fetch
 
 RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0)
 """Twilio may call back a little before the file can be read; later ones are for an outage."""

@@ -13,8 +13,8 @@ from protocol.twiml import RejectReason
 from server.services.activities import Activities
 from server.services.call_log import CallLog
 from server.services.trust import Trust
-from storage.calls import CallRow
 from storage.errors import StorageError
+from storage.telephony.calls import CallRow
 
 _GONE: tuple[ErrorCode, ...] = (ErrorCode.NOT_FOUND, ErrorCode.UNPROCESSABLE)
 """The caller has left the directory meanwhile; or the app has recorded the call from another caller."""

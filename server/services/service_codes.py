@@ -1,4 +1,4 @@
-"""Service codes in the operator's hands. An import writes them through ``storage/service_codes.py`` itself."""
+"""Service codes in the operator's hands. An import writes them with the store's functions itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from protocol.errors import ApiError, ErrorCode
 from server.services.company import require_company
-from storage import service_codes
 from storage.database import Database, Lane
-from storage.service_codes import OwnedCode
+from storage.directory import service_codes
+from storage.directory.service_codes import OwnedCode
 
 
 class ServiceCodes:

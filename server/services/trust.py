@@ -18,8 +18,8 @@ from server.live.batcher import Batcher
 from server.services.call_log import CallLog
 from server.services.decisions import Decision, decide
 from server.telephony_metrics import TelephonyMetrics
-from storage.callers import MAX_ASKS, Ask, Callers, CallerStore
-from storage.calls import CallRow
+from storage.telephony.callers import MAX_ASKS, Ask, Callers, CallerStore
+from storage.telephony.calls import CallRow
 
 
 class Verdict(NamedTuple):

@@ -15,9 +15,9 @@ import structlog
 
 from server.services.due_work import DueWork
 from server.twilio_api import TwilioApi, TwilioError
-from storage import twilio_copies
 from storage.database import Database
-from storage.twilio_copies import Copy
+from storage.privacy import twilio_copies
+from storage.privacy.twilio_copies import Copy
 
 RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0, 21_600.0)
 """The last of them again and again."""

@@ -15,8 +15,9 @@ from uuid import UUID, uuid5
 from protocol.privacy_request import CallSession, PrivacyRequest, Progress, RequestType, State
 from protocol.received_event import MAX_SHORT_CHARACTERS, MAX_TEXT_CHARACTERS
 from server.services.privacy_changes import Change, PrivacyChanges
-from storage import privacy, recording_fetches, service_codes, twilio_copies
-from storage.privacy_rows import KeptRequest
+from storage.directory import service_codes
+from storage.privacy import recording_fetches, requests, twilio_copies
+from storage.privacy.rows import KeptRequest
 
 _CALLS: Final = UUID("6a1e6f0c-9b0e-4e0f-8f0e-0c7c1c8f3f57")
 """Namespace for the ids of requests made by calls (RFC 9562, 5.5): one call makes one request."""
@@ -100,7 +101,7 @@ class Voicemail:
 
 async def keep_recording(change: Change, request_id: str, mp3: bytes | None) -> None:
     """Store what was fetched (None: it could not be), as part of a change. Nothing, if that is settled already."""
-    kept = await privacy.hold(change.transaction, request_id)
+    kept = await requests.hold(change.transaction, request_id)
     if kept is None or kept.request.erased_at_ms is not None or kept.request.call_session is None:
         return
     status = kept.request.call_session.recording_status
@@ -109,7 +110,7 @@ async def keep_recording(change: Change, request_id: str, mp3: bytes | None) -> 
     if mp3 is None:
         await change.update(_with_recording(kept, Progress.FAILED, change.now_ms), _ACTOR, "recording failed")
         return
-    await privacy.keep_recording(change.transaction, request_id, mp3, change.now_ms)
+    await requests.keep_recording(change.transaction, request_id, mp3, change.now_ms)
     completed = _with_recording(kept, Progress.COMPLETED, change.now_ms)
     await change.update(completed, _ACTOR, "recording completed", with_recording=True)
 
@@ -122,7 +123,7 @@ async def _note_copy(change: Change, kept: KeptRequest, sid: str) -> None:
 async def _held(change: Change, call: Call) -> KeptRequest | None:
     """The call's request, locked; made now if this is the first that is heard of it and its code is known."""
     request_id = str(uuid5(_CALLS, call.call_sid))
-    kept = await privacy.hold(change.transaction, request_id)
+    kept = await requests.hold(change.transaction, request_id)
     if kept is not None:
         return kept
     owned = await service_codes.find(change.transaction, call.code)
@@ -139,7 +140,7 @@ async def _held(change: Change, call: Call) -> KeptRequest | None:
         call_session=_session(call, change.now_ms),
     )
     await change.receive(KeptRequest(request, call_sid=call.call_sid), _ACTOR, "by voicemail")
-    return await privacy.hold(change.transaction, request_id)
+    return await requests.hold(change.transaction, request_id)
 
 
 def _session(call: Call, now_ms: int) -> CallSession:

@@ -16,10 +16,11 @@ from protocol.validation import Strict
 from server.services.company import require_company
 from server.services.privacy_changes import Wake
 from server.webhooks.guard import check_url
-from storage import deliveries, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Delivery, Filter, Status
-from storage.webhook_endpoints import Endpoint, Keys, Source
+from storage.webhooks import deliveries
+from storage.webhooks import endpoints as webhook_endpoints
+from storage.webhooks.deliveries import Delivery, Filter, Status
+from storage.webhooks.endpoints import Endpoint, Keys, Source
 
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400

@@ -21,8 +21,8 @@ from server.tasks import start
 from server.webhooks.message import Fresh, Message, build
 from server.webhooks.queue import DeliveryQueue, Subject
 from server.webhooks.sender import Answer
-from storage.deliveries import SIGNINGS, Delivery, Leased, Status
 from storage.errors import StorageError
+from storage.webhooks.deliveries import SIGNINGS, Delivery, Leased, Status
 
 SLOTS_PER_ENDPOINT: Final = 4
 MAX_SLOTS: Final = 1_024

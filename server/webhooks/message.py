@@ -9,8 +9,8 @@ from protocol import multipart, privacy_signature, standard_webhooks
 from protocol.forms import flatten
 from protocol.privacy_event import EventName, event_of
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
-from storage.deliveries import Delivery
-from storage.webhook_endpoints import Endpoint
+from storage.webhooks.deliveries import Delivery
+from storage.webhooks.endpoints import Endpoint
 
 MULTIPART: Final = "multipart"
 JSON: Final = "json"

@@ -10,10 +10,11 @@ from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest
 from server.live.batcher import Batcher
 from server.webhooks.message import sample_request
-from storage import deliveries, privacy, webhook_endpoints
 from storage.database import Database, Transaction
-from storage.deliveries import Delivery, Leased
-from storage.webhook_endpoints import Endpoint
+from storage.privacy import requests
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Delivery, Leased
+from storage.webhooks.endpoints import Endpoint
 
 LEASE_MS: Final = 60_000
 """Longer than any attempt takes. A holder that died is replaced after this long."""
@@ -69,13 +70,13 @@ class DeliveryQueue:
 
     async def subject(self, delivery: Delivery) -> Subject | None:
         """What is to be sent, read now; None if the endpoint or the request is gone."""
-        endpoint = await webhook_endpoints.endpoint(self._database, delivery.endpoint_id)
+        endpoint = await endpoints.endpoint(self._database, delivery.endpoint_id)
         if endpoint is None:
             return None
         if delivery.event_name == EventName.TEST:
             return Subject(endpoint, sample_request(endpoint.company_id, delivery.created_at_ms), None)
-        kept = await privacy.find(self._database, delivery.request_id)
-        mp3 = await privacy.recording(self._database, delivery.request_id) if delivery.with_recording else None
+        kept = await requests.find(self._database, delivery.request_id)
+        mp3 = await requests.recording(self._database, delivery.request_id) if delivery.with_recording else None
         return Subject(endpoint, kept.request, mp3) if kept else None
 
     async def close(self) -> None:

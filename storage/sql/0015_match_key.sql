@@ -1,5 +1,5 @@
 -- Numbers are compared by their match key (protocol/match_key.py). match_key is NULL where that is the number itself, which
--- it is for most: rows of a release before this step are right but for those that storage/match_keys.py then gives one.
+-- it is for most: rows of a release before this step are right but for those that storage/telephony/match_keys.py then gives one.
 ALTER TABLE phone ADD COLUMN match_key TEXT;
 ALTER TABLE buzz_number ADD COLUMN match_key TEXT;
 CREATE INDEX phone_line ON phone (COALESCE(match_key, e164), person_id, owner_kind, owner_id);

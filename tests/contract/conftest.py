@@ -10,10 +10,10 @@ import pytest
 from storage.contract import ActivityLog
 from storage.database import Database
 from storage.migrate import migrate
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.log import PostgresActivityLog
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 from tests.servers.fixtures import migrated_database
 
 

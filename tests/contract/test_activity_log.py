@@ -21,9 +21,9 @@ from storage.contract import (
 )
 from storage.database import Database
 from storage.pages import size_of
-from storage.postgres import PostgresDatabase
-from storage.postgres_reads import pages, pages_binds
-from storage.sqlite_reads import by_party, by_party_binds
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.reads import pages, pages_binds
+from storage.sqlite.reads import by_party, by_party_binds
 
 ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
-from storage import ahead, deliveries, privacy, recording_fetches, twilio_copies, webhook_endpoints
+from storage import ahead
 from storage.accounts import AccountStore, Device
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
-from storage.numbers import NumberStore
-from storage.privacy_rows import KeptRequest
-from storage.webhook_endpoints import Keys
+from storage.privacy import recording_fetches, requests, twilio_copies
+from storage.privacy.rows import KeptRequest
+from storage.telephony.numbers import NumberStore
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.endpoints import Keys
 
 NOW = 1_700_000_000_000
 YEAR = 366 * 86_400_000
@@ -24,8 +26,8 @@ KEYS = Keys("new", "whsec_new", "old", "whsec_old", FAST + OVERLAP)
 @pytest.fixture
 async def endpoint_id(database: Database) -> int:
     async with database.transaction() as transaction:
-        endpoint = await webhook_endpoints.add_endpoint(transaction, 7, "https://a.example/", "json", KEYS, NOW)
-        await webhook_endpoints.save_endpoint(transaction, endpoint._replace(keys=KEYS))
+        endpoint = await endpoints.add_endpoint(transaction, 7, "https://a.example/", "json", KEYS, NOW)
+        await endpoints.save_endpoint(transaction, endpoint._replace(keys=KEYS))
     return endpoint.id
 
 
@@ -58,7 +60,7 @@ async def test_a_webhook_and_a_recording_whose_holder_died(database: Database, e
     code, session = ServiceCode("57", "tes", NOW, NOW), WebFormSession("session", NOW)
     request = PrivacyRequest("request", 7, RequestType.WEB_FORM, State(), NOW, NOW, code, session)
     async with database.transaction() as transaction:
-        await privacy.insert(transaction, KeptRequest(request))
+        await requests.insert(transaction, KeptRequest(request))
         await recording_fetches.order(transaction, "request", "RE1", NOW)
         assert await recording_fetches.lease(transaction, "lease", FAST, FAST + LEASE)
         await twilio_copies.note(transaction, "RE1", "request", unwanted=True)
@@ -75,12 +77,12 @@ async def test_a_webhook_and_a_recording_whose_holder_died(database: Database, e
 
 async def test_the_keys_before_a_rotation_end_within_the_longest_overlap(database: Database, endpoint_id: int) -> None:
     async with database.transaction() as transaction:
-        source = await webhook_endpoints.add_source(transaction, 7, KEYS, NOW)
-        await webhook_endpoints.save_source(transaction, source._replace(keys=KEYS))
+        source = await endpoints.add_source(transaction, 7, KEYS, NOW)
+        await endpoints.save_source(transaction, source._replace(keys=KEYS))
     await ahead.bring_back(database, LIMITS, NOW)
     kept = [
-        await webhook_endpoints.endpoint(database, endpoint_id),
-        await webhook_endpoints.source(database, source.id),
+        await endpoints.endpoint(database, endpoint_id),
+        await endpoints.source(database, source.id),
     ]
     assert [each.keys.previous_until_ms for each in kept if each] == [NOW + OVERLAP] * 2
 

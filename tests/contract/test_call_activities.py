@@ -1,11 +1,11 @@
-"""What storage promises of the activities that calls make (storage/call_activities.py), on every backend."""
+"""What storage promises of the activities that calls make (storage/telephony/call_activities.py), on every backend."""
 
 from __future__ import annotations
 
 from protocol.activity import ActivityType
-from storage import call_activities
 from storage.contract import ActivityLog, Posting, Range, Stored
 from storage.database import Database
+from storage.telephony import call_activities
 
 JANE, BOB = 456, 7
 KEY = "twilio:CA1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from protocol.lookup import NOBODY, CallAnswer, TrustedCompany, TrustedContact, TrustedPerson
-from storage.callers import Ask, Callers, CallerStore, Reason
 from storage.database import Database
+from storage.telephony.callers import Ask, Callers, CallerStore, Reason
 
 JANE, BOB, ANN, ACME = 1, 2, 3, 100
 JANES, BOBS, ANNS = "+12015550101", "+12015550102", "+12015550103"

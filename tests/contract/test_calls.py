@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from storage.call_settings import CallSettingStore
-from storage.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, End, NewCall
 from storage.database import Database
+from storage.telephony.call_settings import CallSettingStore
+from storage.telephony.calls import BARE_REPEAT_MS, TOKEN_REPEAT_MS, CallRow, CallStore, End, NewCall
 
 NOW = 1_700_000_000_000
 

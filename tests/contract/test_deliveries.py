@@ -1,4 +1,4 @@
-"""What the queue of webhook deliveries promises (storage/deliveries.py), on every backend."""
+"""What the queue of webhook deliveries promises (storage/webhooks/deliveries.py), on every backend."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from storage import deliveries, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Delivery, Filter, Status
-from storage.webhook_endpoints import Endpoint, Keys
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Delivery, Filter, Status
+from storage.webhooks.endpoints import Endpoint, Keys
 
 NOW = 1_700_000_000_000
 LEASE_MS = 60_000
@@ -19,7 +19,7 @@ COMPANY = 7
 @pytest.fixture
 async def endpoint(database: Database) -> Endpoint:
     async with database.transaction() as transaction:
-        return await webhook_endpoints.add_endpoint(
+        return await endpoints.add_endpoint(
             transaction, COMPANY, "https://receiver.example/", "multipart", Keys("key", "whsec_x"), NOW
         )
 
@@ -177,18 +177,18 @@ async def test_an_endpoint_that_is_paused_keeps_its_deliveries_and_one_that_is_d
 ) -> None:
     await queue(database, endpoint)
     async with database.transaction() as transaction:
-        await webhook_endpoints.save_endpoint(transaction, endpoint._replace(enabled=False))
+        await endpoints.save_endpoint(transaction, endpoint._replace(enabled=False))
     assert await deliveries.due_endpoints(database, NOW) == []
     assert await lease(database, endpoint) is None
     async with database.transaction() as transaction:
-        await webhook_endpoints.save_endpoint(transaction, endpoint)
+        await endpoints.save_endpoint(transaction, endpoint)
     assert await deliveries.due_endpoints(database, NOW) == [endpoint.id]
     async with database.transaction() as transaction:
-        assert await webhook_endpoints.delete_endpoint(transaction, endpoint.id, NOW)
-        assert not await webhook_endpoints.delete_endpoint(transaction, endpoint.id, NOW)
+        assert await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
+        assert not await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
     assert await lease(database, endpoint) is None
     assert [one.status for one in await deliveries.listed(database, Filter())] == [Status.CANCELLED]
-    assert await webhook_endpoints.endpoint(database, endpoint.id) is None
+    assert await endpoints.endpoint(database, endpoint.id) is None
 
 
 async def test_the_log_is_listed_newest_first_and_in_pages(database: Database, endpoint: Endpoint) -> None:
@@ -222,11 +222,11 @@ async def test_workers_that_race_for_lanes_never_share_one(database: Database, e
 
 async def test_a_random_token_is_new_once(database: Database) -> None:
     async with database.transaction() as transaction:
-        assert await webhook_endpoints.remember_token(transaction, 1, "t", NOW)
-        assert not await webhook_endpoints.remember_token(transaction, 1, "t", NOW)
-        assert await webhook_endpoints.remember_token(transaction, 2, "t", NOW)
-        assert await webhook_endpoints.forget_tokens(transaction, NOW + 1) == 2
-        assert await webhook_endpoints.remember_token(transaction, 1, "t", NOW)
+        assert await endpoints.remember_token(transaction, 1, "t", NOW)
+        assert not await endpoints.remember_token(transaction, 1, "t", NOW)
+        assert await endpoints.remember_token(transaction, 2, "t", NOW)
+        assert await endpoints.forget_tokens(transaction, NOW + 1) == 2
+        assert await endpoints.remember_token(transaction, 1, "t", NOW)
 
 
 def test_keys_count_until_their_overlap_ends() -> None:

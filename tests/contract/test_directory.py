@@ -17,10 +17,10 @@ from server.live.events import EventName
 from server.services.directory import Directory
 from server.services.directory_plan import Report
 from server.services.parties import Parties
-from storage import directory_reads
 from storage.database import Database
-from storage.directory_changes import DirectoryChange
-from storage.numbers import NumberStore
+from storage.directory import reads as directory_reads
+from storage.directory.changes import DirectoryChange
+from storage.telephony.numbers import NumberStore
 
 EXAMPLE = """
 {"kind":"person","id":456,"first_name":"Jane","middle_name":"A.","last_name":"Smith","avatar":null,"numbers":["+12025550101"]}

@@ -8,7 +8,7 @@ import pytest
 
 from server.services.parties import Parties
 from storage.database import Database
-from storage.directory_changes import EVERYTHING, KEPT_MS, DirectoryChange, merged, record, since
+from storage.directory.changes import EVERYTHING, KEPT_MS, DirectoryChange, merged, record, since
 from storage.errors import StorageUnavailable
 
 JANE, BOB, ACME = 456, 7, -123

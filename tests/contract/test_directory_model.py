@@ -33,10 +33,10 @@ from protocol.errors import ApiError, ErrorCode
 from server.services.directory import Directory
 from server.services.directory_plan import Report
 from server.services.parties import Parties
-from storage import directory_reads
+from storage.directory import reads as directory_reads
 from storage.migrate import migrate
-from storage.numbers import NumberStore
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony.numbers import NumberStore
 
 Store = dict[tuple[Kind, Identity], Object]
 

@@ -8,8 +8,8 @@ from protocol.activity import ActivityType
 from storage import emptying
 from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
 from storage.database import Database
-from storage.postgres import PostgresDatabase
-from storage.sqlite import SqliteDatabase
+from storage.postgresql.database import PostgresDatabase
+from storage.sqlite.database import SqliteDatabase
 from tests.contract.test_activity_log import ACME, ALICE, BOB, message
 
 READ, REACTION = ActivityType.chat_read_indicator, ActivityType.chat_reaction_emoji

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.activity import ActivityType
-from storage import sqlite_index
 from storage.contract import PAGE_BYTES, Posting, Range
 from storage.errors import StorageError
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite import index as sqlite_index
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 
 PARTIES = (1, 2, 3, -9)
 AUTHOR = 1
@@ -216,7 +216,7 @@ async def test_a_file_of_the_release_before_is_indexed_by_the_step(tmp_path: Pat
     await migrate(old)
     log = SqliteActivityLog(old)
     await log.append([message(1, 2), message(2, 2), message(-9, 1)])
-    step = Path(sqlite_index.__file__).parent / "sql" / "0008_index_behind_the_log.sqlite.sql"
+    step = Path(sqlite_index.__file__).parents[1] / "sql" / "0008_index_behind_the_log.sqlite.sql"
     await old.write(_undo)
     for statement in step.read_text().split(";"):
         await old.write(lambda connection, statement=statement: connection.execute(statement))

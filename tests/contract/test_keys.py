@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from storage import keys
 from storage.database import Database
-from storage.keys import MAX_KEYS_IN_FORCE, Encryption, KeyRefusal, KeyStore, PublicKey, Published
+from storage.directory import keys
+from storage.directory.keys import MAX_KEYS_IN_FORCE, Encryption, KeyRefusal, KeyStore, PublicKey, Published
 
 NOW = 1_700_000_000_000
 

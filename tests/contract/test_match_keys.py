@@ -6,11 +6,11 @@ import pytest
 
 from protocol.lookup import NOBODY
 from protocol.match_key import own_key, table_digest
-from storage.callers import Ask, Callers, CallerStore
 from storage.database import Database
-from storage.match_keys import rekey
 from storage.migrate import migrate
-from storage.numbers import BuzzNumber, ImportedNumber, NumberStore, conflicts, imported, put_many
+from storage.telephony.callers import Ask, Callers, CallerStore
+from storage.telephony.match_keys import rekey
+from storage.telephony.numbers import BuzzNumber, ImportedNumber, NumberStore, conflicts, imported, put_many
 
 JANE, BOB = 1, 2
 JANES = "+525511110000"

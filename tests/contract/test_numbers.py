@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from storage import numbers
 from storage.database import Database
 from storage.errors import StorageConflict
-from storage.numbers import REST_MS, ImportedNumber, NumberState, NumberStore
+from storage.telephony import numbers
+from storage.telephony.numbers import REST_MS, ImportedNumber, NumberState, NumberStore
 
 NOW = 1_700_000_000_000
 LEASE = 60_000

@@ -21,9 +21,9 @@ from server.settings import Settings
 from storage.errors import StorageUnavailable
 from storage.migrate import migrate
 from storage.opening import open_storage
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
-from storage.sqlite import SqliteDatabase
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.log import PostgresActivityLog
+from storage.sqlite.database import SqliteDatabase
 from tests.servers.postgres import PostgresServer
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import msgspec
 
 from server.services.parties import Parties
 from storage.database import Database
-from storage.directory_changes import DirectoryChange
-from storage.names import in_chunks, read_memberships, read_names
+from storage.directory.changes import DirectoryChange
+from storage.directory.names import in_chunks, read_memberships, read_names
 
 
 async def fill(database: Database) -> None:

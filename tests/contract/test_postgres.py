@@ -11,7 +11,7 @@ import pytest
 
 from storage.errors import OutcomeUnknown, SchemaTooNew, StorageConflict, StorageError, StorageUnavailable
 from storage.migrate import migrate
-from storage.postgres import PostgresDatabase
+from storage.postgresql.database import PostgresDatabase
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 from tests.servers.valkey import ValkeyServer
@@ -93,7 +93,7 @@ class TestTheDoor:
     async def test_something_else_listens_there(
         self, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("storage.postgres_connect.CONNECT_SECONDS", 0.5)
+        monkeypatch.setattr("storage.postgresql.connections.CONNECT_SECONDS", 0.5)
         with pytest.raises(StorageError, match="can't be used"):
             await PostgresDatabase.open(f"postgresql://buzz@127.0.0.1:{valkey_server.port}/x")
 

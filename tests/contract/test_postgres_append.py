@@ -12,8 +12,8 @@ import pytest
 from protocol.activity import ActivityType
 from storage.contract import Posting, Range, Refusal, Stored
 from storage.errors import OutcomeUnknown, StorageUnavailable
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.log import PostgresActivityLog
 from tests.contract.test_postgres import opened, until, waiting_for
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
@@ -122,7 +122,7 @@ async def test_a_statement_that_is_still_under_way_comes_too_late(
 async def test_while_the_database_is_away_the_outcome_stays_open(
     log: PostgresActivityLog, postgres: PostgresDatabase, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.postgres_append.RESOLVE_SECONDS", 0.2)
+    monkeypatch.setattr("storage.postgresql.append.RESOLVE_SECONDS", 0.2)
     appending = asyncio.create_task(log.append([call()]))
     await waiting_for(postgres, "wait_event = 'PgSleep'")
     proxy.refusing = True

@@ -1,4 +1,4 @@
-"""What the store of privacy requests promises (storage/privacy.py), on every backend."""
+"""What the store of privacy requests promises (storage/privacy/requests.py), on every backend."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from protocol.privacy_request import (
     State,
     WebFormSession,
 )
-from storage import privacy, recording_fetches, service_codes, twilio_copies
 from storage.database import Database
+from storage.directory import service_codes
 from storage.errors import StorageConflict
-from storage.privacy_rows import KeptRequest
+from storage.privacy import recording_fetches, requests, twilio_copies
+from storage.privacy.rows import KeptRequest
 
 NOW = 1_584_211_480_000
 COMPANY = 7
@@ -43,21 +44,21 @@ def voicemail(request_id: str = "r2") -> KeptRequest:
 
 async def insert(database: Database, kept: KeptRequest) -> bool:
     async with database.transaction() as transaction:
-        return await privacy.insert(transaction, kept)
+        return await requests.insert(transaction, kept)
 
 
 @pytest.mark.parametrize("kept", [web_form(), voicemail()], ids=["web form", "voicemail"])
 async def test_a_request_is_read_as_it_was_written(database: Database, kept: KeptRequest) -> None:
     assert await insert(database, kept)
-    assert await privacy.find(database, kept.request.id) == kept
+    assert await requests.find(database, kept.request.id) == kept
     assert not await insert(database, kept), "the id is there"
-    assert await privacy.find(database, "another") is None
+    assert await requests.find(database, "another") is None
 
 
 async def test_a_change_is_a_revision_with_its_audit_row(database: Database) -> None:
     await insert(database, voicemail())
     async with database.transaction() as transaction:
-        held = await privacy.hold(transaction, "r2")
+        held = await requests.hold(transaction, "r2")
         assert held is not None
         session = replace(
             CALL,
@@ -67,22 +68,22 @@ async def test_a_change_is_a_revision_with_its_audit_row(database: Database) -> 
             transcription_text="Hello",
         )
         request = replace(held.request, state=State(True, True, False), updated_at_ms=NOW + 9, call_session=session)
-        saved = await privacy.save(transaction, replace(held, request=request, source_state=State(False, True, True)))
-        await privacy.audit(transaction, saved, "person:4", "changed", "acknowledged")
-        assert await privacy.hold(transaction, "none") is None
-    assert await privacy.find_call(database, "CA1") == saved
+        saved = await requests.save(transaction, replace(held, request=request, source_state=State(False, True, True)))
+        await requests.audit(transaction, saved, "person:4", "changed", "acknowledged")
+        assert await requests.hold(transaction, "none") is None
+    assert await requests.find_call(database, "CA1") == saved
     assert (saved.revision, saved.request.call_session) == (1, session)
-    assert [entry[:4] for entry in await privacy.trail(database, "r2")] == [(1, NOW + 9, "person:4", "changed")]
+    assert [entry[:4] for entry in await requests.trail(database, "r2")] == [(1, NOW + 9, "person:4", "changed")]
     with pytest.raises(StorageConflict):
         async with database.transaction() as transaction:
-            await privacy.audit(transaction, saved, "person:4", "changed", "twice")
+            await requests.audit(transaction, saved, "person:4", "changed", "twice")
 
 
 async def test_one_call_makes_one_request(database: Database) -> None:
     await insert(database, voicemail("r2"))
     with pytest.raises(StorageConflict):
         await insert(database, voicemail("r3"))
-    assert await privacy.find(database, "r3") is None
+    assert await requests.find(database, "r3") is None
 
 
 async def test_a_list_ends_at_its_bytes_and_goes_on_behind_its_last(database: Database) -> None:
@@ -96,24 +97,24 @@ async def test_a_list_ends_at_its_bytes_and_goes_on_behind_its_last(database: Da
         since, after, full = 0, "", True
         while full:
             if companies is None:
-                page = await privacy.every(database, since, after, 500)
+                page = await requests.every(database, since, after, 500)
             else:
-                page = await privacy.listed(database, companies, since, after, 500)
+                page = await requests.listed(database, companies, since, after, 500)
             assert len(page) <= 32, "16 of them are a mebibyte; they are read 32 at a time"
             ids += [request.id for request in page]
-            since, after, full = page[-1].updated_at_ms, page[-1].id, privacy.is_full(page)
+            since, after, full = page[-1].updated_at_ms, page[-1].id, requests.is_full(page)
         assert ids == [f"r{number:02}" for number in range(70)]
 
 
 async def test_requests_are_listed_by_time_of_change(database: Database) -> None:
     for number, company in enumerate((COMPANY, COMPANY, 8, 9, COMPANY)):
         await insert(database, web_form(f"r{number}", company, NOW + number // 2))
-    mine = [request.id for request in await privacy.listed(database, [COMPANY, 8], 0, "", 10)]
+    mine = [request.id for request in await requests.listed(database, [COMPANY, 8], 0, "", 10)]
     assert mine == ["r0", "r1", "r2", "r4"]
-    assert [request.id for request in await privacy.listed(database, [COMPANY, 8], NOW, "r0", 2)] == ["r1", "r2"]
-    assert [request.id for request in await privacy.listed(database, [COMPANY], NOW + 2, "", 2)] == ["r4"]
-    assert await privacy.listed(database, [], 0, "", 10) == []
-    assert len(await privacy.every(database, 0, "", 10)) == 5
+    assert [request.id for request in await requests.listed(database, [COMPANY, 8], NOW, "r0", 2)] == ["r1", "r2"]
+    assert [request.id for request in await requests.listed(database, [COMPANY], NOW + 2, "", 2)] == ["r4"]
+    assert await requests.listed(database, [], 0, "", 10) == []
+    assert len(await requests.every(database, 0, "", 10)) == 5
 
 
 async def test_changes_become_visible_in_the_order_of_their_times(database: Database) -> None:
@@ -122,10 +123,10 @@ async def test_changes_become_visible_in_the_order_of_their_times(database: Data
 
     async def change(clock_ms: int) -> None:
         async with database.transaction() as transaction:
-            given.append(await privacy.next_moment(transaction, clock_ms))
+            given.append(await requests.next_moment(transaction, clock_ms))
 
     async with database.transaction() as transaction:
-        first = await privacy.next_moment(transaction, NOW)
+        first = await requests.next_moment(transaction, NOW)
         others = [asyncio.create_task(change(clock_ms)) for clock_ms in (NOW - 5_000, NOW)]
         await database.fetch("SELECT 1")
         assert given == [], "they wait until this one is there to be seen"
@@ -139,7 +140,7 @@ async def test_a_service_codes_present_name_is_shown_for_requests_taken_in_here(
     await insert(database, voicemail())
     async with database.transaction() as transaction:
         await service_codes.put(transaction, "57", COMPANY, "renamed", NOW + 1)
-    here, elsewhere = await privacy.find(database, "r1"), await privacy.find(database, "r2")
+    here, elsewhere = await requests.find(database, "r1"), await requests.find(database, "r2")
     assert here is not None
     assert elsewhere is not None
     assert (here.request.service_code.name, elsewhere.request.service_code.name) == ("renamed", "tes")
@@ -163,18 +164,18 @@ async def test_service_codes_are_made_changed_and_deleted(database: Database) ->
 
 async def test_recordings_are_kept_beside_the_request(database: Database) -> None:
     await insert(database, voicemail())
-    assert await privacy.recording(database, "r2") is None
+    assert await requests.recording(database, "r2") is None
     async with database.transaction() as transaction:
-        await privacy.keep_recording(transaction, "r2", b"ID3 one", NOW)
-        await privacy.keep_recording(transaction, "r2", b"ID3 two", NOW)
+        await requests.keep_recording(transaction, "r2", b"ID3 one", NOW)
+        await requests.keep_recording(transaction, "r2", b"ID3 two", NOW)
         await recording_fetches.order(transaction, "r2", "RE1", NOW)
-    assert await privacy.recording(database, "r2") == b"ID3 two"
-    assert await privacy.of_callers(database, ["+15555555555", "+1"]) == ["r2"]
-    assert await privacy.of_callers(database, []) == []
+    assert await requests.recording(database, "r2") == b"ID3 two"
+    assert await requests.of_callers(database, ["+15555555555", "+1"]) == ["r2"]
+    assert await requests.of_callers(database, []) == []
     async with database.transaction() as transaction:
-        await privacy.drop_recording(transaction, "r2")
+        await requests.drop_recording(transaction, "r2")
         assert await recording_fetches.lease(transaction, "a", NOW, NOW + 1) is None
-    assert await privacy.recording(database, "r2") is None
+    assert await requests.recording(database, "r2") is None
 
 
 async def test_orders_to_fetch_are_leased(database: Database) -> None:

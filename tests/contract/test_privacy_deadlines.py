@@ -1,4 +1,4 @@
-"""What an operator is told is due (storage/privacy_deadlines.py), and what failed (storage/deliveries.py)."""
+"""What an operator is told is due (storage/privacy/deadlines.py), and what failed (storage/webhooks/deliveries.py)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from protocol.privacy_request import (
     utc_date,
 )
 from server.services.privacy_deadlines import cutoffs
-from storage import deliveries, privacy, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Status
-from storage.privacy_deadlines import Cutoffs, Which, due, due_counts
-from storage.privacy_rows import KeptRequest
-from storage.webhook_endpoints import Keys
+from storage.privacy import requests
+from storage.privacy.deadlines import Cutoffs, Which, due, due_counts
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Status
+from storage.webhooks.endpoints import Keys
 
 NOW = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
 DAY_MS = 86_400_000
@@ -32,7 +33,7 @@ async def store(database: Database, id: str, days_ago: float, state: State, do_n
     form = replace(FORM, id=id, do_not_sell=do_not_sell)
     request = PrivacyRequest(id, 7, RequestType.WEB_FORM, state, at_ms, at_ms, CODE, form)
     async with database.transaction() as transaction:
-        assert await privacy.insert(transaction, KeptRequest(request))
+        assert await requests.insert(transaction, KeptRequest(request))
 
 
 async def listed(database: Database, which: Which, offset: int = 0, limit: int = 10) -> list[str]:
@@ -83,7 +84,7 @@ async def test_a_voicemail_is_an_opt_out_until_the_company_says_otherwise(databa
         state = State(acknowledged=True)
         request = PrivacyRequest(id, 7, RequestType.VOICEMAIL, state, at_ms, at_ms, CODE, call_session=call)
         async with database.transaction() as transaction:
-            assert await privacy.insert(transaction, KeptRequest(request))
+            assert await requests.insert(transaction, KeptRequest(request))
     assert sorted(await listed(database, Which.OVERDUE)) == ["asks for it", "unheard"]
     assert (await due_counts(database, cut())).opt_out_overdue == 2
 
@@ -97,7 +98,7 @@ async def test_what_is_overdue_is_counted_by_the_consumers_day(database: Databas
             state or "none", 7, RequestType.WEB_FORM, State(acknowledged=True), at_ms, at_ms, CODE, form
         )
         async with database.transaction() as transaction:
-            assert await privacy.insert(transaction, KeptRequest(request))
+            assert await requests.insert(transaction, KeptRequest(request))
     tomorrow = cutoffs(utc_date(NOW + DAY_MS))
     late = [one.id for one in await due(database, Which.OVERDUE, tomorrow, 0, 10)]
     assert sorted(late) == ["CA", "none", "zz"], "in Guam and New York it was October already"
@@ -107,7 +108,7 @@ async def test_what_is_overdue_is_counted_by_the_consumers_day(database: Databas
 async def test_an_endpoint_s_waiting_and_failed_deliveries_are_counted(database: Database) -> None:
     async with database.transaction() as transaction:
         ids = [
-            (await webhook_endpoints.add_endpoint(transaction, 7, "https://a.example", "json", Keys("k", "s"), NOW)).id
+            (await endpoints.add_endpoint(transaction, 7, "https://a.example", "json", Keys("k", "s"), NOW)).id
             for _ in range(3)
         ]
         await deliveries.queue(transaction, ids[:2], "r1", "x", NOW)

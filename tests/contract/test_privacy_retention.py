@@ -1,4 +1,4 @@
-"""What is kept for a while only (storage/privacy_retention.py), on every backend."""
+"""What is kept for a while only (storage/privacy/retention.py), on every backend."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Final
 import pytest
 
 from protocol.privacy_request import CallSession, PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
-from storage import deliveries, privacy, recording_fetches, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Delivery, Filter, Status
-from storage.privacy_retention import (
+from storage.privacy import recording_fetches, requests
+from storage.privacy.retention import (
     CLOSED_REQUESTS,
     DONE_DELIVERIES,
     closed_requests,
     prune_deliveries,
     purge_requests,
 )
-from storage.privacy_rows import KeptRequest
-from storage.webhook_endpoints import Endpoint, Keys
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Delivery, Filter, Status
+from storage.webhooks.endpoints import Endpoint, Keys
 
 NOW: Final = 1_700_000_000_000
 COMPANY: Final = 7
@@ -39,7 +40,7 @@ TABLES: Final = (
 @pytest.fixture
 async def endpoint(database: Database) -> Endpoint:
     async with database.transaction() as transaction:
-        return await webhook_endpoints.add_endpoint(
+        return await endpoints.add_endpoint(
             transaction, COMPANY, "https://receiver.example/", "multipart", Keys("key", "whsec_x"), NOW
         )
 
@@ -84,14 +85,14 @@ async def test_what_waits_or_has_failed_stays_however_old_it_is(database: Databa
     assert await left(database) == [failed, waiting]
     async with database.transaction() as transaction:
         assert await deliveries.retry_failed(transaction, endpoint.id, NOW) == 1
-        await webhook_endpoints.delete_endpoint(transaction, endpoint.id, NOW)
+        await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
     assert await prune_deliveries(database, NOW + 1, 10) == 2, "nobody can send them any more"
 
 
 async def test_what_failed_is_cancelled_with_its_endpoint(database: Database, endpoint: Endpoint) -> None:
     failed = await delivered(database, endpoint, Status.FAILED, NOW - 50)
     async with database.transaction() as transaction:
-        await webhook_endpoints.delete_endpoint(transaction, endpoint.id, NOW)
+        await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
         assert await deliveries.retry(transaction, failed, NOW) is None
     assert await deliveries.counts(database) == {Status.CANCELLED: 1}
 
@@ -112,11 +113,11 @@ async def store(database: Database, endpoint: Endpoint, number: int, changed_at_
     )
     kept = KeptRequest(request, call_sid=f"CA{number}" if is_call else None)
     async with database.transaction() as transaction:
-        assert await privacy.insert(transaction, kept)
-        await privacy.audit(transaction, kept, "consumer", "received", "")
+        assert await requests.insert(transaction, kept)
+        await requests.audit(transaction, kept, "consumer", "received", "")
         await deliveries.queue(transaction, [endpoint.id], request_id, "privacy_request.received", changed_at_ms)
         if is_call:
-            await privacy.keep_recording(transaction, request_id, b"ID3", NOW)
+            await requests.keep_recording(transaction, request_id, b"ID3", NOW)
             await recording_fetches.order(transaction, request_id, "RE1", NOW)
     return request_id
 
@@ -151,9 +152,9 @@ async def test_requests_that_were_completed_long_ago_go_with_all_they_have(
 async def test_a_request_that_is_reopened_stays(database: Database, endpoint: Endpoint) -> None:
     request_id = await store(database, endpoint, 1, NOW - 10, State(completed=True))
     async with database.transaction() as transaction:
-        kept = await privacy.hold(transaction, request_id)
+        kept = await requests.hold(transaction, request_id)
         assert kept is not None
-        await privacy.save(transaction, replace(kept, request=replace(kept.request, state=State())))
+        await requests.save(transaction, replace(kept, request=replace(kept.request, state=State())))
     assert await purge_requests(database, NOW, 10) == 0
     assert (await rows(database))["privacy_request"] == [request_id]
 

@@ -15,12 +15,12 @@ from storage.accounts import AccountStore
 from storage.contract import Posting, Range, Stored
 from storage.errors import StorageError
 from storage.migrate import migrate
-from storage.numbers import NumberStore
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.log import PostgresActivityLog
 from storage.promote import promote
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
+from storage.telephony.numbers import NumberStore
 
 ALICE, BOB, ACME = 1, 2, -9
 EVERY_CHARACTER = "".join(map(chr, range(0x80))) + "é😀"

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from storage import postgres_append
 from storage.accounts import AccountStore
 from storage.contract import Stored
 from storage.database import Lane
+from storage.directory.keys import Encryption, KeyStore
 from storage.errors import OutcomeUnknown, StorageUnavailable
-from storage.keys import Encryption, KeyStore
-from storage.numbers import NumberStore
-from storage.postgres import PostgresDatabase
+from storage.postgresql import append as postgresql_append
+from storage.postgresql.database import PostgresDatabase
+from storage.telephony.numbers import NumberStore
 from tests.contract.test_postgres import eventually, opened, waiting_for
 from tests.contract.test_postgres_append import a_log, chat
 from tests.servers.postgres import PostgresServer
@@ -224,7 +224,7 @@ class TestTheLog:
 
 def _pause_after(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[asyncio.Event, asyncio.Event]:
     """The first call of a function of the appender ends, and then waits: as if its node had frozen there."""
-    whole: Callable[..., Awaitable[Any]] = getattr(postgres_append, name)
+    whole: Callable[..., Awaitable[Any]] = getattr(postgresql_append, name)
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def paused(*arguments: Any) -> Any:
@@ -233,7 +233,7 @@ def _pause_after(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[asyncio.Ev
         await go_on.wait()
         return found
 
-    monkeypatch.setattr(postgres_append, name, paused)
+    monkeypatch.setattr(postgresql_append, name, paused)
     return reached, go_on
 
 
@@ -276,7 +276,7 @@ class TestLostConnections:
     async def test_on_one_that_answers_nothing_every_statement_ends(
         self, proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("storage.postgres.CONNECT_SECONDS", 0.3)
+        monkeypatch.setattr("storage.postgresql.database.CONNECT_SECONDS", 0.3)
         async with through(proxy, postgres_url, statement_seconds=0.3) as cut_off:
             await asyncio.gather(*(cut_off.ping() for _ in range(3)))
             proxy.hold()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from storage import webhook_endpoints
 from storage.database import Database
+from storage.webhooks import endpoints
 
 NOW = 1_700_000_000_000
 
@@ -15,7 +15,7 @@ async def test_what_is_cut_short_is_undone_and_holds_nobody_up(database: Databas
 
     async def write() -> None:
         async with database.transaction() as transaction:
-            assert await webhook_endpoints.remember_token(transaction, 1, "t", NOW)
+            assert await endpoints.remember_token(transaction, 1, "t", NOW)
             under_way.set()
             await asyncio.Event().wait()
 
@@ -29,4 +29,4 @@ async def test_what_is_cut_short_is_undone_and_holds_nobody_up(database: Databas
             task.cancel()
         await asyncio.wait(left)
     async with database.transaction() as transaction:
-        assert await webhook_endpoints.remember_token(transaction, 1, "t", NOW), "it was undone"
+        assert await endpoints.remember_token(transaction, 1, "t", NOW), "it was undone"

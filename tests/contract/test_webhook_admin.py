@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from protocol.directory import Company, Kind
 from server.services.webhook_admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
-from storage import directory, webhook_endpoints
 from storage.database import Database
-from storage.directory import Change
+from storage.directory import writes as directory_writes
+from storage.directory.writes import Change
+from storage.webhooks import endpoints
 
 NOW = 1_584_211_480_000
 ACME = 123
@@ -21,7 +22,7 @@ async def opened(database: Database) -> WebhookAdmin:
     """The service, with one company in the directory."""
     async with database.transaction() as transaction:
         change = Change(Kind.COMPANY, None, Company(ACME, "Acme", None, ()))
-        await directory.write(transaction, Kind.COMPANY, [change], NOW)
+        await directory_writes.write(transaction, Kind.COMPANY, [change], NOW)
     return WebhookAdmin(database, _no_worker, lambda: NOW)
 
 
@@ -37,7 +38,7 @@ async def test_a_change_beside_a_rotation_loses_neither(database: Database) -> N
         rotated, _ = await asyncio.gather(
             admin.rotate_endpoint(made.id, Rotation()), admin.change_endpoint(made.id, EndpointChange(url=url))
         )
-        kept = await webhook_endpoints.endpoint(database, made.id)
+        kept = await endpoints.endpoint(database, made.id)
         assert kept is not None
         assert (kept.keys.api_key, kept.url) == (rotated.keys.api_key, url), "the key that the operator was shown"
 
@@ -51,7 +52,7 @@ async def test_two_changes_at_once_keep_both(database: Database) -> None:
             admin.change_endpoint(made.id, EndpointChange(url=url)),
             admin.change_endpoint(made.id, EndpointChange(enabled=enabled)),
         )
-        kept = await webhook_endpoints.endpoint(database, made.id)
+        kept = await endpoints.endpoint(database, made.id)
         assert kept is not None
         assert (kept.url, kept.enabled) == (url, enabled)
 
@@ -61,7 +62,7 @@ async def test_two_rotations_at_once_keep_the_first_ones_key_as_the_one_before(d
     made = await admin.add_endpoint(NewEndpoint(company_id=ACME, url="https://example.com/0"))
     for _ in range(ROUNDS):
         shown = await asyncio.gather(*(admin.rotate_endpoint(made.id, Rotation()) for _ in range(2)))
-        kept = await webhook_endpoints.endpoint(database, made.id)
+        kept = await endpoints.endpoint(database, made.id)
         assert kept is not None
         assert {kept.keys.api_key, kept.keys.previous_api_key} == {each.keys.api_key for each in shown}
 
@@ -74,7 +75,7 @@ async def test_two_keys_of_a_source_changed_at_once_are_both_kept(database: Data
             admin.rotate_source(made.id, SourceKeys(api_key=f"key {number}")),
             admin.rotate_source(made.id, SourceKeys(secret=SECRET)),
         )
-        kept = await webhook_endpoints.source(database, made.id)
+        kept = await endpoints.source(database, made.id)
         assert kept is not None
         assert (kept.keys.api_key, kept.keys.secret) == (f"key {number}", SECRET)
 

@@ -20,7 +20,7 @@ import asyncpg
 
 from server.bus.notices import Committed
 from server.bus.valkey import SILENCE_SECONDS, ValkeyBus
-from storage.postgres_errors import DRIVER_ERRORS
+from storage.postgresql.errors import DRIVER_ERRORS
 from tests.drill.drills import Drill, Report, advance
 from tests.drill.traffic import Traffic, talking
 from tests.harness.cluster import new_database, open_nodes

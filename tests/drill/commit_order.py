@@ -17,8 +17,8 @@ import asyncpg
 from protocol.activity import ActivityType
 from storage.contract import Posting
 from storage.migrate import migrate
-from storage.postgres import PostgresDatabase
-from storage.postgres_log import PostgresActivityLog
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.log import PostgresActivityLog
 from tests.drill.drills import Drill, Report, advance
 from tests.servers.fixtures import empty_database
 from tests.servers.postgres import PostgresServer

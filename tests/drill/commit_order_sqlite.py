@@ -19,8 +19,8 @@ from pathlib import Path
 from protocol.activity import ActivityType
 from storage.contract import Commit, Posting
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 from tests.drill.drills import Drill, Report, advance
 
 WRITERS = 16

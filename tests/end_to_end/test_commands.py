@@ -24,8 +24,8 @@ import structlog
 
 from server.cli.application import main
 from server.tokens import read_own
-from storage import sqlite_files
 from storage.data_dir import DATABASE_NAME, holder
+from storage.sqlite import files as sqlite_files
 from tests.harness.backend import SQLITE
 from tests.harness.http import Http
 from tests.harness.node import ROOT, Tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage.directory_changes import DirectoryChange
+from storage.directory.changes import DirectoryChange
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.peer import chat
 from tests.harness.people import ACME, BOB, CAROL, DAVE, GLOBEX, JANE

@@ -18,7 +18,7 @@ from aiohttp.web import WebSocketResponse
 from bench.load.frames import Codec, send_template
 from protocol.codec import JsonCodec, MsgpackCodec
 from server.live.wire import Wire
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import SQLITE
 from tests.harness.node import Tokens, node_process
 from tests.harness.peer import JSON, MSGPACK, Peer, peer

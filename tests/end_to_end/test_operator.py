@@ -17,8 +17,8 @@ from server.clock import wall_clock_ms
 from server.logs import current_level
 from server.services.retention import Retention
 from server.settings import LogLevel
-from storage import sqlite_files
-from storage.sqlite import SqliteDatabase
+from storage.sqlite import files as sqlite_files
+from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.http import Http
 from tests.harness.peer import chat

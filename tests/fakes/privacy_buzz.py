@@ -14,11 +14,12 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from protocol.directory import Company, Kind, Member, Object, Person
 from protocol.twilio_signature import sign
 from server.app import Node
-from storage import directory, service_codes
 from storage.database import Database
-from storage.directory import Change
+from storage.directory import service_codes
+from storage.directory import writes as directory_writes
+from storage.directory.writes import Change
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
 from tests.harness.node import Tokens, running_node, settings_for
 
 JANE, BOB, EVE = 456, 7, 99
@@ -171,7 +172,7 @@ async def fill(database: Database) -> None:
     """Put the people, the companies and the service code into a migrated database."""
     async with database.transaction() as transaction:
         for kind, objects in _OBJECTS.items():
-            await directory.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)
+            await directory_writes.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)
         await service_codes.put(transaction, CODE, ACME, "tes", START_MS)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from storage.postgres_sql import numbered
+from storage.postgresql.dialect import numbered
 
 T = TypeVar("T")
 NOTE = "backend.json"

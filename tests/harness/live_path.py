@@ -24,11 +24,11 @@ from server.live.session import Session
 from server.services.parties import Parties
 from server.telemetry import Metrics
 from storage.contract import ROW_BYTES, Commit, Page, Posting, Range, Result, Stored
-from storage.directory_changes import DirectoryChange
+from storage.directory.changes import DirectoryChange
 from storage.errors import StorageUnavailable
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
-from storage.sqlite_reads import SMALL_BYTES
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
+from storage.sqlite.reads import SMALL_BYTES
 from tests.harness.people import database_path
 from tests.unit.live.pieces import FakeWire, session
 

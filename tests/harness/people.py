@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import rows, write
 
 __all__ = ["rows", "write"]

@@ -29,7 +29,7 @@ from server.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.tokens import mint_person
 from storage.accounts import AccountStore, Revocation
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
 
 PUBLIC_URL = "https://buzz.example"
 TWILIO_TOKEN = "0123456789abcdef0123456789abcdef"

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from storage.migrate import migrate
-from storage.postgres import PostgresDatabase
+from storage.postgresql.database import PostgresDatabase
 from tests.servers.postgres import FLEETING, PostgresServer
 from tests.servers.valkey import ValkeyServer
 

@@ -6,8 +6,8 @@ import re
 import sqlite3
 from contextlib import closing
 
-from storage.callers import statement
 from storage.migrate import steps
+from storage.telephony.callers import statement
 
 
 def test_no_table_is_scanned() -> None:

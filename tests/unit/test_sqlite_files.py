@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from protocol.activity import ActivityType
-from storage import sqlite_files
 from storage.accounts import AccountStore, Device
 from storage.contract import Posting, Range
 from storage.data_dir import DATABASE_NAME
 from storage.errors import SchemaTooNew, StorageError
 from storage.migrate import migrate
 from storage.restore import restore
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite import files as sqlite_files
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 
 
 def message(number: int) -> Posting:

@@ -7,7 +7,7 @@ import pytest
 from protocol.privacy_event import EventName
 from server.services.webhooks import Slots, after
 from server.webhooks.sender import Answer
-from storage.deliveries import Delivery, Status
+from storage.webhooks.deliveries import Delivery, Status
 
 NOW = 1_000_000
 FRESH = Delivery(

@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from protocol.privacy_event import EventName
-from storage import deliveries, webhook_endpoints
-from storage.deliveries import Filter, Status
-from storage.webhook_endpoints import Keys
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Filter, Status
+from storage.webhooks.endpoints import Keys
 from tests.fakes.privacy_buzz import ACME, Clock, open_buzz
 from tests.harness.people import copy_directory
 
@@ -62,7 +62,7 @@ async def test_the_others_events_go_out_without_delay(template: Path, tmp_path: 
         async with database.transaction() as transaction:
             ids = [
                 (
-                    await webhook_endpoints.add_endpoint(
+                    await endpoints.add_endpoint(
                         transaction,
                         ACME,
                         str(receivers.server.make_url(f"/{number}")),

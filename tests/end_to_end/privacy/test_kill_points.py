@@ -21,13 +21,15 @@ from server.services.webhooks import WebhookWorker
 from server.twilio_api import TwilioApi, open_twilio_api
 from server.webhooks.queue import LEASE_MS, DeliveryQueue
 from server.webhooks.sender import WebhookSender, open_sender
-from storage import deliveries, privacy, recording_fetches, service_codes, webhook_endpoints
 from storage.database import Database
-from storage.deliveries import Filter, Status
+from storage.directory import service_codes
 from storage.migrate import migrate
-from storage.postgres import PostgresDatabase
-from storage.sqlite import SqliteDatabase
-from storage.webhook_endpoints import Keys
+from storage.postgresql.database import PostgresDatabase
+from storage.privacy import recording_fetches, requests
+from storage.sqlite.database import SqliteDatabase
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Filter, Status
+from storage.webhooks.endpoints import Keys
 from tests.end_to_end.privacy.mortal import Killed, Mortal
 from tests.fakes.privacy_buzz import ACME, CODE, Clock
 from tests.fakes.twilio import ACCOUNT, MP3, TOKEN, Twilio
@@ -80,7 +82,7 @@ async def world(database: Database, clock: Clock, twilio: Twilio) -> AsyncIterat
     async with database.transaction() as transaction:
         await service_codes.put(transaction, CODE, ACME, "tes", clock.ms)
         keys = Keys("key", SECRET)
-        await webhook_endpoints.add_endpoint(transaction, ACME, receiver.url, "multipart", keys, clock.ms)
+        await endpoints.add_endpoint(transaction, ACME, receiver.url, "multipart", keys, clock.ms)
     async with open_sender(5, allow_loopback=True) as sender, open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
         yield World(database, clock, sender, api, receiver)
     await receiver.close()
@@ -168,7 +170,7 @@ async def one_voicemail(world: World, number: int, die_at: int | None) -> int:
         first_points = first_points or server.database.points
         if life is None or not server.database.dead:
             break
-    kept = await privacy.find_call(world.database, call_sid)
+    kept = await requests.find_call(world.database, call_sid)
     assert kept is not None
     await check(world, kept.request.id, before)
     return first_points
@@ -191,12 +193,12 @@ async def until_new_told(world: World, server: Server, before: set[int]) -> None
 
 
 async def check(world: World, request_id: str, before: set[int]) -> None:
-    kept = await privacy.find(world.database, request_id)
+    kept = await requests.find(world.database, request_id)
     assert kept is not None
     session = kept.request.call_session
     assert session is not None
     assert (session.recording_status, session.transcription_text) == ("completed", "Hello world!")
-    assert await privacy.recording(world.database, request_id) == MP3
+    assert await requests.recording(world.database, request_id) == MP3
     log = [one for one in await deliveries.listed(world.database, Filter(limit=10)) if one.id not in before]
     assert [one.status for one in log] == [Status.DELIVERED] * 3
     events = world.events(request_id)

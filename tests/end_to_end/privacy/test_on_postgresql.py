@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.postgres import PostgresDatabase
+from storage.postgresql.database import PostgresDatabase
 from tests.fakes.privacy_buzz import ACME, JANE, Clock, event, fill, open_buzz
 from tests.fakes.twilio import ACCOUNT, MP3, Twilio, call
 from tests.fakes.webhook_receiver import Receiver

@@ -14,11 +14,12 @@ from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, S
 from server.services.webhooks import WebhookWorker
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
-from storage import deliveries, privacy, webhook_endpoints
-from storage.deliveries import Status
-from storage.postgres import PostgresDatabase
-from storage.privacy_rows import KeptRequest
-from storage.webhook_endpoints import Keys
+from storage.postgresql.database import PostgresDatabase
+from storage.privacy import requests
+from storage.privacy.rows import KeptRequest
+from storage.webhooks import deliveries, endpoints
+from storage.webhooks.deliveries import Status
+from storage.webhooks.endpoints import Keys
 from tests.fakes.privacy_buzz import ACME, Clock
 from tests.fakes.webhook_receiver import Receiver
 
@@ -45,9 +46,7 @@ async def test_what_one_of_them_was_stopped_in_goes_to_the_other_at_once(
 
     receiver.behave = hang
     async with nodes[0].transaction() as transaction:
-        endpoint = await webhook_endpoints.add_endpoint(
-            transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms
-        )
+        endpoint = await endpoints.add_endpoint(transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms)
         await deliveries.queue(transaction, [endpoint.id], "test:1", EventName.TEST.value, clock.ms)
     async with open_sender(20, allow_loopback=True) as sender:
         first, second = (
@@ -73,15 +72,13 @@ async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[Pos
     receiver = await Receiver().start()
     code = ServiceCode("57", "tes", clock.ms, clock.ms)
     async with nodes[0].transaction() as transaction:
-        endpoint = await webhook_endpoints.add_endpoint(
-            transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms
-        )
+        endpoint = await endpoints.add_endpoint(transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms)
         for number in range(REQUESTS):
             session = WebFormSession(f"s{number}", clock.ms)
             request = PrivacyRequest(
                 f"r{number}", ACME, RequestType.WEB_FORM, State(), clock.ms, clock.ms, code, session
             )
-            await privacy.insert(transaction, KeptRequest(request))
+            await requests.insert(transaction, KeptRequest(request))
             for _ in range(EVENTS):
                 await deliveries.queue(transaction, [endpoint.id], request.id, EventName.UPDATED.value, clock.ms)
     async with open_sender(5, allow_loopback=True) as sender:

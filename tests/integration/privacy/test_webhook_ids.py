@@ -6,7 +6,8 @@ import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from storage import restore, sqlite_files
+from storage import restore
+from storage.sqlite import files as sqlite_files
 from tests.fakes.privacy_buzz import Buzz, Clock, open_buzz
 from tests.fakes.webhook_receiver import Receiver
 from tests.harness.people import copy_directory, database_path

@@ -15,12 +15,13 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from protocol.directory import Company, Contact, Kind, Member, Object, Person, TrustedCompany
 from protocol.twilio_signature import sign
 from server.app import Node
-from storage import directory, numbers
 from storage.database import Database
-from storage.directory import Change
+from storage.directory import writes as directory_writes
+from storage.directory.writes import Change
 from storage.migrate import migrate
-from storage.numbers import ImportedNumber
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony import numbers
+from storage.telephony.numbers import ImportedNumber
 from tests.harness.node import Tokens, running_node, settings_for
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.people import copy_directory
@@ -151,7 +152,9 @@ async def put_directory(
     """Write this directory, and these people's Buzz numbers."""
     async with database.transaction() as transaction:
         for kind, found in objects.items():
-            await directory.write(transaction, kind, [Change(kind, None, each) for each in found], IMPORTED_AT_MS)
+            await directory_writes.write(
+                transaction, kind, [Change(kind, None, each) for each in found], IMPORTED_AT_MS
+            )
         given = [ImportedNumber(number, person) for number, person in buzz_numbers.items()]
         await numbers.put_many(transaction, given, IMPORTED_AT_MS)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from protocol.call import message_id
-from storage.calls import CallStore
 from storage.errors import StorageUnavailable
+from storage.telephony.calls import CallStore
 from tests.harness.watch import Watch
 from tests.integration.telephony.conftest import ANN, BOB, JANE, LOOKUP, Buzz, Clock, open_buzz
 

@@ -14,8 +14,8 @@ from server.services.numbers import Bought, Numbers, NumberUnavailable, fictiona
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
 from storage.migrate import migrate
-from storage.numbers import NumberState, NumberStore
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony.numbers import NumberState, NumberStore
 from tests.harness.node import Tokens, node_process
 from tests.harness.people import rows
 from tests.harness.watch import Watch

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import pytest
 from yarl import URL
 
-from storage.callers import Ask, Callers, CallerStore
 from storage.database import Row, Value
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony.callers import Ask, Callers, CallerStore
 from tests.harness.watch import Watch
 from tests.integration.telephony.conftest import (
     ACME,

@@ -15,8 +15,8 @@ from server.services.twilio_numbers import TwilioNumbers, VoiceUrls
 from server.telemetry import Metrics
 from server.telephony_metrics import TelephonyMetrics
 from server.twilio_api import TwilioError, open_twilio_api
-from storage.numbers import NumberStore
-from storage.sqlite import SqliteDatabase
+from storage.sqlite.database import SqliteDatabase
+from storage.telephony.numbers import NumberStore
 from tests.fakes.twilio import ACCOUNT, TOKEN, Twilio
 from tests.harness.peer import WAIT_SECONDS
 from tests.integration.telephony.conftest import ANN, BOB, Buzz, Clock, event, open_buzz

@@ -15,7 +15,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from storage.database import Database
-from storage.sqlite import READERS, SqliteDatabase
+from storage.sqlite.database import READERS, SqliteDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import write
 from tests.harness.waiting import until

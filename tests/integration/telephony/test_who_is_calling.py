@@ -19,7 +19,7 @@ from twilio.request_validator import RequestValidator
 
 from protocol.call import message_id
 from protocol.directory import Company, Contact, Kind, Member, Person, TrustedCompany
-from storage.postgres import PostgresDatabase
+from storage.postgresql.database import PostgresDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import rows, write
 from tests.harness.peer import WAIT_SECONDS

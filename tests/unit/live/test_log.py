@@ -17,8 +17,8 @@ from server.telemetry import Metrics
 from storage.contract import Commit, Posting, Result
 from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.migrate import migrate
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_log import SqliteActivityLog
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.log import SqliteActivityLog
 from tests.contract.test_activity_log import ALICE, BOB, message
 
 

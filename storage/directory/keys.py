@@ -8,10 +8,10 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from protocol.heartbeat import LastTimes
-from storage import directory, directory_reads
 from storage.database import Database, Transaction
+from storage.directory import reads, writes
+from storage.directory.names import in_chunks
 from storage.errors import StorageConflict
-from storage.names import in_chunks
 
 MAX_KEYS_IN_FORCE: Final = 64
 """Devices times algorithms of one person: a bound against a client that invents device ids."""
@@ -168,9 +168,9 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
 
 
 async def _note(transaction: Transaction, parties: Sequence[int], at_ms: int) -> None:
-    members = await directory_reads.members(transaction, [-key for key in parties if key < 0])
+    members = await reads.members(transaction, [-key for key in parties if key < 0])
     people = {key for key in parties if key > 0} | {person for _, person in members}
-    await directory.touch(transaction, LastTimes(key_update=at_ms), sorted(people), at_ms)
+    await writes.touch(transaction, LastTimes(key_update=at_ms), sorted(people), at_ms)
 
 
 async def _in_force(transaction: Transaction, person_id: int) -> int:

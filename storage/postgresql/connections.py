@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from storage.errors import StorageError, StorageUnavailable
-from storage.postgres_errors import DRIVER_ERRORS, READ_ONLY, at_the_door, translated
+from storage.postgresql.errors import DRIVER_ERRORS, READ_ONLY, at_the_door, translated
 
 OLDEST_VERSION = 14
 CONNECT_SECONDS = 5.0
@@ -26,7 +26,7 @@ _BACKOFF_SECONDS = (0.05, 2.0)
 _SESSION = {
     "application_name": "buzz",
     "jit": "off",
-    # Transactions of nodes set a shorter limit for themselves (storage/postgres_transactions.py).
+    # Transactions of nodes set a shorter limit for themselves (storage/postgresql/transactions.py).
     "idle_in_transaction_session_timeout": "30s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

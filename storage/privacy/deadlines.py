@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, PrivacyRequest
 from storage.database import Database, Transaction
-from storage.privacy_rows import SELECT, kept_request
+from storage.privacy.rows import SELECT, kept_request
 
 
 class Which(StrEnum):

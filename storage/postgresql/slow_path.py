@@ -14,7 +14,7 @@ import msgspec
 
 from protocol.activity import Activity, ActivityType
 from storage.contract import Posting, Refusal, Result, Stored
-from storage.postgres_reads import COLUMNS, activities
+from storage.postgresql.reads import COLUMNS, activities
 
 ABOUT = frozenset({ActivityType.chat_read_indicator, ActivityType.chat_reaction_emoji})
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from storage.database import Transaction
-from storage.names import Reader
+from storage.directory.names import Reader
 
 KEPT_MS: Final = 60_000
 """How long a row is kept. A node looks every second; one that was away for longer drops everything it keeps."""

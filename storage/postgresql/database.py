@@ -1,8 +1,8 @@
 """PostgreSQL: a pool of connections under the contract of ``storage/database.py``.
 
 What is one statement is its own transaction, and waits for nobody; what is several has its lane, see
-``storage/postgres_transactions.py``. What must scale beyond that (the log) has its own way, see
-``storage/postgres_log.py``.
+``storage/postgresql/transactions.py``. What must scale beyond that (the log) has its own way, see
+``storage/postgresql/log.py``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import asyncpg
 
 from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageUnavailable
-from storage.postgres_connect import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
-from storage.postgres_errors import ConnectionLost, at_the_door, committing, translated
-from storage.postgres_sql import changed_rows, for_each, numbered, rows, storable
-from storage.postgres_transactions import PostgresTransaction, Turns, begin, commit, resolve, roll_back
+from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
+from storage.postgresql.dialect import changed_rows, for_each, numbered, rows, storable
+from storage.postgresql.errors import ConnectionLost, at_the_door, committing, translated
+from storage.postgresql.transactions import PostgresTransaction, Turns, begin, commit, resolve, roll_back
 
 T = TypeVar("T")
 

@@ -1,7 +1,8 @@
 """Privacy requests: each one with its session, its recording and its audit trail.
 
 Functions take the transaction they are part of, because a change, its audit row and the deliveries it queues
-(``storage/deliveries.py``) are one. ``hold`` locks a request first, so changes to one request come one after another.
+(``storage/webhooks/deliveries.py``) are one. ``hold`` locks a request first, so changes to one request come one after
+another.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
-from storage import twilio_copies
 from storage.contract import PAGE_BYTES, ROW_BYTES
 from storage.database import Database, Transaction, Value
-from storage.privacy_rows import SELECT, KeptRequest, day_number, kept_request
+from storage.privacy import twilio_copies
+from storage.privacy.rows import SELECT, KeptRequest, day_number, kept_request
 
 _STEP_ROWS = 32
 """Of a list that are read at once, as long as they may be."""

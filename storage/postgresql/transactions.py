@@ -22,9 +22,9 @@ from typing import Final
 
 from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
-from storage.postgres_connect import CONNECT_SECONDS, Connection, drop
-from storage.postgres_errors import DRIVER_ERRORS, committing, translated
-from storage.postgres_sql import changed_rows, numbered, rows, storable
+from storage.postgresql.connections import CONNECT_SECONDS, Connection, drop
+from storage.postgresql.dialect import changed_rows, numbered, rows, storable
+from storage.postgresql.errors import DRIVER_ERRORS, committing, translated
 
 IDLE_SECONDS: Final = 1
 """How long a transaction may wait for its node's next statement."""

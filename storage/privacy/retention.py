@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from storage import twilio_copies
 from storage.database import Database, Transaction
+from storage.privacy import twilio_copies
 
 DONE_DELIVERIES: Final = """SELECT id FROM webhook_delivery
     WHERE status IN ('delivered', 'cancelled') AND finished_at_ms < ? ORDER BY finished_at_ms LIMIT ?"""

@@ -12,10 +12,10 @@ from storage import amendments, emptying
 from storage.contract import PAGE_BYTES, Commit, Conversation, LogState, Page, Posting, Range
 from storage.database import Lane
 from storage.pages import merged
-from storage.postgres import PostgresDatabase
-from storage.postgres_append import Appender
-from storage.postgres_connect import Connection
-from storage.postgres_reads import (
+from storage.postgresql.append import Appender
+from storage.postgresql.connections import Connection
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.reads import (
     CONVERSATIONS,
     PARTNERS,
     TAIL,

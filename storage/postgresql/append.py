@@ -24,10 +24,10 @@ import structlog
 from protocol.activity import ActivityType
 from storage.contract import Commit, Posting, Result, Stored
 from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
-from storage.postgres import PostgresDatabase
-from storage.postgres_careful import ABOUT, Careful, activity, key_bytes, look_up
-from storage.postgres_connect import Connection, is_open
-from storage.postgres_errors import committing, translated
+from storage.postgresql.connections import Connection, is_open
+from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.errors import committing, translated
+from storage.postgresql.slow_path import ABOUT, Careful, activity, key_bytes, look_up
 
 APPEND_SECONDS = 5.0
 """Longest wait for a batch; other nodes' batches go before it. After that the writer looks whether it is stored."""

@@ -12,7 +12,7 @@ import structlog
 
 from protocol.activity import Activity, ActivityType
 from protocol.validation import MAX_ID
-from storage import amendments, emptying, sqlite_index, sqlite_reads
+from storage import amendments, emptying
 from storage.contract import (
     PAGE_BYTES,
     Commit,
@@ -26,9 +26,11 @@ from storage.contract import (
     Stored,
 )
 from storage.errors import StorageError
-from storage.sqlite import SqliteDatabase
-from storage.sqlite_index import COMMITS_A_STEP, INDEX_EVERY, Tail
-from storage.sqlite_reads import COLUMNS
+from storage.sqlite import index as sqlite_index
+from storage.sqlite import reads
+from storage.sqlite.database import SqliteDatabase
+from storage.sqlite.index import COMMITS_A_STEP, INDEX_EVERY, Tail
+from storage.sqlite.reads import COLUMNS
 
 _INSERT = """
     INSERT INTO activity (id, type, sender, receiver, conversation, author, call_time, message, message_id, about,
@@ -50,7 +52,7 @@ class SqliteActivityLog:
     def __init__(
         self, database: SqliteDatabase, index_every: int = INDEX_EVERY, commits_a_step: int = COMMITS_A_STEP
     ) -> None:
-        """What one step of the index takes in at least: see ``storage/sqlite_index.py``."""
+        """What one step of the index takes in at least: see ``storage/sqlite/index.py``."""
         self._database = database
         self._index_every = index_every
         self._commits_a_step = commits_a_step
@@ -85,10 +87,10 @@ class SqliteActivityLog:
         tail = await self._unindexed()
         # A step may take in some of these before the reader's thread looks: they are then found twice, and told by id.
         wanted = [(each, tail.within(each)) for each in ranges]
-        return await self._database.read(lambda c: [sqlite_reads.read(c, *each) for each in wanted])
+        return await self._database.read(lambda c: [reads.read(c, *each) for each in wanted])
 
     async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
-        return await self._database.read(lambda c: sqlite_reads.tail(c, after, limit, max_bytes))
+        return await self._database.read(lambda c: reads.tail(c, after, limit, max_bytes))
 
     async def conversations(
         self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
@@ -96,7 +98,7 @@ class SqliteActivityLog:
         tail = await self._unindexed()
         if tail.concerns(parties):
             await self._index(tail)
-        return await self._database.read(lambda c: sqlite_reads.conversations(c, parties, limit, before, max_bytes))
+        return await self._database.read(lambda c: reads.conversations(c, parties, limit, before, max_bytes))
 
     async def partners(self, party: int) -> list[int]:
         rows = await self._database.fetch(

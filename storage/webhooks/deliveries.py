@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database, Row, Transaction, Value
-from storage.webhook_endpoints import next_ids
+from storage.webhooks.endpoints import next_ids
 
 _CANDIDATES: Final = 4
 """Lanes tried for one lease: others may take some of them between the look and the update."""

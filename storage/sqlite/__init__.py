@@ -1,0 +1,1 @@
+"""SQLite: the database in one file, and the activity log on it."""

@@ -1,0 +1,1 @@
+"""Phone calls: Buzz numbers, who calls whom, what was decided of each call."""

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, sources, and the deliveries that are queued and made."""
