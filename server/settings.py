@@ -99,124 +99,138 @@ class Settings(BaseSettings):
     port: Port = Field(8080, description="Port to listen on; 0 picks a free one")
     data_dir: Path = Field(Path("var"), description="Where the database, the signing key and the lock file are")
     public_url: Origin | None = Field(
-        None, description="The address Twilio and receivers see, e.g. https://buzz.example"
+        None, description="The address that Twilio, clients and receivers use, e.g. https://buzz.example"
     )
 
     # Storage and bus
     database_url: DatabaseUrl | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
     database_connections: Annotated[int, Field(ge=2, le=1_000)] = Field(
-        10, description="PostgreSQL connections of this node at most; one of them writes the log"
+        10, description="Most PostgreSQL connections of this node; one of them writes the log"
     )
     bus_url: BusUrl | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
     bus_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
-        "buzz", description="Prefix of the bus channels, for two clusters on one bus"
+        "buzz", description="Prefix of the bus channels, so that two clusters can share one bus"
     )
 
     # Sockets
     origins: Origins = Field((), description="Browser origins allowed besides the server's own host")
-    max_frame_bytes: Count = Field(128 * 1024, description="Largest frame taken from a client")
-    hello_timeout_seconds: Seconds = Field(10, description="Time for the first frame")
-    heartbeat_seconds: Seconds = Field(25, description="How often a session is pinged")
-    heartbeat_timeout_seconds: Seconds = Field(10, description="No sign of life this long after a ping: 4408")
-    max_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
-        4_096, description="HTTP connections at once, live sockets not counted; beyond it quiet ones are closed"
+    max_frame_bytes: Count = Field(128 * 1024, description="Largest frame accepted from a client")
+    hello_timeout_seconds: Seconds = Field(10, description="Time for a client to send its first frame")
+    heartbeat_seconds: Seconds = Field(25, description="How often the server pings a session")
+    heartbeat_timeout_seconds: Seconds = Field(
+        10, description="Time for the answer to a ping; then the socket is closed with 4408"
     )
-    max_sessions: Count = Field(18_000, description="Sessions on this node; beyond it upgrades get 503")
-    max_sessions_per_person: Count = Field(16, description="Sessions of one person; the oldest is closed with 4409")
-    max_handshakes_per_address: Count = Field(200, description="Sockets of one address that have not said hello yet")
-    send_rate_limit: Count = Field(50, description="Sends a second of one person; four seconds' worth at once")
-    frame_rate_limit: Count = Field(500, description="Frames of every kind a second of one socket; beyond it 4429")
-    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(20, description="How long SIGTERM waits for clients")
-    ring_size: Count = Field(4_096, description="Newest activities kept in memory for the live path")
-    catch_up_readers: Count = Field(2, description="Readers of the log for sessions that are behind")
-    look_seconds: Seconds = Field(30, description="Longest time without a look at the log (several nodes)")
+    max_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
+        4_096, description="Most HTTP connections, not counting live sockets; above it, idle ones are closed"
+    )
+    max_sessions: Count = Field(18_000, description="Most sessions on this node; above it, upgrades get 503")
+    max_sessions_per_person: Count = Field(
+        16, description="Most sessions of one person; above it, the oldest is closed with 4409"
+    )
+    max_handshakes_per_address: Count = Field(
+        200, description="Most sockets from one address that have not sent hello yet"
+    )
+    send_rate_limit: Count = Field(50, description="Sends a second of one person; bursts of four times as many")
+    frame_rate_limit: Count = Field(500, description="Frames of every kind a second on one socket; above it, 4429")
+    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        20, description="How long the server waits for clients after SIGTERM"
+    )
+    ring_size: Count = Field(
+        4_096, description="How many of the newest activities are kept in memory for live delivery"
+    )
+    catch_up_readers: Count = Field(2, description="How many readers load activities for sessions that are behind")
+    look_seconds: Seconds = Field(
+        30, description="Longest time between two reads of the log without a notice (several nodes)"
+    )
 
     # Look-ups
     lookup_deadline_ms: Count = Field(
-        1_000, description="A look-up is answered untrusted after this long, a call with the busy tone"
+        1_000, description="Time for a look-up; then it answers untrusted, and a call hears the busy tone"
     )
     attestation: AttestationPolicy = Field(
         "refuse-failed",
-        description="What is asked of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
+        description="What Buzz requires of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
     )
-    attestation_level: AttestationLevel = Field("B", description="The least that require takes: A, B or C")
+    attestation_level: AttestationLevel = Field("B", description="The lowest level that require accepts: A, B or C")
     call_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         90, description="Days that a call stays in the lists of calls and of blocked calls"
     )
-    twilio_auth_token: SecretStr | None = Field(None, description="Checks X-Twilio-Signature")
+    twilio_auth_token: SecretStr | None = Field(None, description="Twilio's auth token, to check X-Twilio-Signature")
     twilio_account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")] | None = Field(
-        None, description="The Twilio account that recordings are fetched and numbers bought with"
+        None, description="The Twilio account for downloading recordings and buying numbers"
     )
-    twilio_api_url: Origin = Field("https://api.twilio.com", description="Twilio's REST API; tests play it themselves")
+    twilio_api_url: Origin = Field(
+        "https://api.twilio.com", description="Twilio's REST API; tests use a server of their own"
+    )
     twilio_api_key_sid: Annotated[str, Field(pattern="^SK[0-9a-f]{32}$")] | None = Field(
-        None, description="The Twilio API key that voice tokens are made with; unset: there are none"
+        None, description="The Twilio API key for making voice tokens; unset: no voice tokens"
     )
-    twilio_api_key_secret: SecretStr | None = Field(None, description="That API key's secret")
+    twilio_api_key_secret: SecretStr | None = Field(None, description="The secret of that API key")
     twilio_application_sid: Annotated[str, Field(pattern="^AP[0-9a-f]{32}$")] | None = Field(
-        None, description="The TwiML application for calls that the app makes; unset: it only takes calls"
+        None, description="The TwiML application for calls that the app makes; unset: it only receives calls"
     )
     twilio_push_credential_sid: Annotated[str, Field(pattern="^CR[0-9a-f]{32}$")] | None = Field(
-        None, description="The push credential by which Twilio wakes the app for a call"
+        None, description="The push credential that Twilio uses to notify the app of a call"
     )
     voice_token_seconds: Annotated[int, Field(ge=60, le=86_400)] = Field(
-        3_600, description="How long a voice token counts; it never outlives the access token it was asked with"
+        3_600, description="How long a voice token is valid; never longer than the access token of its request"
     )
-    number_provider: Literal["pool", "twilio"] = Field("pool", description="pool or twilio")
+    number_provider: Literal["pool", "twilio"] = Field("pool", description="Where numbers come from: pool or twilio")
     number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
-        "US", description="Where the twilio provider buys numbers: a country's two letters"
+        "US", description="The country (two letters) in which the twilio provider buys numbers"
     )
 
     voice_fallback_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
         None,
-        description="Where Twilio asks when /twilio/voice fails, e.g. a TwiML Bin: set with each number that is "
-        "bought; unset: /twilio/voice/unavailable here",
+        description="The URL that Twilio requests when /twilio/voice fails, e.g. a TwiML Bin; given to each number "
+        "that is bought; unset: /twilio/voice/unavailable here",
     )
 
     # Privacy requests and webhooks
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = Field(
-        0, description="Proxies in front whose X-Forwarded-For entries are believed"
+        0, description="How many proxies in front add trusted X-Forwarded-For entries"
     )
-    privacy_forms_per_minute: Count = Field(10, description="Privacy forms that one address may send a minute")
+    privacy_forms_per_minute: Count = Field(10, description="Most privacy forms from one address in a minute")
     call_texts: Path | None = Field(
         None,
-        description="A TOML file with what callers of the privacy line hear, by line and service code; "
-        "unset: Buzz's own texts, in English",
+        description="A TOML file with the texts that callers of the privacy line hear, by line and service code; "
+        "unset: the built-in texts, in English",
     )
     webhook_retry_seconds: RetrySeconds = Field(
-        (1800, 1800, 1800), description="Waits before the automatic retries of a webhook; then it has failed"
+        (1800, 1800, 1800), description="Waits before each automatic retry of a webhook; after the last, it has failed"
     )
     webhook_timeout_seconds: Annotated[float, Field(gt=0, le=25)] = Field(
         15, description="How long a webhook's receiver may take to answer"
     )
     webhook_tolerance_seconds: Seconds = Field(
-        300, description="How far off the signature's time of an event from another service may be"
+        300, description="How far off the signature time of an event from another service may be"
     )
     webhook_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
-        90, description="Days that a delivery stays in the log once it was made or cancelled"
+        90, description="Days that a delivery stays in the list after it was made or cancelled"
     )
     privacy_retention_months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)] | None = Field(
         None,
-        description="Months after its last change that a completed privacy request is deleted, 24 at least; "
+        description="Months after its last change that a completed privacy request is deleted, 24 or more; "
         "unset: never",
     )
     webhook_ca_file: Path | None = Field(
-        None, description="Certificates of authorities that webhooks trust besides the system's"
+        None, description="CA certificates that webhooks trust in addition to the system's"
     )
 
     # Tokens
     signing_key_file: Path | None = Field(None, description="Buzz's own signing key; unset: in the data directory")
     jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
-    jwt_issuer: str | None = Field(None, description="The identity provider's iss")
-    jwt_audience: str | None = Field(None, description="The aud its tokens must carry")
+    jwt_issuer: str | None = Field(None, description="The issuer (iss) of the identity provider's tokens")
+    jwt_audience: str | None = Field(None, description="The audience (aud) that its tokens must have")
     jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
-        None, description="The text of activities older than this is emptied, their ids stay; unset: never"
+        None, description="Days after which the text of an activity is deleted, but not its id; unset: never"
     )
 
     # Watching it
     metrics_port: Port | None = Field(
-        None, description="A port for /metrics, /healthz and /readyz besides the main one; unset: none"
+        None, description="A separate port for /metrics, /healthz and /readyz; unset: none"
     )
     metrics_host: str | None = Field(None, description="Address of that port; unset: BUZZ_HOST")
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
@@ -226,7 +240,9 @@ class Settings(BaseSettings):
     def _provider_is_whole(self) -> Self:
         missing = [name for name in ("jwt_issuer", "jwt_audience") if self.jwks and not getattr(self, name)]
         if missing:
-            raise ValueError(f"{' and '.join(missing)} should be set together with jwks: tokens are held against them")
+            raise ValueError(
+                f"{' and '.join(missing)} should be set together with jwks: Buzz checks tokens against them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -234,7 +250,9 @@ class Settings(BaseSettings):
         needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
         missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
         if missing:
-            raise ValueError(f"{' and '.join(missing)} should be set too: number_provider = twilio buys with them")
+            raise ValueError(
+                f"{' and '.join(missing)} should be set too: number_provider = twilio needs them to buy numbers"
+            )
         return self
 
     @model_validator(mode="after")
@@ -242,7 +260,7 @@ class Settings(BaseSettings):
         needed = ("twilio_api_key_sid", "twilio_api_key_secret", "twilio_account_sid")
         missing = [name for name in needed if not getattr(self, name)]
         if (self.twilio_api_key_sid or self.twilio_api_key_secret) and missing:
-            raise ValueError(f"{' and '.join(missing)} should be set too: voice tokens are made with all three")
+            raise ValueError(f"{' and '.join(missing)} should be set too: making voice tokens needs all three")
         return self
 
     @property
