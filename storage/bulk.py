@@ -1,4 +1,4 @@
-"""Writing many rows with few steps of the database.
+"""Writing many rows, and asking for many ids, with few steps of the database.
 
 sqlite3 gives the interpreter lock away around each step of a statement, and waits for whoever runs to get it back:
 under load that is up to milliseconds for each row of an ``executemany``, with the write lock held. A statement with
@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Final
 
 from storage.database import Transaction, Value
-from storage.directory.names import in_chunks
 
 _MAX_ROWS: Final = 1_024
 """Of at most seven columns: both databases take some 32,000 parameters."""
@@ -32,6 +31,14 @@ async def for_ids(transaction: Transaction, statement: str, ids: Sequence[int], 
     """Run a statement that has ``{ids}`` for its last parameters, a list of ids; ``before`` are those before it."""
     for chunk in in_chunks(ids, _MAX_ROWS):
         await transaction.execute(statement.format(ids=", ".join("?" * len(chunk))), *before, *chunk)
+
+
+def in_chunks(ids: Sequence[int], size: int = _MAX_ROWS) -> Iterator[Sequence[int]]:
+    """``ids`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last id."""
+    for start in range(0, len(ids), size):
+        chunk = ids[start : start + size]
+        missing = (1 << (len(chunk) - 1).bit_length()) - len(chunk)
+        yield [*chunk, *([chunk[-1]] * missing)]
 
 
 @lru_cache(maxsize=256)

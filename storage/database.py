@@ -82,3 +82,7 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+Reader = Database | Transaction
+"""What reads: committed rows, or those of the transaction as they stand in it."""

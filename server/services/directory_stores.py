@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol.directory import Company, Identity, Kind, Number, Object, Person, ServiceCode
-from storage.database import Transaction
+from storage.database import Reader, Transaction
 from storage.directory import reads as directory_reads
 from storage.directory import service_codes
 from storage.directory import writes as directory_writes
-from storage.directory.names import Reader
 from storage.directory.writes import Change
 from storage.telephony import numbers
 

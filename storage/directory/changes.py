@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from storage.database import Transaction
-from storage.directory.names import Reader
+from storage.database import Reader, Transaction
 
 KEPT_MS: Final = 60_000
 """How long a row is kept. A node looks every second; one that was away for longer drops everything it keeps."""

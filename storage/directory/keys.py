@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from protocol.heartbeat import LastTimes
+from storage.bulk import in_chunks
 from storage.database import Database, Transaction
 from storage.directory import reads, writes
-from storage.directory.names import in_chunks
 from storage.errors import StorageConflict
 
 MAX_KEYS_IN_FORCE: Final = 64

@@ -6,14 +6,12 @@ database prepares eleven statements and not one for every length.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from protocol.names import CompanyName, Name, PersonName
-from storage.database import Database, Row, Transaction
+from storage.bulk import in_chunks
+from storage.database import Reader, Row
 
-Reader = Database | Transaction
-
-_MAX_IDS = 1_024
 _MEMBERSHIPS = """SELECT person.id, member.company_id
     FROM person LEFT JOIN member ON member.person_id = person.id WHERE person.id IN"""
 
@@ -50,11 +48,3 @@ async def _read(reader: Reader, select: str, ids: Sequence[int]) -> list[Row]:
     for chunk in in_chunks(ids):
         rows += await reader.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
     return rows
-
-
-def in_chunks(ids: Sequence[int], size: int = _MAX_IDS) -> Iterator[Sequence[int]]:
-    """``ids`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last id."""
-    for start in range(0, len(ids), size):
-        chunk = ids[start : start + size]
-        missing = (1 << (len(chunk) - 1).bit_length()) - len(chunk)
-        yield [*chunk, *([chunk[-1]] * missing)]

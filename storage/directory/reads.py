@@ -7,8 +7,8 @@ from typing import Final
 
 from protocol.directory import Company, Contact, Identity, Kind, Member, Object, Person, TrustedCompany, TrustRequest
 from protocol.heartbeat import LastTimes
-from storage.database import Row
-from storage.directory.names import Reader, in_chunks
+from storage.bulk import in_chunks
+from storage.database import Reader, Row
 
 
 async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from protocol.privacy_request import ServiceCode
-from storage.database import Database, Transaction
+from storage.database import Reader, Transaction
 
 _SELECT = "SELECT code, name, created_at_ms, updated_at_ms, company_id FROM service_code WHERE deleted_at_ms IS NULL"
 
@@ -20,13 +20,13 @@ class OwnedCode(NamedTuple):
     company_id: int
 
 
-async def find(reader: Database | Transaction, code: str) -> OwnedCode | None:
+async def find(reader: Reader, code: str) -> OwnedCode | None:
     """The code, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_SELECT} AND code = ?", code)
     return _owned(*rows[0]) if rows else None
 
 
-async def all_codes(reader: Database | Transaction, company_id: int | None = None) -> list[OwnedCode]:
+async def all_codes(reader: Reader, company_id: int | None = None) -> list[OwnedCode]:
     """Every code (of one company), by code."""
     if company_id is None:
         return [_owned(*row) for row in await reader.fetch(f"{_SELECT} ORDER BY code")]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from protocol.activity import Activity
 from protocol.validation import MAX_ID
-from storage import amendments, emptying
+from storage import amendments
 from storage.contract import PAGE_BYTES, Commit, Conversation, LogState, Page, Posting, Range
 from storage.database import Lane
 from storage.pages import merged
@@ -80,14 +80,14 @@ class PostgresActivityLog:
     async def erase(self, party: int) -> int:
         async with self._database.transaction(Lane.LOG) as transaction:
             mine = "(sender = ? OR (receiver = ? AND author = ?))"
-            emptied = await transaction.execute(emptying.ERASE.format(rows=mine), party, party, party)
-            keys = await transaction.execute(emptying.ERASE_KEYS, party)
+            emptied = await transaction.execute(amendments.ERASE.format(rows=mine), party, party, party)
+            keys = await transaction.execute(amendments.ERASE_KEYS, party)
             if emptied or keys:
                 await transaction.execute(amendments.COUNT)
         return emptied
 
     async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
-        return await emptying.empty_older(self._database, created_before_ms, now_ms, limit)
+        return await amendments.empty_older(self._database, created_before_ms, now_ms, limit)
 
     async def renew_epoch(self) -> str:
         epoch = secrets.token_hex(8)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, PrivacyRequest
-from storage.database import Database, Transaction
+from storage.database import Reader
 from storage.privacy.rows import SELECT, kept_request
 
 
@@ -55,9 +55,7 @@ _WHERE: Final = {
 }
 
 
-async def due(
-    reader: Database | Transaction, which: Which, cutoffs: Cutoffs, offset: int, limit: int
-) -> list[PrivacyRequest]:
+async def due(reader: Reader, which: Which, cutoffs: Cutoffs, offset: int, limit: int) -> list[PrivacyRequest]:
     """One page of them, the earliest deadline first (completed ones: the latest change first)."""
     order = "r.updated_at_ms DESC, r.id" if which is Which.COMPLETED else f"{_DEADLINE}, r.created_at_ms, r.id"
     values = _values(cutoffs) if which is Which.OVERDUE else ()
@@ -67,7 +65,7 @@ async def due(
     return [kept_request(row).request for row in rows]
 
 
-async def due_counts(reader: Database | Transaction, cutoffs: Cutoffs) -> DueCounts:
+async def due_counts(reader: Reader, cutoffs: Cutoffs) -> DueCounts:
     """How many there are of each."""
     late = (_OVERDUE, f"(NOT r.completed AND {_ANSWER})", f"(NOT r.completed AND {_CONFIRMATION})")
     tests = ("NOT r.completed", *late, f"(NOT r.completed AND {_OPT_OUT})", "r.completed")

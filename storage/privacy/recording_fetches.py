@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from storage.database import Database, Transaction
+from storage.database import Reader, Transaction
 
 
 class Fetch(NamedTuple):
@@ -74,7 +74,7 @@ async def reclaim(transaction: Transaction) -> int:
     )
 
 
-async def next_due_ms(reader: Database | Transaction, now_ms: int) -> int | None:
+async def next_due_ms(reader: Reader, now_ms: int) -> int | None:
     """When the next order falls due that is not due yet; None if there is none."""
     ((due_at_ms,),) = await reader.fetch("SELECT MIN(due_at_ms) FROM recording_fetch WHERE due_at_ms > ?", now_ms)
     found: int | None = due_at_ms

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
 from storage.contract import PAGE_BYTES, ROW_BYTES
-from storage.database import Database, Transaction, Value
+from storage.database import Reader, Transaction, Value
 from storage.privacy import twilio_copies
 from storage.privacy.rows import SELECT, KeptRequest, day_number, kept_request
 
@@ -31,20 +31,20 @@ class AuditEntry(NamedTuple):
     detail: str
 
 
-async def find(reader: Database | Transaction, request_id: str) -> KeptRequest | None:
+async def find(reader: Reader, request_id: str) -> KeptRequest | None:
     """The request as it stands."""
     rows = await reader.fetch(f"{SELECT} WHERE r.id = ?", request_id)
     return kept_request(rows[0]) if rows else None
 
 
-async def find_call(reader: Database | Transaction, call_sid: str) -> KeptRequest | None:
+async def find_call(reader: Reader, call_sid: str) -> KeptRequest | None:
     """The request that a call made."""
     rows = await reader.fetch(f"{SELECT} WHERE c.call_sid = ?", call_sid)
     return kept_request(rows[0]) if rows else None
 
 
 async def listed(
-    reader: Database | Transaction, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
+    reader: Reader, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
 ) -> list[PrivacyRequest]:
     """These companies' requests from (since_ms, after_id) on, by time of change and id.
 
@@ -56,7 +56,7 @@ async def listed(
     return await _in_steps(reader, of_theirs, company_ids, since_ms, after_id, limit)
 
 
-async def every(reader: Database | Transaction, since_ms: int, after_id: str, limit: int) -> list[PrivacyRequest]:
+async def every(reader: Reader, since_ms: int, after_id: str, limit: int) -> list[PrivacyRequest]:
     """The same for all companies: the operator's list."""
     return await _in_steps(reader, "", (), since_ms, after_id, limit)
 
@@ -72,7 +72,7 @@ def _characters(request: PrivacyRequest) -> int:
 
 
 async def _in_steps(
-    reader: Database | Transaction, where: str, values: Sequence[Value], since_ms: int, after_id: str, limit: int
+    reader: Reader, where: str, values: Sequence[Value], since_ms: int, after_id: str, limit: int
 ) -> list[PrivacyRequest]:
     sql = f"""{SELECT} WHERE {where}(r.updated_at_ms > ? OR (r.updated_at_ms = ? AND r.id > ?))
               ORDER BY r.updated_at_ms, r.id LIMIT ?"""
@@ -87,7 +87,7 @@ async def _in_steps(
     return found
 
 
-async def of_callers(reader: Database | Transaction, numbers: Sequence[str]) -> list[str]:
+async def of_callers(reader: Reader, numbers: Sequence[str]) -> list[str]:
     """The ids of the requests that were made by calls from these numbers (E.164) and are not erased."""
     if not numbers:
         return []
@@ -186,7 +186,7 @@ async def audit(transaction: Transaction, kept: KeptRequest, actor: str, action:
     )
 
 
-async def trail(reader: Database | Transaction, request_id: str) -> list[AuditEntry]:
+async def trail(reader: Reader, request_id: str) -> list[AuditEntry]:
     """Everything that was done to a request, oldest first."""
     rows = await reader.fetch(
         "SELECT revision, at_ms, actor, action, detail FROM privacy_audit WHERE request_id = ? ORDER BY revision",
@@ -195,7 +195,7 @@ async def trail(reader: Database | Transaction, request_id: str) -> list[AuditEn
     return [AuditEntry(*row) for row in rows]
 
 
-async def recording(reader: Database | Transaction, request_id: str) -> bytes | None:
+async def recording(reader: Reader, request_id: str) -> bytes | None:
     """The recording's MP3, or None if there is none."""
     rows = await reader.fetch("SELECT mp3 FROM recording WHERE request_id = ?", request_id)
     return bytes(rows[0][0]) if rows else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from storage.database import Database, Transaction
+from storage.database import Reader, Transaction
 
 _AT_ONCE: Final = 0
 """The time at which those fall due that are to be deleted now: before every other, whatever a clock says."""
@@ -85,14 +85,14 @@ async def reclaim(transaction: Transaction) -> int:
     return await transaction.execute("UPDATE twilio_copy SET lease = NULL, lease_until_ms = 0 WHERE lease IS NOT NULL")
 
 
-async def next_due_ms(reader: Database | Transaction, now_ms: int) -> int | None:
+async def next_due_ms(reader: Reader, now_ms: int) -> int | None:
     """When the next one falls due that is not due yet; None if there is none."""
     ((due_at_ms,),) = await reader.fetch("SELECT MIN(due_at_ms) FROM twilio_copy WHERE due_at_ms > ?", now_ms)
     found: int | None = due_at_ms
     return found
 
 
-async def waiting(reader: Database | Transaction) -> int:
+async def waiting(reader: Reader) -> int:
     """How many are to be deleted."""
     ((count,),) = await reader.fetch("SELECT COUNT(*) FROM twilio_copy WHERE due_at_ms IS NOT NULL")
     return int(count)

@@ -12,7 +12,7 @@ import structlog
 
 from protocol.activity import Activity, ActivityType
 from protocol.validation import MAX_ID
-from storage import amendments, emptying
+from storage import amendments
 from storage.contract import (
     PAGE_BYTES,
     Commit,
@@ -117,7 +117,7 @@ class SqliteActivityLog:
         return await self._database.write(partial(_erase, party=party))
 
     async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
-        return await emptying.empty_older(self._database, created_before_ms, now_ms, limit)
+        return await amendments.empty_older(self._database, created_before_ms, now_ms, limit)
 
     async def renew_epoch(self) -> str:
         return await self._database.write(_renew_epoch)
@@ -330,8 +330,8 @@ def _erase(connection: sqlite3.Connection, party: int) -> int:
     _index_all(connection)
     mine = """id IN (SELECT activity FROM party_activity WHERE party = ?1)
               AND (sender = ?1 OR (receiver = ?1 AND author = ?1))"""
-    emptied = connection.execute(emptying.ERASE.format(rows=mine), (party,)).rowcount
-    keys = connection.execute(emptying.ERASE_KEYS, (party,)).rowcount
+    emptied = connection.execute(amendments.ERASE.format(rows=mine), (party,)).rowcount
+    keys = connection.execute(amendments.ERASE_KEYS, (party,)).rowcount
     if emptied or keys:
         connection.execute(amendments.COUNT)
     return emptied

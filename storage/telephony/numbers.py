@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from protocol.match_key import match_key, own_key
 from storage.ahead import CLOCKS_APART_MS
-from storage.database import Database, Lane, Row, Transaction
+from storage.database import Database, Lane, Reader, Row, Transaction
 from storage.errors import StorageConflict
 
 REST_MS: Final = 60 * 24 * 3_600_000
@@ -178,7 +178,7 @@ class ImportedNumber(NamedTuple):
     person_id: int | None = None
 
 
-async def imported(reader: Database | Transaction, keys: Sequence[str]) -> dict[str, ImportedNumber]:
+async def imported(reader: Reader, keys: Sequence[str]) -> dict[str, ImportedNumber]:
     """Those of the lines with these match keys that are free or somebody's, by match key and as a line gives them."""
     found: dict[str, ImportedNumber] = {}
     for chunk in _chunks(keys):
@@ -188,7 +188,7 @@ async def imported(reader: Database | Transaction, keys: Sequence[str]) -> dict[
     return found
 
 
-async def known(reader: Database | Transaction, keys: Sequence[str]) -> set[str]:
+async def known(reader: Reader, keys: Sequence[str]) -> set[str]:
     """Those of these match keys that the pool has a number of, whatever became of it: free, somebody's, resting."""
     found: set[str] = set()
     for chunk in _chunks(keys):
@@ -197,7 +197,7 @@ async def known(reader: Database | Transaction, keys: Sequence[str]) -> set[str]
     return found
 
 
-async def conflicts(reader: Database | Transaction, lines: Sequence[ImportedNumber]) -> dict[str, str]:
+async def conflicts(reader: Reader, lines: Sequence[ImportedNumber]) -> dict[str, str]:
     """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
     given = {match_key(line.e164): line for line in lines if line.person_id is not None}
     found: dict[str, str] = {}

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
-from storage.database import Database, Row, Transaction, Value
+from storage.database import Reader, Row, Transaction, Value
 from storage.webhooks.endpoints import next_ids
 
 _CANDIDATES: Final = 4
@@ -125,7 +125,7 @@ def _new_webhook_id() -> str:
     return f"msg_{secrets.token_hex(16)}"
 
 
-async def due_endpoints(reader: Database | Transaction, now_ms: int) -> list[int]:
+async def due_endpoints(reader: Reader, now_ms: int) -> list[int]:
     """The endpoints for which something is due."""
     rows = await reader.fetch(
         """SELECT e.id FROM webhook_endpoint e WHERE e.enabled AND e.deleted_at_ms IS NULL AND EXISTS (
@@ -142,7 +142,7 @@ async def reclaim(transaction: Transaction) -> int:
     return await transaction.execute("UPDATE webhook_lane SET lease = NULL, lease_until_ms = 0 WHERE lease IS NOT NULL")
 
 
-async def next_due_ms(reader: Database | Transaction, now_ms: int) -> int | None:
+async def next_due_ms(reader: Reader, now_ms: int) -> int | None:
     """When the next lane falls due that is not due yet; None if there is none."""
     ((due_at_ms,),) = await reader.fetch("SELECT MIN(due_at_ms) FROM webhook_lane WHERE due_at_ms > ?", now_ms)
     found: int | None = due_at_ms
@@ -306,13 +306,13 @@ _OPEN_LANE: Final = "INSERT INTO webhook_lane (endpoint_id, request_id, due_at_m
 _DUE_NOW: Final = "ON CONFLICT (endpoint_id, request_id) DO UPDATE SET due_at_ms = excluded.due_at_ms"
 
 
-async def find(reader: Database | Transaction, delivery_id: int) -> Delivery | None:
+async def find(reader: Reader, delivery_id: int) -> Delivery | None:
     """One delivery."""
     rows = await reader.fetch(f"SELECT {_COLUMNS} FROM webhook_delivery d WHERE d.id = ?", delivery_id)
     return _delivery(rows[0]) if rows else None
 
 
-async def listed(reader: Database | Transaction, wanted: Filter) -> list[Delivery]:
+async def listed(reader: Reader, wanted: Filter) -> list[Delivery]:
     """The log, newest first."""
     tests: list[tuple[str, Value]] = [
         ("d.endpoint_id = ?", wanted.endpoint_id),
@@ -338,13 +338,13 @@ async def forget_answers(transaction: Transaction, request_id: str) -> None:
     )
 
 
-async def counts(reader: Database | Transaction) -> dict[Status, int]:
+async def counts(reader: Reader) -> dict[Status, int]:
     """How many deliveries are in each status."""
     rows = await reader.fetch("SELECT status, COUNT(*) FROM webhook_delivery GROUP BY status")
     return {Status(status): count for status, count in rows}
 
 
-async def unfinished(reader: Database | Transaction) -> dict[int, dict[Status, int]]:
+async def unfinished(reader: Reader) -> dict[int, dict[Status, int]]:
     """By endpoint, how many deliveries wait and how many failed; endpoints without any are left out."""
     found: dict[int, dict[Status, int]] = {}
     for status in (Status.PENDING, Status.FAILED):

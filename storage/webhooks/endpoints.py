@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from storage.database import Database, Row, Transaction
+from storage.database import Reader, Row, Transaction
 
 _COUNTER: Final = "UPDATE webhook_counter SET newest = newest + ? WHERE kind = ? RETURNING newest"
 
@@ -92,7 +92,7 @@ async def add_endpoint(
     return Endpoint(endpoint_id, company_id, url, body_format, True, keys, now_ms, now_ms)
 
 
-async def endpoint(reader: Database | Transaction, endpoint_id: int) -> Endpoint | None:
+async def endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
     """The endpoint, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_ENDPOINT} AND id = ?", endpoint_id)
     return _endpoint(rows[0]) if rows else None
@@ -107,14 +107,14 @@ async def hold_endpoint(transaction: Transaction, endpoint_id: int) -> Endpoint 
     return await endpoint(transaction, endpoint_id) if locked else None
 
 
-async def endpoints(reader: Database | Transaction, company_id: int | None = None) -> list[Endpoint]:
+async def endpoints(reader: Reader, company_id: int | None = None) -> list[Endpoint]:
     """Every endpoint (of one company), by id."""
     if company_id is None:
         return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} ORDER BY id")]
     return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} AND company_id = ? ORDER BY id", company_id)]
 
 
-async def endpoint_ids(reader: Database | Transaction, company_id: int) -> list[int]:
+async def endpoint_ids(reader: Reader, company_id: int) -> list[int]:
     """The ids of a company's endpoints, those that are not enabled too."""
     rows = await reader.fetch(
         "SELECT id FROM webhook_endpoint WHERE company_id = ? AND deleted_at_ms IS NULL ORDER BY id", company_id
@@ -173,7 +173,7 @@ async def add_source(transaction: Transaction, company_id: int, keys: Keys, now_
     return Source(source_id, company_id, keys, now_ms, now_ms)
 
 
-async def source(reader: Database | Transaction, source_id: int) -> Source | None:
+async def source(reader: Reader, source_id: int) -> Source | None:
     """The source, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_SOURCE} AND id = ?", source_id)
     return _source(rows[0]) if rows else None
@@ -185,7 +185,7 @@ async def hold_source(transaction: Transaction, source_id: int) -> Source | None
     return await source(transaction, source_id) if locked else None
 
 
-async def sources(reader: Database | Transaction) -> list[Source]:
+async def sources(reader: Reader) -> list[Source]:
     """Every source, by id."""
     return [_source(row) for row in await reader.fetch(f"{_SOURCE} ORDER BY id")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.activity import ActivityType
-from storage import emptying
+from storage import amendments
 from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
 from storage.database import Database
 from storage.postgresql.database import PostgresDatabase
@@ -166,7 +166,7 @@ async def test_looking_for_what_is_due_reads_no_history(log: ActivityLog, databa
     async with database.transaction() as transaction:
         if isinstance(database, PostgresDatabase):
             await transaction.execute("SET LOCAL enable_seqscan = off")  # with one row it would be as good
-        plan = await transaction.fetch(explain + emptying.DUE.replace("?", "1"))
+        plan = await transaction.fetch(explain + amendments.DUE.replace("?", "1"))
     lines = [str(row[-1]) for row in plan]
     assert any("activity_age" in line for line in lines), lines
     assert not any("Sort" in line or "TEMP B-TREE" in line for line in lines), lines

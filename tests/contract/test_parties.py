@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from server.services.parties import Parties
+from storage.bulk import in_chunks
 from storage.database import Database
 from storage.directory.changes import DirectoryChange
-from storage.directory.names import in_chunks, read_memberships, read_names
+from storage.directory.names import read_memberships, read_names
 
 
 async def fill(database: Database) -> None:
