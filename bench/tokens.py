@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from server import signing_keys, tokens
-from server.signing_keys import KeyRing
+from server.auth import signing_keys, tokens
+from server.auth.signing_keys import KeyRing
 
 TTL_SECONDS = 86_400
 

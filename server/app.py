@@ -18,24 +18,27 @@ from aiohttp import web
 
 from protocol.attestation import Attestation
 from protocol.errors import CloseCode
-from server.auth import Authenticator
-from server.authentication import Authentication, open_authentication, wall_clock_ms
-from server.cluster import Cluster, open_cluster
-from server.cluster_metrics import watch_cluster
-from server.demo import load_demo
-from server.http import PREFLIGHT, add_request_id, errors_middleware
-from server.listening import listen, served
+from server.auth.authentication import Authentication, open_authentication, wall_clock_ms
+from server.auth.contract import Authenticator
+from server.cluster.cluster import Cluster, open_cluster
+from server.config.settings import Settings
+from server.http.listening import listen, served
+from server.http.origins import preflights, share
+from server.http.route import PREFLIGHT, add_request_id, errors_middleware
+from server.http.sending import Sending
+from server.http.web_files import WebFiles
 from server.live.catch_up import CatchUp
-from server.live.dialogue import Dialogue, Mark
 from server.live.hub import Hub
 from server.live.log import Log
+from server.live.parties import FRESH_SECONDS, Parties
 from server.live.session import Session
-from server.live.socket import Socket
 from server.live.timers import Timers
-from server.live_metrics import watch_live_path, watch_sending
-from server.operator_node import operator_routes
-from server.origins import preflights, share
-from server.privacy_node import PrivacyNode, open_privacy
+from server.node.cluster_metrics import watch_cluster
+from server.node.demo import load_demo
+from server.node.live_metrics import watch_live_path, watch_sending
+from server.node.operator import operator_routes
+from server.node.privacy import PrivacyNode, open_privacy
+from server.node.twilio_account import number_provider, open_account
 from server.routes import activities as activity_routes
 from server.routes import (
     admin_page,
@@ -51,28 +54,25 @@ from server.routes import (
     voice_token,
 )
 from server.routes import call_settings as call_settings_routes
-from server.sending import Sending
+from server.runtime.tasks import running
+from server.runtime.telemetry import Metrics
 from server.services.activities import Activities
-from server.services.call_log import CallLog
-from server.services.call_reports import CallReports
-from server.services.call_retention import CallRetention
-from server.services.call_settings import OwnCallSettings
-from server.services.directory import Directory
-from server.services.heartbeat import Heartbeats, tell_number
+from server.services.calls.call_log import CallLog
+from server.services.calls.call_reports import CallReports
+from server.services.calls.call_retention import CallRetention
+from server.services.directory.directory import Directory
 from server.services.keys import Keys
-from server.services.numbers import Numbers
-from server.services.parties import FRESH_SECONDS, Parties
+from server.services.operator.trends import Trends
 from server.services.retention import Retention
-from server.services.screening import Screening
-from server.services.trends import Trends
-from server.services.trust import Trust
-from server.services.voice_tokens import VoiceTokens
-from server.settings import Settings
-from server.tasks import running
-from server.telemetry import Metrics
-from server.telephony_metrics import TelephonyMetrics
-from server.twilio_account import number_provider, open_account
-from server.web_files import WebFiles
+from server.services.telephony.call_settings import OwnCallSettings
+from server.services.telephony.heartbeat import Heartbeats, tell_number
+from server.services.telephony.numbers import Numbers
+from server.services.telephony.screening import Screening
+from server.services.telephony.trust import Trust
+from server.services.telephony.voice_tokens import VoiceTokens
+from server.services.telephony_metrics import TelephonyMetrics
+from server.socket.dialogue import Dialogue, Mark
+from server.socket.endpoint import Socket
 from storage.accounts import AccountStore, Device, Revocation
 from storage.contract import ActivityLog
 from storage.database import Database

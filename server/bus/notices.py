@@ -58,7 +58,7 @@ class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="forgotten", g
 
 
 class DirectoryChanged(msgspec.Struct, frozen=True, array_like=True, tag="directory", gc=False):
-    """Names and memberships that are stale; None stands for all (``server.services.parties.DirectoryChange``)."""
+    """Names and memberships that are stale; None stands for all (``server.live.parties.DirectoryChange``)."""
 
     names: tuple[int, ...] | None
     members: tuple[int, ...] | None

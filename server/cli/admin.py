@@ -16,13 +16,13 @@ from typing import Any, Final, TypeVar
 import aiohttp
 from aiohttp import web
 
+from server.auth.signing_keys import load_or_create
+from server.auth.tokens import mint_service
 from server.cli.errors import CommandError
-from server.clock import wall_clock_ms
-from server.logs import configure
-from server.settings import LogLevel, Settings
-from server.settings_sources import load
-from server.signing_keys import load_or_create
-from server.tokens import mint_service
+from server.config.logs import configure
+from server.config.settings import LogLevel, Settings
+from server.config.settings_sources import load
+from server.runtime.clock import wall_clock_ms
 from storage.data_dir import DATABASE_NAME, Holder, hold, holder
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from buzz_client import Activity, Party
 from server.cli.sealing import Envelope, Seal, Sealer
-from server.plain_text import one_line, several_lines
+from server.config.plain_text import one_line, several_lines
 
 HELP = """\
   some text          send it

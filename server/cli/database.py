@@ -14,7 +14,7 @@ from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.config.settings import Settings
     from storage.migrate import Step
 
 
@@ -31,7 +31,7 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
     Example: run.py migrate
     """
     from server.cli.output import show_rows
-    from server.settings_sources import load
+    from server.config.settings_sources import load
     from storage.data_dir import holder
 
     settings = load(config, data_dir=data_dir)
@@ -58,7 +58,7 @@ def backup(
     """
     from server.cli.admin import call
     from server.cli.output import show
-    from server.settings_sources import load
+    from server.config.settings_sources import load
     from storage.data_dir import BACKUP_FOLDER
     from storage.sqlite.files import move
 
@@ -89,7 +89,7 @@ def restore(
     Example: run.py restore /backups/buzz.db
     """
     from server.cli.output import show
-    from server.settings_sources import load
+    from server.config.settings_sources import load
     from storage.data_dir import DATABASE_NAME, hold
     from storage.restore import held
     from storage.restore import restore as put_back

@@ -42,7 +42,7 @@ def import_file(
     Example: run.py import directory.ndjson --dry-run
     """
     from server.cli.admin import run
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     def send(**query: str) -> dict[str, Any]:
         with _opened(file) as (stream, size), _progress(size) as advance:

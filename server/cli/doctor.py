@@ -9,7 +9,7 @@ import typer
 from server.cli.options import AsJson, Config, DataDir
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.config.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -25,8 +25,8 @@ def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fa
     Example: run.py doctor
     """
     from server.cli.output import show_rows
-    from server.services.doctor import Health
-    from server.settings_sources import load
+    from server.config.settings_sources import load
+    from server.services.operator.doctor import Health
 
     found = _findings(load(config, data_dir=data_dir))
     show_rows(found, as_json, ("check", "health", "detail"), "")
@@ -38,7 +38,7 @@ def _findings(settings: Settings) -> list[dict[str, Any]]:
     """What the server finds that runs here, by its own settings and limits; else what is found without one."""
     from server.cli.admin import run
     from server.cli.errors import explain
-    from server.services.doctor import Finding, Health, examine_machine
+    from server.services.operator.doctor import Finding, Health, examine_machine
 
     try:
         found: list[dict[str, Any]] = run(settings, lambda admin: admin.call("GET", "/admin/doctor"))

@@ -13,10 +13,10 @@ def explain(error: BaseException) -> str | None:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     # These modules are slow to import: only a command that failed pays for it.
+    from server.auth.jwks import JwksError
+    from server.auth.signing_keys import KeyFileError
     from server.bus.contract import BusError
-    from server.jwks import JwksError
-    from server.settings_sources import SettingsError
-    from server.signing_keys import KeyFileError
+    from server.config.settings_sources import SettingsError
     from storage.errors import StorageError
 
     if isinstance(error, CommandError | SettingsError | KeyFileError | StorageError | BusError):

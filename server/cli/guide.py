@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from server.demo import DEMO_PEOPLE
+from server.node.demo import DEMO_PEOPLE
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.config.settings import Settings
 
 _TTL_SECONDS: Final = 7 * 86_400
 _TEXT: Final = """
@@ -28,9 +28,9 @@ Ctrl-C stops the server; twice, at once."""
 
 def guide(settings: Settings, url: str) -> str:
     """The text for a server that listens at ``url``. Makes tokens with the key in the data directory."""
-    from server.authentication import wall_clock_ms
-    from server.signing_keys import load_or_create
-    from server.tokens import mint_person, mint_service
+    from server.auth.authentication import wall_clock_ms
+    from server.auth.signing_keys import load_or_create
+    from server.auth.tokens import mint_person, mint_service
 
     ring = load_or_create(settings.signing_key_path, development=True)
     now = wall_clock_ms()

@@ -40,8 +40,8 @@ def add(
     """
     from server.cli.admin import run
     from server.cli.output import show
+    from server.config.settings_sources import load
     from server.routes.number_admin import MAX_NUMBERS
-    from server.settings_sources import load
 
     wanted = list(_given(new))
 
@@ -64,7 +64,7 @@ def list_numbers(data_dir: DataDir = None, config: Config = None, as_json: AsJso
     """
     from server.cli.admin import run
     from server.cli.output import show_rows
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     async def work(admin: Admin) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """What commands print: a table or lines for people, JSON for programs. Nothing else writes to the terminal.
 
 What a command shows was often written by somebody outside: a name, a device's id, a receiver's answer. So everything
-that is printed is made plain here (``server/plain_text.py``), and rich takes none of it for its markup.
+that is printed is made plain here (``server/config/plain_text.py``), and rich takes none of it for its markup.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from server.plain_text import json_text, one_line, several_lines
+from server.config.plain_text import json_text, one_line, several_lines
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -116,7 +116,7 @@ def list_requests(
     """
     from server.cli.admin import run
     from server.cli.output import show_rows
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     async def work(admin: Admin) -> list[dict[str, Any]]:
         return await _every(admin, since)
@@ -256,7 +256,7 @@ def recording(
     Example: run.py privacy-requests recording 72236cca-c0ee-4c43-8e10-d90737557a66 message.mp3
     """
     from server.cli.admin import run
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     async def work(admin: Admin) -> bytes:
         async with admin.open("GET", f"{_path(request_id)}/recording.mp3") as answer:

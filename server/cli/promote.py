@@ -36,7 +36,7 @@ def promote(
     Example: run.py promote --to postgresql://buzz@db.example/buzz --dry-run
     """
     from server.cli.output import show
-    from server.settings_sources import load
+    from server.config.settings_sources import load
     from storage.data_dir import DATABASE_NAME, hold
     from storage.promote import promote as copy
 

@@ -21,7 +21,7 @@ from server.cli.conversation import Entry
 from server.cli.line_editor import EndOfInput, LineEditor
 from server.cli.output import print_json_line
 from server.cli.sealing import Seal
-from server.plain_text import one_line, several_lines
+from server.config.plain_text import one_line, several_lines
 
 _MAX_LINES_WAITING = 100
 _READ_BYTES = 65_536

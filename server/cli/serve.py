@@ -14,7 +14,7 @@ from server.cli.options import Config, DataDir
 from server.cli.output import say, say_lines
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.config.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def serve_command(
 
     Example: run.py serve --dev --port 8080
     """
-    from server.settings_sources import as_toml, load
+    from server.config.settings_sources import as_toml, load
 
     settings = load(config, mode="development" if dev else None, host=host, port=port, data_dir=data_dir)
     if print_config:
@@ -48,7 +48,7 @@ def serve_command(
 
 
 def _check(settings: Settings) -> None:
-    from server.production import faults
+    from server.services.operator.production import faults
 
     found = faults(settings)
     if found:
@@ -81,7 +81,7 @@ def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
 
 def _run(settings: Settings, ready: Callable[[str], None]) -> None:
     from server.app import serve
-    from server.logs import configure
+    from server.config.logs import configure
 
     configure(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -35,11 +35,11 @@ def create(
 
     Example: run.py token create --person 456 --ttl 86400
     """
+    from server.auth.signing_keys import load_or_create
+    from server.auth.tokens import mint_person, mint_service
     from server.cli.output import say
-    from server.clock import wall_clock_ms
-    from server.settings_sources import load
-    from server.signing_keys import load_or_create
-    from server.tokens import mint_person, mint_service
+    from server.config.settings_sources import load
+    from server.runtime.clock import wall_clock_ms
 
     settings = load(config, data_dir=data_dir)
     if (person is None) == (service is None) or (service is None) != (scope is None):
@@ -109,10 +109,10 @@ def rotate_key(
 
     Example: run.py token rotate
     """
+    from server.auth.signing_keys import load as read_keys
+    from server.auth.signing_keys import rotate
     from server.cli.output import say
-    from server.settings_sources import load
-    from server.signing_keys import load as read_keys
-    from server.signing_keys import rotate
+    from server.config.settings_sources import load
 
     path = load(config, data_dir=data_dir).signing_key_path
     if forget_old:

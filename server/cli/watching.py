@@ -45,7 +45,7 @@ def sessions(
     """
     from server.cli.admin import call, running_node
     from server.cli.output import show_rows
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     settings = load(config, data_dir=data_dir)
     if settings.database_url is not None:
@@ -68,7 +68,7 @@ def log_level(
     """
     from server.cli.admin import call, running_node
     from server.cli.output import show
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     running_node(load(config, data_dir=data_dir))
     if level is None:

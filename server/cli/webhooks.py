@@ -229,7 +229,7 @@ def try_out(endpoint: EndpointId, data_dir: DataDir = None, config: Config = Non
     """
     from server.cli.admin import run
     from server.cli.output import show
-    from server.settings_sources import load
+    from server.config.settings_sources import load
 
     async def work(admin: Admin) -> dict[str, Any]:
         return await _tested(admin, endpoint)

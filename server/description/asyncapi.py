@@ -8,9 +8,9 @@ from protocol.answers import EVENT_DATA, ActivityAnswer
 from protocol.codec import CODECS
 from protocol.errors import CLOSES, ERRORS
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Activities, Event
+from server.config.version import VERSION
 from server.description.schemas import Schema, Schemas, markdown
 from server.live.events import EventName
-from server.version import VERSION
 
 _CHANNEL: Final = "#/channels/socket"
 _ANSWERS: Final = {"hello": "welcome", "send": "ack", "refresh": "refreshed", "ping": "pong"}

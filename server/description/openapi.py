@@ -11,9 +11,9 @@ from pydantic import Field
 
 from protocol.errors import ERRORS
 from protocol.validation import MAX_ID
+from server.config.version import VERSION
 from server.description.schemas import Schema, Schemas
-from server.http import Operation, operation_of
-from server.version import VERSION
+from server.http.route import Operation, operation_of
 
 TAGS: Final = {
     "activity": "Messages, reactions, read indicators and calls: the log that every device catches up from.",

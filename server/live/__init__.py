@@ -1,1 +1,1 @@
-"""The live path: the log's group commit, the hub, the session, the socket."""
+"""The live path: the log's group commit, the hub, the session."""

@@ -14,10 +14,10 @@ import structlog
 
 from protocol.activity import Activity
 from server.live.hub import Hub
+from server.live.parties import Parties
 from server.live.ring import Entry, frames
 from server.live.session import FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES, Session
-from server.services.parties import Parties
-from server.turns import SLICE_SECONDS, Turns
+from server.runtime.turns import SLICE_SECONDS, Turns
 from storage.contract import ActivityLog, Page, Range
 from storage.errors import StorageError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from server.limits import TokenBucket
+from server.runtime.limits import TokenBucket
 
 MAX_FRAGMENTS = 64
 """Frames that one message may come in."""

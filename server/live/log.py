@@ -16,8 +16,8 @@ import structlog
 from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
-from server.tasks import start
-from server.telemetry import Metrics
+from server.runtime.tasks import start
+from server.runtime.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
 from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
 

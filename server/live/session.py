@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from protocol.codec import Codec
 from protocol.errors import CloseCode
 from protocol.frames import CaughtUp, Event, ServerFrame
-from server.auth import Caller
+from server.auth.contract import Caller
 from server.live.events import EventName
 from server.live.ring import Entry, frames
 from server.live.timers import Timers

@@ -22,11 +22,11 @@ from protocol.answers import ActivityAnswer, ConversationAnswer, PostAnswer
 from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
-from server.auth import Authenticator, Caller
-from server.history import Body, array, fitting, one_page, pieces
-from server.http import Operation, json_response, operation, read_json_body, read_query
+from server.auth.contract import Authenticator, Caller
+from server.http.route import Operation, json_response, operation, read_json_body, read_query
+from server.http.sending import Kind, Sending
 from server.live.hub import Hub
-from server.sending import Kind, Sending
+from server.routes.history import Body, array, fitting, one_page, pieces
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
 

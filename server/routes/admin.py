@@ -12,17 +12,17 @@ from pydantic import Field, TypeAdapter, model_validator
 from protocol.activity import Id, rfc3339
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
-from server.authentication import Authentication
-from server.http import Operation, json_response, operation, read_json, read_query
+from server.auth.authentication import Authentication
+from server.config.logs import current_level, set_level
+from server.config.settings import LogLevel, Settings
+from server.http.route import Operation, json_response, operation, read_json, read_query
 from server.live.hub import Hub
 from server.live.session import Session
-from server.logs import current_level, set_level
 from server.routes.health import Check
-from server.services.backups import Backups
-from server.services.census import Census
-from server.services.doctor import examine_machine, examine_services, examine_storage
-from server.services.erasure import Erasure
-from server.settings import LogLevel, Settings
+from server.services.operator.backups import Backups
+from server.services.operator.census import Census
+from server.services.operator.doctor import examine_machine, examine_services, examine_storage
+from server.services.operator.erasure import Erasure
 from storage.accounts import AccountStore
 from storage.contract import ActivityLog
 from storage.database import Database

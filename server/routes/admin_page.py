@@ -8,9 +8,9 @@ from typing import Final
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
-from server.compression import Coding, chosen
-from server.http import Operation, operation
-from server.web_files import WebFile, WebFiles
+from server.http.compression import Coding, chosen
+from server.http.route import Operation, operation
+from server.http.web_files import WebFile, WebFiles
 
 _INDEX: Final = "admin/index.html"
 _POLICY: Final = "; ".join(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from protocol.call import BlockedCallAnswer, CallEntry
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation
-from server.services.call_log import CallLog
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation
+from server.services.calls.call_log import CallLog
 
 
 def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from protocol.attestation import CALL_SETTINGS, CallSettings, CallSettingsAnswer
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
-from server.services.call_settings import OwnCallSettings
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json
+from server.services.telephony.call_settings import OwnCallSettings
 
 
 def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from server.description.asyncapi import asyncapi
 from server.description.openapi import openapi
-from server.http import Handler, Operation, json_response, operation
+from server.http.route import Handler, Operation, json_response, operation
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}

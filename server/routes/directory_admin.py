@@ -13,9 +13,9 @@ from protocol.directory import KEYS, Contact, Kind, line
 from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json_body, read_query
-from server.services.directory import Directory
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json_body, read_query
+from server.services.directory.directory import Directory
 
 _PATH: Final = "/admin/directory"
 _TAG: Final = "directory"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from protocol.encryption import ENCRYPTION_DATA, EncryptionAnswer, EncryptionData
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json
 from server.services.keys import Keys
 
 

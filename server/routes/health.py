@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation
-from server.telemetry import CONTENT_TYPE, Metrics
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation
+from server.runtime.telemetry import CONTENT_TYPE, Metrics
 
 CHECK_SECONDS = 2.0
 """A part that does not answer in this time counts as failed."""

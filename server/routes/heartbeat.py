@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from protocol.heartbeat import Heartbeat
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation
-from server.services.heartbeat import Heartbeats
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation
+from server.services.telephony.heartbeat import Heartbeats
 
 
 def routes(heartbeats: Heartbeats, auth: Authenticator) -> list[web.RouteDef]:

@@ -11,10 +11,10 @@ from multidict import MultiDict, MultiMapping
 
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_lookup
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_body
-from server.services.trust import Trust
-from server.twilio_requests import form_pairs
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_body
+from server.services.telephony.trust import Trust
+from server.twilio.requests import form_pairs
 
 TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"
 CALL_PARAMETER: Final = "CallSid"

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from protocol.activity import rfc3339
 from protocol.phone import parse_e164
 from protocol.validation import Strict
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json, read_query
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json, read_query
 from storage.telephony.numbers import BuzzNumber, NumberStore
 
 MAX_NUMBERS: Final = 1_000

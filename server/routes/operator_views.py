@@ -9,10 +9,10 @@ from pydantic import Field, TypeAdapter
 
 from protocol.privacy_request import view
 from protocol.validation import Strict
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_query
-from server.services.privacy_deadlines import PrivacyDeadlines
-from server.services.trends import Trends
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_query
+from server.services.operator.trends import Trends
+from server.services.privacy.deadlines import PrivacyDeadlines
 from storage.privacy.deadlines import Which
 
 MAX_LISTED: Final = 500

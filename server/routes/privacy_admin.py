@@ -11,13 +11,13 @@ from pydantic import AfterValidator, StringConstraints, TypeAdapter, WithJsonSch
 from protocol.activity import Id, rfc3339
 from protocol.privacy_request import view
 from protocol.validation import Strict
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json
 from server.routes.change_list import ListQuery, list_query
 from server.routes.privacy_requests import list_response, recording_response
-from server.services.privacy import PrivacyRequests, StateChange
-from server.services.privacy_retention import PrivacyRetention, Purge
-from server.services.service_codes import ServiceCodes
+from server.services.privacy.requests import PrivacyRequests, StateChange
+from server.services.privacy.retention import PrivacyRetention, Purge
+from server.services.privacy.service_codes import ServiceCodes
 from storage.directory.service_codes import OwnedCode
 from storage.privacy.requests import AuditEntry
 

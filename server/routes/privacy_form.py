@@ -14,12 +14,12 @@ from protocol.forms import Tree
 from protocol.privacy_request import PrivacyRequest
 from protocol.validation import describe
 from protocol.web_form import WEB_FORM, WebForm, faults
-from server.client_address import address_group, client_address
-from server.forms import TYPES, tree_of_body
-from server.http import Operation, json_response, operation, read_body
-from server.limits import Buckets
-from server.privacy_page import PrivacyPage
-from server.services.privacy import PrivacyRequests
+from server.http.client_address import address_group, client_address
+from server.http.forms import TYPES, tree_of_body
+from server.http.route import Operation, json_response, operation, read_body
+from server.routes.privacy_page import PrivacyPage
+from server.runtime.limits import Buckets
+from server.services.privacy.requests import PrivacyRequests
 from storage.directory.service_codes import OwnedCode
 
 MAX_FORM_BYTES: Final = 64 * 1024

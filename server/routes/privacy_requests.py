@@ -8,10 +8,10 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from protocol.privacy_request import PrivacyRequest, view
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
-from server.services.privacy import PrivacyRequests, StateChange
+from server.services.privacy.requests import PrivacyRequests, StateChange
 from storage.privacy.requests import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"

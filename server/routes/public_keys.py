@@ -10,8 +10,8 @@ from protocol.activity import Id
 from protocol.encryption import NEW_PUBLIC_KEY, ChangedKeyAnswer, NewPublicKey, PublicKeyAnswer
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_json
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_json
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
 from server.services.keys import Keys, shown_change
 

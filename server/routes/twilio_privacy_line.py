@@ -12,11 +12,11 @@ from aiohttp import web
 from protocol import twiml
 from protocol.call_texts import CallTexts, Texts
 from protocol.errors import ApiError, ErrorCode
-from server.auth import Authenticator
-from server.http import Operation, operation
-from server.services.call_status import CallStatus
-from server.services.voicemail import Call, Voicemail
-from server.twilio_form import twilio_form
+from server.auth.contract import Authenticator
+from server.http.route import Operation, operation
+from server.services.privacy.call_status import CallStatus
+from server.services.privacy.voicemail import Call, Voicemail
+from server.twilio.form import twilio_form
 
 MAX_TRIES: Final = 3
 _PATH: Final = "/twilio/privacy-line"

@@ -10,11 +10,11 @@ from aiohttp import web
 from protocol import twiml
 from protocol.screening import read_call, read_outcome
 from protocol.twiml import RejectReason
-from server.auth import Authenticator
-from server.http import Operation, operation
+from server.auth.contract import Authenticator
+from server.http.route import Operation, operation
 from server.routes.lookups import TOKEN_HEADER
-from server.services.screening import Screening
-from server.twilio_form import twilio_form
+from server.services.telephony.screening import Screening
+from server.twilio.form import twilio_form
 
 VOICE_PATH: Final = "/twilio/voice"
 UNAVAILABLE_PATH: Final = "/twilio/voice/unavailable"

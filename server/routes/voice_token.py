@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation
-from server.services.voice_tokens import VoiceToken, VoiceTokens
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation
+from server.services.telephony.voice_tokens import VoiceToken, VoiceTokens
 
 
 def routes(tokens: VoiceTokens, auth: Authenticator) -> list[web.RouteDef]:

@@ -10,18 +10,10 @@ from pydantic import AfterValidator, TypeAdapter
 
 from protocol.activity import rfc3339
 from protocol.validation import Strict
-from server.auth import Authenticator
-from server.http import Operation, json_response, operation, read_body, read_json, read_query
+from server.auth.contract import Authenticator
+from server.http.route import Operation, json_response, operation, read_body, read_json, read_query
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
-from server.services.webhook_admin import (
-    MAX_LISTED,
-    EndpointChange,
-    NewEndpoint,
-    NewSource,
-    Rotation,
-    SourceKeys,
-    WebhookAdmin,
-)
+from server.webhooks.admin import MAX_LISTED, EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, Keys, Source
 

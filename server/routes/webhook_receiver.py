@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
-from server.client_address import address_group, client_address
-from server.forms import TYPES, tree_of_body
-from server.http import Operation, json_response, operation, read_body
-from server.services.received_events import ReceivedEvents
-from server.unproven import UnprovenBodies
+from server.http.client_address import address_group, client_address
+from server.http.forms import TYPES, tree_of_body
+from server.http.route import Operation, json_response, operation, read_body
+from server.http.unproven import UnprovenBodies
+from server.services.privacy.received_events import ReceivedEvents
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """A recording is in it."""

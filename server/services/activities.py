@@ -15,10 +15,10 @@ import msgspec
 from protocol.activity import Activity, ActivityType, NewActivity, Party
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
-from server.limits import Buckets
 from server.live.log import Log, Submission
-from server.services.call_reports import CallReports, Report, call_key
-from server.services.parties import Parties
+from server.live.parties import Parties
+from server.runtime.limits import Buckets
+from server.services.calls.call_reports import CallReports, Report, call_key
 from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
 
 SECONDS_AT_ONCE = 4

@@ -17,8 +17,8 @@ from protocol.encryption import (
     fingerprint,
 )
 from protocol.errors import ApiError, ErrorCode
-from server.limits import Buckets
 from server.live.events import EventName, Events
+from server.runtime.limits import Buckets
 from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
 
 CHANGES_AT_ONCE = 128
@@ -36,7 +36,7 @@ class Partners(Protocol):
 
 
 class People(Protocol):
-    """Who exists, and whose members they are (``server.services.parties.Parties``)."""
+    """Who exists, and whose members they are (``server.live.parties.Parties``)."""
 
     async def exists(self, key: int) -> bool: ...
 

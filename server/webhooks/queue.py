@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest
-from server.live.batcher import Batcher
+from server.runtime.batcher import Batcher
 from server.webhooks.message import sample_request
 from storage.database import Database, Transaction
 from storage.privacy import requests

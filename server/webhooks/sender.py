@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from server.outbound import open_session
+from server.http.outbound import open_session
 from server.webhooks.guard import guarded_sockets
 from server.webhooks.message import Message
 from server.webhooks.resolver import ThreadResolver

@@ -14,9 +14,9 @@ from protocol.directory import KEYS, Kind, Number, line
 from protocol.errors import ApiError, ErrorCode
 from protocol.heartbeat import LastTimes
 from server.live.events import EventName
-from server.services.directory import Directory
-from server.services.directory_plan import Report
-from server.services.parties import Parties
+from server.live.parties import Parties
+from server.services.directory.directory import Directory
+from server.services.directory.plan import Report
 from storage.database import Database
 from storage.directory import reads as directory_reads
 from storage.directory.changes import DirectoryChange

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from server.services.parties import Parties
+from server.live.parties import Parties
 from storage.database import Database
 from storage.directory.changes import EVERYTHING, KEPT_MS, DirectoryChange, merged, record, since
 from storage.errors import StorageUnavailable
@@ -135,7 +135,7 @@ async def test_a_look_that_fails_half_way_is_begun_again(database: Database, mon
         raise StorageUnavailable("the connection was lost, says the test")
 
     with monkeypatch.context() as broken:
-        broken.setattr("server.services.parties.read_memberships", lost)
+        broken.setattr("server.live.parties.read_memberships", lost)
         with pytest.raises(StorageUnavailable):
             await parties.look()
     assert told == []

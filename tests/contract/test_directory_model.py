@@ -30,9 +30,9 @@ from protocol.directory import (
     line,
 )
 from protocol.errors import ApiError, ErrorCode
-from server.services.directory import Directory
-from server.services.directory_plan import Report
-from server.services.parties import Parties
+from server.live.parties import Parties
+from server.services.directory.directory import Directory
+from server.services.directory.plan import Report
 from storage.directory import reads as directory_reads
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase

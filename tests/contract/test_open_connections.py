@@ -16,8 +16,8 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from server.services.doctor import Health, examine_storage
-from server.settings import Settings
+from server.config.settings import Settings
+from server.services.operator.doctor import Health, examine_storage
 from storage.errors import StorageUnavailable
 from storage.migrate import migrate
 from storage.opening import open_storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from server.services.parties import Parties
+from server.live.parties import Parties
 from storage.bulk import in_chunks
 from storage.database import Database
 from storage.directory.changes import DirectoryChange

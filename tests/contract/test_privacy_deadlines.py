@@ -13,7 +13,7 @@ from protocol.privacy_request import (
     WebFormSession,
     utc_date,
 )
-from server.services.privacy_deadlines import cutoffs
+from server.services.privacy.deadlines import cutoffs
 from storage.database import Database
 from storage.privacy import requests
 from storage.privacy.deadlines import Cutoffs, Which, due, due_counts

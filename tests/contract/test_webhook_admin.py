@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from protocol.directory import Company, Kind
-from server.services.webhook_admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
+from server.webhooks.admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from storage.database import Database
 from storage.directory import writes as directory_writes
 from storage.directory.writes import Change

@@ -26,9 +26,9 @@ from protocol.multipart import content_type, encode
 from protocol.screening import lookup_of, read_call, read_outcome
 from protocol.twilio_signature import SIGNATURE_HEADER, sign
 from protocol.web_form import WEB_FORM
-from server.demo import DEMO_LINES, load_demo
-from server.forms import _multipart_fields
-from server.twilio_requests import form_pairs
+from server.http.forms import _multipart_fields
+from server.node.demo import DEMO_LINES, load_demo
+from server.twilio.requests import form_pairs
 from tests.drill.drills import Drill, Report, advance
 from tests.drill.mutation import changed, damaged
 from tests.fakes.seed_events import VOICEMAIL

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from protocol.activity import Activity
 from server.live.session import Session
-from server.turns import Turns
+from server.runtime.turns import Turns
 from storage.contract import Page, Range
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.live_path import LivePath

@@ -17,9 +17,9 @@ from unittest.mock import patch
 
 import aiohttp
 
-from server import authentication
-from server.authentication import Authentication
-from server.services.parties import Parties
+from server.auth import authentication
+from server.auth.authentication import Authentication
+from server.live.parties import Parties
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.cluster import new_database, open_nodes
 from tests.harness.people import copy_directory, make_directory

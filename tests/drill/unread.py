@@ -25,7 +25,7 @@ import aiohttp
 from protocol.activity import ActivityType
 from protocol.codec import JSON as JSON_CODEC
 from protocol.names import nameless
-from server.services.parties import PartyName
+from server.live.parties import PartyName
 from storage.contract import ActivityLog, Posting, Range
 from storage.opening import open_storage
 from tests.drill.child import Child, child

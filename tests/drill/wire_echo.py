@@ -14,8 +14,8 @@ from unittest.mock import patch
 from aiohttp import WSMsgType
 
 from protocol.codec import JSON, MSGPACK, Undecodable
-from server.live.connection import _CONTROL, Connection
 from server.live.session import Session
+from server.socket.connection import _CONTROL, Connection
 from tests.harness.raw_socket import CLOSE, PING, PONG, TEXT
 from tests.harness.raw_socket import frame as client_frame
 from tests.harness.world import open_world
@@ -51,7 +51,7 @@ class Echo(Connection):
 @asynccontextmanager
 async def buzz_echo(data_dir: Path) -> AsyncIterator[str]:
     """A node whose route of the socket echoes. Its address."""
-    with patch("server.live.socket.Connection", Echo):
+    with patch("server.socket.endpoint.Connection", Echo):
         async with open_world(data_dir, frame_rate_limit=1_000_000) as world:
             yield world.url
 

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 import structlog
 
+from server.auth.tokens import read_own
 from server.cli.application import main
-from server.tokens import read_own
 from storage.data_dir import DATABASE_NAME, holder
 from storage.sqlite import files as sqlite_files
 from tests.harness.backend import SQLITE
@@ -283,7 +283,7 @@ def test_the_doctor_judges_the_server_that_runs_by_its_own_settings(
 
 
 def test_a_token_is_printed_alone_and_made_without_a_database(run_py: RunPy, tmp_path: Path) -> None:
-    from server.signing_keys import load
+    from server.auth.signing_keys import load
 
     fresh = tmp_path / "fresh"
     person = run_py("token", "create", "--person", 456, "--ttl", 60, on=fresh).check()
@@ -314,7 +314,7 @@ def test_a_token_that_can_not_be_is_refused_in_one_line(run_py: RunPy, wrong: li
 
 
 def test_a_rotated_key_signs_and_the_old_one_verifies(run_py: RunPy, data_dir: Path) -> None:
-    from server.signing_keys import load
+    from server.auth.signing_keys import load
 
     before = run_py("token", "create", "--person", 1).check().out.strip()
     assert "1 older" in run_py("token", "rotate").check().out

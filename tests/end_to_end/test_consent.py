@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from server.signing_keys import load
+from server.auth.signing_keys import load
 from tests.end_to_end.test_commands import Done, RunPy, as_before, run_py
 from tests.harness.backend import SQLITE
 from tests.harness.node import ROOT

@@ -16,10 +16,10 @@ from itertools import pairwise
 import pytest
 
 from protocol.activity import ActivityType
-from server.history import one_page, pieces
-from server.sending import ANSWER_BYTES, Kind
-from server.sending import Answer as Sent
-from server.turns import Turns
+from server.http.sending import ANSWER_BYTES, Kind
+from server.http.sending import Answer as Sent
+from server.routes.history import one_page, pieces
+from server.runtime.turns import Turns
 from storage.contract import Posting, Range
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import POSTGRESQL, SQLITE
@@ -178,7 +178,7 @@ async def test_a_history_goes_on_where_its_reader_stopped(open_: OpenWorld, acce
 
 async def test_encoding_gives_the_loop_its_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With slices of no length: at least one between any two pieces."""
-    monkeypatch.setattr("server.history.Turns", partial(Turns, 0.0))
+    monkeypatch.setattr("server.routes.history.Turns", partial(Turns, 0.0))
     await world.running.append(large(12), each=6)
     turns = 0
 

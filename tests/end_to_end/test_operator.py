@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from server.clock import wall_clock_ms
-from server.logs import current_level
+from server.config.logs import current_level
+from server.config.settings import LogLevel
+from server.runtime.clock import wall_clock_ms
 from server.services.retention import Retention
-from server.settings import LogLevel
 from storage.sqlite import files as sqlite_files
 from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import POSTGRESQL, SQLITE

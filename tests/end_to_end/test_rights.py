@@ -18,7 +18,7 @@ import pytest
 
 from protocol.activity import ActivityType
 from protocol.directory import Kind
-from server.clock import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import SQLITE
@@ -50,7 +50,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def test_a_right_ends_at_every_node_and_no_other_does(
     open_: OpenWorld, provider: Provider, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    monkeypatch.setattr("server.authentication.REFRESH_SECONDS", 0.2)
+    monkeypatch.setattr("server.auth.authentication.REFRESH_SECONDS", 0.2)
     world = await open_(privacy_forms_per_minute=1_000, **provider.settings)
     http = await stack.enter_async_context(aiohttp.ClientSession())
     urls = [running.url for running in world.nodes]

@@ -20,9 +20,9 @@ from protocol.codec import JSON, MSGPACK
 from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log, Submission
+from server.live.parties import Parties
 from server.live.session import Session
-from server.services.parties import Parties
-from server.telemetry import Metrics
+from server.runtime.telemetry import Metrics
 from storage.contract import ROW_BYTES, Commit, Page, Posting, Range, Result, Stored
 from storage.directory.changes import DirectoryChange
 from storage.errors import StorageUnavailable

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from server.app import Node, open_node
-from server.authentication import wall_clock_ms
-from server.listening import listen, served
+from server.auth.authentication import wall_clock_ms
+from server.auth.signing_keys import load_or_create
+from server.auth.tokens import mint_person, mint_service
+from server.config.settings import Mode, Settings
+from server.http.listening import listen, served
 from server.live.log import Submission
-from server.settings import Mode, Settings
-from server.signing_keys import load_or_create
-from server.tokens import mint_person, mint_service
 from storage.contract import Posting
 from tests.harness.backend import noted
 
@@ -110,7 +110,7 @@ _SERVE = """
 import asyncio, sys
 from pathlib import Path
 from server.app import serve
-from server.settings import Settings
+from server.config.settings import Settings
 more = dict(pair.split("=", 1) for pair in sys.argv[3:])
 settings = Settings(mode="development", data_dir=Path(sys.argv[1]), port=int(sys.argv[2]), **more)
 asyncio.run(serve(settings, lambda url: print("listening on", url, flush=True)))

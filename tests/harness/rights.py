@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from server.signing_keys import rotate
+from server.auth.signing_keys import rotate
 from tests.harness.http import Answer, Http
 from tests.harness.node import Tokens
 from tests.harness.peer import Peer, chat, peer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from server.web_files import FOLDER
+from server.http.web_files import FOLDER
 from tests.fakes.privacy_buzz import ACME, Buzz, Clock, open_buzz
 
 OURS = sorted((FOLDER / "admin").rglob("*.*"))

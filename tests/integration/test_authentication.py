@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twilio.request_validator import RequestValidator
 
 from protocol.errors import ApiError, ErrorCode
-from server.authentication import Authentication, open_authentication
-from server.http import errors_middleware, read_body
-from server.jwks import JwksError, parse_jwks
-from server.revocations import Revocations
-from server.services.parties import Parties
-from server.settings import Mode, Settings
-from server.signing_keys import KeyFileError, load, load_or_create, rotate
-from server.tokens import mint_person
+from server.auth.authentication import Authentication, open_authentication
+from server.auth.jwks import JwksError, parse_jwks
+from server.auth.revocations import Revocations
+from server.auth.signing_keys import KeyFileError, load, load_or_create, rotate
+from server.auth.tokens import mint_person
+from server.config.settings import Mode, Settings
+from server.http.route import errors_middleware, read_body
+from server.live.parties import Parties
 from storage.accounts import AccountStore, Revocation
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
@@ -516,7 +516,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it_but_not_for_every_forg
     token = provider.sign("second", "EdDSA")
     with pytest.raises(ApiError):
         await auth.verify(token)  # within 30 seconds of the last fetch
-    monkeypatch.setattr("server.jwks.MIN_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("server.auth.jwks.MIN_REFRESH_SECONDS", 0.0)
     auth._provider._next_fetch_at = 0.0  # type: ignore[union-attr]
     assert (await auth.verify(token)).person_id == 456
     assert provider.fetches == 2

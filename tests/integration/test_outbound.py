@@ -14,9 +14,9 @@ from aiohttp import web
 from aiohttp.http_parser import DeflateBuffer
 from aiohttp.test_utils import TestServer
 
-from server.jwks import JwksError, Provider, ProviderKeys
-from server.outbound import AnswerTooLarge, open_session, read_answer
-from server.twilio_api import TwilioError, open_twilio_api
+from server.auth.jwks import JwksError, Provider, ProviderKeys
+from server.http.outbound import AnswerTooLarge, open_session, read_answer
+from server.twilio.api import TwilioError, open_twilio_api
 from server.webhooks.message import Message
 from server.webhooks.sender import ANSWER_BYTES, open_sender
 
@@ -121,4 +121,4 @@ def test_the_server_opens_no_other_session() -> None:
         for path in SERVER.rglob("*.py")
         if re.search(r"ClientSession\(", path.read_text()) and "cli" not in path.parts
     }
-    assert opened == {"outbound.py"}
+    assert opened == {"http/outbound.py"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from server.settings import Settings
+from server.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -11,8 +11,8 @@ import pytest
 from protocol.directory import KEYS, Kind
 from protocol.directory_lines import fields_model, parse_line
 from protocol.errors import ApiError
-from server.services.directory_effects import list_names
-from server.services.directory_import import MAX_LINE_BYTES, MAX_LINES
+from server.services.directory.effects import list_names
+from server.services.directory.importing import MAX_LINE_BYTES, MAX_LINES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "directory.md").read_text()
 

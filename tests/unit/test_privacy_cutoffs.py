@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.privacy_request import add_business_days, deadline, in_time_since
-from server.services.privacy_deadlines import cutoffs
+from server.services.privacy.deadlines import cutoffs
 from storage.privacy.rows import day_number
 
 DAYS = st.dates(date(1999, 1, 1), date(2090, 1, 1))

@@ -27,7 +27,7 @@ def test_the_receiver_on_the_page_takes_what_buzz_signs_and_nothing_else() -> No
 
 
 def test_every_setting_that_the_page_names_exists() -> None:
-    from server.settings import Settings
+    from server.config.settings import Settings
 
     named = {name.removeprefix("BUZZ_").lower() for name in re.findall(r"`(BUZZ_[A-Z_]+)[=`]", PAGE)}
     assert named <= set(Settings.model_fields)

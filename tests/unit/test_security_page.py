@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import Settings
+from server.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from server.settings import Settings
+from server.config.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from protocol.privacy_event import EventName
-from server.services.webhooks import Slots, after
 from server.webhooks.sender import Answer
+from server.webhooks.worker import Slots, after
 from storage.webhooks.deliveries import Delivery, Status
 
 NOW = 1_000_000

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from server.bus.contract import BusError
 from server.bus.notices import MAX_MESSAGE_BYTES, Happened, encode
 from server.bus.valkey import ValkeyBus
-from server.tasks import running
+from server.runtime.tasks import running
 from tests.end_to_end.cluster.conftest import OpenNodes, bus_up, until
 from tests.harness.cluster import open_nodes, peopled_database
 from tests.harness.peer import chat

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from server.live.events import EventName
-from server.privacy_node import reclaim_leases
-from server.services.privacy_changes import PrivacyChanges
-from server.services.recordings import RecordingFetcher
-from server.services.voicemail import Call, Voicemail
-from server.services.webhooks import WebhookWorker
-from server.twilio_api import TwilioApi, open_twilio_api
+from server.node.privacy import reclaim_leases
+from server.services.privacy.changes import PrivacyChanges
+from server.services.privacy.recordings import RecordingFetcher
+from server.services.privacy.voicemail import Call, Voicemail
+from server.twilio.api import TwilioApi, open_twilio_api
 from server.webhooks.queue import LEASE_MS, DeliveryQueue
 from server.webhooks.sender import WebhookSender, open_sender
+from server.webhooks.worker import WebhookWorker
 from storage.database import Database
 from storage.directory import service_codes
 from storage.migrate import migrate

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
-from server.services.webhooks import WebhookWorker
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
+from server.webhooks.worker import WebhookWorker
 from storage.postgresql.database import PostgresDatabase
 from storage.privacy import requests
 from storage.privacy.rows import KeptRequest

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from protocol.directory import KEYS, Kind
-from server.demo import DEMO_LINES, DEMO_PEOPLE, load_demo
+from server.node.demo import DEMO_LINES, DEMO_PEOPLE, load_demo
 from tests.harness.world import World
 from tests.integration.directory.conftest import Admin
 

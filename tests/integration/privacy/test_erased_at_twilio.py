@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.services.twilio_deletions import RETRY_SECONDS
+from server.services.privacy.twilio_deletions import RETRY_SECONDS
 from storage.privacy.retention import purge_requests
 from tests.fakes.privacy_buzz import ACME, JANE, Buzz, Clock, open_buzz
 from tests.fakes.privacy_line import RECORDING, TRANSCRIPTION, Caller

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from server.services.call_status import MAX_UNDER_WAY, CallStatus
-from server.twilio_api import open_twilio_api
+from server.services.privacy.call_status import MAX_UNDER_WAY, CallStatus
+from server.twilio.api import open_twilio_api
 from tests.fakes.privacy_buzz import ACME, PUBLIC_URL, Buzz, Clock, open_buzz
 from tests.fakes.privacy_line import LINE, RECORDING, Caller
 from tests.fakes.twilio import ACCOUNT, MP3, TOKEN, Twilio

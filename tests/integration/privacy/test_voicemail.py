@@ -12,7 +12,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from protocol.call_texts import shipped
-from server.settings_sources import SettingsError
+from server.config.settings_sources import SettingsError
 from tests.fakes.privacy_buzz import ACME, JANE, Buzz, Clock, event, open_buzz
 from tests.fakes.privacy_line import LINE, RECORDING, Caller
 from tests.fakes.seed_events import VOICEMAIL

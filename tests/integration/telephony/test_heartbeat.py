@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from server.authentication import wall_clock_ms
-from server.services.numbers import Bought, Numbers, NumberUnavailable, fictional_blocks
-from server.telemetry import Metrics
-from server.telephony_metrics import TelephonyMetrics
+from server.auth.authentication import wall_clock_ms
+from server.runtime.telemetry import Metrics
+from server.services.telephony.numbers import Bought, Numbers, NumberUnavailable, fictional_blocks
+from server.services.telephony_metrics import TelephonyMetrics
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony.numbers import NumberState, NumberStore
@@ -88,7 +88,7 @@ async def test_a_given_number_rings_its_person(buzz: Buzz) -> None:
 async def test_an_empty_pool_never_fails_the_heartbeat(
     data_dir: Path, clock: Clock, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.services.numbers.fictional_blocks", lambda: iter(()))
+    monkeypatch.setattr("server.services.telephony.numbers.fictional_blocks", lambda: iter(()))
     async with open_buzz(data_dir, clock) as buzz:
         for _ in range(3):
             status, answer = await buzz.get(PATH, buzz.person(BOB))

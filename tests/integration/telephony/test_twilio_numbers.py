@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.services.numbers import ATTEMPT_SECONDS, LEASE_MS, Numbers, NumberUnavailable
-from server.services.twilio_numbers import TwilioNumbers, VoiceUrls
-from server.telemetry import Metrics
-from server.telephony_metrics import TelephonyMetrics
-from server.twilio_api import TwilioError, open_twilio_api
+from server.runtime.telemetry import Metrics
+from server.services.telephony.numbers import ATTEMPT_SECONDS, LEASE_MS, Numbers, NumberUnavailable
+from server.services.telephony.twilio_numbers import TwilioNumbers, VoiceUrls
+from server.services.telephony_metrics import TelephonyMetrics
+from server.twilio.api import TwilioError, open_twilio_api
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony.numbers import NumberStore
 from tests.fakes.twilio import ACCOUNT, TOKEN, Twilio

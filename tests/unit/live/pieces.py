@@ -12,10 +12,10 @@ import msgspec
 
 from protocol.activity import Activity
 from protocol.codec import JSON, MSGPACK, Codec
-from server.auth import Caller
+from server.auth.contract import Caller
+from server.live.parties import PartyName
 from server.live.ring import Entry
 from server.live.session import Session
-from server.services.parties import PartyName
 
 HOUR_MS = 3_600_000
 

@@ -11,9 +11,9 @@ import pytest
 from protocol.errors import ApiError, ErrorCode
 from protocol.names import nameless
 from server.live.log import Log, Submission
+from server.live.parties import PartyName
 from server.live.ring import Entry
-from server.services.parties import PartyName
-from server.telemetry import Metrics
+from server.runtime.telemetry import Metrics
 from storage.contract import Commit, Posting, Result
 from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.migrate import migrate

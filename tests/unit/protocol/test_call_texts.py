@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from protocol.call_texts import MAX_TEXT_CHARACTERS, TEXTS, CallTexts, CallTextsError, Texts, read_call_texts, shipped
-from server.call_texts import MAX_FILE_BYTES, load_call_texts
-from server.settings_sources import SettingsError
+from server.config.call_texts import MAX_FILE_BYTES, load_call_texts
+from server.config.settings_sources import SettingsError
 
 LINE, OTHER_LINE = "+18005550199", "+18005550100"
 PAGE = Path(__file__).parents[3] / "docs" / "privacy-requests.md"

@@ -1,0 +1,86 @@
+"""Which credentials no longer count: storage's rows, held in memory and looked at anew every second.
+
+A revocation that another process wrote (another node, the command line) takes effect with the next look; one that goes
+through this process takes effect at once, after it is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from server.auth.contract import Caller, OnRevoked
+from server.runtime.clock import Every
+from storage.accounts import AccountStore, Revocation
+
+LOOK_SECONDS = 1.0
+"""Half of the two seconds in which a revocation must have taken effect."""
+
+_FORGET_EVERY_MS = 60_000
+_log = structlog.get_logger("auth")
+
+
+class Revocations:
+    """The revocations that still matter, and who wants to hear of new ones."""
+
+    def __init__(self, store: AccountStore, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._version = 0
+        self._tokens: dict[str, Revocation] = {}
+        self._persons: dict[int, Revocation] = {}
+        self._subscribers: list[OnRevoked] = []
+        self._forgetting = Every(_FORGET_EVERY_MS, now_ms)
+
+    def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
+        """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
+        self._subscribers.append(on_revoked)
+        return lambda: self._subscribers.remove(on_revoked)
+
+    def is_revoked(self, caller: Caller) -> bool:
+        """Whether any revocation known here hits the caller. Two look-ups in memory."""
+        if caller.token_id in self._tokens:
+            return True
+        if caller.person_id is None:
+            return False
+        of_person = self._persons.get(caller.person_id)
+        return of_person is not None and caller.is_hit_by(of_person)
+
+    async def look(self) -> None:
+        """Take in what is new in storage. Raises StorageUnavailable."""
+        now_ms = self._now_ms()
+        for row in await self._store.revocations_after(self._version, now_ms):
+            # Two looks may overlap: what one has taken in, the other skips.
+            if row.version > self._version:
+                self._version = row.version
+                self._take_in(row)
+        if self._forgetting.is_due():
+            self._forget(now_ms)
+
+    async def revoke(
+        self, *, token_id: str | None = None, person_id: int | None = None, expires_at_ms: int
+    ) -> Revocation:
+        """Make a revocation durable, then effective here. ``expires_at_ms``: when what it hits has expired anyway."""
+        row = await self._store.revoke(
+            token_id=token_id, person_id=person_id, revoked_at_ms=self._now_ms(), expires_at_ms=expires_at_ms
+        )
+        await self.look()
+        return row
+
+    def _take_in(self, row: Revocation) -> None:
+        if row.token_id is not None:
+            self._tokens[row.token_id] = row
+        if row.person_id is not None:
+            before = self._persons.get(row.person_id)
+            if before is None or before.revoked_at_ms <= row.revoked_at_ms:
+                self._persons[row.person_id] = row
+        for on_revoked in tuple(self._subscribers):
+            try:
+                on_revoked(row)
+            except Exception:  # noqa: BLE001 - one listener's fault must not keep the others from closing sessions
+                _log.exception("a listener failed on a revocation", version=row.version)
+
+    def _forget(self, now_ms: int) -> None:
+        self._tokens = {key: row for key, row in self._tokens.items() if row.expires_at_ms > now_ms}
+        self._persons = {key: row for key, row in self._persons.items() if row.expires_at_ms > now_ms}

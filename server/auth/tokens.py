@@ -1,0 +1,165 @@
+"""Buzz's own access tokens: JWTs signed with EdDSA (RFC 7519, RFC 8037), made and checked without a database.
+
+The first segment of a token is fixed for a key, so finding the key is one look-up of that very text: nothing of the
+header is ever interpreted, and with it no algorithm of the token's choosing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from base64 import urlsafe_b64decode
+from typing import Final
+
+import msgspec
+from nacl.bindings import crypto_sign_BYTES, crypto_sign_open
+from nacl.exceptions import BadSignatureError
+
+from protocol.validation import MAX_ID
+from server.auth.contract import SERVICE_SCOPES, Caller
+from server.auth.signing_keys import KeyRing, encode_segment
+
+ISSUER: Final = "buzz"
+AUDIENCE: Final = "buzz"
+MAX_TOKEN_CHARACTERS: Final = 8_192
+MAX_TTL_SECONDS: Final = 366 * 86_400
+DEFAULT_TTL_SECONDS: Final = 30 * 86_400
+PERSON_SCOPE: Final = "app"
+NO_SCOPES: Final[frozenset[str]] = frozenset()
+
+
+_OWN_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+"""What ``secrets.token_urlsafe(16)`` makes."""
+_JWT_BEGINS = "eyJ"
+"""A JSON object in base64url, as a token's first two parts are. An id of our own begins so once in 262,144 times."""
+
+
+class BadToken(Exception):
+    """The token does not count. The message is for tests and never reaches the one who showed it."""
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    iss: str
+    aud: str
+    sub: str
+    scope: str
+    jti: str
+    iat: float
+    exp: int
+
+
+_decode_claims = msgspec.json.Decoder(_Claims, strict=True).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def mint_person(ring: KeyRing, person_id: int, ttl_seconds: int, now_ms: int) -> str:
+    """A person's access token. Raises ValueError for an impossible id or time to live."""
+    if not 1 <= person_id <= MAX_ID:
+        raise ValueError("a person's id is an integer from 1 up")
+    return _mint(ring, f"person:{person_id}", PERSON_SCOPE, ttl_seconds, now_ms)
+
+
+def mint_service(ring: KeyRing, name: str, scope: str, ttl_seconds: int, now_ms: int) -> str:
+    """A service's token. Raises ValueError for a bad name, scope or time to live."""
+    if not (1 <= len(name) <= 64 and name.isascii() and name.isprintable() and " " not in name):
+        raise ValueError("a service's name is 1 to 64 printable ASCII characters without spaces")
+    if scope not in SERVICE_SCOPES:
+        raise ValueError(f"a service's scope is {' or '.join(sorted(SERVICE_SCOPES))}")
+    return _mint(ring, f"service:{name}", scope, ttl_seconds, now_ms)
+
+
+def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int) -> str:
+    if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
+        raise ValueError(f"a token lives 1 to {MAX_TTL_SECONDS} seconds")
+    # iat keeps its milliseconds: a token made right after a revocation of the same person must outlive it.
+    claims = _Claims(
+        ISSUER, AUDIENCE, subject, scope, secrets.token_urlsafe(16), now_ms / 1000, now_ms // 1000 + ttl_seconds
+    )
+    signed = f"{ring.signing.header}.{encode_segment(_encode(claims))}"
+    return f"{signed}.{encode_segment(ring.signing.private.sign(signed.encode()))}"
+
+
+def is_token_id(text: str, *, foreign: bool) -> bool:
+    """Whether this has the form of a token's id (``jti``), and is no piece of a token.
+
+    ``foreign``: an identity provider gives out tokens too, with ids of any form.
+    """
+    if _OWN_ID.fullmatch(text) is not None:
+        return not text.startswith(_JWT_BEGINS)
+    return foreign and 1 <= len(text) <= 256 and "." not in text and not text.startswith(_JWT_BEGINS)
+
+
+def is_own(ring: KeyRing, token: str) -> bool:
+    """Whether the token names one of our keys. Says nothing about its signature."""
+    return token.partition(".")[0] in ring.by_header
+
+
+def read_own(ring: KeyRing, token: str) -> Caller:
+    """The caller of one of our own tokens: signature, issuer and audience checked, expiry left to the caller's clock.
+
+    Raises BadToken.
+    """
+    signed, _, signature = token.rpartition(".")
+    header, _, payload = signed.partition(".")
+    key = ring.by_header.get(header)
+    if key is None:
+        raise BadToken("not signed with a key of ours")
+    try:
+        # libsodium checks in about half the time that OpenSSL takes, and this is most of what opening a session costs.
+        proof = decode_segment(signature)
+        if len(proof) != crypto_sign_BYTES:
+            raise BadToken("the signature is not one")
+        crypto_sign_open(proof + signed.encode("ascii"), key.public)
+    except (BadSignatureError, UnicodeEncodeError) as error:
+        raise BadToken("the signature does not fit") from error
+    return _caller(_claims(payload), key.header)
+
+
+def token_digest(token: str) -> bytes:
+    """What a token is remembered by: a digest, so that no memory dump gives the token away."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def decode_segment(segment: str) -> bytes:
+    """Base64url without padding to bytes. Raises BadToken unless it is the one spelling of these bytes."""
+    try:
+        data = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError as error:
+        raise BadToken("not base64url") from error
+    if encode_segment(data) != segment:
+        raise BadToken("not base64url in its one spelling")
+    return data
+
+
+def person_of(subject: object) -> int | None:
+    """The person that a claim names: ``person:456``, ``"456"`` or ``456``; None for anything else."""
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        return subject if 1 <= subject <= MAX_ID else None
+    if not isinstance(subject, str):
+        return None
+    digits = subject.removeprefix("person:")
+    is_id = digits.isascii() and digits.isdigit() and len(digits) <= 19 and digits[0] != "0"
+    return int(digits) if is_id and int(digits) <= MAX_ID else None
+
+
+def _claims(payload: str) -> _Claims:
+    try:
+        claims = _decode_claims(decode_segment(payload))
+    except msgspec.DecodeError as error:
+        raise BadToken("its claims are not ours") from error
+    if claims.iss != ISSUER or claims.aud != AUDIENCE:
+        raise BadToken("made for something else")
+    return claims
+
+
+def _caller(claims: _Claims, key: str) -> Caller:
+    expires_at_ms, issued_at_ms = claims.exp * 1000, round(claims.iat * 1000)
+    kind, _, _ = claims.sub.partition(":")
+    if kind == "service":
+        scopes = frozenset(claims.scope.split()) & SERVICE_SCOPES
+        return Caller(claims.sub, None, scopes, claims.jti, expires_at_ms, issued_at_ms, key)
+    person_id = person_of(claims.sub) if kind == "person" else None
+    if person_id is None:
+        raise BadToken("its subject is neither a person nor a service")
+    return Caller(claims.sub, person_id, NO_SCOPES, claims.jti, expires_at_ms, issued_at_ms, key)

@@ -1,0 +1,260 @@
+"""One node among several, or alone: what of the composition depends on that.
+
+Alone (SQLite), the log hands each commit to the hub and nothing here does any work. With PostgreSQL the node follows
+the log's tail, which others may write as well, and with a bus it hears of that at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from protocol.activity import Activity
+from server.auth.authentication import Authentication
+from server.bus.contract import Bus, BusError, Listener
+from server.bus.local import LocalBus
+from server.bus.notices import (
+    Beat,
+    Committed,
+    DirectoryChanged,
+    Forgotten,
+    Gone,
+    Happened,
+    Leaving,
+    Notice,
+    Present,
+    Reached,
+    Revoked,
+    Spent,
+)
+from server.cluster.presence import Presence
+from server.cluster.shared_events import SharedEvents
+from server.cluster.shared_sends import SharedSends
+from server.cluster.tail import Tail
+from server.config.settings import Settings
+from server.live.hub import Hub
+from server.live.parties import Parties
+from server.runtime.limits import Buckets
+from server.runtime.tasks import running
+from server.services.activities import SECONDS_AT_ONCE
+from storage.accounts import Revocation
+from storage.contract import ActivityLog
+from storage.directory.changes import DirectoryChange
+from storage.errors import StorageError
+
+MAX_ERRANDS = 1_000
+"""Notices whose work waits; with more, everything is read anew instead."""
+FLUSH_SECONDS = 1.0
+_log = structlog.get_logger("cluster")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """This node's side of the cluster. ``commits``: whom the log hands its commits to."""
+
+    bus: Bus
+    hub: Hub
+    commits: Hub | Tail
+    events: Hub | SharedEvents
+    presence: Presence
+    sends: Buckets[int] | None
+    tail: Tail | None
+
+    @property
+    def checks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What /readyz asks beside storage."""
+        return {"bus": self.bus.ping} if self.bus.shared else {}
+
+    def relay(self, change: DirectoryChange) -> None:
+        """Tell the other nodes what a change of the directory made stale."""
+        self.bus.publish(DirectoryChanged(change.names, change.members))
+
+    def amended(self, activity: Activity) -> None:
+        """An activity was put right in the log."""
+        self.hub.ring.amend(activity)
+        self.bus.publish(Forgotten())
+
+    async def catch_up_to(self, id: int, epoch: str | None) -> None:
+        """A client has seen this much on another node: be there, too. Raises StorageError."""
+        if self.tail is not None:
+            await self.tail.catch_up_to(id, epoch)
+
+
+@asynccontextmanager
+async def open_cluster(
+    settings: Settings,
+    store: ActivityLog,
+    hub: Hub,
+    parties: Parties,
+    auth: Authentication,
+    now_ms: Callable[[], int],
+) -> AsyncIterator[Cluster]:
+    """Join the cluster until the block ends. Raises BusError for a bus that an operator has to mend."""
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(_open_bus(settings))
+        presence = Presence(hub, bus, settings.max_sessions_per_person, now_ms)
+        hub.on_removed = presence.closed
+        if settings.database_url is None:
+            yield Cluster(bus, hub, hub, hub, presence, None, None)
+            return
+        tail = Tail(store, hub, parties, bus, settings.look_seconds)
+        hub.on_forget = lambda: _forgotten(tail, bus)
+        if not bus.shared:
+            await stack.enter_async_context(running("log's tail", tail.run()))
+            yield Cluster(bus, hub, tail, hub, presence, None, tail)
+            return
+        events = SharedEvents(hub, bus)
+        sends = SharedSends(bus, settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit)
+        neighbours = Neighbours(bus, hub, tail, events, presence, sends, parties, auth)
+        bus.listen(Listener(neighbours.heard, neighbours.bus_up, tail.look_soon), lambda: hub.epoch)
+        stack.callback(auth.subscribe(neighbours.revoked))
+        await stack.enter_async_context(running("log's tail", tail.run()))
+        await stack.enter_async_context(running("neighbours", neighbours.run()))
+        yield Cluster(bus, hub, tail, events, presence, sends, tail)
+        presence.leave()
+        await bus.flushed(FLUSH_SECONDS)
+
+
+@asynccontextmanager
+async def _open_bus(settings: Settings) -> AsyncIterator[Bus]:
+    if settings.bus_url is None:
+        yield LocalBus()
+        return
+    if settings.database_url is None:
+        raise BusError("bus_url needs database_url as well: nodes that share a bus share a PostgreSQL database")
+    # A node on its own starts without the client library, a tenth of what it imports.
+    from server.bus.valkey import ValkeyBus
+
+    bus = ValkeyBus(settings.bus_url.get_secret_value(), settings.bus_namespace)
+    await bus.check()
+    async with running("bus", bus.run()):
+        yield bus
+
+
+def _forgotten(tail: Tail, bus: Bus) -> None:
+    """Bodies were erased by this node: nor may what waits for its turn, here or elsewhere, be shown with them."""
+    tail.amended()
+    bus.publish(Forgotten())
+
+
+class Neighbours:
+    """What is done with each notice of another node. What has to wait for storage is done by one task, in order."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        tail: Tail,
+        events: SharedEvents,
+        presence: Presence,
+        sends: SharedSends,
+        parties: Parties,
+        auth: Authentication,
+    ) -> None:
+        self._bus = bus
+        self._hub = hub
+        self._tail = tail
+        self._events = events
+        self._presence = presence
+        self._sends = sends
+        self._parties = parties
+        self._auth = auth
+        self._errands: deque[Notice] = deque()
+        self._wake = asyncio.Event()
+        self._looking_at_revocations = False
+        self._strangers: set[bytes] = set()
+
+    def heard(self, node: bytes, epoch: str, notice: Notice) -> None:
+        """See :class:`server.bus.contract.Listener`."""
+        if epoch != self._hub.epoch:
+            self._stranger(node, epoch)
+            return
+        self._presence.alive(node)
+        match notice:
+            case Committed():
+                self._tail.heard(notice)
+            case Happened():
+                self._events.heard(notice)
+            case Spent():
+                self._sends.heard(notice)
+            case Present():
+                self._presence.heard(node, notice)
+            case Gone():
+                self._presence.gone(notice)
+            case Leaving():
+                self._presence.left(node)
+            case Reached():
+                self._tail.reached(notice)
+            case Forgotten():
+                self._tail.amended()
+            case Revoked() | DirectoryChanged():
+                self._later(notice)
+            case Beat():
+                pass
+
+    def bus_up(self) -> None:
+        """Notices flow (again): make good what was missed."""
+        self._tail.bus_up()
+        self._presence.announce()
+        self._later(Revoked())
+        self._later(DirectoryChanged(None, None))
+
+    def revoked(self, _: Revocation) -> None:
+        """A credential was revoked; who learnt of it by a notice does not tell again."""
+        if not self._looking_at_revocations:
+            self._bus.publish(Revoked())
+
+    async def run(self) -> None:
+        """Do what waits, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(1):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._presence.forget_silent()
+            self._wake.clear()
+            while self._errands:
+                await self._do(self._errands.popleft())
+
+    def _later(self, notice: Notice) -> None:
+        if len(self._errands) >= MAX_ERRANDS:
+            self._errands.clear()
+            self._errands.extend((Revoked(), DirectoryChanged(None, None)))
+        self._errands.append(notice)
+        self._wake.set()
+
+    async def _do(self, notice: Notice) -> None:
+        try:
+            if isinstance(notice, DirectoryChanged):
+                # The rows tell it; the notice itself has to do where a node of an older release writes none.
+                await self._parties.apply(DirectoryChange(notice.names, notice.members))
+                await self._parties.look()
+            else:
+                await self._look_at_revocations()
+        except StorageError as error:
+            # Both are looked at again before long, notice or not.
+            _log.warning("a notice has to wait", kind=type(notice).__name__, reason=str(error))
+
+    async def _look_at_revocations(self) -> None:
+        self._looking_at_revocations = True
+        try:
+            await self._auth.look()
+        finally:
+            self._looking_at_revocations = False
+
+    def _stranger(self, node: bytes, epoch: str) -> None:
+        """Another history: ours was rewritten and we have not heard, or it is another cluster in our namespace."""
+        self._tail.counts["strangers"] += 1
+        self._tail.look_soon()
+        if node not in self._strangers and len(self._strangers) < MAX_ERRANDS:
+            self._strangers.add(node)
+            _log.warning(
+                "a node on the bus has another log: if it is another cluster, give each its own bus_namespace",
+                node=node.hex(),
+                epoch=epoch,
+            )

@@ -1,0 +1,315 @@
+"""Several nodes: every node follows the log's tail, whoever wrote it, and hands it to its hub in the log's order.
+
+A commit covers (previous_head, head], and commits follow each other without a gap, whichever node made them. So a node
+that has seen everything up to N and hears of the commit that begins at N has seen everything up to that one's head: the
+hub's head moves on only along this chain. What comes before its turn waits; what comes late or twice is recognised by
+its ids. Where a piece of the chain stays away, the node reads it from the log, for everybody at once. Notices thus only
+save time: the live path is whole because the chain is.
+
+What was stored may be changed later: erased, emptied by age, put right. The log counts that; a node that finds another
+count than it knew forgets what it keeps, once it has read everything that was there before. So a body that was erased
+is kept in no node's memory for longer than until its next look, whatever becomes of the notice.
+
+Of other nodes' activities only those of parties with sessions here go into the hub. They go in when their turn has
+come, not when they are heard of: whoever opens a session meanwhile is not forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
+
+import structlog
+
+from protocol.activity import Activity
+from server.bus.contract import Bus
+from server.bus.notices import Committed, Reached, committed
+from server.live.hub import Hub
+from server.live.parties import Parties
+from server.live.ring import Entry
+from storage.contract import ActivityLog
+from storage.errors import StorageError
+
+PATIENCE_SECONDS = 0.02
+"""How long a missing piece may still come by itself before it is read: two nodes' notices overtake each other."""
+LONE_LOOK_SECONDS = 1.0
+"""Between two looks while no notices flow."""
+RETRY_SECONDS = 0.25
+ROWS_A_LOOK = 1_000
+MOST_READ = 20_000
+"""A node that is further behind than this does not read what everybody wrote: each session catches up by itself."""
+MAX_WAITING = 50_000
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+"""Activities that wait for their turn, and their messages; what is beyond is left to the look."""
+_log = structlog.get_logger("tail")
+
+
+class Piece(NamedTuple):
+    """A stretch of the log: everything in (previous_head, head]. ``entries``: with names, where this node wrote it."""
+
+    previous_head: int
+    head: int
+    activities: Sequence[Activity]
+    entries: Sequence[Entry] | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of its messages, if they are ASCII."""
+        return sum(len(activity.message or "") for activity in self.activities)
+
+
+class Tail:
+    """Between the log, the bus and the hub. ``run`` is its one task; counts are plain, for the metrics."""
+
+    def __init__(self, store: ActivityLog, hub: Hub, parties: Parties, bus: Bus, look_seconds: float) -> None:
+        self._store = store
+        self._hub = hub
+        self._parties = parties
+        self._bus = bus
+        self._look_seconds = look_seconds
+        self._waiting: list[tuple[int, int, Piece]] = []
+        self._waiting_activities = 0
+        self._waiting_bytes = 0
+        self._order = count()
+        self._wake = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._next_look = float("inf")
+        self._stuck = (-1, 0.0)
+        self._amendments: int | None = None
+        self.counts: Counter[str] = Counter()
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
+        """This node's log has committed (previous_head, head]; see :meth:`server.live.hub.Hub.committed`."""
+        if head > previous_head:
+            activities = [entry.activity for entry in entries]
+            for notice in committed(previous_head, head, activities):
+                self._bus.publish(notice)
+            self._take(Piece(previous_head, head, activities, entries))
+        self._hub.flush()
+
+    def flush(self) -> None:
+        """Write the answers that no activity took along."""
+        self._hub.flush()
+
+    def heard(self, notice: Committed) -> None:
+        """Another node's log has committed."""
+        self.counts["heard"] += 1
+        self._take(Piece(notice.previous_head, notice.head, notice.activities))
+
+    def reached(self, notice: Reached) -> None:
+        """Another node has got there."""
+        if notice.head > self._hub.head:
+            self.look_soon()
+
+    def amended(self) -> None:
+        """Stored activities were changed, here or by another node: what is kept of them in memory is forgotten."""
+        self._forget()
+        self.look_soon(0)
+
+    def bus_up(self) -> None:
+        """Notices flow again: what they did not bring meanwhile is looked for, here and on the other nodes."""
+        self._bus.publish(Reached(self._hub.head))
+        self.look_soon(0)
+
+    def look_soon(self, seconds: float = LONE_LOOK_SECONDS) -> None:
+        """Something is not as it should be: look in the log, within that time."""
+        now = asyncio.get_running_loop().time()
+        if now + seconds < self._next_look:
+            self._next_look = now + seconds
+            self._wake.set()
+
+    # --- in the log's order -------------------------------------------------------------------------------------
+
+    def _take(self, piece: Piece) -> None:
+        if piece.head <= self._hub.head:
+            self.counts["late"] += 1
+        elif piece.previous_head <= self._hub.head and self._hand_over(piece):
+            self._hand_over_waiting()
+        else:
+            self._keep(piece)
+
+    def _keep(self, piece: Piece) -> None:
+        too_many = self._waiting_activities + len(piece.activities) > MAX_WAITING
+        if too_many or self._waiting_bytes + piece.size > MAX_WAITING_BYTES:
+            self.counts["overflow"] += 1
+            self.look_soon(0)
+            return
+        heapq.heappush(self._waiting, (piece.previous_head, next(self._order), piece))
+        self._waiting_activities += len(piece.activities)
+        self._waiting_bytes += piece.size
+        self._wake.set()
+
+    def _hand_over(self, piece: Piece) -> bool:
+        """Move the hub on over the piece. False if the names of its parties have to be read first."""
+        entries = self._entries(piece)
+        if entries is None:
+            return False
+        self._hub.committed(self._hub.head, piece.head, entries)
+        return True
+
+    def _hand_over_waiting(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._hub.head:
+            piece = self._waiting[0][2]
+            if piece.head > self._hub.head and not self._hand_over(piece):
+                return
+            heapq.heappop(self._waiting)
+            self._waiting_activities -= len(piece.activities)
+            self._waiting_bytes -= piece.size
+
+    def _entries(self, piece: Piece) -> list[Entry] | None:
+        head = self._hub.head
+        if piece.entries is not None:
+            return [entry for entry in piece.entries if entry.id > head]
+        entries: list[Entry] = []
+        for activity in piece.activities:
+            if activity.id > head and self._hub.concerns(activity.sender, activity.receiver):
+                sender, receiver = self._parties.get(activity.sender), self._parties.get(activity.receiver)
+                if sender is None or receiver is None:
+                    return None
+                entries.append(Entry(activity, sender, receiver))
+        return entries
+
+    async def _hand_over_named(self, piece: Piece) -> None:
+        """The same with a read of the names that are not known; somebody who is no longer there is shown nameless."""
+        asked: set[int] = set()
+        while piece.head > self._hub.head and not self._hand_over(piece):
+            keys = {
+                key
+                for activity in piece.activities
+                if self._hub.concerns(activity.sender, activity.receiver)
+                for key in (activity.sender, activity.receiver)
+            }
+            if keys <= asked:
+                shown = self._parties.shown
+                piece = piece._replace(
+                    entries=[
+                        Entry(each, shown(each.sender), shown(each.receiver))
+                        for each in piece.activities
+                        if self._hub.concerns(each.sender, each.receiver)
+                    ]
+                )
+                continue
+            asked |= keys
+            await self._parties.load(keys)
+
+    # --- the one task -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Wait for what is missing, and look when it does not come or the time has come, until cancelled."""
+        loop = asyncio.get_running_loop()
+        # Something may have been heard of already, between the start of the bus and of this task.
+        self._next_look = min(self._next_look, loop.time() + self._interval())
+        while True:
+            try:
+                async with asyncio.timeout_at(self._next_look):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._go_on()
+            except StorageError as error:
+                _log.warning("the log can't be followed", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wake.set()
+
+    def _interval(self) -> float:
+        flowing = self._bus.shared and self._bus.up
+        return self._look_seconds if flowing else min(LONE_LOOK_SECONDS, self._look_seconds)
+
+    async def _go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._hand_over_waiting()
+        while self._waiting:
+            piece = self._waiting[0][2]
+            if piece.previous_head <= self._hub.head:
+                await self._hand_over_named(piece)
+            elif await self._is_missing():
+                self.counts["holes"] += 1
+                await self.look()
+            self._hand_over_waiting()
+        if loop.time() >= self._next_look:
+            await self.look()
+            await self._parties.look_again()
+
+    async def _is_missing(self) -> bool:
+        """Whether the next piece has stayed away for longer than patience lasts; waits for the rest of that time."""
+        now = asyncio.get_running_loop().time()
+        head, since = self._stuck
+        if head != self._hub.head:
+            head, since = self._stuck = (self._hub.head, now)
+        await asyncio.sleep(max(0.0, since + PATIENCE_SECONDS - now))
+        return head == self._hub.head
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    async def catch_up_to(self, id: int, epoch: str | None) -> None:
+        """A client has seen this id of this history on another node: be there, too. Raises StorageError."""
+        if id > self._hub.head or epoch not in (None, self._hub.epoch):
+            await self.look()
+
+    async def look(self) -> None:
+        """Read what the log has and the hub does not, and whether what is kept still holds. Raises StorageError."""
+        async with self._looking:
+            self.counts["looks"] += 1
+            # Before it begins: who asks for a look meanwhile may mean what this one no longer sees.
+            due, self._next_look = self._next_look, asyncio.get_running_loop().time() + self._interval()
+            try:
+                await self._look()
+            except StorageError:
+                self._next_look = min(due, self._next_look)
+                raise
+
+    async def _look(self) -> None:
+        known = self._hub.head
+        epoch, head, amendments = await self._store.state()
+        if epoch != self._hub.epoch:
+            self._other_history(epoch, head, known)
+        elif head < known:
+            await self._history_lost(head, known)
+        elif head > self._hub.head:
+            self.counts["found"] += 1
+            await self._read_up_to(head)
+        if amendments != self._amendments:
+            # Only now: a notice from before the change may have come while what is older than it was read.
+            self._forget()
+            self._amendments = amendments
+
+    def _forget(self) -> None:
+        self._waiting, self._waiting_activities, self._waiting_bytes = [], 0, 0
+        self._hub.ring.restart(self._hub.head)
+
+    async def _read_up_to(self, head: int) -> None:
+        if head - self._hub.head > MOST_READ:
+            self.counts["skipped"] += 1
+            self._hub.committed(head, head, ())
+            return
+        while self._hub.head < head:
+            after = self._hub.head
+            rows, more = await self._store.tail(after, ROWS_A_LOOK)
+            # Ids become visible in order, and all up to `head` were when the read began.
+            last = rows[-1].id if rows else 0
+            await self._hand_over_named(Piece(after, last if more else max(head, last), rows))
+
+    async def _history_lost(self, head: int, known: int) -> None:
+        """The log ends before what was seen here: a fail-over has lost its last moments. Clients must start anew."""
+        _log.error("the log has lost history", head=head, seen=known)
+        await asyncio.sleep(random.random() / 2)  # one node renews the epoch, the others find it renewed
+        epoch, head, _ = await self._store.state()
+        if epoch == self._hub.epoch:
+            epoch = await self._store.renew_epoch()
+        self._other_history(epoch, head, known)
+
+    def _other_history(self, epoch: str, head: int, known: int) -> None:
+        _log.warning("the log has a new epoch", epoch=epoch, head=head)
+        self._waiting, self._waiting_activities, self._waiting_bytes = [], 0, 0
+        self._hub.rewritten(epoch, head)
+        if head < known:
+            self._hub.ring.restart(head)

@@ -1,0 +1,274 @@
+"""One frozen settings object: every setting with its default, its range and what it does.
+
+``server/config/settings_sources.py`` reads it from buzz.toml, the environment and the flags; ``docs/settings.md``
+lists it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from protocol.attestation import AttestationLevel, AttestationPolicy
+from protocol.privacy_request import MIN_RETENTION_MONTHS
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One JSON object a line for machines, or text for people."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Mode(StrEnum):
+    """How much convenience is allowed: development fills in what production must be given."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+MAX_URL_CHARACTERS: Final = 2_000
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+        raise ValueError("should be http(s)://HOST[:PORT], without a path")
+    return value.rstrip("/").lower()
+
+
+def _secret_url(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in schemes or not (parts.netloc or parts.scheme == "unix"):
+            raise ValueError(f"should be a URL that begins with {' or '.join(f'{each}://' for each in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and value.isascii() and value.isprintable()
+    if not is_url or " " in value or parts.fragment or len(value) > MAX_URL_CHARACTERS:
+        raise ValueError(f"should be an http(s) URL of at most {MAX_URL_CHARACTERS} characters, without a fragment")
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
+RetrySeconds = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_comma_separated)]
+DatabaseUrl = Annotated[SecretStr, _secret_url("postgresql", "postgres")]
+BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss", "unix")]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BUZZ_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    mode: Mode = Field(Mode.PRODUCTION, description="development or production")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: Port = Field(8080, description="Port to listen on; 0 picks a free one")
+    data_dir: Path = Field(Path("var"), description="Where the database, the signing key and the lock file are")
+    public_url: Origin | None = Field(
+        None, description="The address that Twilio, clients and receivers use, e.g. https://buzz.example"
+    )
+
+    # Storage and bus
+    database_url: DatabaseUrl | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
+    database_connections: Annotated[int, Field(ge=2, le=1_000)] = Field(
+        10, description="Most PostgreSQL connections of this node; one of them writes the log"
+    )
+    bus_url: BusUrl | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
+    bus_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
+        "buzz", description="Prefix of the bus channels, so that two clusters can share one bus"
+    )
+
+    # Sockets
+    origins: Origins = Field((), description="Browser origins allowed besides the server's own host")
+    max_frame_bytes: Count = Field(128 * 1024, description="Largest frame accepted from a client")
+    hello_timeout_seconds: Seconds = Field(10, description="Time for a client to send its first frame")
+    heartbeat_seconds: Seconds = Field(25, description="How often the server pings a session")
+    heartbeat_timeout_seconds: Seconds = Field(
+        10, description="Time for the answer to a ping; then the socket is closed with 4408"
+    )
+    max_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
+        4_096, description="Most HTTP connections, not counting live sockets; above it, idle ones are closed"
+    )
+    max_sessions: Count = Field(18_000, description="Most sessions on this node; above it, upgrades get 503")
+    max_sessions_per_person: Count = Field(
+        16, description="Most sessions of one person; above it, the oldest is closed with 4409"
+    )
+    max_handshakes_per_address: Count = Field(
+        200, description="Most sockets from one address that have not sent hello yet"
+    )
+    send_rate_limit: Count = Field(50, description="Sends a second of one person; bursts of four times as many")
+    frame_rate_limit: Count = Field(500, description="Frames of every kind a second on one socket; above it, 4429")
+    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        20, description="How long the server waits for clients after SIGTERM"
+    )
+    ring_size: Count = Field(
+        4_096, description="How many of the newest activities are kept in memory for live delivery"
+    )
+    catch_up_readers: Count = Field(2, description="How many readers load activities for sessions that are behind")
+    look_seconds: Seconds = Field(
+        30, description="Longest time between two reads of the log without a notice (several nodes)"
+    )
+
+    # Look-ups
+    lookup_deadline_ms: Count = Field(
+        1_000, description="Time for a look-up; then it answers untrusted, and a call hears the busy tone"
+    )
+    attestation: AttestationPolicy = Field(
+        "refuse-failed",
+        description="What Buzz requires of a call's signature (STIR/SHAKEN): refuse-failed, require or ignore",
+    )
+    attestation_level: AttestationLevel = Field("B", description="The lowest level that require accepts: A, B or C")
+    call_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Days that a call stays in the lists of calls and of blocked calls"
+    )
+    twilio_auth_token: SecretStr | None = Field(None, description="Twilio's auth token, to check X-Twilio-Signature")
+    twilio_account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")] | None = Field(
+        None, description="The Twilio account for downloading recordings and buying numbers"
+    )
+    twilio_api_url: Origin = Field(
+        "https://api.twilio.com", description="Twilio's REST API; tests use a server of their own"
+    )
+    twilio_api_key_sid: Annotated[str, Field(pattern="^SK[0-9a-f]{32}$")] | None = Field(
+        None, description="The Twilio API key for making voice tokens; unset: no voice tokens"
+    )
+    twilio_api_key_secret: SecretStr | None = Field(None, description="The secret of that API key")
+    twilio_application_sid: Annotated[str, Field(pattern="^AP[0-9a-f]{32}$")] | None = Field(
+        None, description="The TwiML application for calls that the app makes; unset: it only receives calls"
+    )
+    twilio_push_credential_sid: Annotated[str, Field(pattern="^CR[0-9a-f]{32}$")] | None = Field(
+        None, description="The push credential that Twilio uses to notify the app of a call"
+    )
+    voice_token_seconds: Annotated[int, Field(ge=60, le=86_400)] = Field(
+        3_600, description="How long a voice token is valid; never longer than the access token of its request"
+    )
+    number_provider: Literal["pool", "twilio"] = Field("pool", description="Where numbers come from: pool or twilio")
+    number_country: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
+        "US", description="The country (two letters) in which the twilio provider buys numbers"
+    )
+
+    voice_fallback_url: Annotated[str, AfterValidator(_web_url)] | None = Field(
+        None,
+        description="The URL that Twilio requests when /twilio/voice fails, e.g. a TwiML Bin; given to each number "
+        "that is bought; unset: /twilio/voice/unavailable here",
+    )
+
+    # Privacy requests and webhooks
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = Field(
+        0, description="How many proxies in front add trusted X-Forwarded-For entries"
+    )
+    privacy_forms_per_minute: Count = Field(10, description="Most privacy forms from one address in a minute")
+    call_texts: Path | None = Field(
+        None,
+        description="A TOML file with the texts that callers of the privacy line hear, by line and service code; "
+        "unset: the built-in texts, in English",
+    )
+    webhook_retry_seconds: RetrySeconds = Field(
+        (1800, 1800, 1800), description="Waits before each automatic retry of a webhook; after the last, it has failed"
+    )
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=25)] = Field(
+        15, description="How long a webhook's receiver may take to answer"
+    )
+    webhook_tolerance_seconds: Seconds = Field(
+        300, description="How far off the signature time of an event from another service may be"
+    )
+    webhook_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="Days that a delivery stays in the list after it was made or cancelled"
+    )
+    privacy_retention_months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)] | None = Field(
+        None,
+        description="Months after its last change that a completed privacy request is deleted, 24 or more; "
+        "unset: never",
+    )
+    webhook_ca_file: Path | None = Field(
+        None, description="CA certificates that webhooks trust in addition to the system's"
+    )
+
+    # Tokens
+    signing_key_file: Path | None = Field(None, description="Buzz's own signing key; unset: in the data directory")
+    jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
+    jwt_issuer: str | None = Field(None, description="The issuer (iss) of the identity provider's tokens")
+    jwt_audience: str | None = Field(None, description="The audience (aud) that its tokens must have")
+    jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None, description="Days after which the text of an activity is deleted, but not its id; unset: never"
+    )
+
+    # Watching it
+    metrics_port: Port | None = Field(
+        None, description="A separate port for /metrics, /healthz and /readyz; unset: none"
+    )
+    metrics_host: str | None = Field(None, description="Address of that port; unset: BUZZ_HOST")
+    log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
+    log_format: LogFormat | None = Field(None, description="json or text; unset: json in production")
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        missing = [name for name in ("jwt_issuer", "jwt_audience") if self.jwks and not getattr(self, name)]
+        if missing:
+            raise ValueError(
+                f"{' and '.join(missing)} should be set together with jwks: Buzz checks tokens against them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _twilio_is_whole(self) -> Self:
+        needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
+        missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
+        if missing:
+            raise ValueError(
+                f"{' and '.join(missing)} should be set too: number_provider = twilio needs them to buy numbers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _api_key_is_whole(self) -> Self:
+        needed = ("twilio_api_key_sid", "twilio_api_key_secret", "twilio_account_sid")
+        missing = [name for name in needed if not getattr(self, name)]
+        if (self.twilio_api_key_sid or self.twilio_api_key_secret) and missing:
+            raise ValueError(f"{' and '.join(missing)} should be set too: making voice tokens needs all three")
+        return self
+
+    @property
+    def development(self) -> bool:
+        return self.mode is Mode.DEVELOPMENT
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where Buzz's own signing key is. Several nodes of one cluster share the file."""
+        return self.signing_key_file or self.data_dir / "signing-key.pem"

@@ -1,0 +1,126 @@
+"""Where settings come from: defaults < ``buzz.toml`` < ``BUZZ_*`` environment < flags, read once.
+
+An unknown key or a value out of range stops the start with its name and what was expected.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Container, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr, ValidationError
+
+from server.config.settings import Settings
+
+PREFIX: Final = "BUZZ_"
+CONFIG_VARIABLE: Final = "BUZZ_CONFIG"
+DEFAULT_CONFIG: Final = Path("buzz.toml")
+NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "BUZZ_TOKEN", "BUZZ_URL", "BUZZ_PASSPHRASE"})
+"""Variables that the command line reads: the settings file, and what its client commands connect with."""
+
+MASK: Final = "********"
+_NAMES: Final = frozenset(Settings.model_fields)
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the message names the one at fault and says what was expected."""
+
+
+def load(config: Path | None = None, **flags: Any) -> Settings:
+    """Build the settings. ``flags`` are those of the command line (None: not given). Raises SettingsError.
+
+    Without ``config`` the file is BUZZ_CONFIG's, or buzz.toml in the working directory if there is one.
+    """
+    path = config_file(config)
+    in_file = _read_file(path) if path else {}
+    in_environment = _environment()
+    given = {name: value for name, value in flags.items() if value is not None}
+    # The environment is read by Settings itself; what is passed here goes before it.
+    below = {name: value for name, value in in_file.items() if name not in in_environment}
+    try:
+        return Settings(**{**below, **given})
+    except ValidationError as error:
+        raise SettingsError(_explain(error, path, in_environment, given)) from None
+
+
+def config_file(config: Path | None) -> Path | None:
+    """The settings file that counts. One that was asked for must be there; the default one need not."""
+    if config is not None:
+        return config
+    if os.environ.get(CONFIG_VARIABLE):
+        return Path(os.environ[CONFIG_VARIABLE])
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Every setting and its value as people may see it: secrets are masked, what is unset is None."""
+    return {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings as a buzz.toml, with secrets masked and what is unset commented out."""
+    return "\n".join(
+        f"# {name} is unset" if value is None else f"{name} = {_toml(value)}" for name, value in shown(settings).items()
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
+    for name in found:
+        if name not in _NAMES:
+            raise SettingsError(f"{path}: there is no setting '{name}'{_perhaps(name, _NAMES)}.")
+    return found
+
+
+def _environment() -> frozenset[str]:
+    """The settings that the environment gives a value. An empty variable counts as unset."""
+    known = {PREFIX + name.upper(): name for name in _NAMES}
+    found = {key.upper() for key, value in os.environ.items() if key.upper().startswith(PREFIX) and value}
+    for key in sorted(found - NOT_SETTINGS - known.keys()):
+        raise SettingsError(f"{key}: there is no such setting{_perhaps(key, known)}.")
+    return frozenset(known[key] for key in found - NOT_SETTINGS)
+
+
+def _explain(error: ValidationError, path: Path | None, in_environment: Container[str], given: Container[str]) -> str:
+    first: Any = error.errors(include_url=False, include_input=False)[0]
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not first["loc"]:
+        return f"The settings do not fit together: {expected}."
+    name = str(first["loc"][0])
+    if name in given:
+        return f"--{name.replace('_', '-')}: {expected}."
+    if name in in_environment:
+        return f"{PREFIX}{name.upper()}: {expected}."
+    return f"{path}: {name}: {expected}."
+
+
+def _perhaps(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, tuple):
+        return [_shown(each) for each in value]
+    return value if isinstance(value, bool | int | float) or value is None else str(value)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

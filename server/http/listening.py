@@ -1,0 +1,131 @@
+"""Accepting connections at a pace.
+
+An event loop accepts until nobody waits any more: when ten thousand devices come back at once it does nothing else for
+a second. Here a few are accepted in each turn of the loop; the others wait in the kernel's backlog, where they cost
+nothing, and live sessions and look-ups go on in between. They are accepted together: a turn has a price of its own, and
+what they then ask for (memberships, say) is read together too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from server.http.connection import Lobby, connections
+from server.runtime.tasks import running
+
+ACCEPTED_PER_TURN = 16
+BACKLOG = 4_096
+"""Connections that the kernel keeps for us meanwhile (as far as net.core.somaxconn lets it)."""
+MAX_CONNECTIONS = 4_096
+
+_RETRY_SECONDS = 0.1
+_log = structlog.get_logger("listening")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises OSError with a sentence that names the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise OSError(error.errno, f"can't listen on {host} port {port}: {reason}") from error
+    opened.setblocking(False)
+    return opened
+
+
+@asynccontextmanager
+async def served(
+    application: web.Application,
+    listening: socket.socket,
+    shutdown_timeout: float = 5,
+    max_connections: int = MAX_CONNECTIONS,
+    **more: Any,
+) -> AsyncIterator[str]:
+    """Serve an application on a listening socket until the block ends; its URL. ``more`` as for aiohttp's connections.
+
+    ``shutdown_timeout`` (seconds): how long requests under way are given at the end. ``max_connections``: live sockets
+    are not counted; beyond it quiet ones are closed, and if there are none the kernel's backlog waits.
+    """
+    with listening:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+        await runner.setup()
+        try:
+            lobby = Lobby(max_connections)
+            async with running("accepting", accept(listening, connections(runner, lobby, **more), lobby.has_room)):
+                host, port = listening.getsockname()[:2]
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        finally:
+            await runner.cleanup()
+
+
+async def accept(
+    listening: socket.socket,
+    protocol: Callable[[], asyncio.Protocol],
+    has_room: Callable[[int], bool] = lambda count: True,
+) -> None:
+    """Accept until cancelled, while there is room for so many more; each connection gets a protocol of its own."""
+    while True:
+        while not has_room(ACCEPTED_PER_TURN):  # noqa: ASYNC110 - quiet seconds pass, which is no event
+            await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            await _readable(listening)
+            await _handed_over(protocol, _waiting(listening))
+        except OSError as error:
+            # Out of descriptors, mostly; or the peer has gone again.
+            _log.warning("could not accept a connection", reason=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Return when a connection waits. ``loop.sock_accept``, cancelled at the wrong moment, loses the connection."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(listening, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listening)
+
+
+def _waiting(listening: socket.socket) -> list[socket.socket]:
+    """Accept those that wait now, as many as a turn may. Raises OSError if none could be accepted."""
+    accepted: list[socket.socket] = []
+    try:
+        while len(accepted) < ACCEPTED_PER_TURN:
+            accepted.append(listening.accept()[0])
+    except BlockingIOError:
+        pass
+    except OSError:
+        if not accepted:
+            raise
+    return accepted
+
+
+async def _handed_over(protocol: Callable[[], asyncio.Protocol], accepted: Sequence[socket.socket]) -> None:
+    """Make a transport of each. If we are cancelled we wait for them first: each socket then has one who closes it."""
+    together = asyncio.gather(*(_transport(protocol, connection) for connection in accepted), return_exceptions=True)
+    try:
+        outcomes = await asyncio.shield(together)
+    except asyncio.CancelledError:
+        await together
+        raise
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _transport(protocol: Callable[[], asyncio.Protocol], connection: socket.socket) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, connection)
+    except BaseException:
+        connection.close()
+        raise

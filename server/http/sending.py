@@ -1,0 +1,151 @@
+"""Answers that may be large: sent in pieces, at the pace of who reads them, and so many at once.
+
+An answer under way holds the page it is made from and what its socket has not taken, about 1 MiB. A reader that takes
+nothing for :data:`STALL_SECONDS` is cut off. One person has a few under way, the node :data:`MAX_ANSWERS`: beyond that
+the one whose reader has kept it waiting longest makes room, and where none has, the newcomer is asked to come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+
+from aiohttp import web
+
+from protocol.errors import ApiError, ErrorCode
+from server.http.compression import Coding, chosen, packed
+
+ANSWER_BYTES = 1024 * 1024
+"""An answer that is not a stream ends at about this size."""
+PIECE_BYTES = 64 * 1024
+STALL_SECONDS = 30.0
+"""Within this time a reader takes a piece, or is cut off."""
+MAX_ANSWERS = 64
+"""Under way on one node, at about 1 MiB each."""
+MAKES_ROOM_SECONDS = 2.0
+"""Who has kept its answer waiting for so long may be cut off for somebody else when the node is full."""
+RETRY_SECONDS = 5.0
+_COMPRESS_FROM_BYTES = 1_024
+
+
+class Kind(Enum):
+    """What is sent, and how many of it a person may have under way."""
+
+    HISTORY = 4
+    PAGE = 16
+
+
+class Answer:
+    """One answer under way."""
+
+    __slots__ = ("_sending", "request", "waiting_since")
+
+    def __init__(self, sending: Sending, request: web.Request) -> None:
+        self._sending = sending
+        self.request = request
+        self.waiting_since: float | None = None
+
+    async def send(
+        self, headers: Mapping[str, str], pieces: AsyncIterator[bytes], coding: Coding | None
+    ) -> web.StreamResponse:
+        """Send a JSON body. Raises ConnectionResetError if the reader is gone, or was cut off."""
+        response = web.StreamResponse(headers={**headers, "Vary": "Accept-Encoding"})
+        response.content_type = "application/json"
+        if coding is not None:
+            response.headers["Content-Encoding"] = coding
+            pieces = packed(pieces, coding)
+        await response.prepare(self.request)
+        async for piece in pieces:
+            await self._write(response, piece)
+        await response.write_eof()
+        return response
+
+    async def send_whole(self, headers: Mapping[str, str], body: bytes) -> web.StreamResponse:
+        """Send a JSON body that is ready."""
+        coding = self.coding(body)
+        if coding is None:
+            headers = {**headers, "Content-Length": str(len(body))}
+        return await self.send(headers, _in_pieces(body), coding)
+
+    def coding(self, begin: bytes) -> Coding | None:
+        """How an answer that begins like this is to be compressed."""
+        accepted = self.request.headers.get("Accept-Encoding", "")
+        return chosen(accepted) if len(begin) >= _COMPRESS_FROM_BYTES else None
+
+    def cut(self) -> None:
+        """End the connection: what was sent is not taken for the whole."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+
+    async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
+        self.waiting_since = self._sending.now()
+        try:
+            async with asyncio.timeout(self._sending.stall_seconds):
+                await response.write(piece)
+        except TimeoutError:
+            self._sending.counts["stalled"] += 1
+            self.cut()
+            raise ConnectionResetError("the reader took nothing for too long") from None
+        self.waiting_since = None
+
+
+class Sending:
+    """The answers under way on this node. ``counts`` is for the metrics: how often one was refused or cut off."""
+
+    def __init__(
+        self,
+        max_answers: int = MAX_ANSWERS,
+        stall_seconds: float = STALL_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_answers = max_answers
+        self.stall_seconds = stall_seconds
+        self.now = now
+        self._under_way: dict[Answer, None] = {}
+        self._of: Counter[tuple[Kind, int]] = Counter()
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    @contextmanager
+    def begun(self, request: web.Request, kind: Kind, person: int) -> Iterator[Answer]:
+        """One answer, from before it is read to its end. Raises ApiError: rate_limited, unavailable."""
+        mine = (kind, person)
+        if self._of[mine] >= kind.value:
+            self.counts["refused"] += 1
+            message = f"Too Many Requests: you are being sent {kind.value} of these already; read them first."
+            raise ApiError(ErrorCode.RATE_LIMITED, message, RETRY_SECONDS)
+        if len(self._under_way) >= self._max_answers:
+            self._make_room()
+        answer = Answer(self, request)
+        self._under_way[answer] = None
+        self._of[mine] += 1
+        try:
+            yield answer
+        finally:
+            self._under_way.pop(answer, None)
+            self._of[mine] -= 1
+            if not self._of[mine]:
+                del self._of[mine]
+
+    def _make_room(self) -> None:
+        now = self.now()
+        waiting = [(each.waiting_since, number) for number, each in enumerate(self._under_way) if each.waiting_since]
+        since, number = min(waiting, default=(now, 0))
+        if now - since < MAKES_ROOM_SECONDS:
+            self.counts["refused"] += 1
+            raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: too many answers are under way.", RETRY_SECONDS)
+        longest = list(self._under_way)[number]
+        self.counts["made room"] += 1
+        del self._under_way[longest]
+        longest.cut()
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]

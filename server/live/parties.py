@@ -1,0 +1,171 @@
+"""Who exists, what they are called and whose members they are, for the hot path.
+
+Every activity that goes out shows who its two parties are: names are kept ready encoded, so that putting one into a
+frame costs a copy. Every credential of a person asks whether the person is in the directory: that and their companies
+are one entry. What the directory's changes make stale is read from storage (:meth:`Parties.look`), after each change of
+this node's, on another node's notice, and every second. With several nodes everything is also read again after
+``fresh_seconds``: a node of an older release, or an operator's own SQL, changes the tables without saying so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+
+from protocol.names import Name, nameless
+from server.live.read_through import ReadThrough
+from storage.database import Database
+from storage.directory import changes as directory_changes
+from storage.directory.changes import DirectoryChange
+from storage.directory.names import read_memberships, read_names
+
+FRESH_SECONDS = 30.0
+"""With several nodes: how long a name or a membership is believed though nothing says that it changed."""
+
+_CAPACITY = 100_000
+"""Names, and as many memberships; about 600 bytes each at most."""
+
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+_TOLD_AT_ONCE = 200
+"""Live people who are told of a change before the event loop has its turn."""
+
+MembershipCallback = Callable[[int, tuple[int, ...] | None], None]
+"""Called with a person and their companies' keys; None: the person is in the directory no longer."""
+
+
+class PartyName(msgspec.Struct, frozen=True, gc=False):
+    """Who a party is: the ``sendable``/``receivable`` object, encoded once in both codecs for embedding as it is."""
+
+    key: int
+    json: msgspec.Raw
+    msgpack: msgspec.Raw
+
+    @classmethod
+    def of(cls, name: Name) -> PartyName:
+        return cls(name.key, msgspec.Raw(_json.encode(name)), msgspec.Raw(_msgpack.encode(name)))
+
+
+class Parties:
+    """The cache of names and memberships. One for each node; bounded."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        fresh_seconds: float | None = None,
+        capacity: int = _CAPACITY,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._names: ReadThrough[PartyName] = ReadThrough(
+            "names", self._read_names, capacity=capacity, now=now, fresh_seconds=fresh_seconds
+        )
+        self._companies: ReadThrough[tuple[int, ...]] = ReadThrough(
+            "memberships", self._read_companies, capacity=capacity, now=now, fresh_seconds=fresh_seconds
+        )
+        self._version = -1
+        self._looking = asyncio.Lock()
+        self._subscribers: list[tuple[MembershipCallback, Callable[[], Collection[int]]]] = []
+
+    async def load(self, keys: Iterable[int]) -> None:
+        """Make these parties known, in one query for those that are not yet; then :meth:`get` answers for all."""
+        await self._names.load(keys)
+
+    def get(self, key: int) -> PartyName | None:
+        """The party, or None: it does not exist, or it was not loaded yet."""
+        return self._names.get(key)
+
+    def shown(self, key: int) -> PartyName:
+        """As :meth:`get`, and the bare id with null names for a party that is no longer in the directory."""
+        return self._names.get(key) or PartyName.of(nameless(key))
+
+    async def exists(self, key: int) -> bool:
+        """Whether the directory has this party."""
+        await self.load((key,))
+        return self.get(key) is not None
+
+    def is_known(self, person_id: int) -> bool:
+        """Whether the directory has this person, without waiting; False also if that is not known now."""
+        return self._companies.get(person_id) is not None
+
+    def is_gone(self, person_id: int) -> bool:
+        """Whether the directory is known not to have this person, without waiting."""
+        return self._companies.knows(person_id) and self._companies.get(person_id) is None
+
+    async def find_person(self, person_id: int) -> None:
+        """Make it known whether the directory has this person: then either of the two above holds."""
+        while not self._companies.knows(person_id):
+            await self._companies.load((person_id,))
+
+    async def companies_of(self, person_id: int) -> tuple[int, ...]:
+        """The companies that a person is a member of: party keys (negative), sorted. None for who is not there."""
+        await self.find_person(person_id)
+        return self._companies.get(person_id) or ()
+
+    def known_companies(self, person_id: int) -> tuple[int, ...] | None:
+        """The same without waiting; None if it is not known now, or the person is not there.
+
+        A session that is put among the live ones in the step in which this answered misses no change: any later one
+        comes to its subscriber.
+        """
+        return self._companies.get(person_id)
+
+    def subscribe(self, callback: MembershipCallback, live: Callable[[], Collection[int]]) -> None:
+        """Call ``callback(person_id, companies)`` when the companies of somebody in ``live()`` may have changed."""
+        self._subscribers.append((callback, live))
+
+    def invalidate(self, keys: Iterable[int] | None) -> None:
+        """Forget the names of these parties (None: of all)."""
+        self._names.drop(keys)
+
+    async def look(self) -> None:
+        """Forget what the directory's changes have made stale since the last look, and tell subscribers.
+
+        Raises StorageUnavailable; then the next look begins where this one did.
+        """
+        async with self._looking:
+            version, change = await directory_changes.since(self._database, self._version)
+            if change is not None:
+                await self.apply(change)
+            self._version = version
+
+    async def apply(self, change: DirectoryChange) -> None:
+        """Forget what a change has made stale, and tell subscribers of the people it may concern."""
+        self._names.drop(change.names)
+        self._companies.drop(change.members)
+        await self._tell(change.members)
+
+    async def look_again(self) -> None:
+        """Read the memberships of everybody who is live again: for changes that nothing tells of."""
+        before = {person: self._companies.get(person) for _, live in self._subscribers for person in live()}
+        self._companies.drop(before)
+        await self._companies.load(before)
+        await self._tell([person for person, companies in before.items() if self._companies.get(person) != companies])
+
+    async def close(self) -> None:
+        """Finish the reads under way."""
+        await self._names.close()
+        await self._companies.close()
+
+    async def _tell(self, members: Iterable[int] | None) -> None:
+        for callback, live in self._subscribers:
+            people = live()
+            concerned = list(people) if members is None else [person for person in members if person in people]
+            await self._companies.load(concerned)
+            for number, person in enumerate(concerned, 1):
+                # Dropped again meanwhile: whoever did that tells.
+                if self._companies.knows(person):
+                    callback(person, self._companies.get(person))
+                if number % _TOLD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    async def _read_names(self, keys: Collection[int]) -> dict[int, PartyName]:
+        return {key: PartyName.of(name) for key, name in (await read_names(self._database, keys)).items()}
+
+    async def _read_companies(self, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
+        return await read_memberships(self._database, person_ids)

@@ -1,0 +1,123 @@
+"""A bounded cache in front of a read by key: misses are gathered into one query, and a change is never overtaken.
+
+The most recent are kept in two generations: when the younger one is full it becomes the older one, and what was not
+asked for since is forgotten with it. A look costs one or two dictionary reads; no order is kept up to date on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from server.runtime.batcher import Batcher
+
+Value = TypeVar("Value")
+
+_MAX_BATCH = 10_000
+_TRIES = 5
+"""Of a load, when changes come between. More keys than there is room for are read as often in vain."""
+
+
+class _Entry(NamedTuple, Generic[Value]):
+    value: Value | None
+    expires_at: float
+
+
+class ReadThrough(Generic[Value]):
+    """Values by integer key, read when they are first asked for.
+
+    ``read(keys)`` returns what exists; a key that it leaves out is remembered as absent for ``absent_seconds``. What
+    exists is kept for ``fresh_seconds`` (None: until it is dropped). ``capacity`` bounds each of the two generations
+    together; ``now`` is a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[Collection[int]], Awaitable[Mapping[int, Value]]],
+        *,
+        capacity: int,
+        now: Callable[[], float],
+        fresh_seconds: float | None = None,
+        absent_seconds: float = 5.0,
+    ) -> None:
+        self._read = read
+        self._half = max(1, capacity // 2)
+        self._now = now
+        self._fresh_seconds = float("inf") if fresh_seconds is None else fresh_seconds
+        self._absent_seconds = absent_seconds
+        self._young: dict[int, _Entry[Value]] = {}
+        self._old: dict[int, _Entry[Value]] = {}
+        self._reading: set[int] = set()
+        self._batcher: Batcher[tuple[int, ...], None] = Batcher(name, self._read_all, max_batch=_MAX_BATCH)
+
+    def get(self, key: int) -> Value | None:
+        """The value if it is known and fresh; None if it is absent, or not known yet (:meth:`load` tells)."""
+        entry = self._entry(key)
+        return entry.value if entry is not None else None
+
+    def knows(self, key: int) -> bool:
+        """Whether :meth:`get` tells what is: the value, or that the key is absent."""
+        return self._entry(key) is not None
+
+    async def load(self, keys: Iterable[int]) -> None:
+        """Make these keys known: afterwards :meth:`get` gives their values, and None for those that do not exist."""
+        wanted = tuple(keys)
+        for _ in range(_TRIES):
+            missing = tuple(key for key in wanted if self._entry(key) is None)
+            if not missing:
+                return
+            # A change may drop them again after the read, before this task goes on: then they would seem absent.
+            await self._batcher.call(missing)
+
+    def drop(self, keys: Iterable[int] | None) -> None:
+        """Forget these keys (None: everything), also where a read of them is under way."""
+        if keys is None:
+            self._young, self._old = {}, {}
+            self._reading.clear()
+            return
+        for key in keys:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+            self._reading.discard(key)
+
+    async def close(self) -> None:
+        """Finish the reads under way."""
+        await self._batcher.close()
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def _entry(self, key: int) -> _Entry[Value] | None:
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.pop(key, None)
+            if entry is None:
+                return None
+            self._keep(key, entry)
+        # The clock is read only where something can expire.
+        if entry.expires_at != _NEVER and entry.expires_at <= self._now():
+            return None
+        return entry
+
+    def _keep(self, key: int, entry: _Entry[Value]) -> None:
+        if len(self._young) >= self._half and key not in self._young:
+            self._young, self._old = {}, self._young
+        self._young[key] = entry
+
+    async def _read_all(self, wanted: Sequence[tuple[int, ...]]) -> list[None]:
+        """One query for all; what was dropped while it ran may be stale in its answer, and is read again."""
+        keys = {key for each in wanted for key in each}
+        while keys:
+            self._reading = set(keys)
+            found = await self._read(keys)
+            now = self._now()
+            for key in self._reading:
+                value = found.get(key)
+                seconds = self._absent_seconds if value is None else self._fresh_seconds
+                self._keep(key, _Entry(value, now + seconds))
+            keys -= self._reading
+        return [None] * len(wanted)
+
+
+_NEVER = float("inf")

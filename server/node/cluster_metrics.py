@@ -1,0 +1,34 @@
+"""Which metrics show the cluster: notices, and looks that found what no notice had brought. All 0 on a lone node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from server.cluster.cluster import Cluster
+from server.runtime.telemetry import Metrics
+
+_NOTICES: Final = ("published", "heard", "dropped", "malformed")
+_COMMITS: Final = {
+    "heard": "heard", "late": "late", "hole": "holes", "overflow": "overflow", "stranger": "strangers",
+    "skipped": "skipped",
+}  # fmt: skip
+
+
+def watch_cluster(metrics: Metrics, cluster: Cluster) -> None:
+    """Show how this node hears of the others."""
+    tail = Counter[str]() if cluster.tail is None else cluster.tail.counts
+    bus = cluster.bus.counts
+    metrics.watch_gauge("buzz_bus_up", "Whether notices flow (1 without a bus)", lambda: int(cluster.bus.up))
+    metrics.watch_counter(
+        "buzz_notices", "Notices on the bus, by what became of them",
+        lambda: {name: bus[name] for name in _NOTICES}, "result",
+    )  # fmt: skip
+    metrics.watch_counter(
+        "buzz_commits_heard", "Other nodes' commits, by what was the matter with them",
+        lambda: {label: tail[name] for label, name in _COMMITS.items()}, "result",
+    )  # fmt: skip
+    metrics.watch_counter(
+        "buzz_looks", "Looks at the log without a notice, by what they found",
+        lambda: {"found": tail["found"], "nothing": tail["looks"] - tail["found"]}, "result",
+    )  # fmt: skip

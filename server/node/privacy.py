@@ -1,0 +1,131 @@
+"""The privacy half of a node: builds and joins what takes privacy requests in and sends their webhooks out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from server.auth.contract import Authenticator
+from server.config.call_texts import load_call_texts
+from server.config.settings import Settings
+from server.live.events import Events
+from server.live.parties import Parties
+from server.node.clock_faults import ClockFaults
+from server.routes import (
+    privacy_admin,
+    privacy_form,
+    privacy_requests,
+    twilio_privacy_line,
+    webhook_admin,
+    webhook_receiver,
+)
+from server.routes.privacy_page import PrivacyPage
+from server.runtime.tasks import running
+from server.services.privacy.call_status import CallStatus
+from server.services.privacy.changes import PrivacyChanges
+from server.services.privacy.received_events import ReceivedEvents
+from server.services.privacy.recordings import RecordingFetcher
+from server.services.privacy.requests import PrivacyRequests
+from server.services.privacy.retention import PrivacyRetention
+from server.services.privacy.service_codes import ServiceCodes
+from server.services.privacy.twilio_deletions import TwilioDeletions
+from server.services.privacy.voicemail import Voicemail
+from server.twilio.api import TwilioApi
+from server.webhooks.admin import WebhookAdmin
+from server.webhooks.queue import DeliveryQueue
+from server.webhooks.sender import open_sender
+from server.webhooks.worker import WebhookWorker
+from storage.database import Database
+from storage.privacy import recording_fetches, twilio_copies
+from storage.webhooks import deliveries
+
+
+@dataclass(frozen=True)
+class PrivacyNode:
+    """What the rest of the node needs of it: its routes, and the requests themselves (erasure)."""
+
+    routes: list[web.RouteDef]
+    requests: PrivacyRequests
+    worker: WebhookWorker
+    fetcher: RecordingFetcher
+    deletions: TwilioDeletions
+
+
+@asynccontextmanager
+async def open_privacy(
+    settings: Settings,
+    database: Database,
+    events: Events,
+    parties: Parties,
+    auth: Authenticator,
+    now_ms: Callable[[], int],
+    twilio: TwilioApi | None = None,
+    count: Callable[[str], None] = lambda result: None,
+) -> AsyncIterator[PrivacyNode]:
+    """Build it and start its workers; at the end they stop first. ``count`` counts webhooks by result.
+
+    Raises SettingsError for a file of call texts that can't be used.
+    """
+    texts = load_call_texts(settings.call_texts)
+    async with AsyncExitStack() as stack:
+        sender = await stack.enter_async_context(
+            open_sender(
+                settings.webhook_timeout_seconds,
+                allow_loopback=settings.development,
+                ca_file=settings.webhook_ca_file,
+            )
+        )
+        queue = DeliveryQueue(database, now_ms)
+        worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
+        changes = PrivacyChanges(database, events, worker.wake, now_ms)
+        call_status = CallStatus(twilio, settings.public_url and settings.public_url + twilio_privacy_line.STATUS_PATH)
+        stack.push_async_callback(call_status.close)
+        deletions = TwilioDeletions(database, twilio, now_ms)
+        requests = PrivacyRequests(database, changes, parties.companies_of, now_ms, deletions.wake)
+        fetcher = RecordingFetcher(database, changes, twilio, now_ms)
+
+        def look_at_twilio() -> None:
+            fetcher.wake()
+            deletions.wake()
+
+        received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
+        retention = PrivacyRetention(database, settings.webhook_log_days, settings.privacy_retention_months, now_ms)
+        admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
+        routes = [
+            *privacy_form.routes(requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops),
+            *privacy_requests.routes(requests, auth),
+            *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
+            *webhook_receiver.routes(received, settings.trusted_hops),
+            *webhook_admin.routes(admin, auth, settings.public_url),
+            *twilio_privacy_line.routes(Voicemail(changes, look_at_twilio), call_status, texts, auth),
+        ]
+        await reclaim_leases(database)
+        await stack.enter_async_context(running("webhook worker", worker.run()))
+        stack.push_async_callback(worker.stop)
+        await stack.enter_async_context(running("recording fetcher", fetcher.run()))
+        await stack.enter_async_context(running("deletions at Twilio", deletions.run()))
+        await stack.enter_async_context(running("privacy retention", retention.run()))
+
+        def look_again() -> None:
+            worker.wake(())
+            look_at_twilio()
+
+        faults = ClockFaults(database, settings.webhook_retry_seconds, look_again, now_ms)
+        await stack.enter_async_context(running("clock faults", faults.run()))
+        yield PrivacyNode(routes, requests, worker, fetcher, deletions)
+
+
+async def reclaim_leases(database: Database) -> None:
+    """After a crash, go on at once with what was under way.
+
+    A SQLite file has one server (``storage/data_dir.py`` sees to it), so every lease in it is a dead one's. Where
+    several nodes share a database a dead node's leases run out by themselves.
+    """
+    if database.dialect == "sqlite":
+        async with database.transaction() as transaction:
+            await deliveries.reclaim(transaction)
+            await recording_fetches.reclaim(transaction)
+            await twilio_copies.reclaim(transaction)

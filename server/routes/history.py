@@ -1,0 +1,78 @@
+"""Activities as JSON arrays for HTTP: a whole history as a stream, or one page of about 1 MiB.
+
+What is read, encoded and written is bounded at each step, and encoding gives the event loop its turns: 64 KiB of
+control characters, six bytes each in JSON, keep it for a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+from protocol.activity import Activity
+from protocol.codec import JSON
+from server.http.sending import ANSWER_BYTES, PIECE_BYTES
+from server.runtime.turns import Turns
+from server.services.activities import Activities
+from storage.contract import Range
+
+T = TypeVar("T")
+
+
+class Body(NamedTuple):
+    """One page as a JSON array. ``last``: the id where it ends; ``more``: the range goes on beyond it."""
+
+    json: bytes
+    last: int
+    more: bool
+
+
+async def pieces(activities: Activities, wanted: Range) -> AsyncIterator[bytes]:
+    """All of a range as one JSON array, in pieces of about ``PIECE_BYTES``."""
+    turns = Turns()
+    piece, size, between = [b"["], 0, b""
+    async for page in activities.stream(wanted):
+        for activity in page:
+            encoded = activities.encoded(activity, JSON)
+            piece += (between, encoded)
+            between = b","
+            size += len(encoded)
+            if size >= PIECE_BYTES:
+                yield b"".join(piece)
+                piece, size = [], 0
+                await turns.give()
+    yield b"".join([*piece, b"]"])
+
+
+async def one_page(activities: Activities, wanted: Range) -> Body:
+    """The first of a range: ``wanted.limit`` of it, or fewer where these reach ``ANSWER_BYTES``."""
+    found: list[bytes] = []
+    last, size, more = wanted.after, 0, True
+    while more and len(found) < wanted.limit and size < ANSWER_BYTES:
+        page: list[Activity]
+        page, more = await activities.read(wanted._replace(limit=wanted.limit - len(found)))
+        encoded = await fitting(page, lambda each: activities.encoded(each, JSON), ANSWER_BYTES - size)
+        more = more or len(encoded) < len(page)
+        if encoded:
+            found += encoded
+            size += sum(map(len, encoded))
+            last = page[len(encoded) - 1].id
+            wanted = wanted.beyond(last)
+    return Body(array(found), last, more)
+
+
+async def fitting(rows: Iterable[T], encode: Callable[[T], bytes], max_bytes: int = ANSWER_BYTES) -> list[bytes]:
+    """The first rows, encoded, until they reach ``max_bytes``: at least one if there is any."""
+    turns, found, size = Turns(), list[bytes](), 0
+    for row in rows:
+        found.append(encode(row))
+        size += len(found[-1])
+        if size >= max_bytes:
+            break
+        await turns.give()
+    return found
+
+
+def array(encoded: Iterable[bytes]) -> bytes:
+    """A JSON array of what is encoded."""
+    return b"[" + b",".join(encoded) + b"]"

@@ -1,0 +1,1 @@
+"""What everything that runs needs: tasks, turns of the event loop, clocks, batches, rate limits, metrics."""

@@ -1,0 +1,1 @@
+"""The directory: people, companies and their numbers, kept up to date by the operator."""

@@ -1,0 +1,202 @@
+"""The directory's rules: one object or millions, all or nothing, and those concerned hear of it.
+
+A change is planned first, from committed rows and without holding up anybody: what differs from what is stored is kept,
+the rest is left alone. Only that is written, in one transaction; then the caches forget and the events go out. So the
+same import again writes nothing, moves no times and tells nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from protocol.activity import Party, rfc3339
+from protocol.directory import Company, Entry, Kind, Object, Removed
+from protocol.directory_lines import parse_object
+from protocol.errors import ApiError, ErrorCode
+from server.live.events import EventName, Events
+from server.live.parties import Parties
+from server.services.directory import stores as directory_stores
+from server.services.directory.effects import Effects, list_names
+from server.services.directory.importing import LineEntry, Misfit, check, refuse_ahead
+from server.services.directory.plan import Plan, Report, plan
+from server.services.directory.spool import Spool
+from server.services.directory.survey import Survey
+from storage.database import Database, Lane, Transaction
+from storage.directory import changes as directory_changes
+from storage.directory import reads as directory_reads
+from storage.directory import writes as directory_writes
+from storage.directory.changes import DirectoryChange
+from storage.directory.writes import Change
+from storage.errors import StorageConflict, StorageError
+
+_PARTIES_A_PUBLISH = 1_000
+_log = structlog.get_logger("directory")
+
+
+class Directory:
+    """Reads and changes the directory. One change at a time on this node; raises StorageUnavailable.
+
+    ``relay`` is told of each change after the commit, so that the other nodes look for it at once.
+    ``spool_folder``: where an import's temporary files go (None: the system's folder for them).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        parties: Parties,
+        events: Events,
+        now_ms: Callable[[], int],
+        *,
+        relay: Callable[[DirectoryChange], None] = lambda change: None,
+        spool_folder: Path | None = None,
+    ) -> None:
+        self._database = database
+        self._parties = parties
+        self._events = events
+        self._now_ms = now_ms
+        self._relay = relay
+        self._spool_folder = spool_folder
+        self._changing = asyncio.Lock()
+
+    async def find(self, kind: Kind, path: tuple[str, ...]) -> Object:
+        """The object that an admin path names. Raises ApiError: not_found, bad_request."""
+        identity = parse_object(kind, path, {"deleted": True}).identity
+        found = await directory_stores.read(self._database, kind, [identity])
+        if identity not in found:
+            raise ApiError(ErrorCode.NOT_FOUND)
+        return found[identity]
+
+    async def is_empty(self) -> bool:
+        """Whether there is nobody in the directory."""
+        return not await directory_reads.anybody(self._database)
+
+    async def put(self, kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> tuple[Object | None, bool]:
+        """Make one object what the body says: the object as it is now, and whether that is a change.
+
+        Raises ApiError: bad_request, not_found, conflict (whom it refers to is not there).
+        """
+        entry = parse_object(kind, path, body)
+        refuse_ahead(entry, self._now_ms())
+        report = await self._change_one(entry)
+        if isinstance(entry, Removed):
+            return None, report.changed > 0
+        # A number for the pool may be somebody's by now, and stays theirs.
+        now = await directory_stores.read(self._database, kind, [entry.identity]) if kind is Kind.NUMBER else {}
+        return now.get(entry.identity, entry), report.changed > 0
+
+    async def remove(self, kind: Kind, path: tuple[str, ...]) -> None:
+        """Remove one object. Raises ApiError: not_found, bad_request."""
+        report = await self._change_one(parse_object(kind, path, {"deleted": True}))
+        if not report.changed:
+            raise ApiError(ErrorCode.NOT_FOUND)
+
+    async def import_lines(self, stream: AsyncIterator[bytes], dry_run: bool = False, deletions: bool = True) -> Report:
+        """Apply a stream of NDJSON, all of it or nothing. ``dry_run``: say what would change, and change nothing.
+
+        Raises ApiError: bad_request that names the lines at fault, too_large, or conflict if it would remove something
+        and ``deletions`` are not wanted.
+        """
+        async with Spool[LineEntry](LineEntry, self._spool_folder) as entries:
+            survey = await check(stream, entries, self._now_ms())
+            try:
+                return await self._carry_out(survey, entries, dry_run, deletions)
+            except Misfit as misfit:
+                raise ApiError(ErrorCode.BAD_REQUEST, f"Nothing was imported. {misfit}") from misfit
+
+    async def _change_one(self, entry: Entry) -> Report:
+        survey = Survey()
+        survey.take(1, entry)
+        async with Spool[LineEntry](LineEntry) as entries:
+            await entries.add([(1, entry)])
+            try:
+                return await self._carry_out(survey, entries, dry_run=False)
+            except Misfit as misfit:
+                raise ApiError(misfit.code, f"{misfit.reason}.") from misfit
+
+    async def _carry_out(
+        self, survey: Survey, entries: Spool[LineEntry], dry_run: bool, deletions: bool = True
+    ) -> Report:
+        async with self._changing, Spool[Change](Change, self._spool_folder) as changes:
+            planned = await plan(self._database, survey, entries, changes)
+            if dry_run or not planned.report.changed:
+                return planned.report
+            if planned.report.removed and not deletions:
+                raise _removes(planned.report)
+            effects = await self._apply(planned, changes)
+        await self._spread(effects.change())
+        await self._tell(effects)
+        return planned.report
+
+    async def _apply(self, planned: Plan, changes: Spool[Change]) -> Effects:
+        now_ms = self._now_ms()
+        effects = Effects()
+        try:
+            async with self._database.transaction(Lane.DIRECTORY) as transaction:
+                await _remove(transaction, planned.gone, effects, now_ms)
+                async for chunk in changes.read():
+                    await _write(transaction, chunk, effects, now_ms)
+                await effects.spread(transaction)
+                for times, people in effects.times(now_ms):
+                    await directory_writes.touch(transaction, times, people, now_ms)
+                await directory_changes.record(transaction, effects.change(), now_ms)
+        except StorageConflict as error:
+            raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error
+        return effects
+
+    async def _spread(self, change: DirectoryChange) -> None:
+        """Have this node and the others forget what is stale. What fails here is made good by their next look."""
+        try:
+            await self._parties.look()
+        except StorageError as error:
+            _log.warning("a change of the directory takes effect with the next look", reason=str(error))
+        self._relay(change)
+
+    async def _tell(self, effects: Effects) -> None:
+        """One event for each person, however much has changed for them; new requests for trust one by one."""
+        together: dict[int, list[int]] = {}
+        for person, lists in effects.concerned.items():
+            together.setdefault(lists, []).append(person)
+        for lists, people in together.items():
+            for start in range(0, len(people), _PARTIES_A_PUBLISH):
+                some = people[start : start + _PARTIES_A_PUBLISH]
+                self._events.publish(some, EventName.DIRECTORY_CHANGED, {"changed": list_names(lists)})
+                await asyncio.sleep(0)
+        for request in effects.requests:
+            asked_by = Party.of_key(request.from_party)
+            data = {
+                "id": request.id,
+                "from": {"type": asked_by.type.value, "id": asked_by.id},
+                "created_at": rfc3339(request.created_at_ms),
+            }
+            self._events.publish([request.person_id], EventName.TRUST_REQUESTED, data)
+
+
+def _removes(report: Report) -> ApiError:
+    what = ", ".join(f"{count} {kind}" for kind, count in report.removed.items())
+    return ApiError(
+        ErrorCode.CONFLICT, f"Conflict: Nothing was imported: it removes {what}. Say that this is wanted (--yes)."
+    )
+
+
+async def _remove(transaction: Transaction, gone: Sequence[Object], effects: Effects, now_ms: int) -> None:
+    if not gone:
+        return
+    for found in gone:
+        effects.note_removed_party(found)
+    await effects.spread_removal(transaction, [found.id for found in gone if isinstance(found, Company)])
+    await directory_stores.remove_parties(transaction, gone, now_ms)
+
+
+async def _write(transaction: Transaction, chunk: list[Change], effects: Effects, now_ms: int) -> None:
+    by_kind = attrgetter("kind")
+    for kind, some in groupby(sorted(chunk, key=by_kind), key=by_kind):
+        await directory_stores.write(transaction, kind, list(some), now_ms)
+    for change in chunk:
+        effects.note(change)

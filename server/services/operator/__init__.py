@@ -1,0 +1,1 @@
+"""What operators ask of a node: figures, backups, erasure, the doctor."""

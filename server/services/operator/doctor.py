@@ -1,0 +1,183 @@
+"""Is this installation sound? Each finding says what was looked at, how it is, and what to do if it is not well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import Final, NamedTuple
+
+from server.auth.signing_keys import is_exposed
+from server.config.settings import Settings
+from server.services.operator.production import faults
+from storage.census import dropped_numbers, newest_activity, postgresql_settings
+from storage.contract import ActivityLog
+from storage.data_dir import DATABASE_NAME
+from storage.database import Database
+from storage.migrate import pending
+from storage.sqlite import files as sqlite_files
+
+_FILES_BESIDE_SOCKETS: Final = 256
+_LITTLE_SPACE_BYTES: Final = 1024**3
+_LARGE_WAL_BYTES: Final = 256 * 1024**2
+_ANSWER_SECONDS: Final = 5.0
+_WAL_RESET_FIXED: Final = (3, 51, 3)
+
+
+class Health(StrEnum):
+    """How something is. ``warn``: it works, but look at it; ``fail``: it does not work, or not for long."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    check: str
+    health: Health
+    detail: str
+
+
+def examine_machine(settings: Settings) -> list[Finding]:
+    """What can be seen without the database."""
+    return [
+        Finding("python", Health.OK, sys.version.split()[0]),
+        _sqlite_version(),
+        _event_loop(),
+        _open_files(settings),
+        _space(settings),
+        *_key(settings),
+        *_production(settings),
+    ]
+
+
+async def examine_storage(settings: Settings, database: Database, log: ActivityLog) -> list[Finding]:
+    """What the database says of itself. Reads all of a SQLite file. Raises StorageError."""
+    epoch, head_id, _ = await log.state()
+    newest = await newest_activity(database)
+    steps = await pending(database)
+    found = [
+        Finding("schema", Health.WARN, f"{len(steps)} steps to apply: run `run.py migrate`")
+        if steps
+        else Finding("schema", Health.OK, "every step is applied"),
+        Finding("log", Health.OK, f"head {head_id}, epoch {epoch}")
+        if newest <= head_id
+        else Finding("log", Health.FAIL, f"activity {newest} lies beyond the head {head_id}: restore a backup"),
+    ]
+    if not steps:
+        found.append(_address_books(*await dropped_numbers(database)))
+    if database.dialect == "sqlite":
+        return found + await asyncio.to_thread(_sqlite_file, settings)
+    return found + _postgresql(await postgresql_settings(database))
+
+
+def _address_books(numbers: int, contacts: int) -> Finding:
+    if not numbers:
+        return Finding("address books", Health.OK, "every contact's numbers can be called")
+    left_out = f"{numbers} numbers of {contacts} contacts were left out"
+    return Finding("address books", Health.WARN, f"{left_out}, as nobody could call them: import these contacts anew")
+
+
+async def examine_services(checks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Finding]:
+    """What Buzz uses beside its database and can do without, by name: each check raises what is wrong with it."""
+    return [await _examined(name, check) for name, check in checks.items()]
+
+
+async def _examined(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        detail = str(error) or f"no answer in {_ANSWER_SECONDS:g} seconds"
+        return Finding(name, Health.WARN, detail)
+    return Finding(name, Health.OK, "it answers")
+
+
+def _postgresql(found: Mapping[str, str]) -> list[Finding]:
+    """https://www.postgresql.org/docs/current/runtime-config-wal.html says what each of them gives up."""
+    unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found.get(name) == "off"]
+    return [
+        Finding("postgresql", Health.OK, found.get("server_version", "unknown")),
+        Finding("durability", Health.FAIL, f"{', '.join(unsafe)} is off: a crash can lose what was acknowledged")
+        if unsafe
+        else Finding("durability", Health.OK, "commits are on the disk before they are acknowledged"),
+    ]
+
+
+def _sqlite_file(settings: Settings) -> list[Finding]:
+    path = settings.data_dir / DATABASE_NAME
+    damage = sqlite_files.faults(path)
+    wal = path.with_name(f"{DATABASE_NAME}-wal")
+    wal_bytes = wal.stat().st_size if wal.exists() else 0
+    large = wal_bytes > _LARGE_WAL_BYTES
+    return [
+        Finding("integrity", Health.FAIL, f"{damage[0]}: restore a backup")
+        if damage
+        else Finding("integrity", Health.OK, f"{path.stat().st_size} bytes are sound"),
+        Finding(
+            "write-ahead log",
+            Health.WARN if large else Health.OK,
+            f"{wal_bytes} bytes{': something reads for very long' if large else ''}",
+        ),
+    ]
+
+
+def _sqlite_version() -> Finding:
+    fixed = sqlite3.sqlite_version_info >= _WAL_RESET_FIXED
+    # https://sqlite.org/wal.html#walresetbug needs two connections that checkpoint; Buzz has one.
+    note = (
+        ""
+        if fixed
+        else " (before 3.51.3: harmless here, as one connection alone checkpoints; do not open it elsewhere)"
+    )
+    return Finding("sqlite", Health.OK, sqlite3.sqlite_version + note)
+
+
+def _event_loop() -> Finding:
+    if find_spec("uvloop") is None:
+        return Finding("event loop", Health.WARN, "uvloop is not installed: Buzz runs at about half its speed")
+    return Finding("event loop", Health.OK, "uvloop")
+
+
+def _open_files(settings: Settings) -> Finding:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_sessions + _FILES_BESIDE_SOCKETS
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        detail = f"{limit} allowed, {settings.max_sessions} sessions need {wanted}: raise it (ulimit -n, LimitNOFILE)"
+        return Finding("open files", Health.WARN, detail)
+    return Finding("open files", Health.OK, f"{limit} allowed")
+
+
+def _space(settings: Settings) -> Finding:
+    if not settings.data_dir.is_dir():
+        return Finding("data directory", Health.FAIL, f"there is no folder {settings.data_dir}")
+    if not os.access(settings.data_dir, os.W_OK):
+        return Finding("data directory", Health.FAIL, f"{settings.data_dir} can't be written by this user")
+    free = shutil.disk_usage(settings.data_dir).free
+    health = Health.WARN if free < _LITTLE_SPACE_BYTES else Health.OK
+    return Finding("data directory", health, f"{settings.data_dir}: {free // 1024**2} MiB free")
+
+
+def _key(settings: Settings) -> list[Finding]:
+    path = settings.signing_key_path
+    if not path.exists():
+        return [Finding("signing key", Health.WARN, f"{path} is not there yet: the first start makes it")]
+    if is_exposed(path):
+        return [Finding("signing key", Health.WARN, f"{path} can be read by others: chmod 600 it")]
+    return [Finding("signing key", Health.OK, str(path))]
+
+
+def _production(settings: Settings) -> list[Finding]:
+    if settings.development:
+        return [Finding("mode", Health.OK, "development: not for real people")]
+    return [Finding("production", Health.FAIL, fault) for fault in faults(settings)] or [
+        Finding("mode", Health.OK, "production")
+    ]

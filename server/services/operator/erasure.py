@@ -1,0 +1,131 @@
+"""Erasing a person: everything about them goes, and nobody's cursor breaks.
+
+Steps run in an order that can be run again: each is one transaction, and what a later step needs to find is erased
+last. So after a crash the same command finishes the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol
+
+from protocol.directory import Kind
+from protocol.errors import ApiError, ErrorCode
+from server.auth.authentication import Authentication
+from server.live.hub import Hub
+from server.services.privacy.requests import PrivacyRequests
+from storage.accounts import AccountStore
+from storage.census import numbers_of_person, public_keys_of_person
+from storage.contract import ActivityLog
+from storage.database import Database
+from storage.directory import keys
+from storage.directory.names import read_names
+from storage.privacy.requests import of_callers
+from storage.telephony import calls
+
+Remove = Callable[[Kind, tuple[str, ...]], Awaitable[None]]
+"""Removes an object of the directory; raises ApiError(not_found) if there is none."""
+
+_TRIES: Final = 5
+
+
+class Erased(NamedTuple):
+    """What was done for one person. ``in_directory``: they were there. The others are counts."""
+
+    person_id: int
+    in_directory: bool
+    activities_emptied: int
+    devices: int
+    privacy_requests: int
+
+
+class There(NamedTuple):
+    """What is here of a person: their name (empty: not in the directory), and counts."""
+
+    person_id: int
+    in_directory: bool
+    name: str
+    conversations: int
+    devices: int
+    public_keys: int
+    numbers: int
+    privacy_requests: int
+
+
+class Compactable(Protocol):
+    """A database that keeps changes beside its file until told to fold them in (SQLite's WAL)."""
+
+    async def checkpoint(self) -> bool:
+        """Leave nothing of the past beside the file. False: something was in the way, try again."""
+        ...
+
+
+class Erasure:
+    """Erases people, on command of the operator."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: ActivityLog,
+        auth: Authentication,
+        remove: Remove,
+        privacy: PrivacyRequests,
+        hub: Hub,
+        compact: Compactable | None,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._auth = auth
+        self._remove = remove
+        self._privacy = privacy
+        self._hub = hub
+        self._compact = compact
+
+    async def person(self, person_id: int, actor: str) -> Erased:
+        """Erase a person; ``actor`` goes into the audit trail of their privacy requests. May be repeated.
+
+        Their directory entry, keys, devices, blocked calls and privacy data are deleted, their number rests, their
+        tokens are revoked, and their messages become tombstones that keep id, type and time.
+        """
+        await self._auth.revoke_person(person_id)
+        numbers = await numbers_of_person(self._database, person_id)
+        requests = await self._privacy.erase_callers(numbers, actor)
+        async with self._database.transaction() as transaction:
+            await keys.erase(transaction, person_id)
+            await calls.erase(transaction, person_id)
+        devices = await AccountStore(self._database).erase_person(person_id)
+        in_directory = await self._leave_directory(person_id)
+        emptied = await self._log.erase(person_id)
+        # What is kept ready in memory for the live path still has the bodies: from here on it is read from the log.
+        self._hub.forget()
+        await self._leave_no_trace()
+        return Erased(person_id, in_directory, emptied, devices, requests)
+
+    async def preview(self, person_id: int) -> There:
+        """What :meth:`person` would find. Changes nothing."""
+        numbers = await numbers_of_person(self._database, person_id)
+        name = (await read_names(self._database, [person_id])).get(person_id)
+        return There(
+            person_id,
+            name is not None,
+            name.display if name is not None else "",
+            len(await self._log.partners(person_id)),
+            len(await AccountStore(self._database).devices(person_id)),
+            await public_keys_of_person(self._database, person_id),
+            len(numbers),
+            len(await of_callers(self._database, numbers)),
+        )
+
+    async def _leave_directory(self, person_id: int) -> bool:
+        try:
+            await self._remove(Kind.PERSON, (str(person_id),))
+        except ApiError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            return False
+        return True
+
+    async def _leave_no_trace(self) -> None:
+        for _ in range(_TRIES):
+            if self._compact is None or await self._compact.checkpoint():
+                return

@@ -1,0 +1,96 @@
+"""The fetcher: gets recordings from Twilio, in its own time, and tries again what failed.
+
+Twilio is told at once that its callback was understood; what is to be fetched is a row, so that a crash at any point
+loses nothing. Storing a recording, ending its order and queuing the event that carries it are one transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+import structlog
+
+from protocol.privacy_request import MAX_RECORDING_BYTES
+from protocol.received_event import is_mp3
+from server.services.privacy.changes import PrivacyChanges
+from server.services.privacy.due_work import DueWork
+from server.services.privacy.voicemail import keep_recording
+from server.twilio.api import TwilioApi, TwilioError
+from storage.database import Database
+from storage.privacy import recording_fetches
+from storage.privacy.recording_fetches import Fetch
+
+RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0)
+"""Twilio may call back a little before the file can be read; later ones are for an outage."""
+
+LEASE_MS: Final = 60_000
+
+_log = structlog.get_logger("recordings")
+
+
+class RecordingFetcher:
+    """Owns the fetch under way. ``api`` None: no Twilio account is configured, and every recording fails."""
+
+    def __init__(
+        self, database: Database, changes: PrivacyChanges, api: TwilioApi | None, now_ms: Callable[[], int]
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._api = api
+        self._now_ms = now_ms
+        self._work = DueWork(self.fetch_next, lambda now: recording_fetches.next_due_ms(database, now), now_ms)
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._work.wake()
+
+    async def run(self) -> None:
+        """Fetch what is due, one after another, until cancelled. A fetch that is cut short is made again."""
+        await self._work.run()
+
+    async def fetch_next(self) -> bool:
+        """Fetch the recording that has been due longest; False if none is due."""
+        lease = secrets.token_hex(8)
+        async with self._database.transaction() as transaction:
+            now_ms = self._now_ms()
+            found = await recording_fetches.lease(transaction, lease, now_ms, now_ms + LEASE_MS)
+        if found is None:
+            return False
+        try:
+            mp3 = await self._fetch(found)
+        except (TwilioError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            _log.warning("recording not fetched", recording_sid=found.recording_sid, reason=str(error))
+            await self._try_later(found, lease)
+        else:
+            await self._keep(found, lease, mp3)
+        return True
+
+    async def _fetch(self, order: Fetch) -> bytes | None:
+        """The MP3, or None if there is none to be had, whenever it is asked for."""
+        if self._api is None:
+            _log.error("a recording needs BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN to be fetched")
+            return None
+        try:
+            mp3 = await self._api.fetch(f"Recordings/{order.recording_sid}.mp3", MAX_RECORDING_BYTES)
+        except TwilioError as error:
+            if error.status != 413:
+                raise
+            _log.warning("recording too large", recording_sid=order.recording_sid)
+            return None
+        return mp3 if is_mp3(mp3) else None
+
+    async def _try_later(self, order: Fetch, lease: str) -> None:
+        if order.failures >= len(RETRY_SECONDS):
+            await self._keep(order, lease, None)
+            return
+        async with self._database.transaction() as transaction:
+            due_at_ms = self._now_ms() + int(RETRY_SECONDS[order.failures] * 1000)
+            await recording_fetches.postpone(transaction, lease, due_at_ms)
+
+    async def _keep(self, order: Fetch, lease: str, mp3: bytes | None) -> None:
+        async with self._changes.open() as change:
+            if await recording_fetches.finish(change.transaction, lease):
+                await keep_recording(change, order.request_id, mp3)

@@ -1,0 +1,35 @@
+"""Service codes in the operator's hands. An import writes them with the store's functions itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol.errors import ApiError, ErrorCode
+from server.services.directory.company import require_company
+from storage.database import Database, Lane
+from storage.directory import service_codes
+from storage.directory.service_codes import OwnedCode
+
+
+class ServiceCodes:
+    """Made, changed, listed, deleted."""
+
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._now_ms = now_ms
+
+    async def put(self, code: str, company_id: int, name: str) -> OwnedCode:
+        """Make a code, or change whose it is or how it is called. Raises ApiError(not_found) for an unknown company."""
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
+            await require_company(transaction, company_id)
+            return await service_codes.put(transaction, code, company_id, name, self._now_ms())
+
+    async def listed(self) -> list[OwnedCode]:
+        """Every code."""
+        return await service_codes.all_codes(self._database)
+
+    async def remove(self, code: str) -> None:
+        """Take no more requests for a code. Raises ApiError(not_found)."""
+        async with self._database.transaction(Lane.DIRECTORY) as transaction:
+            if not await service_codes.remove(transaction, code, self._now_ms()):
+                raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such service code.")

@@ -1,0 +1,1 @@
+"""What the telephone network and the apps' calls need: look-ups, screening, numbers, tokens."""

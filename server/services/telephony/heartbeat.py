@@ -1,0 +1,49 @@
+"""The heartbeat: gives the caller a number if they have none, and says what has changed since the app last looked.
+
+A number from the pool is in the answer. One that must be bought is in a later one, and told by ``number.given``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from protocol import phone
+from protocol.heartbeat import Heartbeat, heartbeat
+from server.live.events import EventName, Events
+from server.services.telephony.numbers import Numbers
+from storage.database import Database
+from storage.directory.reads import last_times
+
+
+class LastActivity(Protocol):
+    """The newest activity that a person is a party to (``server.services.activities.Activities``)."""
+
+    async def last_id(self, person: int) -> int:
+        """Its id; 0 if there is none."""
+        ...
+
+
+def tell_number(events: Events) -> Callable[[int, str], None]:
+    """What tells a person's devices of the number that was bought for them, after the heartbeat had found none."""
+
+    def tell(person_id: int, e164: str) -> None:
+        country_code, number = phone.split(e164)
+        events.publish((person_id,), EventName.NUMBER_GIVEN, {"country_code": country_code, "number": number})
+
+    return tell
+
+
+class Heartbeats:
+    """Answers heartbeats."""
+
+    def __init__(self, database: Database, activities: LastActivity, numbers: Numbers) -> None:
+        self._database = database
+        self._activities = activities
+        self._numbers = numbers
+
+    async def beat(self, person_id: int) -> Heartbeat:
+        """The answer for one person. Raises StorageUnavailable."""
+        number = await self._numbers.of(person_id)
+        times = await last_times(self._database, person_id)
+        return heartbeat(times, await self._activities.last_id(person_id), number)

@@ -1,0 +1,195 @@
+"""Every person gets one Buzz number: from the pool, or from a provider that sells them.
+
+A provider is asked outside any transaction, under a reservation that was stored before: a crash, a time-out or a second
+node can only find what was bought for the reservation, never buy twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Final, NamedTuple, Protocol
+
+import phonenumbers
+import structlog
+
+from server.runtime.clock import Every
+from server.runtime.tasks import start
+from server.services.telephony_metrics import TelephonyMetrics
+from storage.errors import StorageConflict, StorageError
+from storage.telephony.numbers import NumberStore, Reservation
+
+LEASE_MS: Final = 60_000
+"""How long one attempt to buy may take before another takes its reservation over."""
+
+ATTEMPT_SECONDS: Final = 45.0
+"""Shorter than the lease: when a reservation is taken over, nobody is buying for it any more."""
+
+MAX_PURCHASES: Final = 16
+"""Purchases under way at once on one node; the next heartbeat of whoever finds no place begins theirs."""
+
+_COMPLAIN_EVERY_MS: Final = 60_000
+
+_log = structlog.get_logger("numbers")
+
+
+class Bought(NamedTuple):
+    """A number that a provider sold: E.164, and its name there."""
+
+    e164: str
+    provider_id: str
+
+
+class NumberUnavailable(Exception):
+    """The provider has certainly sold nothing; the message says why. Any other failure leaves it open."""
+
+
+class NumberProvider(Protocol):
+    """Sells numbers. An order carries the allocation's id, by which it can be found again."""
+
+    async def find(self, allocation_id: str) -> Bought | None:
+        """What was bought for this allocation by an attempt that did not come back; None: certainly nothing."""
+        ...
+
+    async def buy(self, allocation_id: str) -> Bought:
+        """Buy one. Raises NumberUnavailable; any other exception means that it may have been bought."""
+        ...
+
+
+class Numbers:
+    """Gives numbers. ``provider`` None: the pool alone. ``fictional``: an empty pool fills itself (development).
+
+    Nobody waits for a provider: a purchase is a task of its own, and ``given(person_id, e164)`` is called after it.
+    """
+
+    def __init__(
+        self,
+        store: NumberStore,
+        metrics: TelephonyMetrics,
+        now_ms: Callable[[], int],
+        *,
+        provider: NumberProvider | None = None,
+        fictional: bool = False,
+        given: Callable[[int, str], None] = lambda person_id, e164: None,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._provider = provider
+        self._fictional = fictional_blocks() if fictional else iter(())
+        self._given = given
+        self._attempt_seconds = attempt_seconds
+        self._complaining = Every(_COMPLAIN_EVERY_MS, now_ms)
+        self._purchases: dict[int, asyncio.Task[None]] = {}
+
+    async def of(self, person_id: int) -> str | None:
+        """The person's number (E.164); they get one from the pool if they have none. None: there is none yet.
+
+        If the pool is empty a purchase is begun, where there is a provider, and not waited for. An empty pool or a
+        failing provider is logged and counted, never raised. Raises StorageUnavailable.
+        """
+        found = await self._store.of_person(person_id)
+        if found is not None and found.e164 is not None:
+            return found.e164
+        given = await self._from_pool(person_id)
+        if given is not None:
+            self._metrics.numbers.add("given")
+        elif self._provider is None:
+            self._metrics.numbers.add("none")
+            self._complain()
+        else:
+            self._begin_purchase(person_id, self._provider)
+        return given
+
+    async def purchases(self) -> None:
+        """Wait for the purchases that are under way."""
+        if self._purchases:
+            await asyncio.wait(self._purchases.values())
+
+    async def close(self) -> None:
+        """Give up the purchases under way. What was bought nevertheless is found by a later heartbeat."""
+        for task in self._purchases.values():
+            task.cancel()
+        await self.purchases()
+
+    def _begin_purchase(self, person_id: int, provider: NumberProvider) -> None:
+        if person_id in self._purchases or len(self._purchases) >= MAX_PURCHASES:
+            return
+        task = start("number purchase", self._purchase(person_id, provider))
+        self._purchases[person_id] = task
+        task.add_done_callback(lambda _: self._purchases.pop(person_id, None))
+
+    async def _purchase(self, person_id: int, provider: NumberProvider) -> None:
+        try:
+            bought = await self._from_provider(person_id, provider)
+        except StorageError as error:
+            _log.warning("a number can't be bought now", reason=str(error))
+            return
+        self._metrics.numbers.add("none" if bought is None else "given")
+        if bought is None:
+            self._complain()
+        else:
+            self._given(person_id, bought)
+
+    def _complain(self) -> None:
+        """Once a minute: every heartbeat of everybody without a number comes by here."""
+        if self._complaining.is_due():
+            _log.warning("no number to give: add some with `run.py numbers add`")
+
+    async def _from_pool(self, person_id: int) -> str | None:
+        given = await self._store.take(person_id, self._now_ms())
+        while given is None:
+            block = next(self._fictional, None)
+            if block is None:
+                return None
+            await self._store.add_fictional(block, self._now_ms())
+            given = await self._store.take(person_id, self._now_ms())
+        return given
+
+    async def _from_provider(self, person_id: int, provider: NumberProvider) -> str | None:
+        reservation = await self._store.reserve(person_id, self._now_ms(), LEASE_MS)
+        if reservation is None:
+            # Somebody else is at it, or was faster.
+            found = await self._store.of_person(person_id)
+            return found.e164 if found is not None else None
+        bought = await self._buy(provider, reservation)
+        if bought is None:
+            return None
+        try:
+            return await self._store.confirm(reservation.allocation_id, *bought, self._now_ms())
+        except StorageConflict:
+            _log.error("the provider sold a number that is known already", allocation_id=reservation.allocation_id)
+            return None
+
+    async def _buy(self, provider: NumberProvider, reservation: Reservation) -> Bought | None:
+        try:
+            async with asyncio.timeout(self._attempt_seconds):
+                found = await provider.find(reservation.allocation_id) if reservation.taken_over else None
+                return found or await provider.buy(reservation.allocation_id)
+        except NumberUnavailable as error:
+            self._metrics.numbers.add("failed")
+            _log.warning("the number provider has none", reason=str(error))
+            await self._store.cancel(reservation.allocation_id)
+        except Exception:  # noqa: BLE001 - a failing provider never fails the heartbeat
+            # The reservation stays: when its lease has run out, the next heartbeat looks what became of it.
+            self._metrics.numbers.add("failed")
+            _log.exception("the number provider failed", allocation_id=reservation.allocation_id)
+        return None
+
+
+def fictional_blocks() -> Iterator[list[str]]:
+    """555-0100 to 555-0199 of one area code of the United States after the other: numbers that are nobody's."""
+    for area_code in _area_codes():
+        yield [f"+1{area_code}55501{number:02}" for number in range(100)]
+
+
+@cache
+def _area_codes() -> tuple[int, ...]:
+    return tuple(code for code in range(200, 1000) if _is_area_code(code))
+
+
+def _is_area_code(code: int) -> bool:
+    number = phonenumbers.PhoneNumber(country_code=1, national_number=code * 10_000_000 + 555_0100)
+    return str(phonenumbers.region_code_for_number(number)) == "US"

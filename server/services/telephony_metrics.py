@@ -1,0 +1,45 @@
+"""What Prometheus is told about look-ups, blocked calls and numbers. No number and no id is ever a label."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from server.runtime.telemetry import Metrics
+
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0)
+
+
+class TelephonyMetrics:
+    """Counts of one node.
+
+    ``blocked`` and ``rung``: calls that did not ring, and that did, which were ``stored``, found to be ``repeated``, or
+    ``lost`` (storage refused). ``attested``: what trust look-ups said of the call's signature, or ``unknown``.
+    ``numbers``: heartbeats of people without a number who were ``given`` one, for whom there was ``none``, or for whom
+    the provider ``failed``.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        answers = (
+            "answered trusted, untrusted, nobody (a number that is nobody's), malformed (a number that can't be read)"
+            " or late (after the deadline)"
+        )
+        self._lookups = {
+            "trust": metrics.tally("buzz_trust_lookups", f"Trust look-ups, {answers}", "answer"),
+            "call": metrics.tally("buzz_call_lookups", f"Call look-ups, {answers}", "answer"),
+        }
+        self._seconds = metrics.spread(
+            "buzz_lookup_seconds", "Time from a look-up's parameters to its answer", _SECONDS
+        )
+        self.blocked = metrics.tally("buzz_blocked_calls", "Blocked calls: stored, repeated or lost", "result")
+        self.rung = metrics.tally("buzz_rung_calls", "Calls that rang: stored, repeated or lost", "result")
+        self.attested = metrics.tally(
+            "buzz_attestations", "Signatures of calls: passed-a, -b, -c, failed, none, or unknown words", "verified"
+        )
+        self.numbers = metrics.tally(
+            "buzz_numbers_wanted", "Heartbeats of people without a number: given, none or failed", "result"
+        )
+
+    def looked_up(self, lookup: Literal["trust", "call"], answer: str, seconds: float) -> None:
+        """A look-up was answered."""
+        self._lookups[lookup].add(answer)
+        self._seconds.observe(seconds)

@@ -1,0 +1,176 @@
+"""What each of a session's frames does, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from math import ceil
+
+import structlog
+
+from protocol.activity import PARTY_TYPES, Party, rfc3339
+from protocol.codec import BadFrame
+from protocol.errors import ApiError, ErrorCode
+from protocol.frames import Ack, ClientFrame, Error, Hello, Ping, Pong, Received, Refresh, Refreshed, Send, Typing
+from server.auth.contract import Authenticator
+from server.live.events import EventName, Events
+from server.live.hub import Hub
+from server.live.parties import Parties
+from server.live.session import Session
+from server.runtime.limits import Buckets
+from server.runtime.tasks import start
+from server.services.activities import Activities, Answer, accepted
+from storage.contract import Result
+from storage.errors import StorageError
+
+_log = structlog.get_logger("dialogue")
+Mark = tuple[int, str, int]
+"""(person id, device id, activity id): the device has safely kept everything up to that id."""
+RETRY_SECONDS = 1.0
+"""When received marks are stored again that storage did not take."""
+TYPING_EVERY_SECONDS = 1.0
+"""A typing notice to the same party is passed on at most this often, however often it is sent."""
+
+
+class Dialogue:
+    """Answers frames. ``keep`` stores the devices' received marks: (person, device, id) each."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        events: Events,
+        activities: Activities,
+        parties: Parties,
+        auth: Authenticator,
+        keep: Callable[[Sequence[Mark]], Awaitable[None]],
+    ) -> None:
+        self._hub = hub
+        self._events = events
+        self._activities = activities
+        self._parties = parties
+        self._auth = auth
+        self._keep = keep
+        self._marks: dict[tuple[int, str], int] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
+        self.sends: dict[str, int] = {}
+
+    async def answer(self, session: Session, frame: ClientFrame) -> None:
+        """Do what the frame asks. Raises ApiError (BadFrame with the ref) for what is refused."""
+        match frame:
+            case Send():
+                await self._send(session, frame)
+            case Received():
+                self._received(session, frame)
+            case Ping():
+                session.tell(Pong(frame.ref))
+            case Typing():
+                await self._type(session, frame)
+            case Refresh():
+                await self._refresh(session, frame)
+            case Hello():
+                raise BadFrame("The session has said hello already.", frame.ref)
+
+    async def close(self) -> None:
+        """Store the received marks that are still waiting, if storage takes them."""
+        self._closing.set()
+        while self._keeper is not None:
+            await asyncio.wait([self._keeper])
+
+    def send_known(self, session: Session, frame: Send) -> bool:
+        """Post the activity without waiting, if everybody concerned is known; False: nothing was done, answer it."""
+        new = frame.activity
+        try:
+            return self._activities.submit_known(
+                session.caller.person, new, new.idempotency_key, self._answer_to(session, frame.ref)
+            )
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+
+    async def _send(self, session: Session, frame: Send) -> None:
+        new = frame.activity
+        try:
+            await self._activities.submit(
+                session.caller.person, new, new.idempotency_key, self._answer_to(session, frame.ref)
+            )
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+
+    def _answer_to(self, session: Session, ref: str | int) -> Answer:
+        def answer(result: Result | Exception) -> None:
+            self._hub.answer(session, _answer(ref, result))
+
+        return answer
+
+    def _received(self, session: Session, frame: Received) -> None:
+        received_id = min(frame.id, self._hub.head)
+        session.received_id = max(session.received_id, received_id)
+        if session.device_id is None:
+            return  # it is kept per device, and this session has not said which it is
+        key = (session.caller.person, session.device_id)
+        self._marks[key] = max(self._marks.get(key, 0), received_id)
+        if self._keeper is None:
+            self._keeper = start("received marks", self._keep_marks())
+
+    async def _keep_marks(self) -> None:
+        """One write for all the marks that came while the last one was under way."""
+        try:
+            while self._marks:
+                marks, self._marks = self._marks, {}
+                try:
+                    await self._keep([(person, device, id) for (person, device), id in marks.items()])
+                except StorageError as error:
+                    _log.error("received marks can't be stored", reason=str(error), marks=len(marks))
+                    if self._closing.is_set():
+                        return
+                    self._marks = {key: max(marks.get(key, 0), self._marks.get(key, 0)) for key in marks | self._marks}
+                    await self._pause()
+        finally:
+            self._keeper = None
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), RETRY_SECONDS)
+
+    async def _type(self, session: Session, frame: Typing) -> None:
+        person = session.caller.person
+        to = Party(PARTY_TYPES[frame.to.type], frame.to.id)
+        if self._typing.take((person, to.key)):
+            return
+        await self._parties.load((to.key,))
+        if self._parties.get(to.key) is None:
+            raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {to}.").about(frame.ref)
+        by = Party.of_key(person)
+        data = {"from": {"type": by.type.value, "id": by.id}, "to": {"type": to.type.value, "id": to.id}}
+        self._events.publish((to.key,), EventName.TYPING, data, but=person)
+
+    async def _refresh(self, session: Session, frame: Refresh) -> None:
+        try:
+            caller = await self._auth.verify(frame.token)
+        except ApiError as error:
+            raise error.about(frame.ref) from None
+        if caller.person_id != session.caller.person_id:
+            raise ApiError(ErrorCode.FORBIDDEN, "The token is another person's.").about(frame.ref)
+        session.renewed(caller)
+        session.tell(Refreshed(rfc3339(caller.expires_at_ms), frame.ref))
+
+
+def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
+    """The ``ack`` or ``error`` for a send that reached the log."""
+    try:
+        if isinstance(result, Exception):
+            raise result
+        activity, duplicate = accepted(result)
+    except ApiError as error:
+        return error_frame(error.about(ref))
+    return Ack(ref, activity.id, rfc3339(activity.created_at_ms), duplicate)
+
+
+def error_frame(error: ApiError) -> Error:
+    """The ``error`` frame for a refused frame."""
+    wait = error.retry_after_seconds
+    # Rounded up: a wait of 0.0 would be an invitation to try again at once, and in vain.
+    seconds = None if wait is None else ceil(wait * 1_000) / 1_000
+    return Error(error.socket_code.value, error.message, error.ref, seconds)

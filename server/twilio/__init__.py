@@ -1,0 +1,1 @@
+"""Twilio's side of the wire: signed requests in, its REST API out."""

@@ -1,0 +1,257 @@
+"""The delivery worker: sends what is due, each endpoint in its own time.
+
+The rows are the truth and a wake-up only says "look": what was queued by another node, what falls due, what a dead
+worker left behind is found by looking. Every endpoint has its own few slots once it has answered quickly, so that one
+that hangs delays only itself; until then it has two. When its last answer came late or not at all, it has a single
+one, and all such together have at most half of the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from protocol.privacy_event import EventName
+from server.runtime.tasks import start
+from server.webhooks.message import Fresh, Message, build
+from server.webhooks.queue import DeliveryQueue, Subject
+from server.webhooks.sender import Answer
+from storage.errors import StorageError
+from storage.webhooks.deliveries import SIGNINGS, Delivery, Leased, Status
+
+SLOTS_PER_ENDPOINT: Final = 4
+MAX_SLOTS: Final = 1_024
+SLOW_MS: Final = 2_000
+"""An endpoint whose last answer took longer is served like one that gave none."""
+
+LOOK_SECONDS: Final = 30.0
+"""The longest time without a look: finds what other nodes queued or left behind."""
+
+_FINISH_TRIES: Final = 3
+STOP_SECONDS: Final = 5.0
+"""How long stopping waits for the attempts under way."""
+
+_OUR_FAULT: Final = Answer(None, 0, "", "not sent: an error of this server, see its log")
+
+_log = structlog.get_logger("webhooks")
+
+
+class Sender(Protocol):
+    """Posts one message; never raises for what an endpoint does."""
+
+    async def post(self, message: Message) -> Answer: ...
+
+
+class Slots:
+    """How many attempts are under way, and whether another may begin. Pure bookkeeping."""
+
+    def __init__(self, per_endpoint: int = SLOTS_PER_ENDPOINT, most: int = MAX_SLOTS) -> None:
+        self._per_endpoint = per_endpoint
+        self._most = most
+        self._taken: Counter[int] = Counter()
+        self._quick: set[int] = set()
+        self._slow: set[int] = set()
+
+    def take(self, endpoint_id: int) -> bool:
+        """Take a slot for the endpoint, if it may have another."""
+        allowed = self._per_endpoint if endpoint_id in self._quick else 1 if endpoint_id in self._slow else 2
+        if self._taken[endpoint_id] >= allowed or self._taken.total() >= self._most:
+            return False
+        if endpoint_id in self._slow and self._taken_by_slow() * 2 >= self._most:
+            return False
+        self._taken[endpoint_id] += 1
+        return True
+
+    def give_back(self, endpoint_id: int) -> None:
+        """The slot is free again."""
+        self._taken[endpoint_id] -= 1
+        if not self._taken[endpoint_id]:
+            del self._taken[endpoint_id]
+
+    def heard(self, endpoint_id: int, answer: Answer) -> None:
+        """An attempt ended like this: soon, late, or without an answer."""
+        quick = answer.status is not None and answer.duration_ms < SLOW_MS
+        here, there = (self._quick, self._slow) if quick else (self._slow, self._quick)
+        here.add(endpoint_id)
+        there.discard(endpoint_id)
+
+    def _taken_by_slow(self) -> int:
+        return sum(count for endpoint_id, count in self._taken.items() if endpoint_id in self._slow)
+
+
+class WebhookWorker:
+    """Owns every attempt under way. ``retry_seconds``: how long to wait after each failure; then it has failed."""
+
+    def __init__(
+        self,
+        queue: DeliveryQueue,
+        sender: Sender,
+        retry_seconds: Sequence[float],
+        now_ms: Callable[[], int],
+        slots: Slots | None = None,
+        count: Callable[[str], None] = lambda result: None,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        """``count`` is told how each attempt ended: ``delivered``, ``retried``, ``failed``, ``cancelled``."""
+        self._queue = queue
+        self._sender = sender
+        self._retry_seconds = tuple(retry_seconds)
+        self._now_ms = now_ms
+        self._slots = slots or Slots()
+        self._count = count
+        self._stop_seconds = stop_seconds
+        self._woken: set[int] = set()
+        self._refused: set[int] = set()
+        self._look = True
+        self._news = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    def wake(self, endpoint_ids: Collection[int] = ()) -> None:
+        """Something is due for these endpoints; for none in particular: look at all of them."""
+        self._woken.update(endpoint_ids)
+        self._look = self._look or not endpoint_ids
+        self._news.set()
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`. Storage that can't be used is tried again; nothing queued is ever lost by it."""
+        while not self._stopping:
+            self._news.clear()
+            try:
+                for endpoint_id in await self._due():
+                    self._begin(endpoint_id)
+                wait = await self._queue.seconds_to_next()
+            except StorageError as error:
+                _log.warning("webhook queue unavailable", reason=str(error))
+                wait = 1.0
+                self._look = True
+            await self._rest(min(LOOK_SECONDS, LOOK_SECONDS if wait is None else max(0.0, wait)))
+
+    async def stop(self) -> None:
+        """Begin nothing more; wait a little for the attempts under way, then give their leases back."""
+        self._stopping = True
+        self._news.set()
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=self._stop_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._queue.close()
+
+    async def _due(self) -> Collection[int]:
+        woken, self._woken = self._woken, set()
+        if not self._look:
+            return woken
+        self._look = False
+        return woken.union(await self._queue.due_endpoints())
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            self._look = True
+
+    def _begin(self, endpoint_id: int) -> None:
+        if self._stopping:
+            return
+        if not self._slots.take(endpoint_id):
+            self._refused.add(endpoint_id)
+            return
+        task = start(f"webhook endpoint {endpoint_id}", self._serve(endpoint_id))
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _serve(self, endpoint_id: int) -> None:
+        """Make deliveries to one endpoint, one after another, while there are any."""
+        try:
+            while not self._stopping and (leased := await self._queue.lease(endpoint_id)) is not None:
+                if leased.more:
+                    self._begin(endpoint_id)
+                await self._deliver(leased)
+        except StorageError as error:
+            _log.warning("webhook queue unavailable", endpoint_id=endpoint_id, reason=str(error))
+            self._look = True
+        finally:
+            self._slots.give_back(endpoint_id)
+            self._admit()
+
+    def _admit(self) -> None:
+        """A slot is free: those who were refused one are looked at again."""
+        if self._refused:
+            self._woken |= self._refused
+            self._refused.clear()
+            self._news.set()
+
+    async def _deliver(self, leased: Leased) -> None:
+        delivery = leased.delivery
+        try:
+            done = await self._attempt(delivery)
+        except asyncio.CancelledError:
+            # Stopped in the midst of it: whether it arrived is unknown, so it is made again, at once.
+            await asyncio.shield(self._finish(leased, delivery._replace(next_attempt_at_ms=self._now_ms())))
+            raise
+        except StorageError as error:
+            done = delivery._replace(next_attempt_at_ms=self._now_ms() + 1_000, error=str(error))
+        except Exception:  # noqa: BLE001 - one delivery that can't be made must not stop all others
+            _log.exception("webhook not made", delivery_id=delivery.id)
+            done = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms())
+        await self._finish(leased, done)
+
+    async def _attempt(self, delivery: Delivery) -> Delivery:
+        subject = await self._queue.subject(delivery)
+        if subject is None:
+            return cancelled(delivery, self._now_ms())
+        answer = await self._post(delivery, subject)
+        self._slots.heard(delivery.endpoint_id, answer)
+        return after(delivery, answer, self._retry_seconds, self._now_ms())
+
+    async def _post(self, delivery: Delivery, subject: Subject) -> Answer:
+        answer = _OUR_FAULT
+        signed_at_ms = delivery.attempted_at_ms or self._now_ms()
+        for count, api_key in enumerate(subject.endpoint.keys.api_keys(self._now_ms())[:SIGNINGS]):
+            fresh = Fresh(signed_at_ms + count, secrets.token_hex(16), secrets.token_hex(16))
+            message = build(subject.endpoint, delivery, subject.request, subject.mp3, api_key, fresh)
+            answer = await self._sender.post(message)
+            if not answer.refuses_the_key:
+                break
+        return answer
+
+    async def _finish(self, leased: Leased, done: Delivery) -> None:
+        for _ in range(_FINISH_TRIES):
+            try:
+                if not await self._queue.finish(leased, done):
+                    _log.warning("webhook lease lost", delivery_id=done.id)
+            except StorageError as error:
+                _log.warning("webhook result not kept", delivery_id=done.id, reason=str(error))
+                continue
+            self._count("retried" if done.status is Status.PENDING else done.status.value)
+            say = _log.debug if done.status is Status.DELIVERED else _log.info
+            say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
+            if done.status is Status.PENDING:
+                self._news.set()  # the loop rests until what fell due next before this did
+            return
+
+
+def after(delivery: Delivery, answer: Answer, retry_seconds: Sequence[float], now_ms: int) -> Delivery:
+    """The delivery as an attempt leaves it: delivered, waiting for its next try, or failed. A test is tried once."""
+    tried = delivery._replace(
+        http_status=answer.status, duration_ms=answer.duration_ms, answer=answer.text, error=answer.error
+    )
+    if answer.ok:
+        return tried._replace(status=Status.DELIVERED, next_attempt_at_ms=None, finished_at_ms=now_ms)
+    failures = delivery.failures + 1
+    if failures > len(retry_seconds) or delivery.event_name == EventName.TEST:
+        return tried._replace(status=Status.FAILED, failures=failures, next_attempt_at_ms=None, finished_at_ms=now_ms)
+    wait_ms = int(retry_seconds[failures - 1] * 1000)
+    return tried._replace(status=Status.PENDING, failures=failures, next_attempt_at_ms=now_ms + wait_ms)
+
+
+def cancelled(delivery: Delivery, now_ms: int) -> Delivery:
+    """The delivery once there is nothing to tell, or nobody to tell it to."""
+    return delivery._replace(status=Status.CANCELLED, next_attempt_at_ms=None, finished_at_ms=now_ms)
