@@ -1,7 +1,7 @@
-"""Commands go through the admin API: the running server's, or that of a node opened here for one command.
+"""Call the admin API for a command: that of the running server, or of a node opened in this process.
 
-Whether a server runs is told by the data directory's lock. If none does, the node is opened without a port: its API is
-reached over a unix socket in a private directory, and the lock keeps a server from starting meanwhile.
+The data directory's lock tells whether a server runs. If none does, the command opens a node without a port and calls
+its API over a unix socket in a private directory. Meanwhile the lock keeps a server from starting.
 """
 
 from __future__ import annotations
@@ -30,40 +30,43 @@ T = TypeVar("T")
 _TOKEN_SECONDS: Final = 3_600
 _STARTING_SECONDS: Final = 10.0
 _BUS_SECONDS: Final = 2.0
-"""How long a command waits for the bus. Without it the nodes find out by their next look."""
+"""How long a command waits for the bus. Without it, the nodes learn of a change from their next poll."""
 
 
 class Admin:
-    """The admin API of one node."""
+    """A client of one node's admin API."""
 
     def __init__(self, session: aiohttp.ClientSession, where: str) -> None:
         self._session = session
         self.where = where
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
-        """The decoded answer. Raises CommandError with the server's own words for a refusal."""
+        """Send a request and return the decoded answer. Raises CommandError with the server's message if it refuses."""
         async with self.open(method, path, **request) as answer:
             return None if answer.status == 204 else await answer.json()
 
     @asynccontextmanager
     async def open(self, method: str, path: str, **request: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer, its body not read yet. Raises CommandError."""
+        """Send a request and yield the answer before its body is read. Raises CommandError."""
         try:
             async with self._session.request(method, path, **request) as answer:
                 if answer.status >= 400:
                     raise CommandError(await _refusal(answer, self.where))
                 yield answer
         except aiohttp.ClientError as error:
-            raise CommandError(f"{self.where} can't be reached: {error}") from error
+            raise CommandError(f"cannot reach {self.where}: {error}") from error
 
 
 def call(config: Path | None, data_dir: Path | None, method: str, path: str, **request: Any) -> Any:
-    """One request to the admin API, from outside any event loop. Raises CommandError, and what opening a node does."""
+    """Send one request to the admin API, from outside any event loop.
+
+    Raises CommandError, and the errors of opening a node.
+    """
     return run(load(config, data_dir=data_dir), lambda admin: admin.call(method, path, **request))
 
 
 def run(settings: Settings, work: Callable[[Admin], Awaitable[T]]) -> T:
-    """Do ``work`` with the admin API, from outside any event loop."""
+    """Run ``work`` with the admin API, from outside any event loop."""
 
     async def with_api() -> T:
         async with admin_api(settings) as admin:
@@ -73,18 +76,22 @@ def run(settings: Settings, work: Callable[[Admin], Awaitable[T]]) -> T:
 
 
 def running_node(settings: Settings) -> Holder:
-    """The server that holds the data directory. Raises CommandError if there is none: what is asked is its alone."""
+    """Return the server that uses the data directory. Raises CommandError if no server does."""
     found = holder(settings.data_dir)
     if found is None and settings.database_url is not None:
-        raise CommandError("nodes on PostgreSQL hold no data directory: ask the node's own /admin page or API.")
+        raise CommandError(
+            "nodes on PostgreSQL do not lock a data directory: use the /admin page or API of the node itself."
+        )
     if found is None:
-        raise CommandError(f"no server runs on {settings.data_dir}: start it, or give the --data-dir of one that does.")
+        raise CommandError(
+            f"no server runs on {settings.data_dir}: start one, or pass the --data-dir of a running server."
+        )
     return found
 
 
 @asynccontextmanager
 async def admin_api(settings: Settings) -> AsyncIterator[Admin]:
-    """The admin API of the server that holds the data directory, or of a node opened for as long as the block lasts."""
+    """Yield the admin API of the server that uses the data directory, or of a node opened for this block."""
     found = await _running(settings)
     async with AsyncExitStack() as stack:
         if found is None:
@@ -96,14 +103,14 @@ async def admin_api(settings: Settings) -> AsyncIterator[Admin]:
 
 
 async def _running(settings: Settings) -> str | None:
-    """The URL of the server that holds the data directory; None if nobody does. Waits for one that is just starting."""
+    """Return the URL of the server that uses the data directory, or None. Wait for a server that is starting."""
     give_up_at = asyncio.get_running_loop().time() + _STARTING_SECONDS
     while (found := holder(settings.data_dir)) is not None:
         if found.url is not None:
             return _reachable(found.url)
         if asyncio.get_running_loop().time() > give_up_at:
             raise CommandError(
-                f"process {found.pid} holds {settings.data_dir} and does not listen: try again, or stop it."
+                f"process {found.pid} uses {settings.data_dir} but does not listen: try again, or stop it."
             )
         await asyncio.sleep(0.1)
     return None
@@ -119,7 +126,7 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
             _database_is_there(settings)
             stack.enter_context(hold(settings.data_dir))
         node = await stack.enter_async_context(open_node(settings))
-        # The nodes that run are to hear at once what this command changes.
+        # So that the running nodes learn at once of what this command changes.
         await node.cluster.bus.flowing(_BUS_SECONDS)
         runner = web.AppRunner(node.application, access_log=None)
         await runner.setup()
@@ -133,26 +140,26 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
 
 
 def _database_is_there(settings: Settings) -> None:
-    """A mistyped directory is said to be one, and left unmade. Development makes and fills what is missing."""
+    """Raise CommandError if there is no database: the path may be mistyped. Development mode creates one instead."""
     if not settings.development and not (settings.data_dir / DATABASE_NAME).exists():
-        raise CommandError(f"there is no database in {settings.data_dir}: `run.py migrate` makes one.")
+        raise CommandError(f"there is no database in {settings.data_dir}: create one with `run.py migrate`.")
 
 
 def _how(settings: Settings) -> dict[str, Any]:
-    """A short-lived admin token, and no limit of time: an import or a check may take long."""
+    """Return a short-lived admin token and no time limit: an import or a check may take long."""
     ring = load_or_create(settings.signing_key_path, development=settings.development)
     token = mint_service(ring, "run.py", "admin", _TOKEN_SECONDS, wall_clock_ms())
     return {"headers": {"Authorization": f"Bearer {token}"}, "timeout": aiohttp.ClientTimeout(total=None)}
 
 
 def _reachable(url: str) -> str:
-    """The URL as this machine reaches it: a server that listens everywhere listens on loopback too."""
+    """Return the URL to use on this machine: a server that listens on every address also listens on loopback."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:").replace("//:::", "//[::1]:")
 
 
 async def _refusal(answer: aiohttp.ClientResponse, where: str) -> str:
     if answer.status == 401:
-        return f"{where} does not take this data directory's key: give the same --data-dir and --config as to it."
+        return f"{where} does not accept this data directory's key: pass the --data-dir and --config that it uses."
     try:
         error = (await answer.json())["error"]
         text = error["message"] if isinstance(error, dict) else str(error)

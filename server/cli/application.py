@@ -1,4 +1,4 @@
-"""The command line, put together: each command's module is imported when the command is asked for, not before."""
+"""Build the command line. Each command's module is imported only when the command is used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _UsageError: Final[Any] = typer.BadParameter.__base__  # typer shows no other pa
 
 
 def build(command: str | None = None) -> typer.Typer:
-    """The command line with one command, or (for the list of commands, or an unknown one) with all."""
+    """Build the command line with one command, or with all of them (for the list, or for an unknown command)."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_about)
     for name in dict.fromkeys([COMMANDS[command]] if command in COMMANDS else COMMANDS.values()):
@@ -48,7 +48,7 @@ def build(command: str | None = None) -> typer.Typer:
 
 
 def _about() -> None:
-    """Buzz: a real-time messaging server over a durable log of activities.
+    """Buzz, a real-time messaging server.
 
     Example: python run.py serve --dev
     """
@@ -56,7 +56,7 @@ def _about() -> None:
 
 def main() -> None:
     """Run the command that the arguments name; end the process with its status."""
-    # What Buzz writes (the database, backups, keys) is its owner's alone.
+    # Only the owner may read what Buzz writes (the database, backups, keys).
     os.umask(0o077)
     try:
         app = build(sys.argv[1] if len(sys.argv) > 1 else None)
@@ -65,12 +65,12 @@ def main() -> None:
         _show(error)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
-        # Whoever read standard output is gone (`| head`): nothing must be flushed there at the exit.
+        # The reader of standard output is gone (`| head`): nothing must be flushed there at exit.
         sys.stderr.close()
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except Exception as error:  # noqa: BLE001 - shown whole, but for what would steer the terminal
+    except Exception as error:  # noqa: BLE001 - shown in full, without control characters
         line = explain(error)
         if line is None:
             tell_lines(traceback.format_exc())
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def _show(error: Any) -> None:
-    """One line for a mistake in the arguments. A group without a command shows its help instead, as it is."""
+    """Print one line for a mistake in the arguments, or the help of a group that was used without a command."""
     message = error.format_message()
     if "\n" in message:
         error.show()

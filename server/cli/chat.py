@@ -22,13 +22,18 @@ def _party(text: str) -> Party:
 
 Token = Annotated[str, typer.Option(envvar="BUZZ_TOKEN", help="The person's access token.", show_envvar=True)]
 Url = Annotated[str, typer.Option(envvar="BUZZ_URL", help="The server's base address.", show_envvar=True)]
-To = Annotated[Party, typer.Option(parser=_party, metavar="PARTY", help="Whom to talk with: person:ID or company:ID.")]
+To = Annotated[
+    Party,
+    typer.Option(parser=_party, metavar="PARTY", help="The person or company to talk with: person:ID or company:ID."),
+]
 As = Annotated[
-    Party | None, typer.Option("--as", parser=_party, metavar="PARTY", help="Write in the name of your company.")
+    Party | None, typer.Option("--as", parser=_party, metavar="PARTY", help="Write on behalf of your company.")
 ]
 Passphrase = Annotated[
     str | None,
-    typer.Option(envvar="BUZZ_PASSPHRASE", help="Encrypt with a key made from this; the other side needs the same."),
+    typer.Option(
+        envvar="BUZZ_PASSPHRASE", help="Encrypt with a key made from this passphrase; the other side must use the same."
+    ),
 ]
 
 
@@ -45,13 +50,13 @@ def chat(
     sender: As = None,
     passphrase: Passphrase = None,
     history: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the latest activities to show.")] = 20,
-    auto_read: Annotated[bool, typer.Option("--auto-read", help="Mark what is shown as read.")] = False,
+    auto_read: Annotated[bool, typer.Option("--auto-read", help="Mark the messages that are shown as read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Talk with a person or company: send, receive, react, read marks. Reconnects by itself.
+    """Talk with a person or company: send, receive, react, mark as read. Reconnects by itself.
 
-    This is a demo client: messages are NOT encrypted unless both sides give the same --passphrase (then AES-256-GCM,
-    with a key from scrypt). Lines may be typed or piped in; /help inside shows the commands.
+    This is a demo client: messages are NOT encrypted unless both sides use the same --passphrase (then with AES-256-GCM
+    and a key from scrypt). Type the lines or pipe them in; /help shows the commands.
 
     Example: run.py chat --token "$BUZZ_TOKEN" --to person:7
     """
@@ -63,11 +68,12 @@ def listen_command(
     token: Token,
     url: Url = "http://127.0.0.1:8080",
     since: Annotated[
-        int | None, typer.Option(min=0, help="Start after this activity id (0: the whole history); else from now on.")
+        int | None,
+        typer.Option(min=0, help="Start after this activity id (0: the whole history). Default: from now on."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Already so: every line is JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="No effect: every line is JSON anyway.")] = False,
 ) -> None:
-    """Print a person's frames as they come, one JSON object a line. Reconnects by itself.
+    """Print a person's frames as they arrive, one JSON object a line. Reconnects by itself.
 
     Example: run.py listen --token "$BUZZ_TOKEN" --since 0
     """

@@ -1,7 +1,7 @@
-"""Before a command takes something away: it says what, and asks.
+"""Ask the operator before a command removes something.
 
-The question goes to standard error, so that standard output stays the command's result. Where nobody can answer (a
-script, a pipe) the command does nothing without ``--yes``.
+The question goes to standard error, so that standard output contains only the command's result. If nobody can answer
+(a script, a pipe), the command does nothing without ``--yes``.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import typer
 from server.cli.errors import CommandError
 from server.cli.output import tell
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; needed where there is no terminal.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; required if there is no terminal.")]
 
 
 def can_ask() -> bool:
-    """Whether somebody sits at a terminal who can be asked."""
+    """Return whether the command runs at a terminal, where it can ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def agree(loss: str, yes: bool) -> None:
-    """Go on only if the operator wants it. ``loss``: what will be taken, a sentence.
+    """Return if the operator agrees to ``loss``, a sentence that says what will be removed.
 
-    Raises CommandError if the answer is no, or if there is no terminal to ask at and no ``--yes``.
+    Raises CommandError if the answer is no, or if there is no terminal and no ``--yes``.
     """
     if yes:
         return
     if not can_ask():
-        raise CommandError(f"{loss} Nothing was done: give --yes to do it.")
+        raise CommandError(f"{loss} Nothing was done: pass --yes to do it.")
     tell(loss)
-    tell("Go on? Type yes, or anything else to leave it.")
+    tell("Continue? Type yes to continue, or anything else to stop.")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was done.")

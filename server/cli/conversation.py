@@ -1,4 +1,4 @@
-"""The conversation a chat shows: pure. Activities in, entries with running numbers out; typed lines in, intents out."""
+"""The state of a chat, without I/O: activities become numbered entries, and typed lines become intents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from server.config.plain_text import one_line, several_lines
 HELP = """\
   some text          send it
   /react N EMOJI     react to message N, for instance: /react 3 👍
-  /read [N]          tell them that you have read up to message N (the newest if you name none)
-  /help              this
+  /read [N]          mark the messages up to number N as read (without N: all of them)
+  /help              show this help
   /quit              leave (also Ctrl-C or Ctrl-D)
   //text             send a message that begins with a slash"""
 
@@ -88,7 +88,7 @@ def intent(line: str) -> Intent | None:
             return Help()
         case ["/quit"] | ["/exit"]:
             return Quit()
-    return Help(f"not understood: {text}")
+    return Help(f"unknown command: {text}")
 
 
 class Conversation:

@@ -1,4 +1,4 @@
-"""`run.py migrate`, `backup`, `restore`: the database as a whole."""
+"""`run.py migrate`, `backup`, `restore`: commands for the whole database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Bring the database's schema to this release. Each step is one transaction.
+    """Bring the database schema up to date with this release. Each step is one transaction.
 
     Example: run.py migrate
     """
@@ -36,7 +36,7 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
 
     settings = load(config, data_dir=data_dir)
     if settings.database_url is None and holder(settings.data_dir) is not None:
-        # A server never starts on a schema that is not its own.
+        # A server does not start on a schema of another release.
         show_rows([], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date.")
         return
     steps = asyncio.run(_migrate(settings))
@@ -45,14 +45,16 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
 
 
 def backup(
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A new file, or a folder to put one into.")],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="A new file, or the folder in which to create one.")
+    ],
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the database, as it is at one moment, to a file. The server goes on meanwhile.
+    """Copy the database, as it is at one moment, to a file, while the server runs.
 
-    The signing key is not in it: keep signing-key.pem safe on its own.
+    The copy does not contain the signing key: store signing-key.pem safely and separately.
 
     Example: run.py backup /backups/buzz.db
     """
@@ -63,28 +65,29 @@ def backup(
     from storage.sqlite.files import move
 
     if destination.exists() and not destination.is_dir():
-        raise CommandError(f"{destination} is there already: name a new file.")
+        raise CommandError(f"{destination} exists already: name a new file.")
     if not destination.is_dir() and not destination.absolute().parent.is_dir():
         raise CommandError(f"there is no folder {destination.absolute().parent}.")
     made = call(config, data_dir, "POST", "/admin/backups")
     folder = load(config, data_dir=data_dir).data_dir / BACKUP_FOLDER
     placed = destination / made["name"] if destination.is_dir() else destination
     move(folder / made["name"], placed)
-    with suppress(OSError):  # others' backups are in it
+    with suppress(OSError):  # the folder contains another command's backup
         folder.rmdir()
     show({"file": str(placed), "bytes": made["bytes"]}, as_json, "backed up")
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A file that `backup` made.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A file that `backup` created.")],
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in place; stop the server first. What was there is kept beside it. It says what first, and asks.
+    """Put a backup in place; stop the server first. Asks before it replaces a database.
 
-    The log gets a new epoch, so that clients catch up from the beginning.
+    The replaced database is kept beside the new one. The log gets a new epoch, so that clients catch up from the
+    beginning.
 
     Example: run.py restore /backups/buzz.db
     """
@@ -121,7 +124,7 @@ async def _migrate(settings: Settings) -> list[Step]:
             stack.enter_context(hold(settings.data_dir))
             opening = open_storage(settings.data_dir, None)
         else:
-            # Nodes of the release before go on meanwhile: steps are additive.
+            # Nodes of the previous release continue to run: steps only add.
             opening = open_storage(settings.data_dir, settings.database_url.get_secret_value())
         database, _ = await stack.enter_async_context(opening)
         return await apply(database)

@@ -1,4 +1,4 @@
-"""`run.py import`: the directory, from a file or standard input."""
+"""`run.py import`: import the directory from a file or standard input."""
 
 from __future__ import annotations
 
@@ -27,17 +27,21 @@ def register(app: typer.Typer) -> None:
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON, one object a line; - is standard input.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would change.")] = False,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An NDJSON file, one object a line; - reads standard input.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and say what would change, but change nothing.")
+    ] = False,
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import people, companies, members, contacts, trust, numbers and service codes: all of the file, or nothing.
+    """Import people, companies, members, contacts, trust, numbers and service codes: the whole file, or nothing.
 
-    The whole input is checked first; a fault is named with its line. The same import again changes nothing. Before
-    anything is removed it says how much, and asks.
+    The whole input is checked first, and every error is named with its line. Importing the same file again changes
+    nothing. Before the import removes anything, the command says how much and asks.
 
     Example: run.py import directory.ndjson --dry-run
     """
@@ -69,7 +73,7 @@ def import_file(
 
 
 def _agreed(file: Path, send: Callable[..., dict[str, Any]]) -> bool:
-    """Ask about what the import removes, if somebody can be asked; False: the server is to refuse removals."""
+    """Ask about what the import removes. Return False if nobody can be asked: then the server must refuse removals."""
     if str(file) == "-" or not can_ask():
         return False
     removed = send(dry_run="true")["removed"]
@@ -93,14 +97,14 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int | None]]:
     try:
         stream = file.open("rb")
     except OSError as error:
-        raise CommandError(f"{file} can't be read: {error.strerror}.") from error
+        raise CommandError(f"cannot read {file}: {error.strerror}.") from error
     with stream:
         yield stream, file.stat().st_size
 
 
 @contextmanager
 def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal."""
+    """Show a progress bar on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda count: None
         return
@@ -124,11 +128,11 @@ def _sentence(done: dict[str, Any]) -> str:
 
     verb = "would change" if done["dry_run"] else "changed"
     put, removed = counted(done["put"]), counted(done["removed"])
-    said = f"{done['lines']} lines read, {done['changed']} objects {verb}. Put: {put}. Removed: {removed}."
+    said = f"{done['lines']} lines read, {done['changed']} objects {verb}. Added or updated: {put}. Removed: {removed}."
     return f"{said}{_warnings(done['warnings'], done['warned'])}"
 
 
 def _warnings(count: int, lines: list[str]) -> str:
     if not count:
         return ""
-    return f" Numbers of contacts left out, as nobody could call them: {count} ({'; '.join(lines)})."
+    return f" Contacts' numbers left out because they cannot be called: {count} ({'; '.join(lines)})."

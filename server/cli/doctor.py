@@ -1,4 +1,4 @@
-"""`run.py doctor`: is this installation sound?"""
+"""`run.py doctor`: check this installation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Look at everything that Buzz stands on, and say what to do about what is not well.
+    """Check everything that Buzz depends on, and say what to do about each problem.
 
-    Checks the whole database, which takes a while for a large one. Ends with 1 if something does not work.
+    Checks the whole database, which takes a while for a large one. Ends with status 1 if something does not work.
 
     Example: run.py doctor
     """
@@ -35,7 +35,7 @@ def doctor(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fa
 
 
 def _findings(settings: Settings) -> list[dict[str, Any]]:
-    """What the server finds that runs here, by its own settings and limits; else what is found without one."""
+    """Return the findings of the server that runs here, by its own settings; without one, check from this process."""
     from server.cli.admin import run
     from server.cli.errors import explain
     from server.services.operator.doctor import Finding, Health, examine_machine

@@ -1,4 +1,4 @@
-"""`run.py erase`: a person and everything about them."""
+"""`run.py erase`: erase a person and everything about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def erase(
-    person: Annotated[int, typer.Option(metavar="ID", help="Whom.")],
+    person: Annotated[int, typer.Option(metavar="ID", help="The person to erase.")],
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
@@ -25,9 +25,9 @@ def erase(
 ) -> None:
     """Erase a person: directory entry, keys, devices, blocked calls, privacy data, and the text of what they wrote.
 
-    Their messages stay as empty tombstones with id and time, so that nobody's history breaks; their number rests; their
-    tokens stop to count. There is no way back but a backup. It says whom and what first, and asks. May be
-    repeated, also after a crash.
+    Their messages stay without text, with id and time, so that nobody's history has gaps. Their number is not given out
+    again for 60 days, and their tokens become invalid. Only a backup can undo this. The command first says who and what
+    will be erased, and asks. You can repeat it, also after a crash.
 
     Example: run.py erase --person 456
     """
@@ -36,7 +36,7 @@ def erase(
 
     there = call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person, "dry_run": True})
     if not _anything(there):
-        raise CommandError(f"there is no person {person}, and nothing of theirs is kept here.")
+        raise CommandError(f"there is no person {person}, and nothing about them is stored here.")
     agree(_loss(there), yes)
     show(call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person}), as_json, "erased")
 
@@ -59,4 +59,4 @@ def _loss(there: dict[str, Any]) -> str:
         "privacy request by phone": there["privacy_requests"],
     }
     parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
-    return f"{who} will be erased for good, with what they wrote: {parts}."
+    return f"{who} will be erased permanently, with everything they wrote: {parts}."

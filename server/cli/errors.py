@@ -1,18 +1,18 @@
-"""How a command says what went wrong: one clear line on standard error and a status that is not zero, no traceback."""
+"""Turn errors into messages: one clear line on standard error and a non-zero status, without a traceback."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A mistake of the one who typed the command, or a state they can do something about. The message says what."""
+    """A mistake in the command, or a state that the operator can correct. The message says what to do."""
 
 
 def explain(error: BaseException) -> str | None:
-    """The line for an error that operators meet; None for one that is a fault of ours and deserves its traceback."""
-    # What ends a node that has tasks comes out of their task group.
+    """Return the message for an error that an operator can correct; None for a bug, which needs its traceback."""
+    # An error that ends a node comes out of the task group of its tasks.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    # These modules are slow to import: only a command that failed pays for it.
+    # These modules are slow to import, so import them only for a command that failed.
     from server.auth.jwks import JwksError
     from server.auth.signing_keys import KeyFileError
     from server.bus.contract import BusError

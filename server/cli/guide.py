@@ -1,4 +1,4 @@
-"""What a development server prints when it is ready: people to be, and commands to paste."""
+"""The text that a development server prints when it is ready: the demo people, and commands to paste."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 _TTL_SECONDS: Final = 7 * 86_400
 _TEXT: Final = """
-Development mode: conveniences are on, numbers are fictional. Ready to paste, each in a terminal of its own:
+Development mode: numbers are fictional. Paste each of these commands into its own terminal:
 
-  a conversation   {run} chat --to person:{bob}{url} --token $({run} token create --person {alice}{data})
+  chat             {run} chat --to person:{bob}{url} --token $({run} token create --person {alice}{data})
                    {run} chat --to person:{alice}{url} --token $({run} token create --person {bob}{data})
-  what arrives     {run} listen{url} --token $({run} token create --person {alice}{data})
+  watch frames     {run} listen{url} --token $({run} token create --person {alice}{data})
   an HTTP request  curl {base}/apps/buzz/heartbeat -H "Authorization: Bearer $TOKEN"
-  to read          {base}/docs (the protocol)  ·  {base}/admin (operators; token below)
+  web pages        {base}/docs (the protocol)  ·  {base}/admin (for operators; token below)
 
-Tokens for a week, also to be had with `{run} token create`:
+Tokens that are valid for a week (`{run} token create` makes more):
 {tokens}
-Ctrl-C stops the server; twice, at once."""
+Ctrl-C stops the server; a second Ctrl-C stops it at once."""
 
 
 def guide(settings: Settings, url: str) -> str:
-    """The text for a server that listens at ``url``. Makes tokens with the key in the data directory."""
+    """Return the text for a server at ``url``, with new tokens signed with the key in the data directory."""
     from server.auth.authentication import wall_clock_ms
     from server.auth.signing_keys import load_or_create
     from server.auth.tokens import mint_person, mint_service
@@ -49,6 +49,6 @@ def guide(settings: Settings, url: str) -> str:
 
 
 def _python() -> str:
-    """The interpreter as one would type it from the project's folder."""
+    """Return the interpreter's path as typed from the current directory."""
     path = Path(sys.executable)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name

@@ -1,4 +1,4 @@
-"""`run.py listen`: a person's frames as they come, one JSON object a line."""
+"""`run.py listen`: print a person's frames as they arrive, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from server.cli.output import print_json_line, tell
 
 
 async def listen(url: str, token: str, since: int | None) -> None:
-    """Print every frame, across reconnects without a gap or a repeat of activities. Ends only by an error."""
+    """Print every frame. After a reconnect no activity is missing or repeated. Ends only with an error."""
 
     def show(frame: dict[str, Any]) -> None:
         print_json_line(frame)
 
     def tell_state(state: dict[str, Any]) -> None:
         if state["state"] == "waiting":
-            tell(f"no connection ({state['reason']}), trying again in {state['seconds']:.1f} s")
+            tell(f"no connection ({state['reason']}), reconnecting in {state['seconds']:.1f} s")
 
     buzz = BuzzClient(url, token, since=since, encoding="json", open_timeout_seconds=None, tap=show)
     buzz.on("client.state", tell_state)
     async with buzz:
-        # The tap has shown them; taking them keeps the place, so that a reconnect goes on from there.
+        # The tap has printed them; reading them moves the cursor, so that a reconnect continues from there.
         async for _ in buzz.activities():
             pass

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from server.cli.admin import Admin
 
 numbers = typer.Typer(
-    help="The pool of numbers that people get.\n\nExample: run.py numbers add +12385551629",
+    help="Manage the pool of numbers that are given to people.\n\nExample: run.py numbers add +12385551629",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,13 +28,16 @@ def register(app: typer.Typer) -> None:
 @numbers.command("add")
 def add(
     new: Annotated[
-        list[str], typer.Argument(metavar="NUMBER…", help="E.164, as +12385551629; - reads them from stdin.")
+        list[str],
+        typer.Argument(
+            metavar="NUMBER…", help="A number in E.164, such as +12385551629; - reads numbers from standard input."
+        ),
     ],
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put numbers into the pool. Those it knows stay as they are.
+    """Add numbers to the pool. Numbers that are already in it stay unchanged.
 
     Example: run.py numbers add +12385551629 +12385551630
     """
@@ -58,7 +61,7 @@ def add(
 
 @numbers.command("list")
 def list_numbers(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List the pool: every number, whether it is free, and whose it is.
+    """List the numbers of the pool, with their state and owner.
 
     Example: run.py numbers list --json
     """

@@ -9,9 +9,12 @@ import typer
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="Where the database and the key are. [env: BUZZ_DATA_DIR]"),
+    typer.Option("--data-dir", metavar="DIR", help="The directory with the database and the key. [env: BUZZ_DATA_DIR]"),
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The settings file; else buzz.toml if it is here.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="The settings file. Default: buzz.toml in this directory, if it exists."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

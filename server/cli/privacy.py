@@ -1,4 +1,4 @@
-"""`run.py service-codes` and `run.py privacy-requests`: what consumers ask of companies."""
+"""`run.py service-codes` and `run.py privacy-requests`: consumers' requests to companies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from server.cli.admin import Admin
 
 codes = typer.Typer(
-    help="The codes by which consumers name a company.\n\nExample: run.py service-codes list",
+    help="Manage the codes by which consumers choose a company.\n\nExample: run.py service-codes list",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 requests = typer.Typer(
-    help="Consumers' privacy requests.\n\nExample: run.py privacy-requests list --open",
+    help="Manage consumers' privacy requests.\n\nExample: run.py privacy-requests list --open",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -41,15 +41,15 @@ def register(app: typer.Typer) -> None:
 
 @codes.command("add")
 def add(
-    code: Annotated[str, typer.Argument(help="What consumers enter; digits alone can be dialled.")],
-    company: Annotated[int, typer.Option(metavar="ID", help="The company it stands for.")],
-    name: Annotated[str, typer.Option(help="How it is called; consumers see it on the form.")],
+    code: Annotated[str, typer.Argument(help="The code that consumers enter; only a code of digits can be dialled.")],
+    company: Annotated[int, typer.Option(metavar="ID", help="The company that the code belongs to.")],
+    name: Annotated[str, typer.Option(help="The name that consumers see on the form.")],
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a service code, or change whose it is (it asks first) or how it is called.
+    """Create a service code, or change its company (after asking) or its name.
 
     Example: run.py service-codes add 57 --company 123 --name "Acme"
     """
@@ -79,7 +79,7 @@ def list_codes(data_dir: DataDir = None, config: Config = None, as_json: AsJson 
 
 @codes.command("remove")
 def remove(code: str, yes: Yes = False, data_dir: DataDir = None, config: Config = None) -> None:
-    """Take no more requests for a service code (it asks first). Requests that it took stay.
+    """Stop accepting requests for a service code (after asking). The requests that arrived stay.
 
     Example: run.py service-codes remove 57
     """
@@ -91,7 +91,7 @@ def remove(code: str, yes: Yes = False, data_dir: DataDir = None, config: Config
     found = _code(call(config, data_dir, "GET", "/admin/service-codes"), code)
     if found is None:
         raise CommandError("there is no such service code.")
-    agree(f"Code {code} ({found['name']}) of company {found['company_id']} will take no more requests.", yes)
+    agree(f"Code {code} ({found['name']}) of company {found['company_id']} will accept no more requests.", yes)
     call(config, data_dir, "DELETE", f"/admin/service-codes/{quote(code, safe='')}")
     say(f"removed code {code}")
 
@@ -103,14 +103,14 @@ def _code(listed: list[dict[str, Any]], code: str) -> dict[str, Any] | None:
 @requests.command("list")
 def list_requests(
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only those changed since: 2020-03-14T18:44:40Z.")
+        str | None, typer.Option(metavar="TIME", help="Only requests changed since then, e.g. 2020-03-14T18:44:40Z.")
     ] = None,
-    is_open: Annotated[bool, typer.Option("--open", help="Only those that are not completed.")] = False,
+    is_open: Annotated[bool, typer.Option("--open", help="Only requests that are not completed.")] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the requests of all companies, by time of change.
+    """List the requests of all companies, ordered by the time of their last change.
 
     Example: run.py privacy-requests list --open
     """
@@ -138,7 +138,7 @@ def show_request(
     from server.cli.admin import call
     from server.cli.output import print_json
 
-    del as_json  # what it shows is nested: JSON is how it reads best
+    del as_json  # the result is nested, so it is always shown as JSON
     print_json(call(config, data_dir, "GET", _path(request_id)))
 
 
@@ -146,7 +146,7 @@ def show_request(
 def acknowledge(
     request_id: RequestId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """Confirm that the company has the request.
+    """Record that the company has confirmed the request.
 
     Example: run.py privacy-requests acknowledge 72236cca-c0ee-4c43-8e10-d90737557a66
     """
@@ -165,12 +165,12 @@ def extend(request_id: RequestId, data_dir: DataDir = None, config: Config = Non
 @requests.command("complete")
 def complete(
     request_id: RequestId,
-    reopen: Annotated[bool, typer.Option("--reopen", help="It was completed by mistake.")] = False,
+    reopen: Annotated[bool, typer.Option("--reopen", help="Undo it: the request was completed by mistake.")] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Note that the request has been answered.
+    """Record that the request has been answered.
 
     Example: run.py privacy-requests complete 72236cca-c0ee-4c43-8e10-d90737557a66
     """
@@ -180,14 +180,12 @@ def complete(
 @requests.command("opt-out")
 def opt_out(
     request_id: RequestId,
-    asked: Annotated[
-        bool, typer.Option("--yes/--no", help="Whether the voicemail asks for an end of the sale of data.")
-    ],
+    asked: Annotated[bool, typer.Option("--yes/--no", help="Whether the voicemail asks to stop the sale of data.")],
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Note whether a voicemail asks for an end of the sale of data. Until then its opt-out date counts.
+    """Record whether a voicemail asks to stop the sale of data. Until you do, it has an opt-out date.
 
     Example: run.py privacy-requests opt-out 72236cca-c0ee-4c43-8e10-d90737557a66 --no
     """
@@ -202,7 +200,7 @@ def erase(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase the recording and the personal fields (it asks first). The request, its outcome and its audit trail stay.
+    """Erase the recording and the personal fields (after asking). The request, its outcome and its audit trail stay.
 
     Example: run.py privacy-requests erase 72236cca-c0ee-4c43-8e10-d90737557a66
     """
@@ -219,16 +217,17 @@ def erase(
 def purge(
     months: Annotated[
         int,
-        typer.Option(metavar="MONTHS", help="Last changed longer ago than this; 24 at least.", min=24, max=1_200),
+        typer.Option(
+            metavar="MONTHS", help="Delete requests last changed longer ago than this; 24 or more.", min=24, max=1_200
+        ),
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, and delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are, and delete nothing.")] = False,
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete completed requests that have been kept long enough, with their recordings and audit trails. It says how
-    many first, and asks.
+    """Delete old completed requests, with their recordings and audit trails. Says how many first, and asks.
 
     Example: run.py privacy-requests purge --months 36 --dry-run
     """
@@ -239,7 +238,7 @@ def purge(
         due = call(config, data_dir, "POST", "/admin/privacy-requests/purge", json={"months": months, "dry_run": True})
         if due["requests"]:
             many = "1 request" if due["requests"] == 1 else f"{due['requests']} requests"
-            agree(f"{many} will be deleted for good, with recordings and audit trails.", yes)
+            agree(f"{many} will be deleted permanently, with recordings and audit trails.", yes)
     body = {"months": months, "dry_run": dry_run}
     show(call(config, data_dir, "POST", "/admin/privacy-requests/purge", json=body), as_json)
 
@@ -247,7 +246,7 @@ def purge(
 @requests.command("recording")
 def recording(
     request_id: RequestId,
-    file: Annotated[Path, typer.Argument(help="Where to write the MP3; it must not exist yet.")],
+    file: Annotated[Path, typer.Argument(help="The MP3 file to create; it must not exist yet.")],
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
@@ -268,7 +267,7 @@ def recording(
 
 
 def _state(row: dict[str, Any]) -> str:
-    """What was done about a request, in a few words, and whether it may be spam."""
+    """Return the request's state in a few words, and whether it may be spam."""
     spam = ["suspected spam"] if (row["web_form_session"] or {}).get("suspected_spam") else []
     return ", ".join([name for name in _STATE if row[name]] or ["new"]) + "".join(f", {each}" for each in spam)
 

@@ -1,4 +1,4 @@
-"""`run.py promote`: from the SQLite database in the data directory to PostgreSQL."""
+"""`run.py promote`: copy the SQLite database in the data directory to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def register(app: typer.Typer) -> None:
 
 
 def promote(
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://… of an empty database.")],
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="The postgresql://… URL of an empty database.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Copy and check everything, then take it back. The server may run.")
+        bool, typer.Option("--dry-run", help="Copy and check everything, then roll it back. The server may run.")
     ] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the SQLite database into an empty PostgreSQL database, with all ids kept; stop the server first.
+    """Copy the SQLite database into an empty PostgreSQL database and keep all ids; stop the server first.
 
-    Clients go on with their cursors as if nothing had happened. SQLite's file stays as it is.
+    Clients continue with their cursors. The SQLite file is not changed.
 
     Example: run.py promote --to postgresql://buzz@db.example/buzz --dry-run
     """
@@ -58,14 +58,16 @@ def promote(
         "epoch": done.epoch,
     }
     if dry_run:
-        show(shown, as_json, "rehearsed: everything fits, and nothing was kept. Without --dry-run it counts")
+        show(
+            shown, as_json, "dry run: the copy succeeded and was rolled back. Run it without --dry-run to keep the copy"
+        )
     else:
-        show(shown, as_json, "promoted. Now set BUZZ_DATABASE_URL to that address and start the server")
+        show(shown, as_json, "promoted. Now set BUZZ_DATABASE_URL to that URL and start the server")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each table on standard error, where that is a terminal."""
+    """Show a progress bar for each table on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda table, copied, total: None
         return

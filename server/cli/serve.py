@@ -1,4 +1,4 @@
-"""`run.py serve`: the server."""
+"""`run.py serve`: run the server."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ def register(app: typer.Typer) -> None:
 
 
 def serve_command(
-    dev: Annotated[bool, typer.Option("--dev", help="Development mode: conveniences, fictional numbers.")] = False,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Development mode: demo people, fictional numbers, no production checks.")
+    ] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
     data_dir: DataDir = None,
     config: Config = None,
-    print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings and end.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings and exit.")] = False,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C, then drain it; a second signal skips the wait.
 
@@ -52,12 +54,12 @@ def _check(settings: Settings) -> None:
 
     found = faults(settings)
     if found:
-        raise CommandError(" ".join([*found, "(Or start with --dev: development mode.)"]))
+        raise CommandError(" ".join([*found, "(Or start in development mode with --dev.)"]))
 
 
 @contextmanager
 def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
-    """Hold the data directory where it holds the database; tell others the URL there, and people on standard output."""
+    """Lock the data directory if the database is in it. Announce the URL there and on standard output."""
     from server.cli.guide import guide
     from storage.data_dir import hold
 
@@ -89,7 +91,7 @@ def _run(settings: Settings, ready: Callable[[str], None]) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed."""
+    """Return uvloop's loop factory if uvloop is installed."""
     try:
         from uvloop import new_event_loop
     except ImportError:

@@ -1,4 +1,4 @@
-"""Commands that run until they are interrupted: an orderly end on Ctrl-C and SIGTERM, one clear line on an error."""
+"""Run a command until Ctrl-C or SIGTERM, close everything it opened, and print one line if it fails."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _MAX_UNSENT = 100
 _LAST_ENTRIES_SECONDS = 5.0
 _NOT_ENCRYPTED = (
     "Messages are NOT encrypted: this is a demo client, and the server sees what you write. "
-    "Give both sides the same --passphrase to encrypt."
+    "Start both sides with the same --passphrase to encrypt."
 )
 
 
@@ -87,7 +87,7 @@ class Talk:
                 before, limit=self._options.history, party=self._conversation.to
             )
         except (HttpError, OSError) as error:
-            self._screen.note("warning", f"the history is not to be had just now: {error}")
+            self._screen.note("warning", f"cannot load the history now: {error}")
             return
         for activity in reversed(page.activities):
             self._show(activity)
@@ -202,4 +202,4 @@ class _ConnectionNotes:
             self._screen.note("reconnecting", f"… no connection ({state['reason']}), reconnecting", **state)
         elif state["state"] == "live" and self._away:
             self._away = False
-            self._screen.note("connected", "… connected again, nothing is lost", **state)
+            self._screen.note("connected", "… connected again, no message was lost", **state)

@@ -1,4 +1,4 @@
-"""`run.py token`: access tokens, made with the key in the data directory and revoked in storage."""
+"""`run.py token`: create access tokens with the key in the data directory, and revoke them in storage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 
 token = typer.Typer(
-    help="Make and revoke access tokens.\n\nExample: run.py token create --person 456",
+    help="Create and revoke access tokens.\n\nExample: run.py token create --person 456",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -24,14 +24,16 @@ def register(app: typer.Typer) -> None:
 
 @token.command("create")
 def create(
-    person: Annotated[int | None, typer.Option(metavar="ID", help="For a person's devices.")] = None,
-    service: Annotated[str | None, typer.Option(metavar="NAME", help="For a program; needs --scope.")] = None,
+    person: Annotated[int | None, typer.Option(metavar="ID", help="Create a token for a person's devices.")] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Create a token for a program; requires --scope.")
+    ] = None,
     scope: Annotated[str | None, typer.Option(metavar="lookup|admin", help="What the program may do.")] = None,
-    ttl: Annotated[int, typer.Option(metavar="SECONDS", help="How long it counts.")] = 30 * 86_400,
+    ttl: Annotated[int, typer.Option(metavar="SECONDS", help="How long the token is valid.")] = 30 * 86_400,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Print a new token, alone on standard output. Needs the signing key and no database.
+    """Create a token and print it, with nothing else, on standard output. Needs the signing key but no database.
 
     Example: run.py token create --person 456 --ttl 86400
     """
@@ -43,7 +45,7 @@ def create(
 
     settings = load(config, data_dir=data_dir)
     if (person is None) == (service is None) or (service is None) != (scope is None):
-        raise CommandError("give either --person ID, or --service NAME with --scope lookup or admin")
+        raise CommandError("pass either --person ID, or --service NAME with --scope lookup or admin")
     ring = load_or_create(settings.signing_key_path, development=settings.development)
     try:
         if person is not None:
@@ -57,15 +59,15 @@ def create(
 @token.command("revoke")
 def revoke(
     token_or_id: Annotated[str | None, typer.Argument(metavar="[TOKEN_OR_ID]", help="The token, or its id.")] = None,
-    person: Annotated[int | None, typer.Option(metavar="ID", help="Every token this person has now.")] = None,
+    person: Annotated[int | None, typer.Option(metavar="ID", help="Revoke every token this person has now.")] = None,
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token, or all that a person has (it says whose, and asks). Live sessions end within two seconds.
+    """Revoke a token, or every token of a person (after asking). Live sessions end within two seconds.
 
-    A token is checked first: one that lost a character is refused. Of an id only the form can be checked.
+    A token is checked first, so one with a missing character is refused. Of an id, only the form can be checked.
 
     Examples: run.py token revoke "$BUZZ_TOKEN" · run.py token revoke --person 456
     """
@@ -73,7 +75,7 @@ def revoke(
     from server.cli.output import show
 
     if (token_or_id is None) == (person is None):
-        raise CommandError("give either a token (or its id), or --person ID")
+        raise CommandError("pass either a token (or its id), or --person ID")
     if person is not None:
         agree(_every_token_of(call(config, data_dir, "POST", "/admin/erasures", json=_dry_run(person))), yes)
     wanted = {"person_id": person} if person is not None else {"token": token_or_id}
@@ -91,21 +93,21 @@ def _every_token_of(there: dict[str, Any]) -> str:
         if there["in_directory"]
         else f"person {person}, who is not in the directory"
     )
-    return f"Every token that {who} has now will stop to count, and their sessions end."
+    return f"Every token that {who} has now will be revoked, and their sessions end."
 
 
 @token.command("rotate")
 def rotate_key(
     forget_old: Annotated[
-        bool, typer.Option("--forget-old", help="Every token made until now stops to count, and live sessions end.")
+        bool, typer.Option("--forget-old", help="Make every existing token invalid, and end the live sessions.")
     ] = False,
     yes: Yes = False,
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Sign with a new key from now on. Tokens of the last three keys go on until they expire.
+    """Sign new tokens with a new key. Tokens signed with the last three keys stay valid until they expire.
 
-    A running server takes the new key within a second. --forget-old asks first.
+    A running server uses the new key within a second. --forget-old asks first.
 
     Example: run.py token rotate
     """
@@ -118,7 +120,7 @@ def rotate_key(
     if forget_old:
         known = len(read_keys(path).by_header)
         agree(
-            f"Every token made until now will stop to count: {known} key{'s' if known > 1 else ''} will be gone.", yes
+            f"Every token made until now will be invalid: {known} key{'s' if known > 1 else ''} will be deleted.", yes
         )
     ring = rotate(path, forget_old=forget_old)
-    say(f"signing with key {ring.signing.kid}; {len(ring.by_header) - 1} older verify")
+    say(f"signing with key {ring.signing.kid}; tokens of {len(ring.by_header) - 1} older keys stay valid")

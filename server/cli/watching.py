@@ -1,4 +1,4 @@
-"""`run.py stats`, `sessions`, `log-level`: a node seen from outside."""
+"""`run.py stats`, `sessions`, `log-level`: show the state of a node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def stats(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show what the node holds, in figures; with --json every metric too.
+    """Show the figures of the node; with --json, every metric too.
 
     Example: run.py stats
     """
@@ -34,7 +34,7 @@ def stats(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fal
 
 
 def sessions(
-    person: Annotated[int | None, typer.Option(metavar="ID", help="Only this person's.")] = None,
+    person: Annotated[int | None, typer.Option(metavar="ID", help="Only this person's sessions.")] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -49,7 +49,7 @@ def sessions(
 
     settings = load(config, data_dir=data_dir)
     if settings.database_url is not None:
-        running_node(settings)  # "none" would be said of the node opened here, not of those that run
+        running_node(settings)  # a node opened here has no sessions: ask only a running one
     query = {} if person is None else {"person_id": str(person)}
     found = call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
     columns = ("id", "person_id", "device_id", "opened_at", "live", "behind_by", "token_expires_at")
@@ -57,12 +57,12 @@ def sessions(
 
 
 def log_level(
-    level: Annotated[str | None, typer.Argument(help="debug, info, warning or error.")] = None,
+    level: Annotated[str | None, typer.Argument(help="The new level: debug, info, warning or error.")] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the running node's log level, or set it until its next start.
+    """Show the running node's log level, or set it until the node restarts.
 
     Example: run.py log-level debug
     """

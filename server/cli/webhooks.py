@@ -1,4 +1,4 @@
-"""`run.py webhooks`: where events go, what became of them, and who may send events to us."""
+"""`run.py webhooks`: endpoints that receive events, their deliveries, and sources that send events to Buzz."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from server.cli.admin import Admin
 
 webhooks = typer.Typer(
-    help="Webhook endpoints, their deliveries, and sources.\n\nExample: run.py webhooks deliveries --status failed",
+    help="Manage webhook endpoints, deliveries and sources.\n\nExample: run.py webhooks deliveries --status failed",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -42,10 +42,10 @@ EndpointId = Annotated[int, typer.Argument(metavar="ENDPOINT", help="The endpoin
 SourceId = Annotated[int, typer.Argument(metavar="SOURCE", help="The source's id.", min=1, max=_MAX_ID)]
 Company = Annotated[int, typer.Option(metavar="ID", help="The company.", min=1)]
 Overlap = Annotated[
-    int, typer.Option(metavar="SECONDS", help="How long the old keys go on counting.", min=0, max=30 * 86_400)
+    int, typer.Option(metavar="SECONDS", help="How long the old keys stay valid.", min=0, max=30 * 86_400)
 ]
 SignsBody = Annotated[
-    bool, typer.Option("--secret", help="It signs the body as well: its whsec_… secret is asked for too.")
+    bool, typer.Option("--secret", help="The source also signs the body: ask for its whsec_… secret too.")
 ]
 
 
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
 
 @webhooks.command("endpoints")
 def endpoints(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List the endpoints, with how many deliveries wait and how many failed.
+    """List the endpoints, with the number of waiting and failed deliveries.
 
     Example: run.py webhooks endpoints
     """
@@ -69,14 +69,14 @@ def endpoints(data_dir: DataDir = None, config: Config = None, as_json: AsJson =
 
 @webhooks.command("add")
 def add(
-    url: Annotated[str, typer.Argument(help="https://…; in development also http:// on this machine.")],
+    url: Annotated[str, typer.Argument(help="An https:// URL; in development mode also http:// on this machine.")],
     company: Company,
     json_events: Annotated[bool, typer.Option("--json-events", help="Send JSON instead of multipart forms.")] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an endpoint. Its API key and secret are shown this once.
+    """Create an endpoint. Its API key and secret are shown only once.
 
     Example: run.py webhooks add https://hooks.example.com/buzz --company 123
     """
@@ -90,15 +90,15 @@ def add(
 @webhooks.command("change")
 def change(
     endpoint: EndpointId,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Where its events go from now on.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="The new URL for its events.")] = None,
     json_events: Annotated[
-        bool | None, typer.Option("--json-events/--multipart", help="How its events are written from now on.")
+        bool | None, typer.Option("--json-events/--multipart", help="The new format of its events.")
     ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change where an endpoint's events go, or how they are written. Its keys stay.
+    """Change an endpoint's URL or the format of its events. Its keys stay the same.
 
     Example: run.py webhooks change 3 --url https://hooks.example.com/new
     """
@@ -108,19 +108,21 @@ def change(
     formats = {None: None, True: "json", False: "multipart"}
     body = {name: value for name, value in (("url", url), ("format", formats[json_events])) if value is not None}
     if not body:
-        raise CommandError("give what is to change: --url, --json-events or --multipart.")
+        raise CommandError("nothing to change: pass --url, --json-events or --multipart.")
     show(call(config, data_dir, "PATCH", f"/admin/webhook-endpoints/{endpoint}", json=body), as_json)
 
 
 @webhooks.command("pause")
 def pause(
     endpoint: EndpointId,
-    resume: Annotated[bool, typer.Option("--resume", help="Send again, what waited first.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Start sending again, beginning with the events that waited.")
+    ] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an endpoint's events wait.
+    """Stop sending an endpoint's events and keep them until --resume.
 
     Example: run.py webhooks pause 3 --resume
     """
@@ -139,7 +141,7 @@ def rotate(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give an endpoint new keys (it asks first). They are shown this once.
+    """Create new keys for an endpoint (after asking). They are shown only once.
 
     Example: run.py webhooks rotate 3 --overlap 3600
     """
@@ -147,14 +149,14 @@ def rotate(
     from server.cli.output import show
 
     found = _one(call(config, data_dir, "GET", "/admin/webhook-endpoints"), endpoint, "endpoint")
-    agree(f"The keys of {_named(found)} will stop to count {_when(overlap)}: its receiver needs the new ones.", yes)
+    agree(f"The keys of {_named(found)} will become invalid {_when(overlap)}: its receiver needs the new keys.", yes)
     body = {"overlap_seconds": overlap}
     show(call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/rotate", json=body), as_json)
 
 
 @webhooks.command("remove")
 def remove(endpoint: EndpointId, yes: Yes = False, data_dir: DataDir = None, config: Config = None) -> None:
-    """Delete an endpoint; what waits for it is cancelled. It says what first, and asks.
+    """Delete an endpoint and cancel its waiting deliveries. Says what first, and asks.
 
     Example: run.py webhooks remove 3
     """
@@ -171,16 +173,20 @@ def remove(endpoint: EndpointId, yes: Yes = False, data_dir: DataDir = None, con
 @webhooks.command("deliveries")
 def deliveries(
     endpoint: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only this endpoint's.", min=1, max=_MAX_ID)
+        int | None, typer.Option(metavar="ID", help="Only the deliveries of this endpoint.", min=1, max=_MAX_ID)
     ] = None,
-    status: Annotated[str | None, typer.Option(help="pending, delivered, failed or cancelled.")] = None,
-    request: Annotated[str | None, typer.Option(metavar="ID", help="Only this request's.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most, the newest first.", min=1, max=500)] = 50,
+    status: Annotated[
+        str | None, typer.Option(help="Only deliveries that are pending, delivered, failed or cancelled.")
+    ] = None,
+    request: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the deliveries of this privacy request.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Most deliveries to list, newest first.", min=1, max=500)] = 50,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the log of deliveries.
+    """List the deliveries, newest first.
 
     Example: run.py webhooks deliveries --status failed
     """
@@ -199,13 +205,13 @@ def retry(
         int | None, typer.Argument(metavar="DELIVERY", help="The delivery's id.", min=1, max=_MAX_ID)
     ] = None,
     endpoint: Annotated[
-        int | None, typer.Option(metavar="ID", help="Everything of this endpoint that failed.", min=1, max=_MAX_ID)
+        int | None, typer.Option(metavar="ID", help="Retry all failed deliveries of this endpoint.", min=1, max=_MAX_ID)
     ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a failed delivery again now, or all of an endpoint's.
+    """Send a failed delivery again now, or all failed deliveries of an endpoint.
 
     Example: run.py webhooks retry 17
     Example: run.py webhooks retry --endpoint 3
@@ -214,7 +220,7 @@ def retry(
     from server.cli.output import show
 
     if (delivery is None) == (endpoint is None):
-        raise CommandError("give a delivery's id, or --endpoint ID for everything of it that failed.")
+        raise CommandError("pass a delivery's id, or --endpoint ID to retry all its failed deliveries.")
     if endpoint is not None:
         show(call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/retry-failed"), as_json)
     else:
@@ -223,7 +229,7 @@ def retry(
 
 @webhooks.command("test")
 def try_out(endpoint: EndpointId, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Send a marked test event and say what the endpoint answered. Status 1 if it did not take it.
+    """Send a test event, marked as such, and print the answer. Ends with status 1 if the receiver did not accept it.
 
     Example: run.py webhooks test 3
     """
@@ -242,7 +248,7 @@ def try_out(endpoint: EndpointId, data_dir: DataDir = None, config: Config = Non
 
 @webhooks.command("sources")
 def sources(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List who may send events to us, and where to.
+    """List the services that may send events to Buzz, and the URL that each one posts to.
 
     Example: run.py webhooks sources
     """
@@ -261,7 +267,7 @@ def add_source(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let another service send a company's events. Its keys are asked for, or read from standard input, one a line.
+    """Allow another service to send a company's events. Asks for its keys, or reads them line by line from stdin.
 
     Example: run.py webhooks add-source --company 123 < api-key.txt
     """
@@ -282,7 +288,7 @@ def rotate_source(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a source's new keys (it asks first). They are asked for, or read from standard input, one a line.
+    """Store a source's new keys (after asking). Asks for them, or reads them from standard input, one a line.
 
     Example: run.py webhooks rotate-source 2 --overlap 3600 < new-api-key.txt
     """
@@ -290,7 +296,7 @@ def rotate_source(
     from server.cli.output import show
 
     found = _one(call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
-    agree(f"The keys of {_named(found)} will stop to count {_when(overlap)}.", yes)
+    agree(f"The keys of {_named(found)} will become invalid {_when(overlap)}.", yes)
     body = {"overlap_seconds": overlap, **_source_keys(signs_body)}
     show(call(config, data_dir, "POST", f"/admin/webhook-sources/{source}/rotate", json=body), as_json)
 
@@ -302,7 +308,7 @@ def remove_source(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Take no more events from a source. It says which first, and asks.
+    """Stop accepting events from a source. Says which first, and asks.
 
     Example: run.py webhooks remove-source 2
     """
@@ -310,7 +316,7 @@ def remove_source(
     from server.cli.output import say
 
     found = _one(call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
-    agree(f"{_named(found)} will be deleted: what it sends is refused from then on.", yes)
+    agree(f"{_named(found)} will be deleted: Buzz will refuse the events that it sends.", yes)
     call(config, data_dir, "DELETE", f"/admin/webhook-sources/{source}")
     say(f"removed source {source}")
 
@@ -331,7 +337,7 @@ def _when(overlap: int) -> str:
 
 
 async def _tested(admin: Admin, endpoint: int) -> dict[str, Any]:
-    """Queue a test and wait for its end; the endpoint has 15 seconds to answer."""
+    """Queue a test event and wait for its delivery to end; the receiver has 15 seconds to answer."""
     queued: dict[str, Any] = await admin.call("POST", f"/admin/webhook-endpoints/{endpoint}/test")
     try:
         async with asyncio.timeout(_TEST_SECONDS):
@@ -350,7 +356,7 @@ def _source_keys(signs_body: bool) -> dict[str, str]:
 
 
 def _secretly(what: str) -> str:
-    """A secret from standard input: on a command line everybody on the machine could read it."""
+    """Read a secret from standard input: everybody on the machine could read it on a command line."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().strip()
     from getpass import getpass

@@ -178,7 +178,7 @@ def test_import(on_target: RunPy, tmp_path: Path, target: Path) -> None:
     file = tmp_path / "directory.ndjson"
     file.write_text("".join(json.dumps(line) + "\n" for line in DIRECTORY))
     dry = on_target("import", file, "--dry-run").check()
-    assert dry.out.startswith("4 lines read, 4 objects would change. Put: 1 person")
+    assert dry.out.startswith("4 lines read, 4 objects would change. Added or updated: 1 person")
     assert rows(target, "SELECT count(*) FROM person WHERE id = 900") == [(0,)]
     assert on_target("import", file, "--json").check().json["changed"] == 4
     again = on_target("import", "-", "--json", stdin=file.read_bytes()).check().json
@@ -190,7 +190,7 @@ def test_import(on_target: RunPy, tmp_path: Path, target: Path) -> None:
         assert re.match(r"error: .*line [12]", wrong.err), wrong.err
     assert rows(target, "SELECT count(*) FROM company WHERE id = 1") == [(0,)]
     missing = on_target("import", tmp_path / "gone.ndjson")
-    assert missing.err == f"error: {tmp_path / 'gone.ndjson'} can't be read: No such file or directory.\n"
+    assert missing.err == f"error: cannot read {tmp_path / 'gone.ndjson'}: No such file or directory.\n"
 
 
 def test_revocation(on_target: RunPy, target: Path) -> None:
@@ -229,7 +229,7 @@ def test_backup(on_target: RunPy, target: Path, tmp_path: Path) -> None:
     assert (folder / "one.db").stat().st_mode & 0o077 == 0
     on_target("backup", folder).check()
     assert len(list(folder.iterdir())) == 2
-    assert "is there already" in on_target("backup", folder / "one.db").err
+    assert "exists already" in on_target("backup", folder / "one.db").err
     assert "there is no folder" in on_target("backup", tmp_path / "nowhere" / "one.db").err
     assert not (target / "backups").exists()
 
@@ -267,7 +267,7 @@ def test_a_mistyped_directory_is_said_to_be_one_and_not_made(
     monkeypatch.setenv("BUZZ_MODE", "production")
     done = run_py(*command, on=tmp_path / "typo")
     assert done.status == 1
-    assert f"there is no database in {tmp_path / 'typo'}: `run.py migrate` makes one." in done.out + done.err
+    assert f"there is no database in {tmp_path / 'typo'}: create one with `run.py migrate`." in done.out + done.err
     assert not (tmp_path / "typo").exists()
 
 
@@ -459,7 +459,7 @@ def test_another_key_than_the_servers_is_said_so(
         monkeypatch.setenv("BUZZ_SIGNING_KEY_FILE", str(data_dir / "other.pem"))
         done = run_py("stats")
     assert done.status == 1
-    assert "does not take this data directory's key" in done.err
+    assert "does not accept this data directory's key" in done.err
 
 
 async def test_a_second_signal_skips_the_drain(data_dir: Path) -> None:

@@ -40,7 +40,7 @@ def refused(done: Done, *says: str) -> None:
     assert (done.status, done.out) == (1, ""), done
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
-    for each in (*says, "Nothing was done: give --yes to do it."):
+    for each in (*says, "Nothing was done: pass --yes to do it."):
         assert each in done.err
 
 
@@ -148,7 +148,7 @@ def test_at_a_terminal_it_asks(data_dir: Path, answer: str, kept: int) -> None:
     )  # fmt: skip
     os.close(theirs)
     said = b""
-    while b"Go on?" not in said:
+    while b"Continue?" not in said:
         said += os.read(ours, 65_536)
     os.write(ours, answer.encode() + b"\n")
     assert process.stdout is not None

@@ -97,7 +97,7 @@ async def test_a_piped_conversation(server: SmallServer, start: Programs) -> Non
         "12:14 you read up to [1]",
         "12:14 [4] you: bye ✓",
     ]
-    assert "not understood: /dance" in lines
+    assert "unknown command: /dance" in lines
     assert any("NOT encrypted" in line for line in lines)
 
 

@@ -49,7 +49,7 @@ def test_what_lines_mean(line: str, meaning: Intent | None) -> None:
 
 @pytest.mark.parametrize("line", ["/react", "/react x 👍", "/react 1", "/read x", "/dance", "/react ² 👍 x"])
 def test_what_is_not_understood_is_said_so(line: str) -> None:
-    assert intent(line) == Help(f"not understood: {line}")
+    assert intent(line) == Help(f"unknown command: {line}")
 
 
 @given(st.text())
