@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-backend",
         action="store_true",
-        help="run on every backend also the end-to-end tests that otherwise run on SQLite alone, being about frames",
+        help="run every end-to-end test on SQLite, on PostgreSQL and on two nodes, but for those about one of them",
     )
 
 

@@ -27,12 +27,20 @@ def directory_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that has a data directory runs on every backend, but for those marked with the ones they are about."""
+    """Run a test that has a data directory on SQLite and on two nodes, or on the backends that it is marked with.
+
+    With ``--every-backend`` also on one node of PostgreSQL, which two nodes contain, unless it is about others.
+    """
     if "backend" in metafunc.fixturenames:
         marked = metafunc.definition.get_closest_marker("backends")
-        if not metafunc.config.getoption("--every-backend"):
-            marked = marked or metafunc.definition.get_closest_marker("usual_backends")
-        metafunc.parametrize("backend", marked.args if marked else BACKENDS, scope="function")
+        usual = metafunc.definition.get_closest_marker("usual_backends")
+        if marked is not None:
+            chosen = marked.args
+        elif metafunc.config.getoption("--every-backend"):
+            chosen = BACKENDS
+        else:
+            chosen = usual.args if usual is not None else (SQLITE, TWO_NODES)
+        metafunc.parametrize("backend", chosen, scope="function")
 
 
 @pytest.fixture

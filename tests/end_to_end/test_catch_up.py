@@ -11,6 +11,7 @@ import pytest
 from protocol.activity import ActivityType
 from storage.contract import Posting, Range
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.peer import Peer, chat
 from tests.harness.people import BOB, CROWD, EVE, JANE
 from tests.harness.world import World
@@ -32,6 +33,7 @@ def janes(first: int, last: int) -> list[int]:
     return [id for id in range(first, last + 1) if (id - 1) % 3 != 2]
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 @pytest.mark.parametrize("ring_size", [4_096, 10])
 @pytest.mark.parametrize("after", [0, 1, 499, 500, 1_498, 1_499, 1_500])
 async def test_everything_newer_than_the_cursor_once_and_in_order(

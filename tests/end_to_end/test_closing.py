@@ -9,12 +9,14 @@ from websockets.exceptions import InvalidStatus
 
 from protocol.errors import CLOSES, CloseCode
 from tests.end_to_end.conftest import OpenWorld
-from tests.harness.backend import POSTGRESQL, SQLITE
+from tests.harness.backend import POSTGRESQL, SQLITE, TWO_NODES
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import BOB, JANE
 from tests.harness.waiting import until
 from tests.harness.watch import Watch
 from tests.harness.world import World
+
+pytestmark = pytest.mark.usual_backends(SQLITE)
 
 # 1000 and 1001
 
@@ -216,6 +218,7 @@ async def test_a_peer_that_gives_no_life_sign_is_closed_and_one_that_answers_pin
 # 4409
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL, TWO_NODES)
 async def test_a_device_that_opens_a_newer_session_replaces_its_older_one(world: World, subprotocol: str) -> None:
     old = await world.join(JANE, subprotocol, device_id="phone")
     others = [
@@ -229,6 +232,7 @@ async def test_a_device_that_opens_a_newer_session_replaces_its_older_one(world:
         await peer.alive()
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL, TWO_NODES)
 async def test_beyond_the_limit_of_a_person_the_oldest_goes(open_: OpenWorld) -> None:
     world = await open_(max_sessions_per_person=3)
     janes = [await world.join(JANE) for _ in range(3)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.activity import ActivityType
+from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import ACME, BOB, CAROL, EVE, JANE
 from tests.harness.world import World
@@ -84,6 +85,7 @@ async def test_reactions_and_read_marks_go_both_ways(world: World, subprotocol: 
     assert {activity["message_id"] for activity in jane.activities} == {message["message_id"]}
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
 @pytest.mark.parametrize("kind", [kind for kind in ActivityType if not kind.is_chat], ids=lambda kind: kind.name)
 async def test_calls_are_recorded_by_the_one_they_happened_to(world: World, kind: ActivityType) -> None:
     jane, bob = await world.join(JANE), await world.join(BOB)
@@ -139,6 +141,7 @@ async def test_a_hundred_at_once_share_frames_and_keep_their_order(world: World,
     assert bob.ids == [frame["id"] for frame in jane.of_type("ack")]
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize("ref", ["", "r" * 64, 0, -1, -(2**63), 2**63 - 1], ids=repr)
 async def test_every_ref_comes_back_as_it_was(world: World, subprotocol: str, ref: str | int) -> None:
     jane = await world.join(JANE, subprotocol)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import SQLITE
 from tests.harness.peer import MSGPACK, chat
 from tests.harness.people import ACME, BOB, CAROL, DAVE, EVE, JANE, rows
 from tests.harness.waiting import until
@@ -61,6 +62,7 @@ async def test_typing_is_coalesced(world: World, subprotocol: str) -> None:
     assert 1 <= len(bob.events("typing")) <= 5
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_typing_to_nobody_is_not_found(world: World, subprotocol: str) -> None:
     jane = await world.join(JANE, subprotocol)
     answer = await jane.ask("typing", to=person(10**12))
@@ -98,6 +100,7 @@ async def test_a_thousand_received_marks_are_a_few_writes(open_: OpenWorld) -> N
     await until(lambda: marks(world, JANE) == {"phone": 20})
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_received_without_a_device_is_taken_and_kept_nowhere(world: World, subprotocol: str) -> None:
     jane = await world.join(JANE, subprotocol)
     await jane.send("received", id=1)
@@ -106,6 +109,7 @@ async def test_received_without_a_device_is_taken_and_kept_nowhere(world: World,
     assert marks(world, JANE) == {}
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize("ref", [None, "r", 7])
 async def test_a_ping_is_answered_with_its_ref(world: World, subprotocol: str, ref: object) -> None:
     jane = await world.join(JANE, subprotocol)
@@ -114,6 +118,7 @@ async def test_a_ping_is_answered_with_its_ref(world: World, subprotocol: str, r
     assert await jane.until_frame("pong") == expected
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_welcome_says_what_a_client_needs(open_: OpenWorld, subprotocol: str) -> None:
     world = await open_(heartbeat_seconds=12.5, max_frame_bytes=4_096)
     jane = await world.connect(subprotocol)

@@ -121,6 +121,7 @@ async def test_metrics_follow_what_happens(world: World) -> None:
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_the_page_lists_every_metric(world: World) -> None:
     text = (await admin(world).get("/metrics")).body.decode()
     shown = set(re.findall(r"^# HELP (\w+)", text, re.MULTILINE))
@@ -211,6 +212,7 @@ async def test_revoking_a_person_from_another_process_ends_all_their_sessions_wi
     await world.join(JANE)  # what she gets from now on counts
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize(
     "body",
     [
@@ -337,6 +339,7 @@ async def test_numbers_are_added_and_listed(world: World) -> None:
     assert [each["number"] for each in following["numbers"]] == ["+12385551630"]
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize(
     "wrong", [{"numbers": []}, {"numbers": ["12385551629"]}, {"numbers": ["+1"]}, {"numbers": "+12385551629"}, {}, []]
 )

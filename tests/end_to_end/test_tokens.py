@@ -11,6 +11,7 @@ import pytest
 
 from storage.accounts import AccountStore
 from tests.end_to_end.conftest import OpenWorld
+from tests.harness.backend import SQLITE
 from tests.harness.clock import Clock
 from tests.harness.peer import WAIT_SECONDS, chat
 from tests.harness.people import BOB, JANE
@@ -30,6 +31,7 @@ async def world(watch: Watch, data_dir: Path, clock: Clock) -> AsyncIterator[Wor
         yield await stack.enter_async_context(open_world(data_dir, clock, heartbeat_seconds=0.05))
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_the_token_may_come_with_the_upgrade_or_with_the_hello(world: World, subprotocol: str) -> None:
     in_header = await world.connect(subprotocol, token=world.tokens.person(JANE))
     assert (await in_header.hello())["person_id"] == JANE
@@ -39,6 +41,7 @@ async def test_the_token_may_come_with_the_upgrade_or_with_the_hello(world: Worl
     assert (await both.hello(world.tokens.person(BOB)))["person_id"] == BOB
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize("token", ["zzz", "", "a.b.c", "é" * 100, "x" * 8_192, None], ids=lambda token: str(token)[:8])
 async def test_without_a_good_token_the_socket_is_closed_with_4401(
     world: World, subprotocol: str, token: str | None
@@ -49,6 +52,7 @@ async def test_without_a_good_token_the_socket_is_closed_with_4401(
     assert not token or token not in peer.close_reason
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize("scope", ["lookup", "admin"])
 async def test_a_services_token_is_no_persons(world: World, subprotocol: str, scope: str) -> None:
     in_frame = await world.connect(subprotocol)
@@ -58,6 +62,7 @@ async def test_a_services_token_is_no_persons(world: World, subprotocol: str, sc
     assert [await peer.until_closed() for peer in (in_frame, in_header)] == [4401, 4401]
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_an_expired_token_opens_nothing(world: World, clock: Clock) -> None:
     token = world.tokens.person(JANE, 60)
     clock.turn(61)
@@ -67,6 +72,7 @@ async def test_an_expired_token_opens_nothing(world: World, clock: Clock) -> Non
     assert (await world.http(token=token).get("/apps/buzz/activity/0")).status == 401
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_the_end_is_announced_a_minute_before_and_closes_with_4401(
     world: World, clock: Clock, subprotocol: str
 ) -> None:
@@ -81,6 +87,7 @@ async def test_the_end_is_announced_a_minute_before_and_closes_with_4401(
     assert len(jane.events("token.expiring")) == 1
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_a_token_that_is_short_from_the_start_is_announced_at_once(
     watch: Watch, data_dir: Path, subprotocol: str
 ) -> None:
@@ -106,6 +113,7 @@ async def test_a_refreshed_session_goes_on_without_a_gap(world: World, clock: Cl
     assert await jane.until_closed() == 4401
 
 
+@pytest.mark.usual_backends(SQLITE)
 @pytest.mark.parametrize("kind", ["garbage", "another person's", "a service's", "expired"])
 async def test_a_token_that_does_not_fit_refreshes_nothing_and_the_session_goes_on(
     world: World, clock: Clock, subprotocol: str, kind: str
@@ -125,6 +133,7 @@ async def test_a_token_that_does_not_fit_refreshes_nothing_and_the_session_goes_
     await jane.alive()
 
 
+@pytest.mark.usual_backends(SQLITE)
 async def test_a_shorter_token_counts_as_well(world: World, clock: Clock) -> None:
     jane = await world.join(JANE)
     await jane.ask("refresh", token=world.tokens.person(JANE, 10))
