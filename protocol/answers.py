@@ -13,6 +13,7 @@ from pydantic import Field
 from protocol.activity import ActivityTypeName
 from protocol.attestation import Verified
 from protocol.call import BlockedCallAnswer, CallerAnswer, Certainty, ReasonAnswer
+from protocol.events import EventName
 from protocol.lookup import CallAnswer
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2024-07-05T12:14:45Z"])]
@@ -177,17 +178,17 @@ class TokenExpiring:
     seconds: int
 
 
-EVENT_DATA: dict[str, Any] = {
-    "call.ringing": CallRinging,
-    "call.blocked": BlockedCallAnswer,
-    "trust.requested": TrustRequested,
-    "directory.changed": DirectoryChanged,
-    "key.changed": KeyChanged,
-    "number.given": NumberGiven,
-    "activity.changed": PostedActivity,
-    "typing": TypingShown,
-    "token.expiring": TokenExpiring,
-    "privacy_request.received": dict[str, Any],
-    "privacy_request.updated": dict[str, Any],
+EVENT_DATA: dict[EventName, Any] = {
+    EventName.CALL_RINGING: CallRinging,
+    EventName.CALL_BLOCKED: BlockedCallAnswer,
+    EventName.TRUST_REQUESTED: TrustRequested,
+    EventName.DIRECTORY_CHANGED: DirectoryChanged,
+    EventName.KEY_CHANGED: KeyChanged,
+    EventName.NUMBER_GIVEN: NumberGiven,
+    EventName.ACTIVITY_CHANGED: PostedActivity,
+    EventName.TYPING: TypingShown,
+    EventName.TOKEN_EXPIRING: TokenExpiring,
+    EventName.PRIVACY_REQUEST_RECEIVED: dict[str, Any],
+    EventName.PRIVACY_REQUEST_UPDATED: dict[str, Any],
 }
 """What the ``data`` of each ``event`` holds."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from protocol.events import EventName
 from server.bus.contract import Bus
 from server.bus.notices import Happened
-from server.live.events import EventName, Events
+from server.live.events import Events
 
 
 class SharedEvents:

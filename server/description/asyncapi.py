@@ -7,10 +7,10 @@ from typing import Any, Final
 from protocol.answers import EVENT_DATA, ActivityAnswer
 from protocol.codec import CODECS
 from protocol.errors import CLOSES, ERRORS
+from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Activities, Event
 from server.config.version import VERSION
 from server.description.schemas import Schema, Schemas, markdown
-from server.live.events import EventName
 
 _CHANNEL: Final = "#/channels/socket"
 _ANSWERS: Final = {"hello": "welcome", "send": "ack", "refresh": "refreshed", "ping": "pong"}

@@ -1,26 +1,11 @@
-"""Live events: what is told to connected sessions now and is never part of the log."""
+"""Where live events go in: what connected sessions are told now and is never part of the log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Any, Protocol
 
-
-class EventName(StrEnum):
-    """The names an ``event`` frame can carry."""
-
-    CALL_RINGING = "call.ringing"
-    CALL_BLOCKED = "call.blocked"
-    TRUST_REQUESTED = "trust.requested"
-    DIRECTORY_CHANGED = "directory.changed"
-    KEY_CHANGED = "key.changed"
-    NUMBER_GIVEN = "number.given"
-    ACTIVITY_CHANGED = "activity.changed"
-    TYPING = "typing"
-    TOKEN_EXPIRING = "token.expiring"
-    PRIVACY_REQUEST_RECEIVED = "privacy_request.received"
-    PRIVACY_REQUEST_UPDATED = "privacy_request.updated"
+from protocol.events import EventName
 
 
 class Events(Protocol):

@@ -11,8 +11,8 @@ from typing import Any
 
 from protocol.codec import CODECS
 from protocol.errors import CloseCode
+from protocol.events import EventName
 from protocol.frames import Event, ServerFrame
-from server.live.events import EventName
 from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from protocol.codec import Codec
 from protocol.errors import CloseCode
+from protocol.events import EventName
 from protocol.frames import CaughtUp, Event, ServerFrame
 from server.auth.contract import Caller
-from server.live.events import EventName
 from server.live.ring import Entry, frames
 from server.live.timers import Timers
 from server.live.wire import Wire

@@ -17,7 +17,8 @@ from protocol.encryption import (
     fingerprint,
 )
 from protocol.errors import ApiError, ErrorCode
-from server.live.events import EventName, Events
+from protocol.events import EventName
+from server.live.events import Events
 from server.runtime.limits import Buckets
 from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
 

@@ -12,9 +12,10 @@ import structlog
 from protocol.activity import PARTY_TYPES, Party, rfc3339
 from protocol.codec import BadFrame
 from protocol.errors import ApiError, ErrorCode
+from protocol.events import EventName
 from protocol.frames import Ack, ClientFrame, Error, Hello, Ping, Pong, Received, Refresh, Refreshed, Send, Typing
 from server.auth.contract import Authenticator
-from server.live.events import EventName, Events
+from server.live.events import Events
 from server.live.hub import Hub
 from server.live.parties import Parties
 from server.live.session import Session

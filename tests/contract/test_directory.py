@@ -12,8 +12,8 @@ import pytest
 
 from protocol.directory import KEYS, Kind, Number, line
 from protocol.errors import ApiError, ErrorCode
+from protocol.events import EventName
 from protocol.heartbeat import LastTimes
-from server.live.events import EventName
 from server.live.parties import Parties
 from server.services.directory.directory import Directory
 from server.services.directory.plan import Report

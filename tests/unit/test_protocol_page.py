@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import CLOSES, ERRORS
+from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
-from server.live.events import EventName
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 

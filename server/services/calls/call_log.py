@@ -27,7 +27,8 @@ from protocol.call import (
     outcome_of,
 )
 from protocol.errors import ApiError
-from server.live.events import EventName, Events
+from protocol.events import EventName
+from server.live.events import Events
 from server.runtime.batcher import Batcher
 from server.services.calls.decisions import Decision
 from server.services.calls.recent import Recent

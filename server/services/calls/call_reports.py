@@ -14,7 +14,8 @@ import structlog
 
 from protocol.activity import Activity, ActivityType, NewActivity, posted
 from protocol.call import names_a_call
-from server.live.events import EventName, Events
+from protocol.events import EventName
+from server.live.events import Events
 from server.runtime.batcher import Batcher
 from server.services.calls.call_log import CallLog
 from storage.contract import Stored

@@ -20,7 +20,8 @@ from protocol.activity import Party, rfc3339
 from protocol.directory import Company, Entry, Kind, Object, Removed
 from protocol.directory_lines import parse_object
 from protocol.errors import ApiError, ErrorCode
-from server.live.events import EventName, Events
+from protocol.events import EventName
+from server.live.events import Events
 from server.live.parties import Parties
 from server.services.directory import stores as directory_stores
 from server.services.directory.effects import Effects, list_names

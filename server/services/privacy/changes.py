@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from protocol.events import EventName as LiveEventName
 from protocol.privacy_event import EventName
 from protocol.privacy_request import PrivacyRequest, view
-from server.live import events as live
+from server.live.events import Events
 from storage.database import Database, Transaction
 from storage.privacy import requests
 from storage.privacy.rows import KeptRequest
@@ -22,15 +23,15 @@ Wake = Callable[[Collection[int]], None]
 """Tells a worker that something is due for these endpoints."""
 
 _LIVE_NAMES = {
-    EventName.RECEIVED: live.EventName.PRIVACY_REQUEST_RECEIVED,
-    EventName.UPDATED: live.EventName.PRIVACY_REQUEST_UPDATED,
+    EventName.RECEIVED: LiveEventName.PRIVACY_REQUEST_RECEIVED,
+    EventName.UPDATED: LiveEventName.PRIVACY_REQUEST_UPDATED,
 }
 
 
 class PrivacyChanges:
     """Opens changes. ``now_ms`` is the wall clock in milliseconds."""
 
-    def __init__(self, database: Database, events: live.Events, wake: Wake, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, events: Events, wake: Wake, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._events = events
         self._wake = wake

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from protocol import phone
+from protocol.events import EventName
 from protocol.heartbeat import Heartbeat, heartbeat
-from server.live.events import EventName, Events
+from server.live.events import Events
 from server.services.telephony.numbers import Numbers
 from storage.database import Database
 from storage.directory.reads import last_times

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from server.live.events import EventName
+from protocol.events import EventName
 from server.node.privacy import reclaim_leases
 from server.services.privacy.changes import PrivacyChanges
 from server.services.privacy.recordings import RecordingFetcher

@@ -6,8 +6,8 @@ import sys
 
 from protocol.codec import JSON, MSGPACK
 from protocol.errors import CloseCode
+from protocol.events import EventName
 from protocol.frames import Ack
-from server.live.events import EventName
 from server.live.hub import Hub
 from server.live.session import Session
 from tests.unit.live.pieces import FakeWire, entry, session, wire_of

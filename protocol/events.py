@@ -1,0 +1,21 @@
+"""Live events: the names that an ``event`` frame can carry. They are told to connected sessions and never stored."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventName(StrEnum):
+    """What has happened. ``protocol.answers.EVENT_DATA`` has the shape of the data that goes with each name."""
+
+    CALL_RINGING = "call.ringing"
+    CALL_BLOCKED = "call.blocked"
+    TRUST_REQUESTED = "trust.requested"
+    DIRECTORY_CHANGED = "directory.changed"
+    KEY_CHANGED = "key.changed"
+    NUMBER_GIVEN = "number.given"
+    ACTIVITY_CHANGED = "activity.changed"
+    TYPING = "typing"
+    TOKEN_EXPIRING = "token.expiring"
+    PRIVACY_REQUEST_RECEIVED = "privacy_request.received"
+    PRIVACY_REQUEST_UPDATED = "privacy_request.updated"
