@@ -140,7 +140,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         calls = CallStore(database)
         call_log = CallLog(calls, events, telephony, now_ms)
         call_reports = CallReports(database, call_log, events, cluster.amended)
-        activities = Activities(store, log, parties, settings.send_rate_limit, now_ms, cluster.sends, call_reports)
+        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports)
         dialogue = Dialogue(hub, events, activities, parties, auth, _keeper(accounts, now_ms))
         socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to)
         # The log first: its answers still reach their sockets, and calls are put right after it.

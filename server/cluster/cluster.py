@@ -41,7 +41,6 @@ from server.live.hub import Hub
 from server.live.parties import Parties
 from server.runtime.limits import Buckets
 from server.runtime.tasks import running
-from server.services.activities import SECONDS_AT_ONCE
 from storage.accounts import Revocation
 from storage.contract import ActivityLog
 from storage.directory.changes import DirectoryChange
@@ -50,19 +49,22 @@ from storage.errors import StorageError
 MAX_ERRANDS = 1_000
 """Notices whose work waits; with more, everything is read anew instead."""
 FLUSH_SECONDS = 1.0
+SECONDS_AT_ONCE = 4
+"""A person may send so many seconds' worth at once."""
 _log = structlog.get_logger("cluster")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """This node's side of the cluster. ``commits``: whom the log hands its commits to."""
+    """This node's side of the cluster. ``commits``: whom the log hands its commits to; ``sends``: the rate limit of
+    each person's sends, to which sends on other nodes count as well."""
 
     bus: Bus
     hub: Hub
     commits: Hub | Tail
     events: Hub | SharedEvents
     presence: Presence
-    sends: Buckets[int] | None
+    sends: Buckets[int]
     tail: Tail | None
 
     @property
@@ -96,20 +98,21 @@ async def open_cluster(
 ) -> AsyncIterator[Cluster]:
     """Join the cluster until the block ends. Raises BusError for a bus that an operator has to mend."""
     async with AsyncExitStack() as stack:
+        rate, burst = settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit
         bus = await stack.enter_async_context(_open_bus(settings))
         presence = Presence(hub, bus, settings.max_sessions_per_person, now_ms)
         hub.on_removed = presence.closed
         if settings.database_url is None:
-            yield Cluster(bus, hub, hub, hub, presence, None, None)
+            yield Cluster(bus, hub, hub, hub, presence, Buckets(rate, burst), None)
             return
         tail = Tail(store, hub, parties, bus, settings.look_seconds)
         hub.on_forget = lambda: _forgotten(tail, bus)
         if not bus.shared:
             await stack.enter_async_context(running("log's tail", tail.run()))
-            yield Cluster(bus, hub, tail, hub, presence, None, tail)
+            yield Cluster(bus, hub, tail, hub, presence, Buckets(rate, burst), tail)
             return
         events = SharedEvents(hub, bus)
-        sends = SharedSends(bus, settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit)
+        sends = SharedSends(bus, rate, burst)
         neighbours = Neighbours(bus, hub, tail, events, presence, sends, parties, auth)
         bus.listen(Listener(neighbours.heard, neighbours.bus_up, tail.look_soon), lambda: hub.epoch)
         stack.callback(auth.subscribe(neighbours.revoked))

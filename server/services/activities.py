@@ -21,8 +21,6 @@ from server.runtime.limits import Buckets
 from server.services.calls.call_reports import CallReports, Report, call_key
 from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
 
-SECONDS_AT_ONCE = 4
-"""A person may send so many seconds' worth at once."""
 ROWS_A_TRIP = 1_000
 """Rows read in one trip, if they are small: storage ends a page by its bytes."""
 
@@ -37,20 +35,18 @@ class Activities:
         store: ActivityLog,
         log: Log,
         parties: Parties,
-        send_rate: int,
+        sends: Buckets[int],
         now_ms: Callable[[], int],
-        sends: Buckets[int] | None = None,
         calls: CallReports | None = None,
     ) -> None:
-        """``sends``: the people's buckets, where other nodes take from them as well. ``calls``: told of each call that
-        is recorded under its name."""
+        """``sends``: the rate limit of each person's sends. ``calls``: told of each call that is recorded under its
+        name."""
         self._store = store
         self._log = log
         self._parties = parties
         self._now_ms = now_ms
         self._calls = calls
-        # An empty set of buckets is false: `or` would not do.
-        self._sends: Buckets[int] = Buckets(send_rate, SECONDS_AT_ONCE * send_rate) if sends is None else sends
+        self._sends = sends
 
     # --- posting ------------------------------------------------------------------------------------------------
 
