@@ -2,9 +2,9 @@
 
 The statement takes the lock on the ``log`` row, gives ids, inserts, and commits. Whoever comes next waits for that lock
 until the commit is visible, so ids become visible in order. A batch with a repeat in it, or with an activity about
-another one of the same moment, trips a constraint, is rolled back, and is gone through with care instead: it is looked
-up, decided here, and what is new of it is stored by the same one statement. So the lock is never held over a round
-trip, and a node that freezes or is cut off, at whatever moment, keeps nobody from writing.
+another one of the same moment, trips a constraint, is rolled back, and takes the slow path: what is stored of it is
+looked up, ``storage/log_rules.py`` decides it, and what is new of it is stored by the same one statement. So the lock
+is never held over a round trip, and a node that freezes or is cut off, at whatever moment, keeps nobody from writing.
 
 A commit whose outcome is not known is resolved by looking. Every batch of a writer has a number, stored with it. After
 the connection was lost the writer claims a higher one: if the batch is there, that fails and its ids are read; if it
@@ -22,19 +22,20 @@ from typing import Any, NamedTuple
 import structlog
 
 from protocol.activity import ActivityType
-from storage.contract import Commit, Posting, Result, Stored
+from storage.contract import Commit, Posting
 from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
+from storage.log_rules import ABOUT, all_new, decide
 from storage.postgresql.connections import Connection, is_open
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.errors import committing, translated
-from storage.postgresql.slow_path import ABOUT, Careful, activity, key_bytes, look_up
+from storage.postgresql.slow_path import key_bytes, look_up
 
 APPEND_SECONDS = 5.0
 """Longest wait for a batch; other nodes' batches go before it. After that the writer looks whether it is stored."""
 RESOLVE_SECONDS = 5.0
 """How long a batch of unknown outcome is looked for before its senders are told that it is unknown."""
-CAREFUL_SECONDS = 1.0
-"""After a batch that needed care the next ones get it at once: under many repeats nothing is tried in vain."""
+SLOW_PATH_SECONDS = 1.0
+"""After a batch that took the slow path the next ones take it at once: under many repeats nothing is tried in vain."""
 _CONVERSATIONS_REMEMBERED = 100_000
 _log = structlog.get_logger("postgres")
 
@@ -66,7 +67,7 @@ class Appender:
         self._conversations: dict[tuple[int, int], int] = {}
         self._connection: Connection | None = None
         self._in_doubt: int | None = None
-        self._careful_until = 0.0
+        self._slow_until = 0.0
 
     async def append(self, postings: Sequence[Posting]) -> Commit:
         """As ``ActivityLog.append``. Raises OutcomeUnknown when even looking did not help in RESOLVE_SECONDS."""
@@ -91,13 +92,13 @@ class Appender:
         conversations = await self._numbers(connection, postings)
         batch = _Batch(postings, conversations, [None] * len(postings))
         try:
-            # An empty batch has to be a commit as well: care would find nothing to do.
-            if not postings or time.monotonic() >= self._careful_until:
+            # An empty batch has to be a commit as well: the slow path would find nothing to do.
+            if not postings or time.monotonic() >= self._slow_until:
                 try:
                     return await self._at_once(connection, batch)
                 except StorageConflict:
-                    self._careful_until = time.monotonic() + CAREFUL_SECONDS
-            return await self._with_care(connection, batch)
+                    self._slow_until = time.monotonic() + SLOW_PATH_SECONDS
+            return await self._slowly(connection, batch)
         except (StorageError, asyncio.CancelledError) as error:
             await self._release(error)
             raise
@@ -107,28 +108,25 @@ class Appender:
     async def _at_once(self, connection: Connection, batch: _Batch) -> Commit:
         """The usual case: everything in it is new."""
         previous = await self._store(connection, batch)
-        results: list[Result] = [
-            Stored(activity(number, posting), False) for number, posting in enumerate(batch.postings, previous + 1)
-        ]
-        return Commit(previous, previous + len(batch.postings), results)
+        return Commit(previous, previous + len(batch.postings), all_new(batch.postings, previous))
 
-    async def _with_care(self, connection: Connection, batch: _Batch) -> Commit:
+    async def _slowly(self, connection: Connection, batch: _Batch) -> Commit:
         """Look everything up, decide one by one, store what is new; again if a repeat was stored in between."""
         refused: list[int] | None = None
         while True:
             with translated():
                 head = await connection.fetchval(_HEAD, timeout=APPEND_SECONDS)
-                careful = Careful(batch.postings, await look_up(connection, batch.postings, APPEND_SECONDS))
-            if not careful.kept:
-                return Commit(head, head, careful.results(head))
+                decided = decide(batch.postings, await look_up(connection, batch.postings, APPEND_SECONDS))
+            if not decided.kept:
+                return Commit(head, head, decided.results_after(head))
             try:
-                previous = await self._store(connection, batch.only(careful.kept, careful.about))
+                previous = await self._store(connection, batch.only(decided.kept, decided.about))
             except StorageConflict:
-                if careful.kept == refused:
+                if decided.kept == refused:
                     raise  # what refused it was there at this look, and is no repeat
-                refused = careful.kept
+                refused = decided.kept
             else:
-                return Commit(previous, previous + len(careful.kept), careful.results(previous))
+                return Commit(previous, previous + len(decided.kept), decided.results_after(previous))
 
     async def _store(self, connection: Connection, batch: _Batch) -> int:
         """Run the statement, which is its own transaction; returns the head before it."""

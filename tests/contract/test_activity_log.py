@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 
 import pytest
@@ -20,6 +21,7 @@ from storage.contract import (
     Stored,
 )
 from storage.database import Database
+from storage.log_rules import Known, activity, decide
 from storage.pages import size_of
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.reads import pages, pages_binds
@@ -145,6 +147,52 @@ async def test_a_companys_message_is_found_whichever_member_wrote_it(log: Activi
         type=ActivityType.chat_reaction_emoji, sender=BOB, receiver=ACME, author=BOB, message="👍"
     )
     assert isinstance((await log.append([reaction])).results[0], Stored)
+
+
+async def test_members_who_used_the_same_message_id_are_told_apart_on_the_slow_path_too(log: ActivityLog) -> None:
+    first = message(ACME, BOB, author=ALICE)
+    await log.append([first, first._replace(author=CAROL)])
+    reaction = first._replace(
+        type=ActivityType.chat_reaction_emoji, sender=BOB, receiver=ACME, author=BOB, message="👍"
+    )
+    again, answered, lost = (await log.append([first, reaction, reaction._replace(receiver=CAROL)])).results
+    assert isinstance(again, Stored)
+    assert isinstance(answered, Stored)
+    assert (again.activity.id, again.duplicate, answered.activity.id) == (1, True, 3)
+    assert lost is Refusal.MESSAGE_NOT_FOUND
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_batch_is_answered_by_the_rules_whichever_path_it_takes(log: ActivityLog, seed: int) -> None:
+    chance = random.Random(seed)
+    stored: list[Posting] = []
+    for _ in range(30):
+        known = Known.nothing()
+        for number, posting in enumerate(stored, 1):
+            known.add(posting, activity(number, posting))
+        batch = [any_posting(chance) for _ in range(chance.choice((1, 1, 2, 8)))]
+        decided = decide(batch, known)
+        head = len(stored)
+        assert await log.append(batch) == (head, head + len(decided.kept), decided.results_after(head))
+        stored += [batch[position] for position in decided.kept]
+
+
+def any_posting(chance: random.Random) -> Posting:
+    """One of a small world's, so that repeats and reactions meet what is there, and what is not."""
+    kind = chance.choice(
+        (ActivityType.chat_message, ActivityType.chat_reaction_emoji, ActivityType.outgoing_call_missed)
+    )
+    author = chance.choice((ALICE, BOB))
+    sender, receiver = chance.sample((author, chance.choice((BOB, CAROL)), ACME), 2)
+    return message(
+        sender,
+        receiver,
+        author,
+        type=kind,
+        message_id=None if kind is ActivityType.outgoing_call_missed else chance.choice("abc"),
+        idempotency_key=chance.choice((None, None, "k", "l")),
+        idempotency_hash=chance.choice((b"0" * 16, b"1" * 16)),
+    )
 
 
 async def test_conversations_show_the_newest_first_and_count_unread(log: ActivityLog) -> None:

@@ -197,15 +197,15 @@ async def test_after_a_commit_whose_fate_is_not_known_the_tail_is_read_again(dat
     log = SqliteActivityLog(database)
     await log.append([message(1, 2)])
 
-    def broken(connection: sqlite3.Connection) -> None:
+    def broken(connection: sqlite3.Connection, batch: Sequence[Posting]) -> None:
         connection.execute("UPDATE log SET head = head + 0")
         raise sqlite3.OperationalError("disk I/O error")
 
     await log.append([message(1, 2)])
-    append, log._append = log._append, lambda connection, batch: broken(connection)  # type: ignore[assignment,method-assign,return-value]
-    with pytest.raises(StorageError):
-        await log.append([message(1, 2)])
-    log._append = append  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log._appender, "append", broken)
+        with pytest.raises(StorageError):
+            await log.append([message(1, 2)])
     await log.append([message(2, 1)])
     assert [activity.id for activity in (await log.read([Range((1,))]))[0].rows] == [1, 2, 3]
 

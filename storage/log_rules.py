@@ -1,0 +1,157 @@
+"""The rules of the activity log: what a repeat is, and which message a reaction or a read indicator is about.
+
+Both databases hold to them by constraints, so that a batch of nothing but new activities is stored at once. A batch
+that a constraint refuses takes the **slow path**: what is stored of it is looked up (:class:`Known`), and
+:func:`decide` goes through it one by one. Nothing here reads or writes anything, so both databases answer alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from protocol.activity import Activity, ActivityType
+from storage.contract import Posting, Refusal, Result, Stored
+
+ABOUT: Final = frozenset({ActivityType.chat_read_indicator, ActivityType.chat_reaction_emoji})
+"""The types that are about a chat message: it must exist between the same two parties."""
+
+
+class Known(NamedTuple):
+    """What is stored of a batch already: the repeats of its postings, and the messages that they are about.
+
+    ``by_key``: by author and idempotency key, each with the hash that was stored with it. ``by_message``: chat messages
+    by author and message id. ``messages``: the same by message id alone, with their authors.
+    """
+
+    by_key: dict[tuple[int, str], tuple[Activity, bytes | None]]
+    by_message: dict[tuple[int, str], Activity]
+    messages: dict[str, list[tuple[int, Activity]]]
+
+    @classmethod
+    def nothing(cls) -> Known:
+        """Of a log that has nothing of the batch."""
+        return cls({}, {}, {})
+
+    def add(self, posting: Posting, stored: Activity) -> None:
+        """Take in a posting that was stored as this activity."""
+        if posting.idempotency_key is not None:
+            self.add_key(posting.author, posting.idempotency_key, stored, posting.idempotency_hash)
+        if posting.type == ActivityType.chat_message:
+            self.add_message(posting.author, stored)
+
+    def add_key(self, author: int, key: str, stored: Activity, digest: bytes | None) -> None:
+        """Take in what was stored with an idempotency key."""
+        self.by_key[author, key] = (stored, digest)
+
+    def add_message(self, author: int, stored: Activity) -> None:
+        """Take in a chat message."""
+        if stored.message_id is not None and (author, stored.message_id) not in self.by_message:
+            self.by_message[author, stored.message_id] = stored
+            self.messages.setdefault(stored.message_id, []).append((author, stored))
+
+
+class Decided(NamedTuple):
+    """What becomes of a batch: ``kept`` are the positions of the postings to store, ``about`` what each is about.
+
+    Ids are given when those are stored. Until then the first one that is kept is -1, the next one -2, and so on, in
+    ``about`` and ``results`` alike.
+    """
+
+    kept: list[int]
+    about: list[int | None]
+    results: list[Result]
+
+    def results_after(self, previous_head: int) -> list[Result]:
+        """One result for each posting, in order, once those that are kept are stored after ``previous_head``."""
+        return [_numbered(result, previous_head) for result in self.results]
+
+    def about_after(self, previous_head: int) -> list[int | None]:
+        """What each of those that are kept is about, likewise."""
+        return [previous_head - id if id is not None and id < 0 else id for id in self.about]
+
+
+def decide(postings: Sequence[Posting], known: Known) -> Decided:
+    """Decide a batch, each posting after those before it. ``known`` grows by what is kept."""
+    decided = Decided([], [], [])
+    for position, posting in enumerate(postings):
+        result, about = _decide_one(-len(decided.kept) - 1, posting, known)
+        decided.results.append(result)
+        if isinstance(result, Stored) and not result.duplicate:
+            decided.kept.append(position)
+            decided.about.append(about)
+            known.add(posting, result.activity)
+    return decided
+
+
+def first_answer(posting: Posting, known: Known) -> Result | None:
+    """What a repeat is answered with: the activity that was stored first, or why it is no repeat; None if it is new.
+
+    A repeat has its author's same idempotency key, or is a chat message with its author's same message id. With another
+    body, or to another party, it is refused.
+    """
+    if posting.idempotency_key is not None:
+        keyed = known.by_key.get((posting.author, posting.idempotency_key))
+        if keyed is not None:
+            return Stored(keyed[0], True) if keyed[1] == posting.idempotency_hash else Refusal.KEY_REUSED
+    if posting.type == ActivityType.chat_message and posting.message_id is not None:
+        first = known.by_message.get((posting.author, posting.message_id))
+        if first is not None:
+            same = (first.sender, first.receiver) == (posting.sender, posting.receiver)
+            return Stored(first, True) if same else Refusal.MESSAGE_ID_REUSED
+    return None
+
+
+def message_about(posting: Posting, known: Known) -> int | None:
+    """The id of the chat message between the same two that a posting is about: the other side's first, then one's own.
+
+    A person's message is the one that they wrote; a company's may have been written by any of its members.
+    """
+    found = known.messages.get(posting.message_id or "", ())
+    for sides in both_ways(posting):
+        for author, message in found:
+            if (message.sender, message.receiver) == sides and (sides[0] < 0 or author == sides[0]):
+                return message.id
+    return None
+
+
+def both_ways(posting: Posting) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(sender, receiver) of the messages that a posting can be about, in the order in which they are looked for."""
+    return (posting.receiver, posting.sender), (posting.sender, posting.receiver)
+
+
+def activity(number: int, posting: Posting) -> Activity:
+    """The activity that a posting becomes under this id."""
+    return Activity(
+        number,
+        posting.type,
+        posting.sender,
+        posting.receiver,
+        posting.call_time,
+        posting.message,
+        posting.message_id,
+        posting.created_at_ms,
+    )
+
+
+def all_new(postings: Sequence[Posting], previous_head: int) -> list[Result]:
+    """The results of a batch that was stored whole after ``previous_head``."""
+    return [Stored(activity(number, each), False) for number, each in enumerate(postings, previous_head + 1)]
+
+
+def _decide_one(number: int, posting: Posting, known: Known) -> tuple[Result, int | None]:
+    first = first_answer(posting, known)
+    if first is not None:
+        return first, None
+    about = message_about(posting, known) if posting.type in ABOUT else None
+    if about is None and posting.type in ABOUT:
+        return Refusal.MESSAGE_NOT_FOUND, None
+    return Stored(activity(number, posting), False), about
+
+
+def _numbered(result: Result, previous_head: int) -> Result:
+    if isinstance(result, Stored) and result.activity.id < 0:
+        return Stored(msgspec.structs.replace(result.activity, id=previous_head - result.activity.id), result.duplicate)
+    return result
