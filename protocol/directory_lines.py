@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -243,6 +244,7 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 """Fields that only a removal does without."""
 
 
+@cache
 def fields_model(kind: Kind) -> type[BaseModel]:
     """A line without its kind and identity: the body of a PUT, whose path has these. For the description of the API."""
     line = _MODELS[kind]

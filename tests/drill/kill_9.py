@@ -18,7 +18,7 @@ from tests.harness.node import Tokens, node_process
 from tests.harness.peer import Peer, chat, peer
 from tests.harness.people import BOB, JANE, database_path, make_directory
 
-SHORT, FULL = 20, 500
+SHORT, FULL = 6, 500
 UNLIMITED = {"send_rate_limit": 1_000_000, "frame_rate_limit": 1_000_000}
 
 

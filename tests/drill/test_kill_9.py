@@ -1,4 +1,4 @@
-"""Row 1 of the drills, in short form: 20 rounds of 500 sends on SQLite, a few on PostgreSQL."""
+"""Row 1 of the drills, in short form: 6 rounds of 500 sends on SQLite, a few on PostgreSQL."""
 
 from __future__ import annotations
 
