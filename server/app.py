@@ -24,7 +24,7 @@ from server.cluster.cluster import Cluster, open_cluster
 from server.config.settings import Settings
 from server.http.listening import listen, served
 from server.http.origins import preflights, share
-from server.http.route import PREFLIGHT, add_request_id, errors_middleware
+from server.http.responses import PREFLIGHT, add_request_id, errors_middleware
 from server.http.sending import Sending
 from server.http.web_files import WebFiles
 from server.live.catch_up import CatchUp

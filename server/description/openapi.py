@@ -13,7 +13,7 @@ from protocol.errors import ERRORS
 from protocol.validation import MAX_ID
 from server.config.version import VERSION
 from server.description.schemas import Schema, Schemas
-from server.http.route import Operation, operation_of
+from server.http.operations import Operation, operation_of
 
 TAGS: Final = {
     "activity": "Messages, reactions, read indicators and calls: the log that every device catches up from.",

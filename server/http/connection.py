@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from protocol.errors import ApiError, ErrorCode
-from server.http.route import error_response, give_request_id, of_aiohttp
+from server.http.responses import error_response, give_request_id, of_aiohttp
 
 IDLE_SECONDS = 75.0
 """A connection on which no whole request came for so long is closed: idle, or a head that is sent byte by byte. Longer

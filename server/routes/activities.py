@@ -23,7 +23,9 @@ from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth.contract import Authenticator, Caller
-from server.http.route import Operation, json_response, operation, read_json_body, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_json_body, read_query
+from server.http.responses import json_response
 from server.http.sending import Kind, Sending
 from server.live.hub import Hub
 from server.routes.history import Body, array, fitting, one_page, pieces

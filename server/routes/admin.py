@@ -15,7 +15,9 @@ from protocol.validation import Strict
 from server.auth.authentication import Authentication
 from server.config.logs import current_level, set_level
 from server.config.settings import LogLevel, Settings
-from server.http.route import Operation, json_response, operation, read_json, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_json, read_query
+from server.http.responses import json_response
 from server.live.hub import Hub
 from server.live.session import Session
 from server.routes.health import Check

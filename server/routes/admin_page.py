@@ -9,7 +9,7 @@ from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
 from server.http.compression import Coding, chosen
-from server.http.route import Operation, operation
+from server.http.operations import Operation, operation
 from server.http.web_files import WebFile, WebFiles
 
 _INDEX: Final = "admin/index.html"

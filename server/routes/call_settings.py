@@ -6,7 +6,9 @@ from aiohttp import web
 
 from protocol.attestation import CALL_SETTINGS, CallSettings, CallSettingsAnswer
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json
+from server.http.operations import Operation, operation
+from server.http.requests import read_json
+from server.http.responses import json_response
 from server.services.telephony.call_settings import OwnCallSettings
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import AfterValidator, TypeAdapter
 
 from protocol.validation import Strict
-from server.http.route import read_query
+from server.http.requests import read_query
 
 MAX_LISTED: Final = 500
 

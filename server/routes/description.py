@@ -12,7 +12,8 @@ from aiohttp import web
 
 from server.description.asyncapi import asyncapi
 from server.description.openapi import openapi
-from server.http.route import Handler, Operation, json_response, operation
+from server.http.operations import Operation, operation
+from server.http.responses import Handler, json_response
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}

@@ -14,7 +14,9 @@ from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json_body, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_json_body, read_query
+from server.http.responses import json_response
 from server.services.directory.directory import Directory
 
 _PATH: Final = "/admin/directory"

@@ -8,7 +8,9 @@ from aiohttp import web
 
 from protocol.encryption import ENCRYPTION_DATA, EncryptionAnswer, EncryptionData
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json
+from server.http.operations import Operation, operation
+from server.http.requests import read_json
+from server.http.responses import json_response
 from server.services.keys import Keys
 
 

@@ -9,7 +9,8 @@ import structlog
 from aiohttp import web
 
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation
+from server.http.operations import Operation, operation
+from server.http.responses import json_response
 from server.runtime.telemetry import CONTENT_TYPE, Metrics
 
 CHECK_SECONDS = 2.0

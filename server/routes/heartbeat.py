@@ -6,7 +6,8 @@ from aiohttp import web
 
 from protocol.heartbeat import Heartbeat
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation
+from server.http.operations import Operation, operation
+from server.http.responses import json_response
 from server.services.telephony.heartbeat import Heartbeats
 
 

@@ -12,7 +12,9 @@ from multidict import MultiDict, MultiMapping
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_lookup
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_body
+from server.http.operations import Operation, operation
+from server.http.requests import read_body
+from server.http.responses import json_response
 from server.services.telephony.trust import Trust
 from server.twilio.requests import form_pairs
 

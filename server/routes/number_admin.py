@@ -12,7 +12,9 @@ from protocol.activity import rfc3339
 from protocol.phone import parse_e164
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_json, read_query
+from server.http.responses import json_response
 from storage.telephony.numbers import BuzzNumber, NumberStore
 
 MAX_NUMBERS: Final = 1_000

@@ -10,7 +10,9 @@ from pydantic import Field, TypeAdapter
 from protocol.privacy_request import view
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_query
+from server.http.responses import json_response
 from server.services.operator.trends import Trends
 from server.services.privacy.deadlines import PrivacyDeadlines
 from storage.privacy.deadlines import Which

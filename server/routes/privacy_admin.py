@@ -12,7 +12,9 @@ from protocol.activity import Id, rfc3339
 from protocol.privacy_request import view
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json
+from server.http.operations import Operation, operation
+from server.http.requests import read_json
+from server.http.responses import json_response
 from server.routes.change_list import ListQuery, list_query
 from server.routes.privacy_requests import list_response, recording_response
 from server.services.privacy.requests import PrivacyRequests, StateChange

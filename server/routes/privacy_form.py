@@ -16,7 +16,9 @@ from protocol.validation import describe
 from protocol.web_form import WEB_FORM, WebForm, faults
 from server.http.client_address import address_group, client_address
 from server.http.forms import TYPES, tree_of_body
-from server.http.route import Operation, json_response, operation, read_body
+from server.http.operations import Operation, operation
+from server.http.requests import read_body
+from server.http.responses import json_response
 from server.routes.privacy_page import PrivacyPage
 from server.runtime.limits import Buckets
 from server.services.privacy.requests import PrivacyRequests

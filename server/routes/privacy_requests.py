@@ -9,7 +9,9 @@ from pydantic import TypeAdapter
 
 from protocol.privacy_request import PrivacyRequest, view
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json
+from server.http.operations import Operation, operation
+from server.http.requests import read_json
+from server.http.responses import json_response
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
 from server.services.privacy.requests import PrivacyRequests, StateChange
 from storage.privacy.requests import is_full

@@ -11,7 +11,9 @@ from protocol.encryption import NEW_PUBLIC_KEY, ChangedKeyAnswer, NewPublicKey, 
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_json
+from server.http.operations import Operation, operation
+from server.http.requests import read_json
+from server.http.responses import json_response
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
 from server.services.keys import Keys, shown_change
 

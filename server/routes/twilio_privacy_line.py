@@ -13,7 +13,7 @@ from protocol import twiml
 from protocol.call_texts import CallTexts, Texts
 from protocol.errors import ApiError, ErrorCode
 from server.auth.contract import Authenticator
-from server.http.route import Operation, operation
+from server.http.operations import Operation, operation
 from server.services.privacy.call_status import CallStatus
 from server.services.privacy.voicemail import Call, Voicemail
 from server.twilio.form import twilio_form

@@ -11,7 +11,7 @@ from protocol import twiml
 from protocol.screening import read_call, read_outcome
 from protocol.twiml import RejectReason
 from server.auth.contract import Authenticator
-from server.http.route import Operation, operation
+from server.http.operations import Operation, operation
 from server.routes.lookups import TOKEN_HEADER
 from server.services.telephony.screening import Screening
 from server.twilio.form import twilio_form

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation
+from server.http.operations import Operation, operation
+from server.http.responses import json_response
 from server.services.telephony.voice_tokens import VoiceToken, VoiceTokens
 
 

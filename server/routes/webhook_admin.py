@@ -11,7 +11,9 @@ from pydantic import AfterValidator, TypeAdapter
 from protocol.activity import rfc3339
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.route import Operation, json_response, operation, read_body, read_json, read_query
+from server.http.operations import Operation, operation
+from server.http.requests import read_body, read_json, read_query
+from server.http.responses import json_response
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
 from server.webhooks.admin import MAX_LISTED, EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from storage.webhooks.deliveries import Delivery, Filter, Status

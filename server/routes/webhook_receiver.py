@@ -9,7 +9,9 @@ from aiohttp import web
 from protocol.errors import ApiError, ErrorCode
 from server.http.client_address import address_group, client_address
 from server.http.forms import TYPES, tree_of_body
-from server.http.route import Operation, json_response, operation, read_body
+from server.http.operations import Operation, operation
+from server.http.requests import read_body
+from server.http.responses import json_response
 from server.http.unproven import UnprovenBodies
 from server.services.privacy.received_events import ReceivedEvents
 

@@ -18,8 +18,8 @@ from protocol.frames import Hello, Reconnect, Welcome
 from server.auth.contract import Authenticator, Caller, NotInDirectory
 from server.cluster.presence import Presence
 from server.config.settings import Settings
+from server.http.operations import Operation, operation
 from server.http.origins import is_allowed
-from server.http.route import Operation, operation
 from server.live.hub import Hub
 from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session

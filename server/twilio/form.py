@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
-from server.http.route import read_body
+from server.http.requests import read_body
 from server.twilio.requests import form_pairs
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from protocol.twilio_signature import SIGNATURE_HEADER, is_genuine, public_url
-from server.http.route import read_body
+from server.http.requests import read_body
 
 MAX_FORM_FIELDS: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -25,7 +25,7 @@ class TwilioRequests:
     async def is_genuine(self, request: web.Request) -> bool:
         """Check the signature. A request without one is refused before its body is read.
 
-        Raises ApiError(too_large). The body stays readable: ``server.http.route.read_body`` gives it again.
+        Raises ApiError(too_large). The body stays readable: ``server.http.requests.read_body`` gives it again.
         """
         signature = request.headers.get(SIGNATURE_HEADER)
         if not self._auth_token or not signature or not request.raw_path.startswith("/"):

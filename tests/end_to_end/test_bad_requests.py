@@ -270,7 +270,7 @@ async def test_a_session_is_no_idle_connection(open_: OpenWorld, monkeypatch: py
 
 
 async def test_a_body_that_does_not_come_in_time_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.http.route.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("server.http.requests.BODY_SECONDS", 0.05)
     token = world.tokens.person(JANE).encode()
     answer = await by_hand(
         world,

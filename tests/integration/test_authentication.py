@@ -25,7 +25,8 @@ from server.auth.revocations import Revocations
 from server.auth.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.auth.tokens import mint_person
 from server.config.settings import Mode, Settings
-from server.http.route import errors_middleware, read_body
+from server.http.requests import read_body
+from server.http.responses import errors_middleware
 from server.live.parties import Parties
 from storage.accounts import AccountStore, Revocation
 from storage.migrate import migrate

@@ -25,7 +25,7 @@ from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
 from server.description.openapi import CREDENTIALS, TAGS, openapi
 from server.description.schemas import Schemas
-from server.http.route import operation_of
+from server.http.operations import operation_of
 from server.node.demo import load_demo
 from tests.harness.peer import JSON, MSGPACK
 from tests.harness.world import World, open_world

@@ -1,136 +1,25 @@
-"""What every HTTP route shares: reading bodies within limits, answering, the two error shapes, and the description of
-each operation from which ``/openapi.json`` is made.
-"""
+"""Answering: JSON, the two error shapes, request ids, and what becomes of an exception."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import msgspec
 import structlog
 from aiohttp import web
-from pydantic import TypeAdapter
 
 from protocol.errors import ERRORS, ApiError, ErrorCode
-from protocol.validation import parse_json, parse_value
+from server.http.operations import operation_of
 from storage.errors import StorageUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
-
-MAX_BODY_BYTES = 128 * 1024
-BODY_SECONDS = 120.0
-"""A body that has not come whole by then is given up: nobody holds a handler by sending it byte by byte."""
 _log = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
 _ids = random.Random()
-BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
-STILL_MAY: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("still_may")
-"""Set by who checked the request's credential: raises ApiError(unauthorized) if it has ended since."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What ``/openapi.json`` says of one route. Models are the very types that check the request.
-
-    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes; ``path`` has the type of each
-    parameter in the path that is not plain text. ``errors`` are HTTP statuses.
-    ``flat_400``: this route's 400 has the seed's flat shape ``{"error": true, "message": …}``.
-    """
-
-    summary: str
-    tag: str
-    credential: str = "person"
-    body: Any = None
-    body_types: tuple[str, ...] = ("application/json",)
-    query: Any = None
-    answer: Any = None
-    status: int = 200
-    content_type: str = "application/json"
-    errors: tuple[int, ...] = ()
-    flat_400: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    path: Mapping[str, Any] = field(default_factory=dict)
-
-
-def operation(description: Operation) -> Callable[[F], F]:
-    """Attach a description to a handler (read back by :func:`operation_of`)."""
-
-    def attach(handler: F) -> F:
-        handler.operation = description  # type: ignore[attr-defined]
-        return handler
-
-    return attach
-
-
-def operation_of(handler: object) -> Operation | None:
-    """The description of a handler, or None."""
-    found = getattr(handler, "operation", None)
-    return found if isinstance(found, Operation) else None
-
-
-async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, read once: a second call gives it again.
-
-    Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole,
-    or does not come in time; unauthorized if the request's credential has ended meanwhile.
-    """
-    if BODY not in request:
-        too_large = ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
-        if (request.content_length or 0) > limit_bytes:
-            raise too_large
-        chunks, size = [], 0
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.content.iter_any():
-                    size += len(chunk)
-                    if size > limit_bytes:
-                        raise too_large
-                    chunks.append(chunk)
-        except TimeoutError as error:
-            raise ApiError(ErrorCode.BAD_REQUEST, "The body did not come in time.") from error
-        except (web.RequestPayloadError, ConnectionError) as error:
-            raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
-        # A body may take two minutes to come: who was removed or revoked meanwhile does nothing any more.
-        if (still_may := request.get(STILL_MAY)) is not None:
-            await still_may()
-        request[BODY] = b"".join(chunks)
-    return request[BODY]
-
-
-async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The bytes of a JSON body, or of one that does not say what it is.
-
-    Raises ApiError: unsupported_media_type or too_large.
-    """
-    declared = "Content-Type" in request.headers
-    if declared and request.content_type != "application/json" and request.can_read_body:
-        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type: send application/json.")
-    return await read_body(request, limit_bytes)
-
-
-async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
-    """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
-    return parse_json(adapter, await read_json_body(request, limit_bytes))
-
-
-def read_query(request: web.Request, adapter: TypeAdapter[T]) -> T:
-    """The query as the adapter's type. Raises ApiError(bad_request) naming the parameter.
-
-    One that is given twice is refused: which was meant can't be known.
-    """
-    query = request.query
-    for name in query:
-        if len(query.getall(name)) > 1:
-            raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: '{name}': is given more than once")
-    return parse_value(adapter, dict(query))
 
 
 def json_response(

@@ -1,0 +1,51 @@
+"""The description of each route's operation, from which ``/openapi.json`` is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What ``/openapi.json`` says of one route. Models are the very types that check the request.
+
+    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes; ``path`` has the type of each
+    parameter in the path that is not plain text. ``errors`` are HTTP statuses.
+    ``flat_400``: this route's 400 has the seed's flat shape ``{"error": true, "message": …}``.
+    """
+
+    summary: str
+    tag: str
+    credential: str = "person"
+    body: Any = None
+    body_types: tuple[str, ...] = ("application/json",)
+    query: Any = None
+    answer: Any = None
+    status: int = 200
+    content_type: str = "application/json"
+    errors: tuple[int, ...] = ()
+    flat_400: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, Any] = field(default_factory=dict)
+
+
+def operation(description: Operation) -> Callable[[F], F]:
+    """Attach a description to a handler (read back by :func:`operation_of`)."""
+
+    def attach(handler: F) -> F:
+        handler.operation = description  # type: ignore[attr-defined]
+        return handler
+
+    return attach
+
+
+def operation_of(handler: object) -> Operation | None:
+    """The description of a handler, or None."""
+    found = getattr(handler, "operation", None)
+    return found if isinstance(found, Operation) else None
