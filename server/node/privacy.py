@@ -39,8 +39,9 @@ from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
 from server.webhooks.worker import WebhookWorker
 from storage.database import Database
-from storage.privacy import recording_fetches, twilio_copies
-from storage.webhooks import deliveries
+from storage.privacy.recording_fetches import FETCHES
+from storage.privacy.twilio_copies import COPIES
+from storage.webhooks.lanes import LANES
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,5 @@ async def reclaim_leases(database: Database) -> None:
     """
     if database.dialect == "sqlite":
         async with database.transaction() as transaction:
-            await deliveries.reclaim(transaction)
-            await recording_fetches.reclaim(transaction)
-            await twilio_copies.reclaim(transaction)
+            for queue in (LANES, FETCHES, COPIES):
+                await queue.reclaim(transaction)

@@ -17,7 +17,7 @@ from server.services.directory.company import require_company
 from server.services.privacy.changes import Wake
 from server.webhooks.guard import check_url
 from storage.database import Database
-from storage.webhooks import deliveries
+from storage.webhooks import deliveries, lanes
 from storage.webhooks import endpoints as webhook_endpoints
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, Keys, Source
@@ -189,7 +189,7 @@ class WebhookAdmin:
     async def retry(self, delivery_id: int) -> Delivery:
         """Make a delivery due now. Raises ApiError: not_found, conflict if it was delivered or cancelled."""
         async with self._database.transaction() as transaction:
-            retried = await deliveries.retry(transaction, delivery_id, self._now_ms())
+            retried = await lanes.retry(transaction, delivery_id, self._now_ms())
             if retried is None:
                 found = _found(await deliveries.find(transaction, delivery_id), "delivery")
                 raise ApiError(ErrorCode.CONFLICT, f"Conflict: this delivery is {found.status.value}, not failed.")
@@ -200,7 +200,7 @@ class WebhookAdmin:
         """Make everything of an endpoint due that failed; returns how many. Raises ApiError(not_found)."""
         endpoint = await self.endpoint(endpoint_id)
         async with self._database.transaction() as transaction:
-            count = await deliveries.retry_failed(transaction, endpoint.id, self._now_ms())
+            count = await lanes.retry_failed(transaction, endpoint.id, self._now_ms())
         self._wake([endpoint.id])
         return count
 

@@ -12,9 +12,10 @@ from server.runtime.batcher import Batcher
 from server.webhooks.message import sample_request
 from storage.database import Database, Transaction
 from storage.privacy import requests
-from storage.webhooks import deliveries, endpoints
-from storage.webhooks.deliveries import Delivery, Leased
+from storage.webhooks import endpoints, lanes
+from storage.webhooks.deliveries import Delivery
 from storage.webhooks.endpoints import Endpoint
+from storage.webhooks.lanes import Leased
 
 LEASE_MS: Final = 60_000
 """Longer than any attempt takes. A holder that died is replaced after this long."""
@@ -51,12 +52,12 @@ class DeliveryQueue:
 
     async def due_endpoints(self) -> list[int]:
         """The endpoints for which something is due now."""
-        return await deliveries.due_endpoints(self._database, self._now_ms())
+        return await lanes.due_endpoints(self._database, self._now_ms())
 
     async def seconds_to_next(self) -> float | None:
         """How long until something falls due that is not due yet; None if nothing waits."""
         now_ms = self._now_ms()
-        due_at_ms = await deliveries.next_due_ms(self._database, now_ms)
+        due_at_ms = await lanes.LANES.next_due_ms(self._database, now_ms)
         return None if due_at_ms is None else (due_at_ms - now_ms) / 1000
 
     async def lease(self, endpoint_id: int) -> Leased | None:
@@ -94,9 +95,9 @@ class DeliveryQueue:
 
     async def _one(self, transaction: Transaction, item: _Lease | _Finish) -> Leased | bool | None:
         if isinstance(item, _Finish):
-            return await deliveries.finish(transaction, item.lease, item.done)
+            return await lanes.finish(transaction, item.lease, item.done)
         now_ms = self._now_ms()
-        return await deliveries.lease(transaction, item.endpoint_id, secrets.token_hex(8), now_ms, now_ms + LEASE_MS)
+        return await lanes.lease(transaction, item.endpoint_id, secrets.token_hex(8), now_ms, now_ms + LEASE_MS)
 
 
 def _row(item: _Lease | _Finish) -> tuple[int, str]:

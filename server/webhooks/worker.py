@@ -22,7 +22,8 @@ from server.webhooks.message import Fresh, Message, build
 from server.webhooks.queue import DeliveryQueue, Subject
 from server.webhooks.sender import Answer
 from storage.errors import StorageError
-from storage.webhooks.deliveries import SIGNINGS, Delivery, Leased, Status
+from storage.webhooks.deliveries import Delivery, Status
+from storage.webhooks.lanes import SIGNINGS, Leased
 
 SLOTS_PER_ENDPOINT: Final = 4
 MAX_SLOTS: Final = 1_024

@@ -1,4 +1,4 @@
-"""What Twilio holds of privacy requests, and what of it is to be deleted there: a queue, leased like recording_fetch.
+"""What Twilio holds of privacy requests, and what of it is to be deleted there: a leased queue.
 
 A row is made when Twilio tells of a recording or a transcription, and deleted when Twilio has deleted it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from storage.database import Reader, Transaction
+from storage.leases import LeaseQueue
 
 _AT_ONCE: Final = 0
 """The time at which those fall due that are to be deleted now: before every other, whatever a clock says."""
@@ -19,6 +20,10 @@ class Copy(NamedTuple):
 
     sid: str
     failures: int
+
+
+COPIES: Final = LeaseQueue("twilio_copy", ("sid",), ("sid", "failures"), Copy)
+"""Those that are to be deleted. One is finished when Twilio has it no more."""
 
 
 async def note(transaction: Transaction, sid: str, request_id: str, *, unwanted: bool) -> None:
@@ -40,56 +45,6 @@ async def delete_all(transaction: Transaction, request_ids: Sequence[str]) -> No
         _AT_ONCE,
         *request_ids,
     )
-
-
-async def lease(transaction: Transaction, lease: str, now_ms: int, until_ms: int) -> Copy | None:
-    """Take the one that has been due longest; None if none is due."""
-    due = await transaction.fetch(
-        """SELECT sid FROM twilio_copy WHERE due_at_ms <= ? AND lease_until_ms <= ? ORDER BY due_at_ms, sid LIMIT 4""",
-        now_ms,
-        now_ms,
-    )
-    for (sid,) in due:
-        rows = await transaction.fetch(
-            """UPDATE twilio_copy SET lease = ?, lease_until_ms = ?
-               WHERE sid = ? AND due_at_ms <= ? AND lease_until_ms <= ? RETURNING sid, failures""",
-            lease,
-            until_ms,
-            sid,
-            now_ms,
-            now_ms,
-        )
-        if rows:
-            return Copy(*rows[0])
-    return None
-
-
-async def postpone(transaction: Transaction, lease: str, due_at_ms: int) -> bool:
-    """Give one back after a failure, to be tried again then; False if the lease was lost."""
-    rows = await transaction.execute(
-        """UPDATE twilio_copy SET lease = NULL, lease_until_ms = 0, failures = failures + 1, due_at_ms = ?
-           WHERE lease = ?""",
-        due_at_ms,
-        lease,
-    )
-    return rows > 0
-
-
-async def finish(transaction: Transaction, lease: str) -> bool:
-    """Twilio has it no more; False if the lease was lost."""
-    return await transaction.execute("DELETE FROM twilio_copy WHERE lease = ?", lease) > 0
-
-
-async def reclaim(transaction: Transaction) -> int:
-    """Take every lease back; returns how many. Right only where no other process can be at work on this database."""
-    return await transaction.execute("UPDATE twilio_copy SET lease = NULL, lease_until_ms = 0 WHERE lease IS NOT NULL")
-
-
-async def next_due_ms(reader: Reader, now_ms: int) -> int | None:
-    """When the next one falls due that is not due yet; None if there is none."""
-    ((due_at_ms,),) = await reader.fetch("SELECT MIN(due_at_ms) FROM twilio_copy WHERE due_at_ms > ?", now_ms)
-    found: int | None = due_at_ms
-    return found
 
 
 async def waiting(reader: Reader) -> int:

@@ -12,7 +12,7 @@ from storage.database import Database
 from storage.privacy import recording_fetches, requests, twilio_copies
 from storage.privacy.rows import KeptRequest
 from storage.telephony.numbers import NumberStore
-from storage.webhooks import deliveries, endpoints
+from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.endpoints import Keys
 
 NOW = 1_700_000_000_000
@@ -31,9 +31,9 @@ async def endpoint_id(database: Database) -> int:
     return endpoint.id
 
 
-async def begin(database: Database, endpoint_id: int, now_ms: int) -> deliveries.Leased | None:
+async def begin(database: Database, endpoint_id: int, now_ms: int) -> lanes.Leased | None:
     async with database.transaction() as transaction:
-        return await deliveries.lease(transaction, endpoint_id, "lease", now_ms, now_ms + LEASE)
+        return await lanes.lease(transaction, endpoint_id, "lease", now_ms, now_ms + LEASE)
 
 
 async def queue(database: Database, endpoint_id: int, now_ms: int) -> None:
@@ -47,7 +47,7 @@ async def test_a_webhook_that_waits_for_its_next_try(database: Database, endpoin
     assert leased is not None
     failed = leased.delivery._replace(failures=1, next_attempt_at_ms=FAST + RETRY)
     async with database.transaction() as transaction:
-        assert await deliveries.finish(transaction, leased.lease, failed)
+        assert await lanes.finish(transaction, leased.lease, failed)
     assert await begin(database, endpoint_id, NOW) is None
     changed = await ahead.bring_back(database, LIMITS, NOW)
     assert changed["webhook_lane.due_at_ms"] == changed["webhook_delivery.next_attempt_at_ms"] == 1
@@ -62,17 +62,17 @@ async def test_a_webhook_and_a_recording_whose_holder_died(database: Database, e
     async with database.transaction() as transaction:
         await requests.insert(transaction, KeptRequest(request))
         await recording_fetches.order(transaction, "request", "RE1", NOW)
-        assert await recording_fetches.lease(transaction, "lease", FAST, FAST + LEASE)
+        assert await recording_fetches.FETCHES.take(transaction, "lease", FAST, FAST + LEASE)
         await twilio_copies.note(transaction, "RE1", "request", unwanted=True)
-        assert await twilio_copies.lease(transaction, "lease", FAST, FAST + LEASE)
+        assert await twilio_copies.COPIES.take(transaction, "lease", FAST, FAST + LEASE)
     await queue(database, endpoint_id, NOW)
     assert await begin(database, endpoint_id, FAST)
     assert await begin(database, endpoint_id, NOW) is None
     await ahead.bring_back(database, LIMITS, NOW)
     assert await begin(database, endpoint_id, NOW)
     async with database.transaction() as transaction:
-        assert await recording_fetches.lease(transaction, "other", NOW, NOW + LEASE)
-        assert await twilio_copies.lease(transaction, "other", NOW, NOW + LEASE)
+        assert await recording_fetches.FETCHES.take(transaction, "other", NOW, NOW + LEASE)
+        assert await twilio_copies.COPIES.take(transaction, "other", NOW, NOW + LEASE)
 
 
 async def test_the_keys_before_a_rotation_end_within_the_longest_overlap(database: Database, endpoint_id: int) -> None:
@@ -97,7 +97,7 @@ async def test_what_lies_as_far_ahead_as_it_can_stays(database: Database, endpoi
     assert await begin(database, endpoint_id, NOW) is None, "still held"
     waiting = leased.delivery._replace(failures=1, next_attempt_at_ms=NOW + RETRY)
     async with database.transaction() as transaction:
-        await deliveries.finish(transaction, leased.lease, waiting)
+        await lanes.finish(transaction, leased.lease, waiting)
     assert await ahead.bring_back(database, LIMITS, behind) == {}
     [kept] = await deliveries.listed(database, deliveries.Filter())
     assert kept.next_attempt_at_ms == NOW + RETRY

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from storage.database import Database
-from storage.webhooks import deliveries, endpoints
+from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, Keys
 
@@ -32,20 +32,20 @@ async def queue(database: Database, endpoint: Endpoint, request_id: str = "r1", 
 
 async def lease(database: Database, endpoint: Endpoint, name: str = "a", now_ms: int = NOW) -> Delivery | None:
     async with database.transaction() as transaction:
-        leased = await deliveries.lease(transaction, endpoint.id, name, now_ms, now_ms + LEASE_MS)
+        leased = await lanes.lease(transaction, endpoint.id, name, now_ms, now_ms + LEASE_MS)
     return leased and leased.delivery
 
 
 async def finish(database: Database, done: Delivery, name: str = "a", now_ms: int = NOW) -> bool:
     finished = done._replace(status=Status.DELIVERED, next_attempt_at_ms=None, finished_at_ms=now_ms, http_status=200)
     async with database.transaction() as transaction:
-        return await deliveries.finish(transaction, name, finished)
+        return await lanes.finish(transaction, name, finished)
 
 
 async def postpone(database: Database, done: Delivery, due_at_ms: int, name: str = "a") -> bool:
     waiting = done._replace(failures=done.failures + 1, next_attempt_at_ms=due_at_ms, error="HTTP 500")
     async with database.transaction() as transaction:
-        return await deliveries.finish(transaction, name, waiting)
+        return await lanes.finish(transaction, name, waiting)
 
 
 async def test_one_requests_deliveries_go_out_in_order_and_never_two_at_once(
@@ -62,7 +62,7 @@ async def test_one_requests_deliveries_go_out_in_order_and_never_two_at_once(
     assert after.id == second
     assert await finish(database, after, "b")
     assert await lease(database, endpoint) is None
-    assert await deliveries.due_endpoints(database, NOW) == []
+    assert await lanes.due_endpoints(database, NOW) == []
 
 
 async def test_two_requests_of_one_endpoint_go_out_side_by_side(database: Database, endpoint: Endpoint) -> None:
@@ -101,8 +101,8 @@ async def test_what_waits_for_its_next_try_holds_up_what_is_behind_it(database: 
     assert await postpone(database, leased, later)
     await queue(database, endpoint)
     assert await lease(database, endpoint) is None
-    assert await deliveries.due_endpoints(database, NOW) == []
-    assert await deliveries.next_due_ms(database, NOW) == later
+    assert await lanes.due_endpoints(database, NOW) == []
+    assert await lanes.LANES.next_due_ms(database, NOW) == later
     retried = await lease(database, endpoint, "a", later)
     assert retried is not None
     assert (retried.id, retried.attempts, retried.failures) == (first, 2, 1)
@@ -116,13 +116,13 @@ async def test_after_a_failure_for_good_the_next_goes_out_and_the_failed_one_can
     assert leased is not None
     async with database.transaction() as transaction:
         failed = leased._replace(status=Status.FAILED, failures=4, next_attempt_at_ms=None)
-        assert await deliveries.finish(transaction, "a", failed)
+        assert await lanes.finish(transaction, "a", failed)
     following = await lease(database, endpoint)
     assert following is not None
     assert following.id == second
     async with database.transaction() as transaction:
-        retried = await deliveries.retry(transaction, first, NOW + 1)
-        assert await deliveries.retry(transaction, 999, NOW + 1) is None
+        retried = await lanes.retry(transaction, first, NOW + 1)
+        assert await lanes.retry(transaction, 999, NOW + 1) is None
     assert retried is not None
     assert (retried.status, retried.failures, retried.next_attempt_at_ms) == (Status.PENDING, 0, NOW + 1)
     assert await lease(database, endpoint, "b", NOW + 1) is None, "the lane is still leased"
@@ -132,7 +132,7 @@ async def test_after_a_failure_for_good_the_next_goes_out_and_the_failed_one_can
     assert again.id == first
     assert await finish(database, again, "b")
     async with database.transaction() as transaction:
-        assert await deliveries.retry(transaction, first, NOW + 2) is None, "it was delivered"
+        assert await lanes.retry(transaction, first, NOW + 2) is None, "it was delivered"
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ async def test_everything_that_failed_can_be_retried_at_once(database: Database,
         assert leased is not None
         async with database.transaction() as transaction:
             failed = leased._replace(status=Status.FAILED, failures=4, next_attempt_at_ms=None)
-            await deliveries.finish(transaction, name, failed)
+            await lanes.finish(transaction, name, failed)
     async with database.transaction() as transaction:
-        assert await deliveries.retry_failed(transaction, endpoint.id, NOW + 5) == 2
+        assert await lanes.retry_failed(transaction, endpoint.id, NOW + 5) == 2
     assert {one.failures for one in await deliveries.listed(database, Filter())} == {0}, "with all retries again"
     assert await deliveries.counts(database) == {Status.PENDING: 3}
     assert [await lease(database, endpoint, name, NOW + 5) is not None for name in "abcd"] == [True, True, True, False]
@@ -178,11 +178,11 @@ async def test_an_endpoint_that_is_paused_keeps_its_deliveries_and_one_that_is_d
     await queue(database, endpoint)
     async with database.transaction() as transaction:
         await endpoints.save_endpoint(transaction, endpoint._replace(enabled=False))
-    assert await deliveries.due_endpoints(database, NOW) == []
+    assert await lanes.due_endpoints(database, NOW) == []
     assert await lease(database, endpoint) is None
     async with database.transaction() as transaction:
         await endpoints.save_endpoint(transaction, endpoint)
-    assert await deliveries.due_endpoints(database, NOW) == [endpoint.id]
+    assert await lanes.due_endpoints(database, NOW) == [endpoint.id]
     async with database.transaction() as transaction:
         assert await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
         assert not await endpoints.delete_endpoint(transaction, endpoint.id, NOW)

@@ -20,7 +20,9 @@ from storage.database import Database
 from storage.directory import service_codes
 from storage.errors import StorageConflict
 from storage.privacy import recording_fetches, requests, twilio_copies
+from storage.privacy.recording_fetches import FETCHES
 from storage.privacy.rows import KeptRequest
+from storage.privacy.twilio_copies import COPIES
 
 NOW = 1_584_211_480_000
 COMPANY = 7
@@ -174,27 +176,18 @@ async def test_recordings_are_kept_beside_the_request(database: Database) -> Non
     assert await requests.of_callers(database, []) == []
     async with database.transaction() as transaction:
         await requests.drop_recording(transaction, "r2")
-        assert await recording_fetches.lease(transaction, "a", NOW, NOW + 1) is None
+        assert await FETCHES.take(transaction, "a", NOW, NOW + 1) is None
     assert await requests.recording(database, "r2") is None
 
 
-async def test_orders_to_fetch_are_leased(database: Database) -> None:
+async def test_a_recording_is_ordered_once(database: Database) -> None:
     await insert(database, voicemail())
     async with database.transaction() as transaction:
         assert await recording_fetches.order(transaction, "r2", "RE1", NOW)
         assert not await recording_fetches.order(transaction, "r2", "RE2", NOW)
-        first = await recording_fetches.lease(transaction, "a", NOW, NOW + 10)
-        assert first == ("r2", "RE1", 0)
-        assert await recording_fetches.lease(transaction, "b", NOW, NOW + 10) is None
-        taken_over = await recording_fetches.lease(transaction, "b", NOW + 10, NOW + 20)
-        assert taken_over == first
-        assert not await recording_fetches.finish(transaction, "a")
-        assert await recording_fetches.postpone(transaction, "b", NOW + 100)
-    assert await recording_fetches.next_due_ms(database, NOW) == NOW + 100
-    async with database.transaction() as transaction:
-        assert await recording_fetches.lease(transaction, "c", NOW + 100, NOW + 110) == ("r2", "RE1", 1)
-        assert await recording_fetches.finish(transaction, "c")
-    assert await recording_fetches.next_due_ms(database, NOW) is None
+        first = await FETCHES.take(transaction, "a", NOW, NOW + 10)
+        assert first is not None
+        assert first.row == ("r2", "RE1", 0)
 
 
 async def test_what_twilio_holds_is_deleted_by_one_node_and_once(database: Database) -> None:
@@ -208,7 +201,8 @@ async def test_what_twilio_holds_is_deleted_by_one_node_and_once(database: Datab
 
     async def lease(name: str, now_ms: int) -> twilio_copies.Copy | None:
         async with database.transaction() as transaction:
-            return await twilio_copies.lease(transaction, name, now_ms, now_ms + 10)
+            taken = await COPIES.take(transaction, name, now_ms, now_ms + 10)
+            return taken and taken.row
 
     leased = await asyncio.gather(*(lease(name, NOW) for name in "abc"))
     assert sorted(one.sid for one in leased if one) == ["RE1", "TR1"], "each by one"
@@ -216,15 +210,15 @@ async def test_what_twilio_holds_is_deleted_by_one_node_and_once(database: Datab
     again = await lease("d", NOW + 10)
     assert again is not None, "its lease has run out"
     async with database.transaction() as transaction:
-        assert await twilio_copies.postpone(transaction, "d", NOW + 100)
-        assert not await twilio_copies.finish(transaction, "d")
+        assert await COPIES.postpone(transaction, "d", NOW + 100, again.sid)
+        assert not await COPIES.finish(transaction, "d", again.sid)
     other = await lease("e", NOW + 11)
     assert other is not None
     assert other.sid != again.sid
     async with database.transaction() as transaction:
-        assert await twilio_copies.finish(transaction, "e")
-    assert await twilio_copies.next_due_ms(database, NOW) == NOW + 100
+        assert await COPIES.finish(transaction, "e", other.sid)
+    assert await COPIES.next_due_ms(database, NOW) == NOW + 100
     assert await lease("f", NOW + 100) == (again.sid, 1)
     async with database.transaction() as transaction:
-        await twilio_copies.finish(transaction, "f")
+        await COPIES.finish(transaction, "f", again.sid)
     assert await twilio_copies.waiting(database) == 0

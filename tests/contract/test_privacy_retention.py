@@ -18,7 +18,7 @@ from storage.privacy.retention import (
     purge_requests,
 )
 from storage.privacy.rows import KeptRequest
-from storage.webhooks import deliveries, endpoints
+from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, Keys
 
@@ -50,10 +50,10 @@ async def delivered(database: Database, endpoint: Endpoint, status: Status, at_m
     async with database.transaction() as transaction:
         (delivery_id,) = await deliveries.queue(transaction, [endpoint.id], f"r{at_ms}", "privacy_request.test", at_ms)
         if status is not Status.PENDING:
-            leased = await deliveries.lease(transaction, endpoint.id, "a", NOW, NOW + 1)
+            leased = await lanes.lease(transaction, endpoint.id, "a", NOW, NOW + 1)
             assert leased is not None
             assert leased.delivery.id == delivery_id
-            await deliveries.finish(transaction, "a", _ended(leased.delivery, status, at_ms))
+            await lanes.finish(transaction, "a", _ended(leased.delivery, status, at_ms))
     return delivery_id
 
 
@@ -84,7 +84,7 @@ async def test_what_waits_or_has_failed_stays_however_old_it_is(database: Databa
     assert await prune_deliveries(database, NOW, 10) == 0
     assert await left(database) == [failed, waiting]
     async with database.transaction() as transaction:
-        assert await deliveries.retry_failed(transaction, endpoint.id, NOW) == 1
+        assert await lanes.retry_failed(transaction, endpoint.id, NOW) == 1
         await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
     assert await prune_deliveries(database, NOW + 1, 10) == 2, "nobody can send them any more"
 
@@ -93,7 +93,7 @@ async def test_what_failed_is_cancelled_with_its_endpoint(database: Database, en
     failed = await delivered(database, endpoint, Status.FAILED, NOW - 50)
     async with database.transaction() as transaction:
         await endpoints.delete_endpoint(transaction, endpoint.id, NOW)
-        assert await deliveries.retry(transaction, failed, NOW) is None
+        assert await lanes.retry(transaction, failed, NOW) is None
     assert await deliveries.counts(database) == {Status.CANCELLED: 1}
 
 
@@ -163,10 +163,10 @@ async def test_answers_of_receivers_are_forgotten_with_a_person(database: Databa
     for request_id in ("r1", "r2"):
         async with database.transaction() as transaction:
             await deliveries.queue(transaction, [endpoint.id], request_id, "privacy_request.received", NOW)
-            leased = await deliveries.lease(transaction, endpoint.id, "a", NOW, NOW + 1)
+            leased = await lanes.lease(transaction, endpoint.id, "a", NOW, NOW + 1)
             assert leased is not None
             done = _ended(leased.delivery, Status.DELIVERED, NOW)._replace(answer="thanks, Julian", http_status=200)
-            await deliveries.finish(transaction, "a", done)
+            await lanes.finish(transaction, "a", done)
     async with database.transaction() as transaction:
         await deliveries.forget_answers(transaction, "r1")
     log = await deliveries.listed(database, Filter())

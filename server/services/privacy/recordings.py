@@ -20,8 +20,7 @@ from server.services.privacy.due_work import DueWork
 from server.services.privacy.voicemail import keep_recording
 from server.twilio.api import TwilioApi, TwilioError
 from storage.database import Database
-from storage.privacy import recording_fetches
-from storage.privacy.recording_fetches import Fetch
+from storage.privacy.recording_fetches import FETCHES, Fetch
 
 RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0)
 """Twilio may call back a little before the file can be read; later ones are for an outage."""
@@ -41,7 +40,7 @@ class RecordingFetcher:
         self._changes = changes
         self._api = api
         self._now_ms = now_ms
-        self._work = DueWork(self.fetch_next, lambda now: recording_fetches.next_due_ms(database, now), now_ms)
+        self._work = DueWork(self.fetch_next, lambda now: FETCHES.next_due_ms(database, now), now_ms)
 
     def wake(self) -> None:
         """Something may be due."""
@@ -56,9 +55,10 @@ class RecordingFetcher:
         lease = secrets.token_hex(8)
         async with self._database.transaction() as transaction:
             now_ms = self._now_ms()
-            found = await recording_fetches.lease(transaction, lease, now_ms, now_ms + LEASE_MS)
-        if found is None:
+            taken = await FETCHES.take(transaction, lease, now_ms, now_ms + LEASE_MS)
+        if taken is None:
             return False
+        found = taken.row
         try:
             mp3 = await self._fetch(found)
         except (TwilioError, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -88,9 +88,9 @@ class RecordingFetcher:
             return
         async with self._database.transaction() as transaction:
             due_at_ms = self._now_ms() + int(RETRY_SECONDS[order.failures] * 1000)
-            await recording_fetches.postpone(transaction, lease, due_at_ms)
+            await FETCHES.postpone(transaction, lease, due_at_ms, order.request_id)
 
     async def _keep(self, order: Fetch, lease: str, mp3: bytes | None) -> None:
         async with self._changes.open() as change:
-            if await recording_fetches.finish(change.transaction, lease):
+            if await FETCHES.finish(change.transaction, lease, order.request_id):
                 await keep_recording(change, order.request_id, mp3)

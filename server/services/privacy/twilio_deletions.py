@@ -17,7 +17,7 @@ from server.services.privacy.due_work import DueWork
 from server.twilio.api import TwilioApi, TwilioError
 from storage.database import Database
 from storage.privacy import twilio_copies
-from storage.privacy.twilio_copies import Copy
+from storage.privacy.twilio_copies import COPIES, Copy
 
 RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0, 21_600.0)
 """The last of them again and again."""
@@ -37,7 +37,7 @@ class TwilioDeletions:
         self._database = database
         self._api = api
         self._now_ms = now_ms
-        self._work = DueWork(self.delete_next, lambda now: twilio_copies.next_due_ms(database, now), now_ms)
+        self._work = DueWork(self.delete_next, lambda now: COPIES.next_due_ms(database, now), now_ms)
         self._told = False
 
     def wake(self) -> None:
@@ -56,15 +56,16 @@ class TwilioDeletions:
         lease = secrets.token_hex(8)
         async with self._database.transaction() as transaction:
             now_ms = self._now_ms()
-            found = await twilio_copies.lease(transaction, lease, now_ms, now_ms + LEASE_MS)
-        if found is None:
+            taken = await COPIES.take(transaction, lease, now_ms, now_ms + LEASE_MS)
+        if taken is None:
             return False
+        found = taken.row
         failed = await self._failure(self._api, found)
         async with self._database.transaction() as transaction:
             if failed is None:
-                await twilio_copies.finish(transaction, lease)
+                await COPIES.finish(transaction, lease, found.sid)
             else:
-                await twilio_copies.postpone(transaction, lease, self._now_ms() + int(failed * 1000))
+                await COPIES.postpone(transaction, lease, self._now_ms() + int(failed * 1000), found.sid)
         return True
 
     async def _failure(self, api: TwilioApi, copy: Copy) -> float | None:

@@ -27,7 +27,7 @@ from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
 from storage.privacy import recording_fetches, requests
 from storage.sqlite.database import SqliteDatabase
-from storage.webhooks import deliveries, endpoints
+from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Filter, Status
 from storage.webhooks.endpoints import Keys
 from tests.end_to_end.privacy.mortal import Killed, Mortal
@@ -183,8 +183,8 @@ async def until_new_told(world: World, server: Server, before: set[int]) -> None
             if len(log) == 3 and all(one.status is Status.DELIVERED for one in log):
                 return
             due = [
-                await deliveries.next_due_ms(world.database, world.clock.ms),
-                await recording_fetches.next_due_ms(world.database, world.clock.ms),
+                await lanes.LANES.next_due_ms(world.database, world.clock.ms),
+                await recording_fetches.FETCHES.next_due_ms(world.database, world.clock.ms),
             ]
             if any(due):
                 world.clock.ms = min(at for at in due if at)
