@@ -65,7 +65,7 @@ async def test_a_token_is_asked_for_tried_and_forgotten_at_the_end(scene: Scene,
         await enter(page, "nonsense")
         await expect(alert).to_contain_text("not valid")
         await enter(page, scene.world.tokens.person(JANE))
-        await expect(alert).to_contain_text("no admin token")
+        await expect(alert).to_contain_text("not an admin token")
         await enter(page, scene.token)
         await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
         await page.reload()
@@ -75,8 +75,8 @@ async def test_a_token_is_asked_for_tried_and_forgotten_at_the_end(scene: Scene,
         assert await page.evaluate("() => [sessionStorage.length, localStorage.length, document.cookie]") == [0, 0, ""]
 
 
-async def test_the_overview_says_what_wants_attention_and_draws_figures(operator: Page) -> None:
-    attention = operator.get_by_role("heading", name="Wants your attention").locator("..")
+async def test_the_overview_says_what_needs_attention_and_draws_figures(operator: Page) -> None:
+    attention = operator.get_by_role("heading", name="Needs attention").locator("..")
     await expect(attention).to_contain_text("3 privacy requests overdue")
     await expect(attention).to_contain_text(f"{FAILED} webhook deliveries failed")
     await expect(attention).to_contain_text("Only 6 free numbers")
@@ -86,7 +86,7 @@ async def test_the_overview_says_what_wants_attention_and_draws_figures(operator
     await expect(charts).to_have_count(9)
     await expect(charts.first.locator("canvas")).to_be_visible()
     await expect(charts.first.get_by_role("img")).to_have_attribute("aria-label", "Live sessions. connected: "
-        "from 3 to 3, last 3; behind the log: from 0 to 0, last 0")  # fmt: skip
+        "from 3 to 3, last 3; behind: from 0 to 0, last 0")  # fmt: skip
     await operator.get_by_text("1 hour").click()
     await expect(operator.get_by_label("1 hour")).to_be_checked()
 
@@ -119,7 +119,7 @@ async def test_a_failed_delivery_is_retried_and_then_all_of_an_endpoint(operator
     await expect(rows).to_have_count(FAILED - 1)
     await operator.get_by_role("button", name=f"Retry {FAILED - 1} failed").click()
     await expect(operator.get_by_text("No delivery is failed.")).to_be_visible()
-    await expect(operator.get_by_text("nothing outstanding")).to_be_visible()
+    await expect(operator.get_by_text("nothing waiting")).to_be_visible()
     await scene.receiver.wait_for(FAILED)
     assert len(await scene.deliveries("delivered")) == FAILED
 
@@ -149,10 +149,10 @@ async def test_a_privacy_request_is_seen_late_acknowledged_and_completed(operato
     await expect(trail).to_have_count(3)
     await expect(trail.last).to_contain_text("admin:service:test: changed, completed: true")
     await operator.get_by_role("dialog").get_by_role("button", name="Erase the personal data").click()
-    await operator.get_by_role("dialog").get_by_label("Type Ada Overdue to go on").fill("Ada Overdue")
+    await operator.get_by_role("dialog").get_by_label("Type Ada Overdue to continue").fill("Ada Overdue")
     await operator.get_by_role("dialog").get_by_role("button", name="Erase", exact=True).click()
     await expect(operator.get_by_role("dialog")).to_have_count(0)
-    await expect(rows.filter(has_text="somebody who was erased")).to_have_count(1)
+    await expect(rows.filter(has_text="an erased person")).to_have_count(1)
 
 
 async def test_numbers_are_added_and_a_wrong_one_is_named(operator: Page) -> None:
@@ -161,7 +161,7 @@ async def test_numbers_are_added_and_a_wrong_one_is_named(operator: Page) -> Non
     rows = operator.locator("tbody tr")
     await field.fill("+12385551700 +12385551629")
     await add.click()
-    await expect(operator.get_by_text("1 number added, 1 was there already.")).to_be_visible()
+    await expect(operator.get_by_text("1 number added, 1 was in the pool already.")).to_be_visible()
     await expect(rows).to_have_count(7)
     await field.fill("12385551701")
     await add.click()
@@ -177,7 +177,7 @@ async def test_nobody_is_erased_before_their_name_was_typed(operator: Page, scen
     await operator.get_by_role("button", name="Erase this person").click()
     dialog = operator.get_by_role("dialog")
     erase = dialog.get_by_role("button", name="Erase Jane Smith")
-    await expect(dialog.get_by_label("Type Jane Smith to go on")).to_be_focused()
+    await expect(dialog.get_by_label("Type Jane Smith to continue")).to_be_focused()
     await expect(erase).to_be_disabled()
     await operator.keyboard.type("Bob Smith")
     await expect(erase).to_be_disabled()
@@ -188,7 +188,7 @@ async def test_nobody_is_erased_before_their_name_was_typed(operator: Page, scen
     await operator.get_by_role("button", name="Erase this person").click()
     await operator.keyboard.type("Jane Smith")
     await operator.keyboard.press("Enter")
-    await expect(operator.get_by_text("Jane Smith is erased: their directory entry, 1 activity")).to_be_visible()
+    await expect(operator.get_by_text("Jane Smith has been erased: their directory entry, 1 activity")).to_be_visible()
     assert not await scene.world.node.parties.exists(JANE)
 
 
@@ -208,7 +208,7 @@ async def test_an_id_beyond_what_a_javascript_number_holds_is_nobody_elses(opera
     await expect(operator.get_by_role("heading", name="Big")).to_be_visible()
     await operator.get_by_role("button", name="Revoke tokens").click()
     await operator.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-    await expect(operator.get_by_text("The tokens of Big are revoked.")).to_be_visible()
+    await expect(operator.get_by_text("The tokens of Big have been revoked.")).to_be_visible()
     assert await sessions[BIG].until_closed() == 4401
     await sessions[ROUNDED].alive()
 
@@ -216,7 +216,7 @@ async def test_an_id_beyond_what_a_javascript_number_holds_is_nobody_elses(opera
     await operator.get_by_role("button", name="Erase this person").click()
     await operator.keyboard.type("Big")
     await operator.keyboard.press("Enter")
-    await expect(operator.get_by_text("Big is erased: their directory entry")).to_be_visible()
+    await expect(operator.get_by_text("Big has been erased: their directory entry")).to_be_visible()
     assert not await scene.world.node.parties.exists(BIG)
     assert await scene.world.node.parties.exists(ROUNDED)
 
@@ -265,15 +265,15 @@ async def test_a_token_is_revoked_and_the_log_level_changed(operator: Page, scen
     token = scene.world.tokens.service("lookup")
     await operator.get_by_label("Token or its id").fill(token)
     await operator.get_by_role("button", name="Revoke", exact=True).click()
-    await expect(operator.get_by_text("is revoked.")).to_be_visible()
+    await expect(operator.get_by_text("has been revoked.")).to_be_visible()
     await go(operator, "Node")
     before = await operator.get_by_label("Level").input_value()
     await operator.get_by_label("Level").select_option("error")
     await operator.get_by_role("button", name="Set").click()
-    await expect(operator.get_by_text("This node logs from error on.")).to_be_visible()
+    await expect(operator.get_by_text("The log level of this node is now error.")).to_be_visible()
     await operator.get_by_label("Level").select_option(before)
     await operator.get_by_role("button", name="Set").click()
-    await expect(operator.get_by_text(f"This node logs from {before} on.")).to_be_visible()
+    await expect(operator.get_by_text(f"The log level of this node is now {before}.")).to_be_visible()
 
 
 async def test_a_server_that_is_away_is_said_and_what_was_seen_stays(scene: Scene, browser: Browser) -> None:
@@ -283,11 +283,11 @@ async def test_a_server_that_is_away_is_said_and_what_was_seen_stays(scene: Scen
         await expect(page.locator("tbody tr")).to_have_count(3)
         await page.context.set_offline(True)
         await page.get_by_role("button", name="Show all").click()
-        await expect(page.get_by_text("What is shown is not up to date. The server can’t be reached.")).to_be_visible()
+        await expect(page.get_by_text("This page is not up to date. The server can’t be reached.")).to_be_visible()
         await expect(page.locator("tbody tr")).to_have_count(3)
         await page.context.set_offline(False)
         await page.get_by_role("button", name="Try again").click()
-        await expect(page.get_by_text("What is shown is not up to date")).to_have_count(0)
+        await expect(page.get_by_text("This page is not up to date")).to_have_count(0)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])

@@ -50,7 +50,7 @@ function frame() {
       el("nav", { "aria-label": "Sections" }, el("ul", {}, links)),
       el("div", { class: "who" },
         claims && el("p", { class: "soft small" }, claims.subject, el("br"),
-          `token good for ${duration((claims.expiresAtMs - Date.now()) / 1000)}`),
+          `token valid for ${duration((claims.expiresAtMs - Date.now()) / 1000)}`),
         el("button", { type: "button", on: { click: () => leave() } }, "Sign out"))),
     el("main", { id: "content", tabindex: "-1" },
       el("h1", {}), el("div", { id: "state", role: "status" }), el("div", { id: "view" })));
@@ -94,7 +94,7 @@ function section(name) {
       state.replaceChildren();
     } catch (error) {
       if (controller.signal.aborted) return;
-      if (error instanceof Failure && error.credential) return leave("The token is not good any more. Type a new one.");
+      if (error instanceof Failure && error.credential) return leave("The token is no longer valid. Enter a new one.");
       failed(error);
     } finally {
       loading = null;
@@ -110,7 +110,7 @@ function section(name) {
   }
   function failed(error) {
     if (!(error instanceof Failure)) console.error(error);
-    const stale = box.hidden ? "Nothing could be loaded" : "What is shown is not up to date";
+    const stale = box.hidden ? "Could not load the page" : "This page is not up to date";
     state.replaceChildren(el("div", { class: "notice bad" }, el("p", {}, `${stale}. ${error.message}`),
       el("button", { type: "button", on: { click: load } }, "Try again")));
   }
@@ -141,8 +141,8 @@ function section(name) {
 
 function tooOld() {
   return el("main", { class: "sign-in", id: "content" }, el("h1", {}, "Buzz: operations"),
-    el("p", { role: "alert" }, "This browser is too old for this page: it would round large ids, and act on somebody else. "
-      + "Chromium from 114, Firefox from 135 and Safari from 18.4 do not."));
+    el("p", { role: "alert" }, "This browser is too old for this page: it would round large ids, so you could act on a different person. "
+      + "Use Chromium 114, Firefox 135 or Safari 18.4, or a later version."));
 }
 
 /** Show how many things in a section want attention, beside its name. */
@@ -152,7 +152,7 @@ function badges(counts) {
     if (!badge) continue;
     badge.hidden = !value;
     badge.textContent = value > 99 ? "99+" : String(value);
-    badge.setAttribute("title", `${value} want attention`);
+    badge.setAttribute("title", `${value} need attention`);
   }
 }
 

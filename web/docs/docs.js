@@ -55,8 +55,8 @@ function overview() {
     "overview",
     "Overview",
     `${http.info.description} Ids are unsigned integers, times RFC 3339 in UTC with whole seconds, bodies JSON.`,
-    element("h3", {}, "Who may call"),
-    table(["Credential", "Shown as", "Meaning"], schemes),
+    element("h3", {}, "Authorization"),
+    table(["Credential", "How to send it", "Meaning"], schemes),
     element("h3", {}, "Errors"),
     table(["Shape", "Where"], shapes),
   );
@@ -143,8 +143,8 @@ function socketSections() {
     section("frames-client", "Frames from the client", `${channel.address}: ${channel.description}`, ...frames("receive", "client")),
     section("frames-server", "Frames from the server", "", ...frames("send", "server")),
     section("events", "Events", "The data of each event frame, by its name.", ...events),
-    section("errors", "Error codes", "One table for the socket and HTTP.", codeTable()),
-    section("closes", "Close codes", "Why a socket was closed, and what a client should do.", closeTable()),
+    section("errors", "Error codes", "The socket and HTTP share these codes.", codeTable()),
+    section("closes", "Close codes", "Why the server closed a socket, and what the client should do.", closeTable()),
   ];
 }
 
@@ -174,7 +174,7 @@ function typesSection() {
         fieldTable(all[name]),
       ),
     );
-  return section("types", "Types", "What the others refer to.", ...items);
+  return section("types", "Types", "Types that the routes and frames above refer to.", ...items);
 }
 
 // --- finding ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import { run } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import * as format from "../format.js";
 
-const LEVELS = { debug: "debug: everything", info: "info: what happens", warning: "warning: what may be wrong", error: "error: what is wrong" };
+const LEVELS = { debug: "debug: everything", info: "info: normal events", warning: "warning: possible problems", error: "error: problems" };
 
 export function node({ refresh }) {
   const facts = el("dl", { class: "facts" });
@@ -19,8 +19,8 @@ export function node({ refresh }) {
       const { node: about, log, stored, storage } = stats;
       const all = {
         "Version": about.version, "Mode": about.mode, "Process": about.process_id,
-        "Up for": format.duration(about.uptime_seconds), "Log’s epoch": log.epoch, "Newest activity": log.head_id,
-        "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)} and ${format.bytes(storage.wal_bytes)} not folded in yet`,
+        "Running for": format.duration(about.uptime_seconds), "Log epoch": log.epoch, "Newest activity": log.head_id,
+        "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)} and ${format.bytes(storage.wal_bytes)} not checkpointed yet`,
         ...Object.fromEntries(Object.entries(stored).map(([name, value]) => [stem(name), format.count(value)])),
       };
       fill(facts, Object.entries(all).map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));
@@ -46,11 +46,11 @@ function logLevel(refresh) {
       const { value } = await ask("PUT", "/admin/log-level", { body: { level: select.value } });
       chosen = false;
       refresh();
-      return `This node logs from ${value.level} on.`;
+      return `The log level of this node is now ${value.level}.`;
     });
   };
   const form = el("form", { class: "card", on: { submit } }, el("h2", {}, "Log level"),
-    el("p", { class: "soft" }, "The least that is logged: of this node alone, until its next start."),
+    el("p", { class: "soft" }, "The lowest level that this node logs, until it restarts. Other nodes do not change."),
     el("div", { class: "inline" }, el("div", { class: "field" }, el("label", { for: "log-level" }, "Level"), select), go), status);
   // What somebody is about to set is not taken from under their hands.
   return { form, showLevel: (level) => { if (!chosen) select.value = level; } };
@@ -59,17 +59,17 @@ function logLevel(refresh) {
 function doctor() {
   const status = el("p", { class: "outcome", role: "status" });
   const findings = el("ul", { class: "findings" });
-  const go = el("button", { type: "button" }, "Check everything");
+  const go = el("button", { type: "button" }, "Run all checks");
   go.addEventListener("click", () => run(go, status, async () => {
     findings.replaceChildren();
     status.textContent = "Checking…";
     const found = await get("/admin/doctor", { long: true });
     findings.replaceChildren(...found.map(finding));
     const bad = found.filter((each) => each.health !== "ok").length;
-    return bad ? `Look at ${format.many(bad, "finding")}.` : `${format.many(found.length, "check")}, all good.`;
+    return bad ? `${format.many(bad, "problem")} found.` : `${format.many(found.length, "check")}, no problems.`;
   }));
   return el("section", { class: "card" }, el("h2", {}, "Doctor"),
-    el("p", { class: "soft" }, "Versions, limits, the key, storage. Reads all of a SQLite file: a large one takes minutes."),
+    el("p", { class: "soft" }, "Checks versions, limits, the key and storage. It reads the whole SQLite file, which takes minutes if it is large."),
     el("div", { class: "buttons" }, go), status, findings);
 }
 
@@ -86,5 +86,5 @@ function backup() {
     return `Done: ${value.name}, ${format.bytes(value.bytes)}.`;
   }));
   return el("section", { class: "card" }, el("h2", {}, "Backup"),
-    el("p", { class: "soft" }, "Into the server’s data directory, while it serves."), el("div", { class: "buttons" }, go), status);
+    el("p", { class: "soft" }, "Copies the database to a file in the server’s data directory, while the server runs."), el("div", { class: "buttons" }, go), status);
 }

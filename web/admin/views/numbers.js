@@ -8,8 +8,8 @@ import { moment } from "../times.js";
 
 const PAGE = 100;
 const STATES = {
-  free: ["Free", "ready to be given"], allocated: ["In use", "each is somebody’s"],
-  resting: ["Resting", "given up, not given again yet"], reserved: ["Reserved", "on order with the provider"],
+  free: ["Free", "can be assigned"], allocated: ["In use", "assigned to a person"],
+  resting: ["Resting", "released, not assigned again yet"], reserved: ["Reserved", "ordered from the provider"],
 };
 
 export function numbers({ refresh }) {
@@ -27,16 +27,16 @@ export function numbers({ refresh }) {
     event.preventDefault();
     run(go, status, async () => {
       const wanted = text.value.split(/[\s,;]+/).filter(Boolean);
-      if (!wanted.length) throw new Error("Write at least one number.");
+      if (!wanted.length) throw new Error("Enter at least one number.");
       const { value } = await ask("POST", "/admin/numbers", { body: { numbers: wanted } });
       text.value = "";
       refresh();
-      const known = value.known ? `, ${format.count(value.known)} ${value.known === 1 ? "was" : "were"} there already` : "";
+      const known = value.known ? `, ${format.count(value.known)} ${value.known === 1 ? "was" : "were"} in the pool already` : "";
       return `${format.many(value.added, "number")} added${known}.`;
     });
   };
   const row = (each) => list.row(
-    el("span", { class: "code" }, each.number ?? "on order"),
+    el("span", { class: "code" }, each.number ?? "ordered"),
     el("span", { class: `tag ${each.state === "free" ? "good" : ""}` }, STATES[each.state][0].toLowerCase()),
     each.person_id ?? "–", moment(each.until),
   );
@@ -47,7 +47,7 @@ export function numbers({ refresh }) {
     root: el("div", {}, tiles,
       el("form", { class: "card", on: { submit: add } }, el("h2", {}, "Add numbers"),
         el("div", { class: "field" }, el("label", { for: "new-numbers" }, "Numbers"),
-          el("p", { id: "new-numbers-note", class: "soft" }, "In E.164, one a line, at most 1,000 at once."), text),
+          el("p", { id: "new-numbers-note", class: "soft" }, "Enter numbers in E.164, one a line, at most 1,000 at once."), text),
         el("div", { class: "buttons" }, go), status),
       el("h2", {}, "All numbers"), list.whole, empty, el("div", { class: "more" }, more)),
     async load(signal) {
@@ -58,7 +58,7 @@ export function numbers({ refresh }) {
         el("span", { class: "soft" }, note)))));
       keep(list.body, found.numbers, (each) => each.number, row);
       list.whole.hidden = !found.numbers.length;
-      fill(empty, found.numbers.length ? "" : "The pool is empty: nobody can be given a number.");
+      fill(empty, found.numbers.length ? "" : "The pool is empty: new people get no number.");
       more.hidden = found.numbers.length < limit || limit >= 1000;
     },
   };

@@ -10,16 +10,16 @@ const bytesPerSecond = (value) => (value === null || value === undefined ? "–"
 const POWERS_OF_TWO = Array.from({ length: 40 }, (_, power) => 2 ** power);
 const CHARTS = [
   { title: "Live sessions", format: format.short,
-    series: [{ key: "sessions", label: "connected" }, { key: "sessions_behind", label: "behind the log" }] },
-  { title: "Work", format: perSecond,
+    series: [{ key: "sessions", label: "connected" }, { key: "sessions_behind", label: "behind" }] },
+  { title: "Activity", format: perSecond,
     series: [{ key: "sends", label: "activities stored" }, { key: "lookups", label: "look-ups answered" }] },
-  { title: "Send to push", note: "from a send’s arrival to its write to live sessions", format: format.latency,
+  { title: "Send to push", note: "time from the arrival of a send to its write to live sessions", format: format.latency,
     series: [{ key: "push_p50", label: "half within" }, { key: "push_p99", label: "99% within" }] },
   { title: "Commits", note: "time to make sends durable", format: format.latency,
     series: [{ key: "commit_p50", label: "half within" }, { key: "commit_p99", label: "99% within" }] },
   { title: "Look-ups", note: "time to answer Twilio", format: format.latency,
     series: [{ key: "lookup_p50", label: "half within" }, { key: "lookup_p99", label: "99% within" }] },
-  { title: "Event loop", note: "how late timers fire: the first sign of overload", format: format.latency,
+  { title: "Event loop", note: "how late timers run: the first sign of overload", format: format.latency,
     series: [{ key: "loop_lag_p50", label: "half within" }, { key: "loop_lag_p99", label: "99% within" }] },
   { title: "Sessions opened and closed", format: perSecond,
     series: [{ key: "connects", label: "opened" }, { key: "closes", label: "closed" }] },
@@ -47,7 +47,7 @@ export function overview({ badges }) {
 
   function draw() {
     const to = trends.at.at(-1) ?? Date.now() / 1000;
-    waiting.textContent = trends.at.length ? "" : "This node has just started: the first figures come within seconds.";
+    waiting.textContent = trends.at.length ? "" : "This node has just started: the first figures appear within seconds.";
     for (const each of charts) each.show(trends, to - minutes * 60, to);
   }
   const repaint = () => charts.forEach((each) => each.repaint());
@@ -110,7 +110,7 @@ function figures(stats, trends) {
     tile("Send to push", format.latency(worst("push_p99")), "99% within, in 5 min"),
     tile("Look-ups", perSecond(last("lookups")), `99% within ${format.latency(worst("lookup_p99"))}`),
     tile("Directory", format.count(stats.stored.person), `people, ${format.many(stats.stored.company, "company", "companies")}`),
-    tile("Up for", format.duration(stats.node.uptime_seconds), `version ${stats.node.version}, ${store}`),
+    tile("Running for", format.duration(stats.node.uptime_seconds), `version ${stats.node.version}, ${store}`),
   ];
 }
 
@@ -120,14 +120,14 @@ function wanting({ stats, due, failed, ready }) {
   const free = stats.numbers.free ?? 0;
   const parts = Object.entries(ready).filter(([name, state]) => name !== "status" && state !== "ok");
   const found = [
-    ready.status === "draining" && ["The node is draining: it takes no new sessions.", "#node"],
-    parts.length && [`${parts.map(([name]) => name).join(", ")}: no answer.`, "#node"],
+    ready.status === "draining" && ["The node is draining: it accepts no new sessions.", "#node"],
+    parts.length && [`${parts.map(([name]) => name).join(", ")}: not working.`, "#node"],
     counts.overdue && [`${format.many(counts.overdue, "privacy request")} overdue`, "#privacy"],
     failed && [`${format.many(failed, "webhook delivery", "webhook deliveries")} failed`, "#webhooks"],
-    !free && ["No free number is left in the pool: new people get none", "#numbers"],
+    !free && ["The pool has no free number: new people get none", "#numbers"],
     free > 0 && free < 10 && [`Only ${format.many(free, "free number")} left in the pool`, "#numbers"],
   ].filter(Boolean);
-  if (!found.length) return el("p", { class: "notice good" }, "Nothing wants your attention.");
-  return el("div", { class: "notice warn" }, el("h2", {}, "Wants your attention"),
+  if (!found.length) return el("p", { class: "notice good" }, "Nothing needs attention.");
+  return el("div", { class: "notice warn" }, el("h2", {}, "Needs attention"),
     el("ul", {}, found.map(([text, link]) => el("li", {}, el("a", { href: link }, text)))));
 }

@@ -29,7 +29,7 @@ export function people() {
     seconds: 0,
     root: el("div", {},
       el("form", { class: "card", on: { submit: look } }, el("h2", {}, "Find a person"),
-        el("p", { class: "soft" }, "To end their tokens or to erase them."),
+        el("p", { class: "soft" }, "Find a person to revoke their tokens or to erase them."),
         el("div", { class: "inline" },
           el("div", { class: "field" }, el("label", { for: "person-id" }, "Person’s id"), id), find), findStatus),
       found, tokenForm()),
@@ -53,18 +53,18 @@ function card(id, person, sessions, done) {
   const revoke = async () => {
     const made = await confirm({
       title: `Revoke every token of ${called}?`,
-      text: el("p", {}, "Their sessions are closed within two seconds, on every node, and the tokens they have now stop "
-        + "working. They can sign in again with a new one."),
+      text: el("p", {}, "Their sessions end and their present tokens become invalid, on every node, within two seconds. "
+        + "They can sign in again with a new token."),
       action: "Revoke", danger: true,
       act: () => ask("POST", "/admin/revocations", { body: { person_id: ids.number(id) } }),
     });
-    if (made) done(`The tokens of ${called} are revoked.`);
+    if (made) done(`The tokens of ${called} have been revoked.`);
   };
   const erase = async () => {
     const made = await confirm({
       title: `Erase ${called}?`,
       text: erasureText(id, name),
-      type: name ?? id, typeLabel: `Type ${name ?? id} to go on`,
+      type: name ?? id, typeLabel: `Type ${name ?? id} to continue`,
       action: `Erase ${called}`, danger: true,
       act: () => ask("POST", "/admin/erasures", { body: { person_id: ids.number(id) }, long: true }),
     });
@@ -72,7 +72,7 @@ function card(id, person, sessions, done) {
   };
   return el("article", { class: "card" },
     el("h2", {}, name ?? `Person ${id} is not in the directory`),
-    name ? null : el("p", { class: "soft" }, "Messages, devices and keys may still be here, and can be erased."),
+    name ? null : el("p", { class: "soft" }, "Their messages, devices and keys may still be stored, and can be erased."),
     el("dl", { class: "facts" }, el("dt", {}, "Id"), el("dd", {}, id),
       person ? [el("dt", {}, "Calls from"), el("dd", {}, person.numbers?.length ? person.numbers.join(", ") : "no number")] : null,
       el("dt", {}, "Sessions on this node"), el("dd", {}, format.count(sessions))),
@@ -86,11 +86,11 @@ function erasureText(id, name) {
     el("p", {}, name ? [el("strong", {}, name), ` (person ${id}) `] : [el("strong", {}, `Person ${id}`), " "], "will lose:"),
     el("ul", {},
       el("li", {}, "their directory entry, contacts, devices, keys and blocked calls"),
-      el("li", {}, "every message they sent: others keep an empty place with its time"),
-      el("li", {}, "privacy requests they left by phone from their numbers (the personal part)"),
-      el("li", {}, "their Buzz number, which then rests, and every token")),
-    el("p", {}, "Requests by web form are erased under “Privacy”."),
-    el("p", { class: "strong" }, "This can’t be undone."),
+      el("li", {}, "the text of every message they sent: others still see that there was one, and when"),
+      el("li", {}, "the personal data of privacy requests that they made by phone from their numbers"),
+      el("li", {}, "every token, and their Buzz number, which is not assigned again for 60 days")),
+    el("p", {}, "Erase requests by web form under “Privacy”."),
+    el("p", { class: "strong" }, "You cannot undo this."),
   ];
 }
 
@@ -101,7 +101,7 @@ function outcome(called, erased) {
     format.many(erased.devices, "device"),
     format.many(erased.privacy_requests, "privacy request"),
   ].filter(Boolean);
-  return `${called} is erased: ${parts.join(", ")}.`;
+  return `${called} has been erased: ${parts.join(", ")}.`;
 }
 
 function tokenForm() {
@@ -114,11 +114,11 @@ function tokenForm() {
     run(go, status, async () => {
       const { value } = await ask("POST", "/admin/revocations", { body: { token: input.value.trim() } });
       input.value = "";
-      return `Token ${value.token_id} is revoked.`;
+      return `Token ${value.token_id} has been revoked.`;
     });
   };
   return el("form", { class: "card", on: { submit } }, el("h2", {}, "Revoke one token"),
-    el("p", { id: "revoked-token-note", class: "soft" }, "A whole token, or its id (jti). It stops working on every node within two seconds."),
+    el("p", { id: "revoked-token-note", class: "soft" }, "Enter a whole token, or its id (jti). It becomes invalid on every node within two seconds."),
     el("div", { class: "inline" }, el("div", { class: "field wide" }, el("label", { for: "revoked-token" }, "Token or its id"), input), go),
     status);
 }

@@ -55,7 +55,7 @@ export function privacy({ refresh, badges }) {
   async function extend(request) {
     await confirm({
       title: `Extend the request of ${name(request)}?`,
-      text: el("p", {}, "The deadline moves to 90 days from receipt. The consumer must be told so within the first 45."),
+      text: el("p", {}, "The deadline moves to 90 days after receipt. The company must tell the consumer within the first 45 days."),
       action: "Extend",
       act: () => ask("PATCH", `/admin/privacy-requests/${request.id}`, { body: { extended: true } }),
     });
@@ -64,7 +64,7 @@ export function privacy({ refresh, badges }) {
   async function complete(request) {
     await confirm({
       title: `Mark the request of ${name(request)} as completed?`,
-      text: el("p", {}, "Company ", request.company_id, " has answered it. Its members and its webhooks are told."),
+      text: el("p", {}, "Company ", request.company_id, " has answered it. Buzz notifies its members and its webhooks."),
       action: "Mark as completed",
       act: () => ask("PATCH", `/admin/privacy-requests/${request.id}`, { body: { completed: true, acknowledged: true } }),
     });
@@ -90,7 +90,7 @@ export function privacy({ refresh, badges }) {
       keep(list.body, found.requests.map((request) => ({ request, today })), (each) => each.request.id, row);
       list.whole.hidden = !found.requests.length;
       fill(empty, found.requests.length ? "" : { open: "No request is open.", overdue: "No request is overdue.",
-        completed: "No request was completed yet." }[which]);
+        completed: "No request has been completed yet." }[which]);
       more.hidden = found.requests.length < limit || limit >= 500;
     },
   };
@@ -104,7 +104,7 @@ function figures(counts) {
     tile("Answer overdue", counts.answer_overdue, "45 days, 90 once extended", true),
     tile("Confirmation overdue", counts.confirmation_overdue, "10 business days", true),
     tile("Opt-out overdue", counts.opt_out_overdue, "15 business days", true),
-    tile("Completed", counts.completed, "kept for the record", false),
+    tile("Completed", counts.completed, "kept as a record", false),
   ];
 }
 
@@ -121,7 +121,7 @@ function due(request, today) {
 
 function name(request) {
   const form = request.web_form_session;
-  if (request.erased_at) return "somebody who was erased";
+  if (request.erased_at) return "an erased person";
   if (form) return format.personName(form);
   return request.call_session?.caller_name || request.call_session?.caller_id || "an unknown caller";
 }
@@ -147,7 +147,7 @@ function states(request) {
   const all = ["acknowledged", "extended", "completed"].filter((each) => request[each]);
   if (request.erased_at) all.push("erased");
   const spam = request.web_form_session?.suspected_spam
-    && el("span", { class: "tag warn", title: "A field that people do not see was filled in" }, "suspected spam");
+    && el("span", { class: "tag warn", title: "A hidden field of the form was filled in" }, "suspected spam");
   if (!all.length) return [el("span", { class: "tag" }, "new"), spam];
   return [spam, ...all.map((each) => el("span", { class: `tag ${each === "completed" ? "good" : ""}` }, each))];
 }
@@ -189,14 +189,14 @@ function described(found, status, urls) {
   const say = (text, asked) => call && call.do_not_sell !== asked && el("button", { type: "button", on: {
     click: (event) => run(event.currentTarget, status, async () => {
       await ask("PATCH", `/admin/privacy-requests/${encodeURIComponent(found.id)}`, { body: { do_not_sell: asked } });
-      return asked ? "Noted: it asks for an end of the sale of data." : "Noted: it does not ask for an end of the sale of data.";
+      return asked ? "Recorded: it asks to stop the sale of data." : "Recorded: it does not ask to stop the sale of data.";
     }) } }, text);
   const erase = !found.erased_at && el("button", { type: "button", class: "danger", on: { click: () => eraseFields(found) } },
     "Erase the personal data…");
   return [
     el("dl", { class: "facts" }, facts.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
     el("div", { class: "buttons" }, play, say("Asks for an opt-out", true), say("Asks for something else", false), erase), player,
-    el("h3", {}, "What was done"),
+    el("h3", {}, "History"),
     el("ol", { class: "trail" }, found.audit.map((each) => el("li", {}, moment(each.at),
       ` ${each.actor}: ${each.action}${each.detail ? `, ${each.detail}` : ""}`))),
   ];
@@ -206,11 +206,11 @@ function eraseFields(found) {
   confirm({
     title: `Erase the personal data of ${name(found)}?`,
     text: [
-      el("p", {}, "Name, email, what was written, the number and the recording are deleted. The request itself, its "
-        + "outcome and its audit trail stay."),
-      el("p", { class: "strong" }, "This can’t be undone."),
+      el("p", {}, "Buzz deletes the name, email, text, phone number and recording. The request itself, its outcome and "
+        + "its audit trail stay."),
+      el("p", { class: "strong" }, "You cannot undo this."),
     ],
-    type: name(found), typeLabel: `Type ${name(found)} to go on`,
+    type: name(found), typeLabel: `Type ${name(found)} to continue`,
     action: "Erase", danger: true,
     act: () => ask("POST", `/admin/privacy-requests/${encodeURIComponent(found.id)}/erase`),
   });

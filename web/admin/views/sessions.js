@@ -14,7 +14,7 @@ export function sessions({ refresh }) {
   const empty = el("p", { class: "empty" });
   const list = table("Live sessions", [
     { title: "Person" }, { title: "Device" }, { title: "Opened" }, { title: "Delivery" },
-    { title: "Kept up to", numeric: true }, { title: "Token ends" }, { title: "Action" },
+    { title: "Stored up to", numeric: true }, { title: "Token expires" }, { title: "Action" },
   ]);
   const person = el("input", { id: "session-person", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off" });
   const fault = el("p", { class: "fault", role: "alert" });
@@ -36,12 +36,12 @@ export function sessions({ refresh }) {
   async function revoke(session) {
     const done = await confirm({
       title: `Revoke every token of person ${session.person_id}?`,
-      text: el("p", {}, "All their sessions are closed within two seconds, on every node, and the tokens they have "
-        + "now stop working. They can sign in again with a new one."),
+      text: el("p", {}, "Their sessions end and their present tokens become invalid, on every node, within two seconds. "
+        + "They can sign in again with a new token."),
       action: "Revoke", danger: true,
       act: () => ask("POST", "/admin/revocations", { body: { person_id: ids.number(session.person_id) } }),
     });
-    if (done) announce(`The tokens of person ${session.person_id} are revoked.`);
+    if (done) announce(`The tokens of person ${session.person_id} have been revoked.`);
     refresh();
   }
 
@@ -68,7 +68,7 @@ export function sessions({ refresh }) {
       keep(list.body, shown, (each) => each.id, row);
       list.whole.hidden = !shown.length;
       fill(empty, shown.length ? "" : wanted ? `Person ${wanted} has no session on this node.` : "Nobody is connected to this node.");
-      const rest = found.count > shown.length ? `, the first ${format.count(shown.length)} of them shown` : "";
+      const rest = found.count > shown.length ? `; the page shows the first ${format.count(shown.length)}` : "";
       summary.textContent = found.count ? `${format.many(found.count, "session")} on this node${rest}.` : "";
     },
   };

@@ -14,7 +14,7 @@ export function webhooks({ refresh, badges }) {
   const endpointsBox = el("ul", { class: "cards" });
   const noEndpoints = el("p", { class: "empty" });
   const noDeliveries = el("p", { class: "empty" });
-  const older = el("button", { type: "button", on: { click: () => { limit += PAGE; refresh(); } } }, "Show older ones");
+  const older = el("button", { type: "button", on: { click: () => { limit += PAGE; refresh(); } } }, "Show older deliveries");
   let limit = PAGE;
   let urls = new Map();
 
@@ -27,7 +27,7 @@ export function webhooks({ refresh, badges }) {
 
   const list = table("Webhook deliveries, newest first", [
     { title: "Event" }, { title: "Endpoint" }, { title: "Status" }, { title: "Attempts", numeric: true },
-    { title: "Answer" }, { title: "Last try" }, { title: "Next try" }, { title: "Action" },
+    { title: "Answer" }, { title: "Last attempt" }, { title: "Next attempt" }, { title: "Action" },
   ]);
 
   const endpointCard = (one) => {
@@ -38,7 +38,7 @@ export function webhooks({ refresh, badges }) {
     });
     const retry = one.failed > 0 && el("button", { type: "button", class: "primary", data: { action: "retry-failed" },
       on: { click: (event) => act(event.currentTarget, "retry-failed",
-        (value) => `${format.many(value.retried, "delivery", "deliveries")} to endpoint ${one.id} will be tried now.`) } },
+        (value) => `${format.many(value.retried, "delivery", "deliveries")} to endpoint ${one.id} will be sent now.`) } },
     `Retry ${format.count(one.failed)} failed`);
     return el("li", { class: "card" },
       el("h3", { class: "address" }, one.url),
@@ -47,16 +47,16 @@ export function webhooks({ refresh, badges }) {
       el("p", {},
         one.failed ? el("span", { class: "tag bad" }, `${format.count(one.failed)} failed`) : null,
         one.pending ? el("span", { class: "tag warn" }, `${format.count(one.pending)} waiting`) : null,
-        !one.failed && !one.pending ? el("span", { class: "tag good" }, "nothing outstanding") : null),
+        !one.failed && !one.pending ? el("span", { class: "tag good" }, "nothing waiting") : null),
       el("div", { class: "buttons" }, retry,
         el("button", { type: "button", data: { action: "test" }, on: { click: (event) => act(event.currentTarget, "test",
-          () => `A test event to endpoint ${one.id} is on its way.`) } }, "Send a test event")));
+          () => `A test event to endpoint ${one.id} has been queued.`) } }, "Send a test event")));
   };
 
   const retryOne = (button, one) => run(button, status, async () => {
     await ask("POST", `/admin/webhook-deliveries/${one.id}/retry`);
     refresh();
-    return `Delivery ${one.id} will be tried now.`;
+    return `Delivery ${one.id} will be sent now.`;
   });
 
   const row = (one) => list.row(
@@ -97,8 +97,8 @@ export function webhooks({ refresh, badges }) {
       keep(whose, [{ id: "", url: "all" }, ...endpoints], (each) => `e${each.id}`,
         (each) => el("option", { value: each.id }, each.id ? `${each.id}: ${each.url}` : "all"));
       keep(list.body, found, (each) => each.id, row);
-      fill(noEndpoints, endpoints.length ? "" : "There are no endpoints. Make one with POST /admin/webhook-endpoints.");
-      const wanted = which.value ? `No delivery is ${which.value}.` : "Nothing was sent yet.";
+      fill(noEndpoints, endpoints.length ? "" : "There are no endpoints. Create one with POST /admin/webhook-endpoints.");
+      const wanted = which.value ? `No delivery is ${which.value}.` : "There are no deliveries yet.";
       fill(noDeliveries, found.length ? "" : wanted);
       list.whole.hidden = !found.length;
       older.hidden = next === null || limit >= 500;
@@ -123,7 +123,7 @@ function read(one) {
       el("dt", {}, "Event"), el("dd", {}, one.event),
       el("dt", {}, "Queued"), el("dd", {}, moment(one.created_at)),
       el("dt", {}, "Status"), el("dd", {}, one.http_status === null ? "no answer" : String(one.http_status)),
-      one.error ? [el("dt", {}, "Fault"), el("dd", {}, one.error)] : null),
+      one.error ? [el("dt", {}, "Error"), el("dd", {}, one.error)] : null),
     one.answer ? [el("h3", {}, "The first 1 KiB of the answer"), el("pre", { tabindex: "0" }, one.answer)] : null,
   ]);
 }
