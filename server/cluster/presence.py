@@ -45,7 +45,8 @@ class Presence:
     def opened(self, session: Session, resume_id: str | None) -> None:
         """A session has joined the hub; it continues ``resume_id``, which may be on another node."""
         if self._bus.shared:
-            self._clock = session.order = max(self._clock + 1, self._now_ms())
+            self._clock = max(self._clock + 1, self._now_ms())
+            session.stamp(self._clock)
             person = session.caller.person
             self._bus.publish(Present(person, [_seat(session)], True, resume_id))
             self._keep_limit(person)

@@ -16,7 +16,8 @@ from protocol.activity import Activity
 from server.live.hub import Hub
 from server.live.parties import Parties
 from server.live.ring import Entry, frames
-from server.live.session import FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES, Session
+from server.live.session import Session
+from server.live.session_states import SessionState
 from server.runtime.turns import SLICE_SECONDS, Turns
 from storage.contract import ActivityLog, Page, Range
 from storage.errors import StorageError
@@ -46,9 +47,9 @@ class CatchUp:
         return len(self._list)
 
     def add(self, session: Session) -> None:
-        """Put a behind session on the list (once)."""
-        if not session.listed and not session.wire.paused:
-            session.listed = True
+        """Put a session that is behind on the list; if its socket is full, it waits until that has drained."""
+        if not session.wire.paused:
+            session.listed()
             self._list.append(session)
             self._wake.set()
 
@@ -73,8 +74,10 @@ class CatchUp:
         size = 0
         while self._list and len(group) < _SESSIONS_PER_TRIP and size < _BYTES_PER_TRIP:
             session = self._list.popleft()
-            session.listed = False
-            if not (session.closed or session.live or session.wire.paused):
+            if session.state is not SessionState.LISTED:
+                continue  # it was closed meanwhile
+            session.taken()
+            if not session.wire.paused:
                 group.append(session)
                 size += session.page_bytes
         return group
@@ -83,6 +86,8 @@ class CatchUp:
         turns = Turns(self._slice_seconds)
         behind = []
         for session in group:
+            if session.state is not SessionState.BEHIND:
+                continue  # its socket has drained meanwhile, and the hub went on with it
             if self._hub.join(session):
                 await turns.give()
             else:
@@ -118,7 +123,7 @@ class CatchUp:
             if not _is_at(session, last):
                 return
         self.activities += sum(row.id <= session.cursor for row in page.rows)
-        session.page_bytes = _next_page(session.page_bytes, whole)
+        session.page_taken(whole)
         if whole and not page.more and session.parties == wanted.parties:
             session.reach(horizon)
         if not session.wire.paused:
@@ -130,9 +135,4 @@ class CatchUp:
 
 def _is_at(session: Session, cursor: int) -> bool:
     """Whether nobody else has taken the session on, with this page or past it."""
-    return not (session.closed or session.live or session.listed) and session.cursor == cursor
-
-
-def _next_page(size: int, whole: bool) -> int:
-    """Larger pages for a socket that takes them, smaller ones for a slow one: what it does not take is read again."""
-    return min(size * 2, LARGEST_PAGE_BYTES) if whole else max(size // 2, FIRST_PAGE_BYTES // 4)
+    return session.state is SessionState.BEHIND and session.cursor == cursor

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from protocol.codec import CODECS
+from protocol.codec import CODECS, Codec
 from protocol.errors import CloseCode
 from protocol.events import EventName
 from protocol.frames import Event, ServerFrame
 from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
+from server.live.session_states import SessionState
 
 
 class Hub:
@@ -95,13 +96,13 @@ class Hub:
                 self._leave(session, gone)
             for party in parties:
                 self._by_party.setdefault(party, {})[session] = None
-            session.parties = parties
+            session.follow(parties)
             self._whole_from_here(session)
 
     def _whole_from_here(self, session: Session) -> None:
         """From now on nothing of its parties is left out of the ring; what was before comes from the log."""
         if self._partial:
-            session.ring_from = self.head
+            session.whole_from(self.head)
 
     def _leave(self, session: Session, party: int) -> None:
         sessions = self._by_party.get(party)
@@ -114,21 +115,19 @@ class Hub:
 
     def start(self, session: Session, last_activity_id: int | None) -> None:
         """Begin delivery after ``last_activity_id`` (None: at the head)."""
-        if last_activity_id is None:
-            session.cursor = self.head
-            session.live = True
-            return
-        session.cursor = min(last_activity_id, self.head)
-        session.backlog_until = self.head
+        session.opened(self.head, last_activity_id)
         self.resume(session)
 
     def resume(self, session: Session) -> None:
-        """A behind session can go on: from the ring if that reaches back far enough, else from the log."""
-        if not session.live and not session.closed and not self.join(session):
+        """Go on with a session that is behind: from the ring if that reaches back far enough, else from the log.
+
+        Harmless in any other state: a listed session's turn comes, a live one has everything.
+        """
+        if session.state is SessionState.BEHIND and not self.join(session):
             self._catch_up(session)
 
     def join(self, session: Session) -> bool:
-        """Serve the rest from the ring and make the session live. False if the ring starts too late.
+        """Serve the rest from the ring and make a session live that is behind. False if the ring starts too late.
 
         If that is much, a step of it: the session goes to the catch-up list for the next one. A socket that gets full
         meanwhile leaves the session behind; it is resumed when the socket has drained.
@@ -141,8 +140,7 @@ class Hub:
             if len(step) < len(entries):
                 self._catch_up(session)
             else:
-                session.reach(self.head)
-                session.live = True
+                session.caught_up(self.head)
         return True
 
     def answer(self, session: Session, frame: ServerFrame) -> None:
@@ -163,8 +161,7 @@ class Hub:
         for session in missed:
             self.resume(session)
         for session, theirs in self._concerned(entries).items():
-            session.cursor = previous_head
-            session.live = self._deliver(session, theirs)
+            session.committed(previous_head, self._frames(session.codec, theirs))
         self._recent.clear()
         self.flush()
 
@@ -172,34 +169,30 @@ class Hub:
         """The log went on without the hub: who was live gets what was missed from the log, before anything newer."""
         live = [session for session in self if session.live]
         for session in live:
-            session.cursor, session.live = self.head, False
+            session.missed(self.head)
         return live
 
     def _concerned(self, entries: Sequence[Entry]) -> dict[Session, list[Entry]]:
         concerned: dict[Session, list[Entry]] = {}
+        live = SessionState.LIVE
         for entry in entries:
             for party in entry.parties:
                 for session in self._by_party.get(party, ()):
-                    if session.live:
-                        theirs = concerned.get(session)
-                        if theirs is None:
-                            concerned[session] = [entry]
-                        elif theirs[-1] is not entry:
+                    theirs = concerned.get(session)
+                    if theirs is not None:
+                        if theirs[-1] is not entry:
                             theirs.append(entry)
+                    elif session.state is live:
+                        concerned[session] = [entry]
         return concerned
 
-    def _deliver(self, session: Session, entries: list[Entry]) -> bool:
-        """As ``session.deliver``; sessions that get the same activities share the frame."""
-        key = (session.codec.binary, tuple([entry.id for entry in entries]))
+    def _frames(self, codec: Codec, entries: list[Entry]) -> list[tuple[int, bytes]]:
+        """The entries as frames, (last id, bytes) each; sessions that get the same activities share them."""
+        key = (codec.binary, tuple([entry.id for entry in entries]))
         ready = self._recent.get(key)
         if ready is None:
-            ready = self._recent[key] = list(frames(session.codec, entries))
-        for last, frame in ready:
-            if session.wire.paused:
-                return False
-            session.flush_with(frame)
-            session.cursor = last
-        return True
+            ready = self._recent[key] = list(frames(codec, entries))
+        return ready
 
     def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
         """Tell every live session of these parties; see :class:`server.live.events.Events`."""

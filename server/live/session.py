@@ -1,14 +1,18 @@
-"""A session is a cursor over the log.
+"""A session is a cursor over the log, and a state machine by the table in :mod:`server.live.session_states`.
 
 Everything its person is a party to with an id in (start, cursor] has been handed to its socket, in id order, without a
 gap and without a repeat. It is *live* (its cursor is the hub's head, and each commit moves it on) or *behind* (its
 cursor is its own, and the catch-up readers move it on from the log until the ring takes over). A session whose socket
-is full simply becomes behind: nothing is queued for it.
+is full becomes behind: nothing is queued for it. When the socket has drained, the hub serves the session again.
+
+The hub, the catch-up readers, the socket and the presence ask for the state and call methods; they assign nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+
+import structlog
 
 from protocol.codec import Codec
 from protocol.errors import CloseCode
@@ -16,6 +20,7 @@ from protocol.events import EventName
 from protocol.frames import CaughtUp, Event, ServerFrame
 from server.auth.contract import Caller
 from server.live.ring import Entry, frames
+from server.live.session_states import TRANSITIONS, IllegalTransition, SessionState, Trigger
 from server.live.timers import Timers
 from server.live.wire import Wire
 
@@ -24,15 +29,19 @@ CLOSE_SECONDS = 5.0
 """How long a peer may take to answer our close frame before the connection is dropped."""
 FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
 """How much is read of the log at a time: about 100 and 500 activities, if they are small."""
+_log = structlog.get_logger("session")
+# For each push: to look a member up in its enum takes longer than to compare it.
+_BEHIND = SessionState.BEHIND
+_LIVE = SessionState.LIVE
 
 
 class Session:
     """One authenticated socket of one device of one person."""
 
     __slots__ = (
-        "_due", "_expiry_told", "_next_ping", "_now_ms", "_ping_every", "_ping_timeout", "_pinged_at", "_timers",
-        "backlog_until", "caller", "closed", "codec", "cursor", "device_id", "id", "listed", "live", "on_closed",
-        "opened_at_ms", "order", "outbox", "page_bytes", "parties", "received_id", "ring_from", "wire",
+        "_backlog_until", "_due", "_expiry_told", "_next_ping", "_now_ms", "_on_closed", "_ping_every",
+        "_ping_timeout", "_pinged_at", "_strict", "_timers", "caller", "codec", "cursor", "device_id", "id",
+        "opened_at_ms", "order", "outbox", "page_bytes", "parties", "received_id", "ring_from", "state", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -49,10 +58,13 @@ class Session:
         ping_every: float,
         ping_timeout: float,
         on_closed: Callable[[Session], None],
+        strict: bool = False,
+        page_bytes: int = FIRST_PAGE_BYTES,
     ) -> None:
         """``parties``: the keys whose activity it gets: the person's own and their companies'.
 
         ``ping_every`` and ``ping_timeout`` are in seconds; ``now_ms`` is the wall clock, by which tokens expire.
+        ``strict``: raise IllegalTransition; otherwise it is logged, and closes this session and no other.
         """
         self.id = id
         self.caller = caller
@@ -63,15 +75,14 @@ class Session:
         self.cursor = 0
         self.ring_from = 0  # with several nodes: only after this id does the ring hold everything of its parties
         self.order = 0  # among the person's sessions on all nodes: the later it was opened, the higher
-        self.live = False
-        self.listed = False
-        self.closed = False
-        self.backlog_until: int | None = None
-        self.page_bytes = FIRST_PAGE_BYTES
+        self.state = SessionState.OPENING
+        self.page_bytes = page_bytes
         self.received_id = 0
         self.outbox: list[bytes] = []
         self.opened_at_ms = now_ms()
-        self.on_closed = on_closed
+        self._backlog_until: int | None = None
+        self._on_closed = on_closed
+        self._strict = strict
         self._timers = timers
         self._now_ms = now_ms
         self._due = 0.0
@@ -81,10 +92,122 @@ class Session:
         self._pinged_at: float | None = None
         self._expiry_told = False
 
+    # --- states -------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether it has everything up to the hub's head."""
+        return self.state is SessionState.LIVE
+
+    @property
+    def closed(self) -> bool:
+        """Whether it gets nothing more."""
+        return self.state is SessionState.CLOSED
+
+    def opened(self, head: int, after: int | None) -> None:
+        """Begin delivery after the activity ``after``, at most at the hub's ``head``; None: at the head."""
+        if self._move(Trigger.OPENED):
+            self.cursor = head if after is None else min(after, head)
+            self._backlog_until = None if after is None else head
+
+    def listed(self) -> None:
+        """It was put on the catch-up list."""
+        self._move(Trigger.LISTED)
+
+    def taken(self) -> None:
+        """A catch-up reader has taken it from the list."""
+        self._move(Trigger.TAKEN)
+
+    def caught_up(self, head: int) -> None:
+        """It has everything up to the hub's head: each commit moves it on from now on."""
+        if self._move(Trigger.CAUGHT_UP):
+            self.reach(head)
+
+    def committed(self, previous_head: int, frames: Iterable[tuple[int, bytes]]) -> None:
+        """Write a commit's frames, (last id, bytes) each, of one that begins at ``previous_head``.
+
+        If the socket gets full before the end, the session is behind, with its cursor at what the socket took.
+        """
+        if self.state is not _LIVE:
+            self._illegal(Trigger.COMMITTED)
+            return
+        self.cursor = previous_head
+        for last, frame in frames:
+            if self.wire.paused:
+                self._move(Trigger.PAUSED)
+                return
+            self.flush_with(frame)
+            self.cursor = last
+
+    def missed(self, head: int) -> None:
+        """The log went on without the hub: the session has everything up to ``head``, and the rest is in the log."""
+        if self._move(Trigger.MISSED):
+            self.cursor = head
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does.
+
+        Harmless if it is closed already.
+        """
+        if self.state is not SessionState.CLOSED:
+            self._move(Trigger.CLOSED)
+            self.flush()
+            self.wire.close(code, reason)
+            self._on_closed(self)
+            self._ask_at(self._timers.now() + CLOSE_SECONDS)
+
+    def ended(self) -> None:
+        """Its connection has ended: leave the hub. Harmless if it is closed already."""
+        if self.state is not SessionState.CLOSED:
+            self._move(Trigger.CLOSED)
+            self._on_closed(self)
+
+    def _move(self, trigger: Trigger) -> bool:
+        """Go to the state that follows; False (or IllegalTransition) if the trigger can't happen in this one."""
+        following = TRANSITIONS[self.state].get(trigger)
+        if following is None:
+            return self._illegal(trigger)
+        self.state = following
+        return True
+
+    def _illegal(self, trigger: Trigger) -> bool:
+        """Raise in development. In production end this session: its client comes again, from the cursor it has."""
+        error = IllegalTransition(self.state, trigger)
+        if self._strict:
+            raise error
+        _log.error("illegal transition of a session", session=self.id, state=self.state.value, trigger=trigger.value)
+        self.close(CloseCode.SERVER_FAULT, "server fault")
+        return False
+
+    # --- what it is told ----------------------------------------------------------------------------------------
+
+    def stamp(self, clock: int) -> None:
+        """Take its place among the person's sessions on all nodes: the cluster's clock when it was opened."""
+        self.order = clock
+
+    def follow(self, parties: tuple[int, ...]) -> None:
+        """Its person's membership changed: from now on these are its parties."""
+        self.parties = parties
+
+    def whole_from(self, id: int) -> None:
+        """After this id the ring holds everything of its parties; what was before comes from the log."""
+        self.ring_from = id
+
+    def received(self, id: int) -> None:
+        """Its device has safely kept everything up to ``id``."""
+        self.received_id = max(self.received_id, id)
+
+    def page_taken(self, whole: bool) -> None:
+        """Ask for larger pages if its socket took a whole one, else smaller ones: the rest has to be read again."""
+        if whole:
+            self.page_bytes = min(self.page_bytes * 2, LARGEST_PAGE_BYTES)
+        else:
+            self.page_bytes = max(self.page_bytes // 2, FIRST_PAGE_BYTES // 4)
+
     # --- delivery -----------------------------------------------------------------------------------------------
 
     def deliver(self, entries: Sequence[Entry]) -> bool:
-        """Hand entries newer than the cursor to the socket, in order, as far as it takes them.
+        """Hand entries newer than the cursor to the socket of a session that is behind, as far as it takes them.
 
         Moves the cursor with what was handed over. False if the socket was full before the end.
         """
@@ -92,6 +215,8 @@ class Session:
 
     def hand_over(self, last: int, frame: bytes) -> bool:
         """Write one frame of activities, the newest of which is ``last``; False and nothing if the socket is full."""
+        if self.state is not _BEHIND:
+            return self._illegal(Trigger.HANDED_OVER)
         if self.wire.paused:
             return False
         self.flush_with(frame)
@@ -101,8 +226,8 @@ class Session:
     def reach(self, id: int) -> None:
         """There is nothing for this session up to ``id`` that it has not got."""
         self.cursor = max(self.cursor, id)
-        if self.backlog_until is not None and self.cursor >= self.backlog_until:
-            self.backlog_until = None
+        if self._backlog_until is not None and self.cursor >= self._backlog_until:
+            self._backlog_until = None
             self.put(CaughtUp(self.cursor))
             self.flush()
 
@@ -118,8 +243,11 @@ class Session:
 
     def flush_with(self, frame: bytes) -> None:
         """Write what was put and one more frame, in one write."""
-        self.outbox.append(frame)
-        self.flush()
+        if self.outbox:
+            self.outbox.append(frame)
+            self.flush()
+        else:
+            self.wire.write([frame])
 
     def tell(self, frame: ServerFrame) -> None:
         """Write a frame now."""
@@ -147,7 +275,7 @@ class Session:
         """Pings, the peer's silence, the token's end; see :class:`server.live.timers.Timed`."""
         if self.wire.lost or now < self._due:
             return None
-        if self.closed:
+        if self.state is SessionState.CLOSED:
             self.wire.abort()
         elif self._token_seconds_left() <= 0:
             self.close(CloseCode.UNAUTHORIZED, "token expired")
@@ -165,15 +293,6 @@ class Session:
         self.caller = caller
         self._expiry_told = False
         self._ask_at(self._next(self._timers.now()))
-
-    def close(self, code: CloseCode, reason: str = "") -> None:
-        """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does."""
-        if not self.closed:
-            self.closed = True
-            self.flush()
-            self.wire.close(code, reason)
-            self.on_closed(self)
-            self._ask_at(self._timers.now() + CLOSE_SECONDS)
 
     def _ask_at(self, when: float) -> None:
         """The one deadline that counts from now on; an older one is passed over when it comes."""

@@ -107,7 +107,7 @@ class Dialogue:
 
     def _received(self, session: Session, frame: Received) -> None:
         received_id = min(frame.id, self._hub.head)
-        session.received_id = max(session.received_id, received_id)
+        session.received(received_id)
         if session.device_id is None:
             return  # it is kept per device, and this session has not said which it is
         key = (session.caller.person, session.device_id)

@@ -119,10 +119,8 @@ class Socket:
         self._sockets.pop(opened.wire, None)
         if not self._sockets:
             self._empty.set()
-        session = opened.session
-        if session is not None:
-            session.closed = True
-            self.hub.remove(session)
+        if opened.session is not None:
+            opened.session.ended()
         self.stats.closes[opened.close_code] += 1
         self.stats.bytes_in += opened.wire.bytes_in
         self.stats.bytes_out += opened.wire.bytes_out
@@ -189,6 +187,7 @@ class Socket:
             ping_every=self.settings.heartbeat_seconds,
             ping_timeout=self.settings.heartbeat_timeout_seconds,
             on_closed=self.hub.remove,
+            strict=self.settings.development,
         )
 
     def _replace(self, hello: Hello, caller: Caller) -> None:

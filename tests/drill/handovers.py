@@ -1,7 +1,8 @@
 """Row 3: sessions that connect, catch up, stall, wake, go and come while writing goes on, at random yields.
 
-What must hold is the invariant of a session, checked after every step for every session there is. The control is the
-same with a catch-up that reads its page, hands it over, and then calls the session live: the usual two phases.
+After every step, for every session: the invariant of a session holds, and its state is the one that the table of
+transitions leads to. By the end each transition of the table must have been seen. The control is the same with a
+catch-up that reads its page, hands it over, and then calls the session live: the usual two phases.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,15 +18,20 @@ from structlog.testing import capture_logs
 
 from protocol.activity import Activity
 from server.live.session import Session
+from server.live.session_states import TRANSITIONS, SessionState, Trigger
 from server.runtime.turns import Turns
 from storage.contract import Page, Range
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.live_path import LivePath
 from tests.harness.people import ACME, BOB, CAROL, DAVE, GLOBEX, JANE, copy_directory, make_directory
+from tests.harness.session_states import Transition
 
 PEOPLE = (JANE, BOB, CAROL, DAVE)
 COMPANIES = (-ACME, -GLOBEX)
 PARTIES = (*PEOPLE, *COMPANIES)
+ALL = frozenset((state, trigger) for state, row in TRANSITIONS.items() for trigger in row)
+ALL -= {(SessionState.OPENING, Trigger.CLOSED)}
+"""The transitions that must come: all but that of a session that is closed before its delivery begins."""
 _A_LIFE = 250
 """Handovers of one live path; then a new one, so that the model stays small."""
 
@@ -34,14 +41,18 @@ async def run(handovers: int) -> Report:
     with tempfile.TemporaryDirectory(prefix="buzz-handovers-") as folder, capture_logs():
         template = await asyncio.to_thread(make_directory, Path(folder) / "template")
         done = deliveries = seed = 0
+        transitions = Counter[Transition]()
         while done < handovers:
             seed += 1
             path = await _open(copy_directory(template, Path(folder) / str(seed)), random.Random(seed))
             done += await drive(path, random.Random(seed), min(_A_LIFE, handovers - done))
             await path.finish()
             deliveries += path.deliveries
+            transitions += path.transitions
         control = await _control(copy_directory(template, Path(folder) / "control"))
-    return Report({"broken invariants": 0}, control, {"handovers": done, "deliveries": deliveries, "lives": seed})
+    never = sum(transitions[each] == 0 for each in ALL)
+    seen = {"handovers": done, "deliveries": deliveries, "transitions": transitions.total(), "lives": seed}
+    return Report({"broken invariants": 0, "transitions of the table that never came": never}, control, seen)
 
 
 async def _open(data_dir: Path, chance: random.Random) -> LivePath:
@@ -82,7 +93,9 @@ def _go_live_after_a_page(path: LivePath) -> None:
 
     async def and_go_live(session: Session, wanted: Range, page: Page[Activity], horizon: int, turns: Turns) -> None:
         await hand_over(session, wanted, page, horizon, turns)
-        session.live = not session.closed and not session.wire.paused
+        if session.state is SessionState.LISTED and not session.wire.paused:
+            session.taken()
+            session.caught_up(path.hub.head)
 
     catch_up._hand_over = and_go_live  # type: ignore[method-assign]
 
@@ -107,7 +120,10 @@ async def _connect(path: LivePath, chance: random.Random) -> None:
 
 
 async def _cut(path: LivePath, chance: random.Random) -> None:
-    if path.readers:
+    listed = [reader for reader in path.readers if reader.session.state is SessionState.LISTED]
+    if listed and chance.random() < 0.5:  # few of all sessions, and it must be tried
+        path.disconnect(chance.choice(listed))
+    elif path.readers:
         path.disconnect(chance.choice(path.readers))
 
 

@@ -1,7 +1,8 @@
 """Row 4: people who connect, send, receive, refresh, are revoked, cut off, and whose server is started anew.
 
 A state machine (hypothesis) does these in any order over real sockets and keeps a model of the log beside the server.
-After each step every open client has received a beginning of what the model has for it; at the end all of it. The
+After each step every open client has received a beginning of what the model has for it, and the state of its session is
+one that the table of transitions leads to from the state seen before; at the end it has all of it and is live. The
 control comes back without its cursor: the machine must find that it misses what was sent meanwhile.
 """
 
@@ -25,9 +26,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from server.live.session import Session
+from server.live.session_states import SessionState
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.peer import JSON, MSGPACK, WAIT_SECONDS, Peer, chat
 from tests.harness.people import ACME, BOB, CAROL, JANE, copy_directory, make_directory
+from tests.harness.session_states import REACHABLE
 from tests.harness.watch import watched
 from tests.harness.world import World, open_world
 
@@ -38,6 +42,8 @@ OF = {JANE: {JANE}, BOB: {BOB}, CAROL: {CAROL, -ACME}}
 STEPS, SHORT_STEPS = 50, 25
 _SHORT = 8
 INDEX = st.integers(0, 9)
+OPEN = (SessionState.BEHIND, SessionState.LISTED, SessionState.LIVE)
+"""The states of a session whose client is connected."""
 
 
 class Client:
@@ -50,6 +56,15 @@ class Client:
         self.again: set[int] = set()
         """What may come a second time: the socket before this one had it after this one's hello."""
         self.peer: Peer | None = None
+        self.session: Session | None = None
+        self.state = SessionState.OPENING
+
+    def look(self, session: Session) -> None:
+        """Its session at the server, whose state must be one that the table leads to from the one seen before."""
+        if session is not self.session:
+            self.session, self.state = session, SessionState.OPENING
+        assert session.state in REACHABLE[self.state], f"{self.device}: {self.state} became {session.state}"
+        self.state = session.state
 
     @property
     def ids(self) -> list[int]:
@@ -202,6 +217,16 @@ class People(RuleBasedStateMachine):
         for client in self.clients:
             due = self.due(client)
             assert client.ids == due[: len(client.ids)], f"{client.device}: {client.ids} does not begin {due}"
+            if client.peer is not None:
+                client.look(self._session_of(client.peer))
+                assert client.state in OPEN, f"{client.device} is connected, and its session {client.state}"
+            elif client.session is not None:
+                client.look(client.session)
+
+    def _session_of(self, peer: Peer) -> Session:
+        session = self.world.node.hub.get(peer.welcome["session_id"])
+        assert session is not None
+        return session
 
     def teardown(self) -> None:
         advance()
@@ -221,6 +246,8 @@ class People(RuleBasedStateMachine):
             missing = set(self.due(client)) - set(client.before)
             self.run(client.peer.until_ids(*missing, seconds=self.patience_seconds))
             assert client.ids == self.due(client)
+            client.look(self._session_of(client.peer))
+            assert client.state is SessionState.LIVE, f"{client.device} has everything, and its session {client.state}"
 
 
 class Forgetful(People):

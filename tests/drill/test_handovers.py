@@ -7,5 +7,5 @@ from tests.drill.handovers import DRILLS, run
 
 async def test_the_invariant_of_a_session_holds_at_random_yields_where_two_phases_break_it() -> None:
     report = await run(DRILLS[0].short)
-    assert report.counts == {"broken invariants": 0}
+    assert not any(report.counts.values()), str(report)
     assert report.control

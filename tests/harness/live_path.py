@@ -10,6 +10,7 @@ import asyncio
 import bisect
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,19 +22,20 @@ from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log, Submission
 from server.live.parties import Parties
-from server.live.session import Session
+from server.live.session_states import SessionState
 from server.runtime.telemetry import Metrics
 from storage.contract import ROW_BYTES, Commit, Page, Posting, Range, Result, Stored
 from storage.directory.changes import DirectoryChange
-from storage.errors import StorageUnavailable
+from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 from storage.sqlite.reads import SMALL_BYTES
 from tests.harness.people import database_path
+from tests.harness.session_states import TracedSession, Transition, replayed
 from tests.unit.live.pieces import FakeWire, session
 
 T = TypeVar("T")
-State = tuple[int, tuple[int, ...]]
+Membership = tuple[int, tuple[int, ...]]
 """(moment, parties): what a session's person was a party to from that moment on."""
 
 
@@ -63,7 +65,8 @@ class GatedLog(SqliteActivityLog):
             raise StorageUnavailable("the disk is full, says the test")
         commit = await self._work(super().append(batch))
         self._on_commit(commit)
-        await self._gate(call)
+        if not await self._gate(call):
+            raise OutcomeUnknown("the answer is lost, says the test")
         return commit
 
     async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
@@ -74,7 +77,7 @@ class GatedLog(SqliteActivityLog):
         return pages
 
     def open(self, index: int, well: bool = True) -> None:
-        """Let one of those who wait at a gate go on; not ``well``: a commit that has not begun fails."""
+        """Let one of those who wait at a gate go on; not ``well``: a commit fails, or its answer is lost."""
         if self.gates:
             self.gates.pop(index % len(self.gates)).opened.set_result(well)
 
@@ -121,13 +124,14 @@ class RecordingWire(FakeWire):
 class Reader:
     """One session, where it started, and what its person was a party to since."""
 
-    session: Session
+    session: TracedSession
     wire: RecordingWire
     start: int
     since: int
-    states: list[State] = field(default_factory=list)
+    memberships: list[Membership] = field(default_factory=list)
     checked: int = 0
     decided: int = 0
+    expected: SessionState = SessionState.OPENING
 
     def __post_init__(self) -> None:
         self.decided = self.start
@@ -147,6 +151,7 @@ class LivePath:
         self.readers: list[Reader] = []
         self.answers: list[Result | Exception] = []
         self.deliveries = 0
+        self.transitions: Counter[Transition] = Counter()
         self.store = GatedLog(database, self._on_commit)
         self.hub = Hub("epoch", 0, ring_size, max_per_person=10_000)
         self.parties = Parties(database)
@@ -173,8 +178,16 @@ class LivePath:
             await self.parties.companies_of(person)
         self.moment += 1
         wire = RecordingWire(room)
-        opened = session(person, *companies, wire=wire, codec=MSGPACK if binary else JSON, on_closed=self.hub.remove)
-        opened.page_bytes = page * (SMALL_BYTES + ROW_BYTES)
+        opened = session(
+            person,
+            *companies,
+            wire=wire,
+            codec=MSGPACK if binary else JSON,
+            on_closed=self.hub.remove,
+            page_bytes=page * (SMALL_BYTES + ROW_BYTES),
+            kind=TracedSession,
+        )
+        assert isinstance(opened, TracedSession)
         began = self.hub.head if start is None else min(start, self.hub.head)
         reader = Reader(opened, wire, began, self.moment, [(self.moment, opened.parties)])
         wire.drained = lambda: self.hub.resume(opened)
@@ -185,9 +198,9 @@ class LivePath:
 
     def disconnect(self, reader: Reader) -> None:
         self.readers.remove(reader)
-        reader.session.closed = True
-        self.hub.remove(reader.session)
+        reader.session.ended()
         self.check(reader)
+        self._check_state(reader, 0)
         self.deliveries += len(reader.wire.received)
 
     def send(self, sender: int, receiver: int) -> None:
@@ -224,8 +237,8 @@ class LivePath:
         # What was handed over stays so: only what is new since the last look is looked at.
         for id in range(reader.decided + 1, reached + 1):
             activity, at = self.committed[id]
-            states = self._states(reader, at)
-            concerned = [activity.sender in parties or activity.receiver in parties for parties in states]
+            memberships = self._memberships(reader, at)
+            concerned = [activity.sender in parties or activity.receiver in parties for parties in memberships]
             if id in fresh:
                 assert any(concerned), f"{id} is none of theirs"
             else:
@@ -233,8 +246,19 @@ class LivePath:
         reader.checked, reader.decided = len(received), max(reader.decided, reached)
 
     def check_all(self) -> None:
+        listed = Counter(self.catch_up._list)
         for reader in self.readers:
             self.check(reader)
+            self._check_state(reader, listed[reader.session])
+
+    def _check_state(self, reader: Reader, places: int) -> None:
+        """The session's state is where the table leads from what it was told, and everybody else sees it so."""
+        opened = reader.session
+        reader.expected, taken = replayed(reader.expected, opened)
+        self.transitions.update(taken)
+        assert opened.state is reader.expected, f"{opened.state}, but the table leads to {reader.expected}"
+        assert places == (opened.state is SessionState.LISTED), f"{opened.state}, and {places} times on the list"
+        assert (self.hub.get(opened.id) is None) == opened.closed
 
     async def let_through(self) -> None:
         """Everything that waits at a gate, or comes to one meanwhile, goes through."""
@@ -265,10 +289,10 @@ class LivePath:
         await self.database.close()
 
     @staticmethod
-    def _states(reader: Reader, at: int) -> list[tuple[int, ...]]:
+    def _memberships(reader: Reader, at: int) -> list[tuple[int, ...]]:
         begun = max(reader.since, at)
-        before = [parties for moment, parties in reader.states if moment <= begun]
-        return [before[-1], *(parties for moment, parties in reader.states if moment > begun)]
+        before = [parties for moment, parties in reader.memberships if moment <= begun]
+        return [before[-1], *(parties for moment, parties in reader.memberships if moment > begun)]
 
     def _on_commit(self, commit: Commit) -> None:
         self.moment += 1
@@ -282,4 +306,4 @@ class LivePath:
             self.hub.follow(opened, (person, *companies))
         for reader in self.readers:
             if reader.session.caller.person == person:
-                reader.states.append((self.moment, reader.session.parties))
+                reader.memberships.append((self.moment, reader.session.parties))

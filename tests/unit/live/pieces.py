@@ -15,13 +15,16 @@ from protocol.codec import JSON, MSGPACK, Codec
 from server.auth.contract import Caller
 from server.live.parties import PartyName
 from server.live.ring import Entry
-from server.live.session import Session
+from server.live.session import FIRST_PAGE_BYTES, Session
 
 HOUR_MS = 3_600_000
 
 
 class FakeWire:
-    """What a session sees of its socket. ``room``: how many more writes it takes before it is full (None: any)."""
+    """What a session sees of its socket. ``room``: how many more writes it takes before it is full (None: any).
+
+    ``left(session)`` is called when its session closes, by sessions that were made without another ``on_closed``.
+    """
 
     def __init__(self, room: int | None = None) -> None:
         self.writes: list[bytes] = []
@@ -34,6 +37,7 @@ class FakeWire:
         self.aborted = False
         self.close_code: int | None = None
         self.drained: Callable[[], None] = lambda: None
+        self.left: Callable[[Session], None] = lambda session: None
 
     @property
     def closing(self) -> bool:
@@ -151,21 +155,27 @@ def session(
     device: str | None = None,
     timers: HandTimers | None = None,
     expires_at_ms: int = 2**60,
-    on_closed: Callable[[Session], None] = lambda session: None,
+    on_closed: Callable[[Session], None] | None = None,
+    strict: bool = True,
+    page_bytes: int = FIRST_PAGE_BYTES,
+    kind: type[Session] = Session,
 ) -> Session:
     timers = HandTimers() if timers is None else timers
-    return Session(
+    wire = FakeWire() if wire is None else wire
+    return kind(
         f"s{next(_numbers)}",
         caller(person, expires_at_ms),
         device,
         codec,
-        wire or FakeWire(),  # type: ignore[arg-type]
+        wire,  # type: ignore[arg-type]
         (person, *companies),
         timers=timers,  # type: ignore[arg-type]
         now_ms=timers.wall_ms,
         ping_every=25,
         ping_timeout=10,
-        on_closed=on_closed,
+        on_closed=on_closed or (lambda closed: wire.left(closed)),
+        strict=strict,
+        page_bytes=page_bytes,
     )
 
 

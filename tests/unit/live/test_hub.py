@@ -23,7 +23,7 @@ def hub_of(*sessions: Session, ring_size: int = 100, head: int = 0, max_per_pers
     hub, behind = Hub("epoch", head, ring_size, max_per_person), Behind()
     hub.catch_up_with(behind.append)
     for each in sessions:
-        each.on_closed = hub.remove
+        wire_of(each).left = hub.remove
         hub.add(each)
         hub.start(each, None)
         wire_of(each).drained = lambda each=each: hub.resume(each)  # type: ignore[misc]
