@@ -9,81 +9,46 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
-from protocol.attestation import Attestation
-from protocol.errors import CloseCode
-from server.auth.authentication import Authentication, open_authentication, wall_clock_ms
-from server.auth.contract import Authenticator
-from server.cluster.cluster import Cluster, open_cluster
+from server.auth.authentication import Authentication
+from server.cluster.cluster import Cluster
 from server.config.settings import Settings
 from server.http.listening import listen, served
 from server.http.origins import preflights, share
 from server.http.responses import PREFLIGHT, add_request_id, errors_middleware
 from server.http.sending import Sending
 from server.http.web_files import WebFiles
-from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log
-from server.live.parties import FRESH_SECONDS, Parties
-from server.live.session import Session
-from server.live.timers import Timers
-from server.node.cluster_metrics import watch_cluster
+from server.live.parties import Parties
 from server.node.demo import load_demo
-from server.node.live_metrics import watch_live_path, watch_sending
+from server.node.foundation import Foundation, open_foundation
+from server.node.live_metrics import watch_sending
+from server.node.live_path import LivePath, open_live_path
 from server.node.operator import operator_routes
 from server.node.privacy import PrivacyNode, open_privacy
-from server.node.twilio_account import number_provider, open_account
-from server.routes import activities as activity_routes
-from server.routes import (
-    admin_page,
-    blocked,
-    description,
-    directory_admin,
-    encryption,
-    health,
-    heartbeat,
-    lookups,
-    public_keys,
-    twilio_voice,
-    voice_token,
-)
-from server.routes import call_settings as call_settings_routes
+from server.node.telephony import open_telephony
+from server.node.twilio_account import open_account
+from server.routes import activities, admin_page, description, directory_admin, encryption, health, public_keys
+from server.runtime.clock import wall_clock_ms
 from server.runtime.tasks import running
 from server.runtime.telemetry import Metrics
 from server.services.activities import Activities
-from server.services.calls.call_log import CallLog
-from server.services.calls.call_reports import CallReports
-from server.services.calls.call_retention import CallRetention
 from server.services.directory.directory import Directory
 from server.services.keys import Keys
 from server.services.operator.trends import Trends
 from server.services.retention import Retention
-from server.services.telephony.call_settings import OwnCallSettings
-from server.services.telephony.heartbeat import Heartbeats, tell_number
-from server.services.telephony.numbers import Numbers
-from server.services.telephony.screening import Screening
-from server.services.telephony.trust import Trust
-from server.services.telephony.voice_tokens import VoiceTokens
-from server.services.telephony_metrics import TelephonyMetrics
-from server.socket.dialogue import Dialogue, Mark
 from server.socket.endpoint import Socket
-from storage.accounts import AccountStore, Device, Revocation
 from storage.contract import ActivityLog
 from storage.database import Database
 from storage.directory.keys import KeyStore
-from storage.errors import StorageError
-from storage.migrate import migrate, pending
-from storage.opening import open_storage
-from storage.telephony.call_settings import CallSettingStore
-from storage.telephony.callers import CallerStore
 from storage.telephony.calls import CallStore
-from storage.telephony.numbers import NumberStore
 
 _log = structlog.get_logger("app")
 
@@ -119,189 +84,83 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
     Raises StorageError, SettingsError, KeyFileError or JwksError with what to do about it.
     """
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
-        database, store = await stack.enter_async_context(_storage(settings))
-        accounts = AccountStore(database)
-        parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
-        stack.push_async_callback(parties.close)
-        auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
-
-        # The live path: log -> hub -> session -> socket.
-        epoch, head, _ = await store.state()
-        shared = settings.database_url is not None
-        hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person, partial=shared)
-        cluster = await stack.enter_async_context(open_cluster(settings, store, hub, parties, auth, now_ms))
-        events = cluster.events
-        log = Log(store, cluster.commits, metrics)
-        catch_up = CatchUp(hub, store, parties)
-        hub.catch_up_with(catch_up.add)
-        timers = Timers()
-        telephony = TelephonyMetrics(metrics)
-        calls = CallStore(database)
-        call_log = CallLog(calls, events, telephony, now_ms)
-        call_reports = CallReports(database, call_log, events, cluster.amended)
-        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports)
-        dialogue = Dialogue(hub, events, activities, parties, auth, _keeper(accounts, now_ms))
-        socket = Socket(settings, hub, timers, auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to)
-        # The log first: its answers still reach their sockets, and calls are put right after it.
-        for stop in (call_log.close, dialogue.close, socket.close, call_reports.close, log.close):
-            stack.push_async_callback(stop)
-        stack.callback(timers.close)
-        _follow(hub, parties, auth)
-        sending = Sending()
-        watch_live_path(metrics, hub, socket, log, catch_up)
-        watch_sending(metrics, sending)
-        watch_cluster(metrics, cluster)
-        await stack.enter_async_context(running("event loop probe", metrics.probe_loop()))
-        for number in range(settings.catch_up_readers):
-            await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
-
-        # The services.
-        key_store = KeyStore(database)
-        attestation = Attestation(settings.attestation, settings.attestation_level)
-        trust = Trust(
-            CallerStore(database), call_log, telephony, settings.lookup_deadline_ms / 1000, now_ms, attestation
-        )
-        stack.push_async_callback(trust.close)
-        call_settings = OwnCallSettings(CallSettingStore(database), attestation)
+        base = await stack.enter_async_context(open_foundation(settings, now_ms))
+        live = await stack.enter_async_context(open_live_path(base))
         twilio = await stack.enter_async_context(open_account(settings))
-        numbers = Numbers(
-            NumberStore(database),
-            telephony,
-            now_ms,
-            provider=number_provider(settings, twilio),
-            fictional=settings.development and settings.number_provider == "pool",
-            given=tell_number(events),
+        telephony = await stack.enter_async_context(open_telephony(base, live, twilio))
+        directory = Directory(
+            base.database, base.parties, live.events, now_ms, relay=live.cluster.relay, spool_folder=settings.data_dir
         )
-        stack.push_async_callback(numbers.close)
-        screening = Screening(trust, call_log, activities)
-        keys = Keys(key_store, store, parties, events, now_ms)
-
-        directory = Directory(database, parties, events, now_ms, relay=cluster.relay, spool_folder=settings.data_dir)
-        heartbeats = Heartbeats(database, activities, numbers)
-        privacy = await stack.enter_async_context(
-            open_privacy(settings, database, events, parties, auth, now_ms, twilio, metrics.webhooks.add)
-        )
-
-        trends = Trends(metrics, now_ms)
+        privacy = await stack.enter_async_context(open_privacy(base, live.events, twilio))
+        trends = Trends(base.metrics, now_ms)
         await stack.enter_async_context(running("trends", trends.run()))
-        call_retention = CallRetention(calls, settings.call_log_days, now_ms)
-        await stack.enter_async_context(running("calls' retention", call_retention.run()))
         if settings.retention_days is not None:
-            retention = Retention(store, hub, settings.retention_days, now_ms)
+            retention = Retention(base.store, live.hub, settings.retention_days, now_ms)
             await stack.enter_async_context(running("retention", retention.run()))
 
-        # The routes.
-        application = web.Application(middlewares=[errors_middleware])
-        application[PREFLIGHT] = preflights(settings.origins)
-        application.on_response_prepare.append(add_request_id)
-        application.on_response_prepare.append(share(settings.origins))
-        watching_routes = health.routes(
-            auth, metrics, lambda: socket.draining, {"storage": database.ping, "writes": log.prove}, cluster.checks
-        )
-        cleared = (calls.clear, key_store.clear)
-        for routes in (
-            socket.routes(),
-            activity_routes.routes(activities, store, hub, auth, settings.development, sending, also_clear=cleared),
-            lookups.routes(trust, auth),
-            heartbeat.routes(heartbeats, auth),
-            blocked.routes(call_log, auth),
-            call_settings_routes.routes(call_settings, auth),
-            encryption.routes(keys, auth),
-            public_keys.routes(keys, auth),
-            voice_token.routes(VoiceTokens(settings, now_ms), auth),
-            directory_admin.routes(directory, auth),
-            twilio_voice.routes(screening, auth),
-            privacy.routes,
-            operator_routes(
-                settings,
-                database,
-                store,
-                auth,
-                hub,
-                metrics,
-                trends,
-                directory.remove,
-                privacy.requests,
-                now_ms,
-                cluster.checks,
-            ),
-            description.routes(),
-            admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
-            watching_routes,
-        ):
-            application.add_routes(routes)
-        watching = web.Application(middlewares=[errors_middleware])
-        watching.on_response_prepare.append(add_request_id)
-        watching.add_routes(watching_routes)
+        sending = Sending()
+        watch_sending(base.metrics, sending)
+        watched = _watched_routes(base, live)
+        routes = [
+            *live.socket.routes(),
+            *_messages(base, live, sending),
+            *telephony,
+            *directory_admin.routes(directory, base.auth),
+            *privacy.routes,
+            *operator_routes(base, live, trends, directory.remove, privacy.requests),
+            *description.routes(),
+            *admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
+            *watched,
+        ]
         yield Node(
-            application,
-            watching,
+            _application(routes, settings.origins),
+            _application(watched),
             settings,
-            database,
-            store,
-            auth,
-            hub,
-            cluster,
-            log,
-            socket,
-            parties,
+            base.database,
+            base.store,
+            base.auth,
+            live.hub,
+            live.cluster,
+            live.log,
+            live.socket,
+            base.parties,
             directory,
-            activities,
+            live.activities,
             sending,
-            metrics,
+            base.metrics,
             trends,
             privacy,
         )
 
 
-@asynccontextmanager
-async def _storage(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
-    """The database, migrated in development and checked in production, and the log on it."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    url = settings.database_url.get_secret_value() if settings.database_url is not None else None
-    async with open_storage(settings.data_dir, url, settings.database_connections) as (database, store):
-        await _migrated(database, settings.development)
-        yield database, store
+def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.RouteDef]:
+    """The routes of activities, and of the keys that they are encrypted with."""
+    settings, store, auth = base.settings, base.store, base.auth
+    key_store = KeyStore(base.database)
+    keys = Keys(key_store, store, base.parties, live.events, base.now_ms)
+    cleared = (CallStore(base.database).clear, key_store.clear)
+    return [
+        *activities.routes(live.activities, store, live.hub, auth, settings.development, sending, also_clear=cleared),
+        *encryption.routes(keys, auth),
+        *public_keys.routes(keys, auth),
+    ]
 
 
-async def _migrated(database: Database, development: bool) -> None:
-    if development:
-        await migrate(database)
-    elif await pending(database):
-        raise StorageError("The database's schema is older than this release: run `run.py migrate` first.")
+def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
+    """The routes for who watches a node: its health and its metrics."""
+    checks = {"storage": base.database.ping, "writes": live.log.prove}
+    return health.routes(base.auth, base.metrics, lambda: live.socket.draining, checks, live.cluster.checks)
 
 
-def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:
-    async def keep(marks: Sequence[Mark]) -> None:
-        await accounts.save_received([Device(person, device, id, now_ms()) for person, device, id in marks])
-
-    return keep
-
-
-def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
-    """Live sessions follow the rights of their person: whatever may have ended one is told here, and judged alike."""
-
-    def judge(sessions: Iterable[Session]) -> None:
-        for session in sessions:
-            reason = auth.ended(session.caller)
-            if reason is not None:
-                session.close(CloseCode.UNAUTHORIZED, reason)
-
-    def directory_changed(person: int, companies: tuple[int, ...] | None) -> None:
-        if companies is None:
-            judge(hub.sessions_of(person))
-            return
-        for session in hub.sessions_of(person):
-            hub.follow(session, (person, *companies))
-
-    def revoked(revocation: Revocation) -> None:
-        concerned = hub if revocation.person_id is None else hub.sessions_of(revocation.person_id)
-        judge([session for session in concerned if session.caller.is_hit_by(revocation)])
-
-    parties.subscribe(directory_changed, hub.people)
-    auth.subscribe(revoked)
-    auth.subscribe_to_keys(lambda: judge(hub))
+def _application(routes: Iterable[web.RouteDef], origins: Sequence[str] | None = None) -> web.Application:
+    """An HTTP application. ``origins``: the browsers' pages that may ask it; None where no page has to."""
+    application = web.Application(middlewares=[errors_middleware])
+    application.on_response_prepare.append(add_request_id)
+    if origins is not None:
+        application[PREFLIGHT] = preflights(origins)
+        application.on_response_prepare.append(share(origins))
+    application.add_routes(routes)
+    return application
 
 
 # --- serving ------------------------------------------------------------------------------------------------------

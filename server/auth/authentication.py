@@ -35,7 +35,7 @@ from server.auth.tokens import (
 )
 from server.config.settings import Settings
 from server.http.requests import STILL_MAY
-from server.runtime.clock import wall_clock_ms as wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from server.runtime.tasks import running
 from server.twilio.requests import TwilioRequests
 from storage.accounts import AccountStore, Revocation

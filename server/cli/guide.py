@@ -28,9 +28,9 @@ Ctrl-C stops the server; a second Ctrl-C stops it at once."""
 
 def guide(settings: Settings, url: str) -> str:
     """Return the text for a server at ``url``, with new tokens signed with the key in the data directory."""
-    from server.auth.authentication import wall_clock_ms
     from server.auth.signing_keys import load_or_create
     from server.auth.tokens import mint_person, mint_service
+    from server.runtime.clock import wall_clock_ms
 
     ring = load_or_create(settings.signing_key_path, development=True)
     now = wall_clock_ms()

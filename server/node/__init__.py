@@ -1,1 +1,1 @@
-"""Building a node: each file joins the parts of one of its halves."""
+"""Building a node: each file builds and joins one part of it, and `server/app.py` puts these together."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.auth.contract import Authenticator
 from server.config.call_texts import load_call_texts
-from server.config.settings import Settings
 from server.live.events import Events
-from server.live.parties import Parties
 from server.node.clock_faults import ClockFaults
+from server.node.foundation import Foundation
 from server.routes import (
     privacy_admin,
     privacy_form,
@@ -56,20 +54,12 @@ class PrivacyNode:
 
 
 @asynccontextmanager
-async def open_privacy(
-    settings: Settings,
-    database: Database,
-    events: Events,
-    parties: Parties,
-    auth: Authenticator,
-    now_ms: Callable[[], int],
-    twilio: TwilioApi | None = None,
-    count: Callable[[str], None] = lambda result: None,
-) -> AsyncIterator[PrivacyNode]:
-    """Build it and start its workers; at the end they stop first. ``count`` counts webhooks by result.
+async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | None) -> AsyncIterator[PrivacyNode]:
+    """Build it and start its workers; at the end they stop first.
 
     Raises SettingsError for a file of call texts that can't be used.
     """
+    settings, database, auth, now_ms = base.settings, base.database, base.auth, base.now_ms
     texts = load_call_texts(settings.call_texts)
     async with AsyncExitStack() as stack:
         sender = await stack.enter_async_context(
@@ -80,12 +70,12 @@ async def open_privacy(
             )
         )
         queue = DeliveryQueue(database, now_ms)
-        worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=count)
+        worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=base.metrics.webhooks.add)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
         call_status = CallStatus(twilio, settings.public_url and settings.public_url + twilio_privacy_line.STATUS_PATH)
         stack.push_async_callback(call_status.close)
         deletions = TwilioDeletions(database, twilio, now_ms)
-        requests = PrivacyRequests(database, changes, parties.companies_of, now_ms, deletions.wake)
+        requests = PrivacyRequests(database, changes, base.parties.companies_of, now_ms, deletions.wake)
         fetcher = RecordingFetcher(database, changes, twilio, now_ms)
 
         def look_at_twilio() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.directory import Kind
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from server.services.retention import Retention
 from tests.harness.peer import chat
 from tests.harness.people import ACME, BOB, CAROL, JANE

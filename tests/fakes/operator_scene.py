@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from tests.fakes.webhook_receiver import Receiver
 from tests.harness.http import Http
 from tests.harness.peer import chat

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 
 
 class Clock:

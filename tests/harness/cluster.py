@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from tests.harness.node import Tokens, running_node, settings_for
 from tests.harness.people import COMPANIES, CROWD, MEMBERS, NAMES
 from tests.harness.world import World

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from server.app import Node, open_node
-from server.auth.authentication import wall_clock_ms
 from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_person, mint_service
 from server.config.settings import Mode, Settings
 from server.http.listening import listen, served
 from server.live.log import Submission
+from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.harness.backend import noted
 

@@ -17,7 +17,7 @@ import aiohttp
 
 from protocol.directory import Kind
 from server.app import Node
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from tests.harness.backend import noted
 from tests.harness.http import Http
 from tests.harness.node import READY_SECONDS, RunningNode, Tokens, running_node, settings_for

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from server.auth.authentication import wall_clock_ms
+from server.runtime.clock import wall_clock_ms
 from server.runtime.telemetry import Metrics
 from server.services.telephony.numbers import Bought, Numbers, NumberUnavailable, fictional_blocks
 from server.services.telephony_metrics import TelephonyMetrics

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
 
-from server.auth.authentication import wall_clock_ms
 from server.config.settings import Settings
+from server.runtime.clock import wall_clock_ms
 from tests.fakes.twilio import ACCOUNT
 from tests.harness.node import Tokens
 from tests.integration.telephony.conftest import JANE, Buzz, Clock, bearer, open_buzz

@@ -1,0 +1,72 @@
+"""What every part of a node is built on: its settings, its database, who calls, what it counts, and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from server.auth.authentication import Authentication, open_authentication
+from server.config.settings import Settings
+from server.live.parties import FRESH_SECONDS, Parties
+from server.runtime.telemetry import Metrics
+from server.services.telephony_metrics import TelephonyMetrics
+from storage.accounts import AccountStore
+from storage.contract import ActivityLog
+from storage.database import Database
+from storage.errors import StorageError
+from storage.migrate import migrate, pending
+from storage.opening import open_storage
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """One for each node. ``store`` is the activity log in ``database``; ``now_ms`` the wall clock in milliseconds."""
+
+    settings: Settings
+    database: Database
+    store: ActivityLog
+    accounts: AccountStore
+    parties: Parties
+    auth: Authentication
+    metrics: Metrics
+    telephony: TelephonyMetrics
+    now_ms: Callable[[], int]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other nodes may use the database."""
+        return self.settings.database_url is not None
+
+
+@asynccontextmanager
+async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> AsyncIterator[Foundation]:
+    """Open storage, then authentication on it; close them in the reverse order.
+
+    Raises StorageError, KeyFileError or JwksError with what to do about it.
+    """
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        database, store = await stack.enter_async_context(_open_database(settings))
+        accounts = AccountStore(database)
+        parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
+        stack.push_async_callback(parties.close)
+        auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
+        yield Foundation(settings, database, store, accounts, parties, auth, metrics, TelephonyMetrics(metrics), now_ms)
+
+
+@asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
+    """The database, migrated in development and checked in production, and the log in it."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    url = settings.database_url.get_secret_value() if settings.database_url is not None else None
+    async with open_storage(settings.data_dir, url, settings.database_connections) as (database, store):
+        await _migrate(database, settings.development)
+        yield database, store
+
+
+async def _migrate(database: Database, development: bool) -> None:
+    if development:
+        await migrate(database)
+    elif await pending(database):
+        raise StorageError("The database's schema is older than this release: run `run.py migrate` first.")

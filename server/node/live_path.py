@@ -1,0 +1,113 @@
+"""The live half of a node: the log, the hub, the sessions and their sockets, and this node's side of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from protocol.errors import CloseCode
+from server.auth.contract import Authenticator
+from server.cluster.cluster import Cluster, open_cluster
+from server.live.catch_up import CatchUp
+from server.live.events import Events
+from server.live.hub import Hub
+from server.live.log import Log
+from server.live.parties import Parties
+from server.live.session import Session
+from server.live.timers import Timers
+from server.node.cluster_metrics import watch_cluster
+from server.node.foundation import Foundation
+from server.node.live_metrics import watch_live_path
+from server.runtime.tasks import running
+from server.services.activities import Activities
+from server.services.calls.call_log import CallLog
+from server.services.calls.call_reports import CallReports
+from server.socket.dialogue import Dialogue, Mark
+from server.socket.endpoint import Socket
+from storage.accounts import AccountStore, Device, Revocation
+from storage.telephony.calls import CallStore
+
+
+@dataclass(frozen=True)
+class LivePath:
+    """What the rest of a node needs of it."""
+
+    hub: Hub
+    cluster: Cluster
+    log: Log
+    call_log: CallLog
+    activities: Activities
+    socket: Socket
+
+    @property
+    def events(self) -> Events:
+        """Where live events go in."""
+        return self.cluster.events
+
+
+@asynccontextmanager
+async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
+    """Build it and start its tasks. At the end the log stops first: its answers still reach their sockets.
+
+    Raises StorageError or BusError with what to do about it.
+    """
+    settings, store, parties, now_ms = base.settings, base.store, base.parties, base.now_ms
+    async with AsyncExitStack() as stack:
+        epoch, head, _ = await store.state()
+        hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person, partial=base.is_shared)
+        cluster = await stack.enter_async_context(open_cluster(settings, store, hub, parties, base.auth, now_ms))
+        log = Log(store, cluster.commits, base.metrics)
+        catch_up = CatchUp(hub, store, parties)
+        hub.catch_up_with(catch_up.add)
+        timers = Timers()
+        call_log = CallLog(CallStore(base.database), cluster.events, base.telephony, now_ms)
+        call_reports = CallReports(base.database, call_log, cluster.events, cluster.amended)
+        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports)
+        dialogue = Dialogue(hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms))
+        socket = Socket(
+            settings, hub, timers, base.auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to
+        )
+        # The log first: its answers still reach their sockets, and calls are put right after it.
+        for stop in (call_log.close, dialogue.close, socket.close, call_reports.close, log.close):
+            stack.push_async_callback(stop)
+        stack.callback(timers.close)
+        _follow(hub, parties, base.auth)
+        watch_live_path(base.metrics, hub, socket, log, catch_up)
+        watch_cluster(base.metrics, cluster)
+        await stack.enter_async_context(running("event loop probe", base.metrics.probe_loop()))
+        for number in range(settings.catch_up_readers):
+            await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
+        yield LivePath(hub, cluster, log, call_log, activities, socket)
+
+
+def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:
+    async def keep(marks: Sequence[Mark]) -> None:
+        await accounts.save_received([Device(person, device, id, now_ms()) for person, device, id in marks])
+
+    return keep
+
+
+def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
+    """Live sessions follow the rights of their person: whatever may have ended one is told here, and judged alike."""
+
+    def judge(sessions: Iterable[Session]) -> None:
+        for session in sessions:
+            reason = auth.ended(session.caller)
+            if reason is not None:
+                session.close(CloseCode.UNAUTHORIZED, reason)
+
+    def directory_changed(person: int, companies: tuple[int, ...] | None) -> None:
+        if companies is None:
+            judge(hub.sessions_of(person))
+            return
+        for session in hub.sessions_of(person):
+            hub.follow(session, (person, *companies))
+
+    def revoked(revocation: Revocation) -> None:
+        concerned = hub if revocation.person_id is None else hub.sessions_of(revocation.person_id)
+        judge([session for session in concerned if session.caller.is_hit_by(revocation)])
+
+    parties.subscribe(directory_changed, hub.people)
+    auth.subscribe(revoked)
+    auth.subscribe_to_keys(lambda: judge(hub))

@@ -1,0 +1,66 @@
+"""The telephony half of a node: builds and joins look-ups, call screening, the calls' list and Buzz numbers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+
+from protocol.attestation import Attestation
+from server.node.foundation import Foundation
+from server.node.live_path import LivePath
+from server.node.twilio_account import number_provider
+from server.routes import blocked, heartbeat, lookups, twilio_voice, voice_token
+from server.routes import call_settings as call_settings_routes
+from server.runtime.tasks import running
+from server.services.calls.call_retention import CallRetention
+from server.services.telephony.call_settings import OwnCallSettings
+from server.services.telephony.heartbeat import Heartbeats, tell_number
+from server.services.telephony.numbers import Numbers
+from server.services.telephony.screening import Screening
+from server.services.telephony.trust import Trust
+from server.services.telephony.voice_tokens import VoiceTokens
+from server.twilio.api import TwilioApi
+from storage.telephony.call_settings import CallSettingStore
+from storage.telephony.callers import CallerStore
+from storage.telephony.calls import CallStore
+from storage.telephony.numbers import NumberStore
+
+
+@asynccontextmanager
+async def open_telephony(
+    base: Foundation, live: LivePath, twilio: TwilioApi | None
+) -> AsyncIterator[list[web.RouteDef]]:
+    """Build it and start its tasks, until the block ends; yields its routes."""
+    settings, database, auth, now_ms = base.settings, base.database, base.auth, base.now_ms
+    async with AsyncExitStack() as stack:
+        attestation = Attestation(settings.attestation, settings.attestation_level)
+        trust = Trust(
+            CallerStore(database),
+            live.call_log,
+            base.telephony,
+            settings.lookup_deadline_ms / 1000,
+            now_ms,
+            attestation,
+        )
+        stack.push_async_callback(trust.close)
+        numbers = Numbers(
+            NumberStore(database),
+            base.telephony,
+            now_ms,
+            provider=number_provider(settings, twilio),
+            fictional=settings.development and settings.number_provider == "pool",
+            given=tell_number(live.events),
+        )
+        stack.push_async_callback(numbers.close)
+        retention = CallRetention(CallStore(database), settings.call_log_days, now_ms)
+        await stack.enter_async_context(running("calls' retention", retention.run()))
+        yield [
+            *lookups.routes(trust, auth),
+            *heartbeat.routes(Heartbeats(database, live.activities, numbers), auth),
+            *blocked.routes(live.call_log, auth),
+            *call_settings_routes.routes(OwnCallSettings(CallSettingStore(database), attestation), auth),
+            *voice_token.routes(VoiceTokens(settings, now_ms), auth),
+            *twilio_voice.routes(Screening(trust, live.call_log, live.activities), auth),
+        ]
