@@ -68,6 +68,9 @@ class FrameCheck:
 
         After a finding that is not :data:`OVER`, go on with what follows :attr:`good`.
         """
+        # Pieces end anywhere. Between two of them either the beginning of a header is kept (`_header`), and put before
+        # the next piece, or a number of payload bytes is still to be stepped over (`_skip`), never both. `at` is where
+        # the next header begins in `data`: beyond its end, while a payload is not complete.
         carried = len(self._header)
         if carried:
             data = self._header + data

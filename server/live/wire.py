@@ -154,6 +154,9 @@ class Wire(asyncio.Protocol):
             self._inner.data_received(data)
 
     def _refuse(self, found: Finding, data: bytes) -> None:
+        # A connection that is closed while the client still sends is reset, and the client never reads our close frame
+        # (RFC 9293, section 3.6.1). So after the first refusal the rest is read and dropped, frame by frame, until the
+        # client's own close frame comes, or for five seconds. The same bytes may have that frame: they are looked at.
         if found not in OVER:
             if self._owner is not None:
                 self._owner.refused(*_REFUSALS[found])
