@@ -19,6 +19,7 @@ from protocol.errors import CloseCode
 from protocol.events import EventName
 from protocol.frames import CaughtUp, Event, ServerFrame
 from server.auth.contract import Caller
+from server.live.life_signs import LifeSigns
 from server.live.ring import Entry, frames
 from server.live.session_states import TRANSITIONS, IllegalTransition, SessionState, Trigger
 from server.live.timers import Timers
@@ -39,9 +40,9 @@ class Session:
     """One authenticated socket of one device of one person."""
 
     __slots__ = (
-        "_backlog_until", "_due", "_expiry_told", "_next_ping", "_now_ms", "_on_closed", "_ping_every",
-        "_ping_timeout", "_pinged_at", "_strict", "_timers", "caller", "codec", "cursor", "device_id", "id",
-        "opened_at_ms", "order", "outbox", "page_bytes", "parties", "received_id", "ring_from", "state", "wire",
+        "_backlog_until", "_due", "_expiry_told", "_life_signs", "_now_ms", "_on_closed", "_strict", "_timers",
+        "caller", "codec", "cursor", "device_id", "id", "opened_at_ms", "order", "outbox", "page_bytes", "parties",
+        "received_id", "ring_from", "state", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -55,15 +56,14 @@ class Session:
         *,
         timers: Timers,
         now_ms: Callable[[], int],
-        ping_every: float,
-        ping_timeout: float,
+        life_signs: LifeSigns,
         on_closed: Callable[[Session], None],
         strict: bool = False,
         page_bytes: int = FIRST_PAGE_BYTES,
     ) -> None:
         """``parties``: the keys whose activity it gets: the person's own and their companies'.
 
-        ``ping_every`` and ``ping_timeout`` are in seconds; ``now_ms`` is the wall clock, by which tokens expire.
+        ``now_ms`` is the wall clock, by which tokens expire.
         ``strict``: raise IllegalTransition; otherwise it is logged, and closes this session and no other.
         """
         self.id = id
@@ -85,11 +85,8 @@ class Session:
         self._strict = strict
         self._timers = timers
         self._now_ms = now_ms
+        self._life_signs = life_signs
         self._due = 0.0
-        self._next_ping = 0.0
-        self._ping_every = ping_every
-        self._ping_timeout = ping_timeout
-        self._pinged_at: float | None = None
         self._expiry_told = False
 
     # --- states -------------------------------------------------------------------------------------------------
@@ -268,22 +265,24 @@ class Session:
     def start(self, phase: float) -> None:
         """Begin the life signs, the first after ``phase`` of an interval (0 to 1), and watch the token's time."""
         now = self._timers.now()
-        self._next_ping = now + self._ping_every * phase
+        self._life_signs.start(now, phase)
         self._ask_at(self._next(now))
 
     def on_timer(self, now: float) -> float | None:
-        """Pings, the peer's silence, the token's end; see :class:`server.live.timers.Timed`."""
+        """Look at the peer's silence and the token's end, and ping; see :class:`server.live.timers.Timed`."""
+        # Timers can't be cancelled. Each change of plan adds one, so an older one may come first: only the one at
+        # ``_due`` counts. All the others, and those of a connection that has ended, are passed over and not renewed.
         if self.wire.lost or now < self._due:
             return None
         if self.state is SessionState.CLOSED:
             self.wire.abort()
         elif self._token_seconds_left() <= 0:
             self.close(CloseCode.UNAUTHORIZED, "token expired")
-        elif self._silent(now):
+        elif self._life_signs.are_missing(self.wire, now):
             self.close(CloseCode.NO_LIFE_SIGN, "no sign of life")
         else:
             self._warn()
-            self._ping(now)
+            self._life_signs.ping(self.wire, now)
             self._due = self._next(now)
             return self._due
         return None
@@ -295,44 +294,19 @@ class Session:
         self._ask_at(self._next(self._timers.now()))
 
     def _ask_at(self, when: float) -> None:
-        """The one deadline that counts from now on; an older one is passed over when it comes."""
+        """Set the one deadline that counts from now on."""
         self._due = when
         self._timers.add(when, self)
 
     def _token_seconds_left(self) -> float:
         return (self.caller.expires_at_ms - self._now_ms()) / 1000
 
-    def _silent(self, now: float) -> bool:
-        if self._pinged_at is None or self.wire.heard or now - self._pinged_at < self._ping_timeout:
-            return False
-        # A socket that is full says nothing because it reads nothing: slow, not dead. TCP ends it if it is dead.
-        if self.wire.paused:
-            return False
-        if self.wire.still_taking():
-            self._pinged_at = now
-            return False
-        return True
-
-    def _ping(self, now: float) -> None:
-        if self.wire.heard or self.wire.paused:
-            self._pinged_at = None
-        if now >= self._next_ping and not self.wire.paused and self._pinged_at is None:
-            self._next_ping += self._ping_every * max(1, (now - self._next_ping) // self._ping_every + 1)
-            self._pinged_at = now
-            self.wire.ping()
-
     def _next(self, now: float) -> float:
+        """When the timer is needed next: for the life signs, the warning that the token ends, or its end."""
         left = self._token_seconds_left()
         token = now + (left if self._expiry_told else left - TOKEN_WARNING_SECONDS)
-        if self.wire.paused:
-            sign = now + self._ping_every
-        elif self._pinged_at is not None:
-            sign = self._pinged_at + self._ping_timeout
-            if now < self._next_ping < sign:
-                sign = self._next_ping
-        else:
-            sign = self._next_ping
-        return max(min(sign, token), now + _LEAST_SECONDS)
+        # Never now or before: a warning may be due already, and a timer in the past would ask again and again.
+        return max(min(self._life_signs.due(self.wire, now), token), now + _LEAST_SECONDS)
 
     def _warn(self) -> None:
         left = self._token_seconds_left()

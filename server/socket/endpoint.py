@@ -21,6 +21,7 @@ from server.config.settings import Settings
 from server.http.operations import Operation, operation
 from server.http.origins import is_allowed
 from server.live.hub import Hub
+from server.live.life_signs import LifeSigns
 from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
@@ -184,8 +185,7 @@ class Socket:
             parties,
             timers=self._timers,
             now_ms=self._now_ms,
-            ping_every=self.settings.heartbeat_seconds,
-            ping_timeout=self.settings.heartbeat_timeout_seconds,
+            life_signs=LifeSigns(self.settings.heartbeat_seconds, self.settings.heartbeat_timeout_seconds),
             on_closed=self.hub.remove,
             strict=self.settings.development,
         )

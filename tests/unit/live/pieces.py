@@ -13,6 +13,7 @@ import msgspec
 from protocol.activity import Activity
 from protocol.codec import JSON, MSGPACK, Codec
 from server.auth.contract import Caller
+from server.live.life_signs import LifeSigns
 from server.live.parties import PartyName
 from server.live.ring import Entry
 from server.live.session import FIRST_PAGE_BYTES, Session
@@ -171,8 +172,7 @@ def session(
         (person, *companies),
         timers=timers,  # type: ignore[arg-type]
         now_ms=timers.wall_ms,
-        ping_every=25,
-        ping_timeout=10,
+        life_signs=LifeSigns(every=25, timeout=10),
         on_closed=on_closed or (lambda closed: wire.left(closed)),
         strict=strict,
         page_bytes=page_bytes,
