@@ -190,7 +190,7 @@ class _Rule(msgspec.Struct, frozen=True):
             if self.carries_message:
                 return "Missing required parameter: 'message'"
         elif not self.carries_message:
-            return f"Invalid parameter: 'message': is not taken with {self.kind.name}"
+            return f"Invalid parameter: 'message': is not accepted with {self.kind.name}"
         elif not message.isascii() and len(message.encode()) > MAX_MESSAGE_BYTES:
             return f"Invalid parameter: 'message': should be 1 to {MAX_MESSAGE_BYTES} bytes of UTF-8"
         if self.needs_message_id and new.message_id is None:

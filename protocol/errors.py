@@ -46,20 +46,20 @@ _ROWS = (
     ErrorKind(ErrorCode.UNAUTHORIZED, 401, "Unauthorized: Access is denied due to invalid credentials."),
     ErrorKind(ErrorCode.FORBIDDEN, 403, "Forbidden: These credentials do not allow this."),
     ErrorKind(ErrorCode.NOT_FOUND, 404, "Not Found: The requested resource was not found."),
-    ErrorKind(ErrorCode.CONFLICT, 409, "Conflict: The request does not fit the current state."),
+    ErrorKind(ErrorCode.CONFLICT, 409, "Conflict: The request conflicts with the current state."),
     ErrorKind(ErrorCode.TOO_LARGE, 413, "Content Too Large: The request is larger than the limit."),
     ErrorKind(ErrorCode.RATE_LIMITED, 429, "Too Many Requests: Slow down.", retry=True),
     ErrorKind(ErrorCode.UNAVAILABLE, 503, "Service Unavailable: Try again later.", retry=True),
     ErrorKind(ErrorCode.INTERNAL, 500, "Internal Server Error: An unexpected condition was encountered.", retry=True),
     ErrorKind(ErrorCode.BAD_FRAME, 400, "Bad Request: The request cannot be fulfilled due to bad syntax."),
-    ErrorKind(ErrorCode.METHOD_NOT_ALLOWED, 405, "Method Not Allowed: This resource has no such method."),
+    ErrorKind(ErrorCode.METHOD_NOT_ALLOWED, 405, "Method Not Allowed: This route does not support this method."),
     ErrorKind(
-        ErrorCode.UNSUPPORTED_MEDIA_TYPE, 415, "Unsupported Media Type: The body has a type that is not taken here."
+        ErrorCode.UNSUPPORTED_MEDIA_TYPE, 415, "Unsupported Media Type: This route does not accept this type of body."
     ),
     ErrorKind(
         ErrorCode.UNPROCESSABLE,
         422,
-        "Unprocessable Content: The key was used before for something else.",
+        "Unprocessable Content: The key was used before for a different request.",
         socket_code=ErrorCode.CONFLICT,
     ),
 )
@@ -126,18 +126,18 @@ class CloseKind:
 
 _CLOSES = (
     CloseKind(CloseCode.NORMAL, "normal", "nothing"),
-    CloseKind(CloseCode.GOING_AWAY, "node going away", "reconnect with jitter"),
+    CloseKind(CloseCode.GOING_AWAY, "the node is shutting down", "reconnect with jitter"),
     CloseKind(CloseCode.TOO_LARGE, "frame too large, or message in too many fragments", "not repeat it"),
     CloseKind(CloseCode.SERVER_FAULT, "server fault", "reconnect with backoff"),
     CloseKind(CloseCode.OVER_CAPACITY, "over capacity, retry_after in the reason", "wait"),
-    CloseKind(CloseCode.NOT_THE_PROTOCOL, "not the protocol", "not retry"),
+    CloseKind(CloseCode.NOT_THE_PROTOCOL, "the client does not follow the protocol", "not retry"),
     CloseKind(
         CloseCode.UNAUTHORIZED,
         "token missing, bad, expired or revoked, or its person is not in the directory",
         "get a new token",
     ),
     CloseKind(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed", "not retry"),
-    CloseKind(CloseCode.NO_LIFE_SIGN, "no hello in time, or no life sign", "reconnect"),
+    CloseKind(CloseCode.NO_LIFE_SIGN, "no hello in time, or no answer to a ping", "reconnect"),
     CloseKind(CloseCode.REPLACED, "the same device_id opened a newer session", "not retry"),
     CloseKind(CloseCode.TOO_MANY, "too many frames or connections", "wait"),
 )

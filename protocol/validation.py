@@ -138,7 +138,7 @@ def describe_struct(error: msgspec.ValidationError) -> str:
 
 def _expectation(what: str, name: str) -> str:
     if what.startswith("Invalid "):
-        return _ENUMS.get(name, "is none of the values taken here")
+        return _ENUMS.get(name, "is not one of the accepted values")
     for pattern, sentence in _SAID_BETTER:
         found = pattern.search(what)
         if found:

@@ -103,6 +103,6 @@ def _read(handle: int) -> Holder:
 def _refusal(data_dir: Path, found: Holder) -> str:
     where = f", listening on {found.url}" if found.url else ""
     return (
-        f"The data directory {data_dir} is held by another Buzz (process {found.pid}{where}):"
-        " stop that one first, or give this one its own --data-dir."
+        f"The data directory {data_dir} is used by another Buzz server (process {found.pid}{where}):"
+        " stop it first, or use another --data-dir."
     )

@@ -40,7 +40,7 @@ def steps(dialect: Dialect, folder: Path = _FOLDER) -> list[Step]:
             continue
         number = int(match["number"])
         if number in found:
-            raise StorageError(f"{path.name}: step {number} is there twice")
+            raise StorageError(f"{path.name}: step {number} exists twice")
         found[number] = Step(number, match["name"], split(path.read_text()))
     return [found[number] for number in sorted(found)]
 

@@ -85,7 +85,7 @@ def _open_source(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN")
         have = {number for (number,) in connection.execute("SELECT number FROM schema_step")}
     except sqlite3.Error as error:
-        raise StorageError(f"{path} is no database of Buzz: {error}") from error
+        raise StorageError(f"{path} is not a Buzz database: {error}") from error
     if have != {step.number for step in steps("sqlite")}:
         connection.close()
         raise StorageError("The SQLite database is of another release: run `run.py migrate` on it first.")
@@ -98,7 +98,7 @@ async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: 
         # Nobody reads or writes the target meanwhile, and nobody else promotes into it.
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
         if await connection.fetchval("SELECT head FROM log"):
-            raise StorageError("The target database is not empty (it has a log): promote into a fresh one.")
+            raise StorageError("The target database is not empty (it has a log): use an empty database.")
         await _check_empty(connection, tables)
         rows = {name: await _copy(lite, connection, name, columns, progress) for name, columns in tables.items()}
         await _continue_counting(connection)
@@ -131,7 +131,7 @@ async def _check_empty(connection: Connection, tables: dict[str, list[_Column]])
         if name in brought:
             await connection.execute(f"DELETE FROM {name}")
         elif await connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})"):
-            raise StorageError(f"The target database is not empty ({name} has rows): promote into a fresh one.")
+            raise StorageError(f"The target database is not empty ({name} has rows): use an empty database.")
 
 
 async def _copy(

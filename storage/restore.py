@@ -69,7 +69,7 @@ def _check(source: Path) -> None:
         sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('schema_step', 'log', 'activity')"
         [tables] = connection.execute(sql).fetchone()
     if tables != 3:
-        raise StorageError(f"{source} is no backup of Buzz: it lacks the tables of the log.")
+        raise StorageError(f"{source} is not a backup of Buzz: it lacks the tables of the log.")
 
 
 async def _as_new_history(path: Path) -> tuple[str, int, int]:

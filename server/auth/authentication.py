@@ -128,7 +128,7 @@ class Authentication:
         """The person whose access token the request carries. Before the request is parsed."""
         caller = await self._bearer(request)
         if caller.person_id is None:
-            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes a person's access token.")
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a person's access token.")
         return caller
 
     async def lookup(self, request: web.Request) -> Caller:
@@ -148,7 +148,7 @@ class Authentication:
         """An admin token: 401 without one, 403 for another good credential."""
         caller = await self._bearer(request)
         if SCOPE_ADMIN not in caller.scopes:
-            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes a service token with the scope admin.")
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a service token with the scope admin.")
         return caller
 
     async def twilio(self, request: web.Request) -> Caller:
@@ -157,7 +157,7 @@ class Authentication:
             return TWILIO
         if "Authorization" in request.headers:
             await self._bearer(request)
-            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route takes requests that Twilio has signed.")
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route accepts only requests that Twilio has signed.")
         raise _unauthorized()
 
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
@@ -202,9 +202,9 @@ class Authentication:
             try:
                 await self.look()
             except StorageError as error:
-                _log.warning("what has ended can't be read", reason=str(error))
+                _log.warning("cannot read which rights have ended", reason=str(error))
             except Exception:  # noqa: BLE001 - whatever it was, rights that end must go on being followed
-                _log.exception("what has ended can't be read")
+                _log.exception("cannot read which rights have ended")
 
     async def follow_provider(self, provider: ProviderKeys) -> None:
         """Read the provider's keys every ten minutes, for as long as the task lives."""
@@ -237,14 +237,12 @@ class Authentication:
     async def _identify(self, token_or_id: str) -> tuple[str, int]:
         if token_or_id.count(".") != 2:
             if not is_token_id(token_or_id, foreign=self._provider is not None):
-                raise ValueError(
-                    "this is no whole token (three parts with a dot between, the last one too), and no id of one"
-                )
+                raise ValueError("this is neither a complete token (three parts, separated by dots) nor a token id")
             return token_or_id, self._now_ms() + _REVOCATION_KEPT_MS
         try:
             caller = await self._read(token_or_id)
         except BadToken as error:
-            raise ValueError(f"this token is none of this server's: {error}") from error
+            raise ValueError(f"this is not a token of this server: {error}") from error
         return caller.token_id, caller.expires_at_ms
 
     async def _bearer(self, request: web.Request) -> Caller:
@@ -290,7 +288,7 @@ class Authentication:
         try:
             before, self._ring = self._ring, load(self._key_file)
         except KeyFileError as error:
-            _log.error("the signing keys stay as they were", reason=str(error))
+            _log.error("cannot read the signing keys: the old ones stay in use", reason=str(error))
             return
         if not before.by_header.keys() <= self._ring.by_header.keys():
             self._keys_forgotten()

@@ -183,7 +183,7 @@ class ProviderKeys:
             raise BadToken("not valid yet")
         expires_at = _seconds(claims, "exp")
         if expires_at is None:
-            raise BadToken("its 'exp' is no time")
+            raise BadToken("its 'exp' is not a time")
         token_id = _token_id(claims.get("jti")) or token_digest(token).hex()[:32]
         # Without `iat` a token counts as old: any revocation of its person hits it.
         issued_at_ms = round((_seconds(claims, "iat") or 0) * 1000)
@@ -205,7 +205,7 @@ def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
     try:
         found = msgspec.json.decode(text, type=dict[str, Any])["keys"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
-        raise JwksError('it is no JWKS: expected a JSON object {"keys": […]}') from error
+        raise JwksError('it is not a JWKS: expected a JSON object {"keys": […]}') from error
     usable = {}
     for jwk in found if isinstance(found, list) else []:
         key = _provider_key(jwk) if isinstance(jwk, dict) else None
@@ -213,7 +213,7 @@ def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
             kid = jwk.get("kid")
             usable[kid if isinstance(kid, str) else None] = key
     if not usable:
-        raise JwksError("it holds no public signature key of a kind that Buzz takes (RSA, EC, Ed25519)")
+        raise JwksError("it contains no public signature key that Buzz supports (RSA, EC, Ed25519)")
     return usable
 
 
@@ -242,7 +242,7 @@ def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise JwksError(f"{path} can't be read: {error.strerror}") from error
+        raise JwksError(f"cannot read {path}: {error.strerror}") from error
 
 
 async def _read_url(url: str) -> bytes:
@@ -253,7 +253,7 @@ async def _read_url(url: str) -> bytes:
                 raise JwksError(f"{url} answered {answer.status}, expected 200")
             return await read_answer(answer, _MAX_JWKS_BYTES)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise JwksError(f"{url} can't be fetched: {error or 'no answer in time'}") from error
+        raise JwksError(f"cannot fetch {url}: {error or 'no answer in time'}") from error
 
 
 def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:

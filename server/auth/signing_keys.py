@@ -120,12 +120,12 @@ def _private_keys(text: bytes, path: Path) -> list[Ed25519PrivateKey]:
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyFileError(
-                f"The signing key {path} holds a key that is no Ed25519 key: Buzz signs with EdDSA alone."
+                f"The signing key {path} contains a key that is not an Ed25519 key: Buzz signs only with EdDSA."
             )
         keys.append(key)
     if not keys:
         raise KeyFileError(
-            f"The signing key {path} holds no unencrypted PEM private key: move it away to get a new one."
+            f"The signing key {path} contains no unencrypted PEM private key: move it away to get a new one."
         )
     return keys
 

@@ -56,7 +56,7 @@ _encode = msgspec.json.Encoder().encode
 def mint_person(ring: KeyRing, person_id: int, ttl_seconds: int, now_ms: int) -> str:
     """A person's access token. Raises ValueError for an impossible id or time to live."""
     if not 1 <= person_id <= MAX_ID:
-        raise ValueError("a person's id is an integer from 1 up")
+        raise ValueError("a person's id is an integer of at least 1")
     return _mint(ring, f"person:{person_id}", PERSON_SCOPE, ttl_seconds, now_ms)
 
 
@@ -71,7 +71,7 @@ def mint_service(ring: KeyRing, name: str, scope: str, ttl_seconds: int, now_ms:
 
 def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int) -> str:
     if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
-        raise ValueError(f"a token lives 1 to {MAX_TTL_SECONDS} seconds")
+        raise ValueError(f"a token is valid for 1 to {MAX_TTL_SECONDS} seconds")
     # iat keeps its milliseconds: a token made right after a revocation of the same person must outlive it.
     claims = _Claims(
         ISSUER, AUDIENCE, subject, scope, secrets.token_urlsafe(16), now_ms / 1000, now_ms // 1000 + ttl_seconds
@@ -104,15 +104,15 @@ def read_own(ring: KeyRing, token: str) -> Caller:
     header, _, payload = signed.partition(".")
     key = ring.by_header.get(header)
     if key is None:
-        raise BadToken("not signed with a key of ours")
+        raise BadToken("not signed with a key of this server")
     try:
         # libsodium checks in about half the time that OpenSSL takes, and this is most of what opening a session costs.
         proof = decode_segment(signature)
         if len(proof) != crypto_sign_BYTES:
-            raise BadToken("the signature is not one")
+            raise BadToken("the signature is malformed")
         crypto_sign_open(proof + signed.encode("ascii"), key.public)
     except (BadSignatureError, UnicodeEncodeError) as error:
-        raise BadToken("the signature does not fit") from error
+        raise BadToken("the signature is wrong") from error
     return _caller(_claims(payload), key.header)
 
 
@@ -128,7 +128,7 @@ def decode_segment(segment: str) -> bytes:
     except ValueError as error:
         raise BadToken("not base64url") from error
     if encode_segment(data) != segment:
-        raise BadToken("not base64url in its one spelling")
+        raise BadToken("not canonical base64url")
     return data
 
 
@@ -147,9 +147,9 @@ def _claims(payload: str) -> _Claims:
     try:
         claims = _decode_claims(decode_segment(payload))
     except msgspec.DecodeError as error:
-        raise BadToken("its claims are not ours") from error
+        raise BadToken("its claims are malformed") from error
     if claims.iss != ISSUER or claims.aud != AUDIENCE:
-        raise BadToken("made for something else")
+        raise BadToken("made for another purpose")
     return claims
 
 

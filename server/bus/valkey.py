@@ -243,7 +243,7 @@ class ValkeyBus:
         try:
             self._listener.on_notice(node, epoch, notice)
         except Exception:  # noqa: BLE001 - one notice's fault must not keep the others from being heard
-            _log.exception("a notice could not be taken in", kind=type(notice).__name__)
+            _log.exception("handling of a notice failed", kind=type(notice).__name__)
 
     def _complain(self, reason: str) -> None:
         """One line in a while, however much of it comes."""

@@ -241,7 +241,7 @@ class Neighbours:
                 await self._look_at_revocations()
         except StorageError as error:
             # Both are looked at again before long, notice or not.
-            _log.warning("a notice has to wait", kind=type(notice).__name__, reason=str(error))
+            _log.warning("handling of a notice is postponed", kind=type(notice).__name__, reason=str(error))
 
     async def _look_at_revocations(self) -> None:
         self._looking_at_revocations = True

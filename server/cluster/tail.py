@@ -216,7 +216,7 @@ class Tail:
             try:
                 await self._go_on()
             except StorageError as error:
-                _log.warning("the log can't be followed", reason=str(error))
+                _log.warning("cannot follow the log", reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wake.set()
 

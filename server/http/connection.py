@@ -109,7 +109,7 @@ class HttpConnection(web.RequestHandler):
         response = error_response(ApiError(ErrorCode.BAD_REQUEST if status == 400 else ErrorCode.INTERNAL))
         request_id = give_request_id(response)
         if status == 400:
-            _log.debug("this is no HTTP", request_id=request_id, reason=type(exc).__name__)
+            _log.debug("not an HTTP request", request_id=request_id, reason=type(exc).__name__)
         else:
             _log.error("request failed", request_id=request_id, exc_info=exc)
         response.force_close()
@@ -161,7 +161,7 @@ def _is_coded(request: web.BaseRequest) -> bool:
 
 
 def _coding_refused() -> web.StreamResponse:
-    refusal = "Unsupported Media Type: send the body as it is, without Content-Encoding."
+    refusal = "Unsupported Media Type: send the body uncompressed, without Content-Encoding."
     response = error_response(ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, refusal))
     response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
     give_request_id(response)

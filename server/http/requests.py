@@ -28,7 +28,9 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
     or does not come in time; unauthorized if the request's credential has ended meanwhile.
     """
     if BODY not in request:
-        too_large = ApiError(ErrorCode.TOO_LARGE, f"Content Too Large: at most {limit_bytes} bytes are taken here.")
+        too_large = ApiError(
+            ErrorCode.TOO_LARGE, f"Content Too Large: the limit for this route is {limit_bytes} bytes."
+        )
         if (request.content_length or 0) > limit_bytes:
             raise too_large
         chunks, size = [], 0
@@ -40,9 +42,9 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
                         raise too_large
                     chunks.append(chunk)
         except TimeoutError as error:
-            raise ApiError(ErrorCode.BAD_REQUEST, "The body did not come in time.") from error
+            raise ApiError(ErrorCode.BAD_REQUEST, "The body did not arrive in time.") from error
         except (web.RequestPayloadError, ConnectionError) as error:
-            raise ApiError(ErrorCode.BAD_REQUEST, "The body is cut short, or not what its headers say.") from error
+            raise ApiError(ErrorCode.BAD_REQUEST, "The body is incomplete, or does not match its headers.") from error
         # A body may take two minutes to come: who was removed or revoked meanwhile does nothing any more.
         if (still_may := request.get(STILL_MAY)) is not None:
             await still_may()

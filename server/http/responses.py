@@ -78,7 +78,7 @@ def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
 def _break_off(request: web.Request, error: Exception) -> NoReturn:
     """The answer has begun, so no other can follow: cut, that its end is not taken for the end of what was asked."""
     if not isinstance(error, ConnectionError):  # then it is the client that has gone
-        _log.error("answer broken off", exc_info=error, **_named(request))
+        _log.error("answer interrupted", exc_info=error, **_named(request))
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError("the answer was broken off") from error

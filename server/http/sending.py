@@ -118,7 +118,7 @@ class Sending:
         mine = (kind, person)
         if self._of[mine] >= kind.value:
             self.counts["refused"] += 1
-            message = f"Too Many Requests: you are being sent {kind.value} of these already; read them first."
+            message = f"Too Many Requests: the server is sending you {kind.value} of these already; read them first."
             raise ApiError(ErrorCode.RATE_LIMITED, message, RETRY_SECONDS)
         if len(self._under_way) >= self._max_answers:
             self._make_room()
@@ -139,7 +139,9 @@ class Sending:
         since, number = min(waiting, default=(now, 0))
         if now - since < MAKES_ROOM_SECONDS:
             self.counts["refused"] += 1
-            raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: too many answers are under way.", RETRY_SECONDS)
+            raise ApiError(
+                ErrorCode.UNAVAILABLE, "Service Unavailable: the server is sending too many answers.", RETRY_SECONDS
+            )
         longest = list(self._under_way)[number]
         self.counts["made room"] += 1
         del self._under_way[longest]

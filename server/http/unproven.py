@@ -41,7 +41,11 @@ class UnprovenBodies:
                 RETRY_AFTER_SECONDS,
             )
         if self._by_address.total() + size_bytes > self._most_bytes:
-            raise ApiError(ErrorCode.UNAVAILABLE, "Too many large bodies are on their way.", RETRY_AFTER_SECONDS)
+            raise ApiError(
+                ErrorCode.UNAVAILABLE,
+                "Service Unavailable: the server is receiving too many large bodies.",
+                RETRY_AFTER_SECONDS,
+            )
         self._by_address[address] += size_bytes
         try:
             yield

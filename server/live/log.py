@@ -75,7 +75,7 @@ class Log:
     def submit(self, submission: Submission) -> None:
         """Queue a posting for the next commit. Raises ApiError(unavailable) when too much waits, or after close."""
         if self._closed or len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
-            raise ApiError(ErrorCode.UNAVAILABLE, "The log has too much to write; try again shortly.", 1)
+            raise ApiError(ErrorCode.UNAVAILABLE, "The server has too many activities to store; try again shortly.", 1)
         if not self._waiting:
             self._oldest = perf_counter()
         self._waiting.append(submission)

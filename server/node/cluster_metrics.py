@@ -19,16 +19,18 @@ def watch_cluster(metrics: Metrics, cluster: Cluster) -> None:
     """Show how this node hears of the others."""
     tail = Counter[str]() if cluster.tail is None else cluster.tail.counts
     bus = cluster.bus.counts
-    metrics.watch_gauge("buzz_bus_up", "Whether notices flow (1 without a bus)", lambda: int(cluster.bus.up))
+    metrics.watch_gauge(
+        "buzz_bus_up", "Whether notices pass between the nodes (1 without a bus)", lambda: int(cluster.bus.up)
+    )
     metrics.watch_counter(
-        "buzz_notices", "Notices on the bus, by what became of them",
+        "buzz_notices", "Notices on the bus, by result",
         lambda: {name: bus[name] for name in _NOTICES}, "result",
     )  # fmt: skip
     metrics.watch_counter(
-        "buzz_commits_heard", "Other nodes' commits, by what was the matter with them",
+        "buzz_commits_heard", "Notices of other nodes' commits, by result",
         lambda: {label: tail[name] for label, name in _COMMITS.items()}, "result",
     )  # fmt: skip
     metrics.watch_counter(
-        "buzz_looks", "Looks at the log without a notice, by what they found",
+        "buzz_looks", "Reads of the log without a notice, by result",
         lambda: {"found": tail["found"], "nothing": tail["looks"] - tail["found"]}, "result",
     )  # fmt: skip

@@ -210,7 +210,9 @@ def routes(
             return await answer.send_whole(headers, array(shown))
 
     @operation(
-        Operation("Wipe the caller's history (development only)", "activity", status=204, errors=(401,), flat_400=True)
+        Operation(
+            "Delete the caller's history (development mode only)", "activity", status=204, errors=(401,), flat_400=True
+        )
     )
     async def clear(request: web.Request) -> web.Response:
         caller = await auth.person(request)

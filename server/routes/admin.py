@@ -106,7 +106,7 @@ def _session_routes(auth: Authentication, hub: Hub, accounts: AccountStore) -> l
 
 
 def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef]:
-    @operation(_described("Revoke a token, or all that a person has", body=NewRevocation, status=201))
+    @operation(_described("Revoke a token, or all tokens of a person", body=NewRevocation, status=201))
     async def revoke(request: web.Request) -> web.Response:
         caller = await auth.admin(request)
         wanted = await read_json(request, _REVOCATION)
@@ -136,17 +136,17 @@ def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef
 
 
 def _watching_routes(auth: Authentication, census: Census) -> list[web.RouteDef]:
-    @operation(_described("What this node holds, in figures"))
+    @operation(_described("The figures of this node"))
     async def stats(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response({**await census.take(), "metrics": census.metrics()})
 
-    @operation(_described("The least that is logged"))
+    @operation(_described("The log level of this node"))
     async def level(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response({"level": current_level().value})
 
-    @operation(_described("Log from this level on, until the next start", body=Level))
+    @operation(_described("Set the log level of this node until it restarts", body=Level))
     async def change_level(request: web.Request) -> web.Response:
         caller = await auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
@@ -165,12 +165,18 @@ def _storage_routes(
     auth: Authentication, backups: Backups, settings: Settings, database: Database, log: ActivityLog,
     services: Mapping[str, Check],
 ) -> list[web.RouteDef]:  # fmt: skip
-    @operation(_described("Back the database up into the data directory", status=201, errors=(401, 403, 409, 503)))
+    @operation(
+        _described("Copy the database to a backup in the data directory", status=201, errors=(401, 403, 409, 503))
+    )
     async def back_up(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response((await backups.make())._asdict(), status=201)
 
-    @operation(_described("Whether all it stands on is sound; reads all of a SQLite file", answer=list[dict[str, Any]]))
+    @operation(
+        _described(
+            "Check everything that the node depends on; reads the whole SQLite file", answer=list[dict[str, Any]]
+        )
+    )
     async def doctor(request: web.Request) -> web.Response:
         await auth.admin(request)
         found = [

@@ -50,14 +50,16 @@ _LIST: TypeAdapter[NumbersQuery] = TypeAdapter(NumbersQuery)
 def routes(store: NumberStore, auth: Authenticator, now_ms: Callable[[], int]) -> list[web.RouteDef]:
     """The routes of this resource."""
 
-    @operation(_described("Put numbers into the pool; those it knows stay as they are", body=NewNumbers, status=201))
+    @operation(
+        _described("Add numbers to the pool; numbers that are in it stay unchanged", body=NewNumbers, status=201)
+    )
     async def add(request: web.Request) -> web.Response:
         await auth.admin(request)
         wanted = set((await read_json(request, _NEW)).numbers)
         added = await store.add(sorted(wanted), now_ms())
         return json_response({"added": added, "known": len(wanted) - added}, status=201)
 
-    @operation(_described("Buzz numbers in order, and how many are in each state", query=NumbersQuery))
+    @operation(_described("Buzz numbers in order, and the count for each state", query=NumbersQuery))
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
         query = read_query(request, _LIST)

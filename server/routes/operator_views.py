@@ -42,14 +42,12 @@ _DEADLINES: TypeAdapter[DeadlinesQuery] = TypeAdapter(DeadlinesQuery)
 def routes(trends: Trends, deadlines: PrivacyDeadlines, auth: Authenticator) -> list[web.RouteDef]:
     """The routes."""
 
-    @operation(_described("How this node's figures moved during the last hour", "operation", TrendsQuery))
+    @operation(_described("This node's figures over the last hour", "operation", TrendsQuery))
     async def trends_since(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response(trends.since(read_query(request, _TRENDS).since))
 
-    @operation(
-        _described("Privacy requests of all companies by the day they are due", "privacy requests", DeadlinesQuery)
-    )
+    @operation(_described("Privacy requests of all companies by due date", "privacy requests", DeadlinesQuery))
     async def due(request: web.Request) -> web.Response:
         await auth.admin(request)
         query = read_query(request, _DEADLINES)

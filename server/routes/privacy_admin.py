@@ -71,7 +71,7 @@ def routes(
 
 
 def _code_routes(codes: ServiceCodes, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("Make or change a service code", body=NewServiceCode, status=201))
+    @operation(_described("Create or change a service code", body=NewServiceCode, status=201))
     async def put(request: web.Request) -> web.Response:
         await auth.admin(request)
         new = await read_json(request, _NEW_CODE)
@@ -82,7 +82,7 @@ def _code_routes(codes: ServiceCodes, auth: Authenticator) -> list[web.RouteDef]
         await auth.admin(request)
         return json_response([_code(one) for one in await codes.listed()])
 
-    @operation(_described("Take no more requests for a service code", status=204, answer=None))
+    @operation(_described("Stop accepting requests for a service code", status=204, answer=None))
     async def delete(request: web.Request) -> web.Response:
         await auth.admin(request)
         await codes.remove(request.match_info["code"])
@@ -132,7 +132,7 @@ def _request_routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.
 
 
 def _retention_routes(retention: PrivacyRetention, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("Delete completed privacy requests that have been kept long enough", body=Purge))
+    @operation(_described("Delete completed privacy requests that are older than a number of months", body=Purge))
     async def purge(request: web.Request) -> web.Response:
         caller = await auth.admin(request)
         wanted = await read_json(request, _PURGE)

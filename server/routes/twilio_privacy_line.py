@@ -64,7 +64,7 @@ def routes(voicemail: Voicemail, call_status: CallStatus, texts: CallTexts, auth
         said = texts.of(form.get("To", ""), code)
         return _twiml(twiml.hang_up(said.speech(said.thanks)))
 
-    @operation(_described("The call goes on, or has ended"))
+    @operation(_described("The status of a call has changed"))
     async def status(request: web.Request) -> web.Response:
         await auth.twilio(request)
         form = await twilio_form(request)

@@ -103,7 +103,7 @@ def _id(request: web.Request) -> int:
 
 
 def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("Make a webhook endpoint; its keys are shown this once", body=NewEndpoint, status=201))
+    @operation(_described("Create a webhook endpoint; its keys are shown only once", body=NewEndpoint, status=201))
     async def add(request: web.Request) -> web.Response:
         await auth.admin(request)
         made = await admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
@@ -134,25 +134,25 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
         wanted = await read_json(request, _ENDPOINT_CHANGE)
         return json_response(_endpoint(await admin.change_endpoint(_id(request), wanted)))
 
-    @operation(_described("Delete a webhook endpoint and what waits for it", status=204, answer=None))
+    @operation(_described("Delete a webhook endpoint and cancel its waiting deliveries", status=204, answer=None))
     async def delete(request: web.Request) -> web.Response:
         await auth.admin(request)
         await admin.delete_endpoint(_id(request))
         return web.Response(status=204)
 
-    @operation(_described("Rotate an endpoint's keys; the new ones are shown this once", body=Rotation))
+    @operation(_described("Rotate an endpoint's keys; the new ones are shown only once", body=Rotation))
     async def rotate(request: web.Request) -> web.Response:
         await auth.admin(request)
         rotation = await read_json(request, _ROTATION) if await read_body(request) else Rotation()
         rotated = await admin.rotate_endpoint(_id(request), rotation)
         return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
 
-    @operation(_described("Send a marked test event", status=202, errors=(401, 403, 404, 409, 503)))
+    @operation(_described("Send a test event, marked as such", status=202, errors=(401, 403, 404, 409, 503)))
     async def test(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response(_delivery(await admin.test(_id(request))), status=202)
 
-    @operation(_described("Retry everything of an endpoint that failed", answer=dict[str, int]))
+    @operation(_described("Retry all failed deliveries of an endpoint", answer=dict[str, int]))
     async def retry_failed(request: web.Request) -> web.Response:
         await auth.admin(request)
         return json_response({"retried": await admin.retry_failed(_id(request))})
@@ -170,7 +170,7 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
 
 
 def _delivery_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("The log of deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
+    @operation(_described("The deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
     async def listed(request: web.Request) -> web.Response:
         await auth.admin(request)
         wanted = read_query(request, _DELIVERY_QUERY).filter
@@ -189,7 +189,7 @@ def _delivery_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
 
 
 def _source_routes(admin: WebhookAdmin, auth: Authenticator, public_url: str) -> list[web.RouteDef]:
-    @operation(_described("Let another service send events for a company", body=NewSource, status=201))
+    @operation(_described("Allow another service to send events for a company", body=NewSource, status=201))
     async def add(request: web.Request) -> web.Response:
         await auth.admin(request)
         made = await admin.add_source(await read_json(request, _NEW_SOURCE))
@@ -200,13 +200,13 @@ def _source_routes(admin: WebhookAdmin, auth: Authenticator, public_url: str) ->
         await auth.admin(request)
         return json_response([_source(request, one, public_url) for one in await admin.sources()])
 
-    @operation(_described("Give a source new keys; those before count on for the overlap", body=SourceKeys))
+    @operation(_described("Store a source's new keys; the old keys stay valid for the overlap", body=SourceKeys))
     async def rotate(request: web.Request) -> web.Response:
         await auth.admin(request)
         given = await read_json(request, _SOURCE_KEYS)
         return json_response(_source(request, await admin.rotate_source(_id(request), given), public_url))
 
-    @operation(_described("Take no more events from a source", status=204, answer=None))
+    @operation(_described("Stop accepting events from a source", status=204, answer=None))
     async def delete(request: web.Request) -> web.Response:
         await auth.admin(request)
         await admin.delete_source(_id(request))

@@ -174,7 +174,7 @@ class Metrics:
 
     def _add(self, name: str, family: Callable[[], Metric]) -> None:
         if name in self._families:
-            raise ValueError(f"the metric {name} is there twice")
+            raise ValueError(f"the metric {name} is defined twice")
         self._families[name] = family
 
 

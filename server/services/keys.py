@@ -99,7 +99,7 @@ class Keys:
         if not isinstance(result, Published):
             raise ApiError(
                 ErrorCode.CONFLICT,
-                f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of a device you have.",
+                f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of an existing device.",
             )
         if result.changed:
             self._tell(person_id, partners, result)
@@ -108,7 +108,7 @@ class Keys:
     def _take(self, person_id: int) -> None:
         wait = self._changes.take(person_id)
         if wait:
-            raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: keys are changed too often.", wait)
+            raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have changed your keys too often.", wait)
 
     def _tell(self, person_id: int, partners: Sequence[int], result: Published) -> None:
         # A key for one more device is told as well: it is how somebody could listen in unseen.

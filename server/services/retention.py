@@ -58,5 +58,5 @@ async def repeatedly(sweep: Callable[[], Awaitable[object]]) -> None:
         try:
             await sweep()
         except StorageError as error:
-            _log.warning("retention has to wait", reason=str(error))
+            _log.warning("retention is postponed", reason=str(error))
         await asyncio.sleep(LOOK_EVERY_SECONDS)

@@ -153,7 +153,7 @@ class Dialogue:
         except ApiError as error:
             raise error.about(frame.ref) from None
         if caller.person_id != session.caller.person_id:
-            raise ApiError(ErrorCode.FORBIDDEN, "The token is another person's.").about(frame.ref)
+            raise ApiError(ErrorCode.FORBIDDEN, "The token belongs to another person.").about(frame.ref)
         session.renewed(caller)
         session.tell(Refreshed(rfc3339(caller.expires_at_ms), frame.ref))
 

@@ -111,7 +111,7 @@ class Socket:
 
     def _admit(self) -> None:
         if self.draining:
-            raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is going away.", 1)
+            raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is shutting down.", 1)
         if len(self._sockets) + self._preparing >= self.settings.max_sessions:
             self.stats.refused += 1
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is full.", 5)

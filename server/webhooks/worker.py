@@ -200,7 +200,7 @@ class WebhookWorker:
         except StorageError as error:
             done = delivery._replace(next_attempt_at_ms=self._now_ms() + 1_000, error=str(error))
         except Exception:  # noqa: BLE001 - one delivery that can't be made must not stop all others
-            _log.exception("webhook not made", delivery_id=delivery.id)
+            _log.exception("webhook could not be built", delivery_id=delivery.id)
             done = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms())
         await self._finish(leased, done)
 
@@ -229,7 +229,7 @@ class WebhookWorker:
                 if not await self._queue.finish(leased, done):
                     _log.warning("webhook lease lost", delivery_id=done.id)
             except StorageError as error:
-                _log.warning("webhook result not kept", delivery_id=done.id, reason=str(error))
+                _log.warning("webhook result could not be stored", delivery_id=done.id, reason=str(error))
                 continue
             self._count("retried" if done.status is Status.PENDING else done.status.value)
             say = _log.debug if done.status is Status.DELIVERED else _log.info

@@ -92,7 +92,7 @@ async def give_back(pool: Any, connection: Connection, error: BaseException | No
     try:
         await pool.release(connection, timeout=CONNECT_SECONDS)
     except DRIVER_ERRORS as failure:
-        _log.warning("connection not given back", reason=str(failure) or type(failure).__name__)
+        _log.warning("could not return a connection to the pool", reason=str(failure) or type(failure).__name__)
         drop(connection)
 
 
@@ -218,4 +218,4 @@ async def _check(connection: Connection, where: str) -> None:
     if encoding not in ("UTF8", "UTF-8"):
         raise StorageError(f"the database at {where} has the encoding {encoding}; create it with ENCODING 'UTF8'")
     if await connection.fetchval("SHOW fsync") != "on":
-        _log.warning("fsync is off: what this server acknowledges is lost in a power cut", where=where)
+        _log.warning("fsync is off: a power failure loses acknowledged activities", where=where)

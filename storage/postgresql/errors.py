@@ -26,10 +26,10 @@ READ_ONLY = "25006"
 
 _AT_THE_DOOR = {
     "28P01": "the password in database_url is wrong",
-    "28000": "the server does not let this user in (pg_hba.conf, or a role without LOGIN)",
+    "28000": "the server does not accept this user (pg_hba.conf, or a role without LOGIN)",
     "3D000": "the database does not exist: create it (createdb) or correct database_url",
-    "42501": "the database user lacks a right: GRANT it what the message names",
-    "53300": "the server has no connection left: raise max_connections or lower database_connections",
+    "42501": "the database user lacks a privilege: GRANT the one that the message names",
+    "53300": "the server has no free connection: raise max_connections or lower database_connections",
     "57P03": "the server is starting up or shutting down",
 }
 

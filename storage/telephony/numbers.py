@@ -132,7 +132,7 @@ class NumberStore:
             await transaction.execute("DELETE FROM buzz_number WHERE id = ? AND state = 'reserved'", allocation_id)
 
     async def add(self, e164s: Iterable[str], now_ms: int) -> int:
-        """Put numbers into the pool; those it knows stay as they are. Returns how many are new."""
+        """Add numbers to the pool; numbers that are in it stay unchanged. Returns how many are new."""
         rows = [(secrets.token_hex(16), e164, own_key(e164), None, now_ms) for e164 in e164s]
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             before = await _count(transaction)

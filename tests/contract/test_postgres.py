@@ -62,7 +62,7 @@ class TestTheDoor:
     async def test_no_such_database_or_role(self, postgres_server: PostgresServer) -> None:
         with pytest.raises(StorageError, match="createdb"):
             await PostgresDatabase.open(postgres_server.url("nowhere"))
-        with pytest.raises(StorageError, match="does not let this user in"):
+        with pytest.raises(StorageError, match="does not accept this user"):
             await PostgresDatabase.open(postgres_server.url(user="nobody_at_all"))
 
     async def test_a_wrong_password(self, postgres_server: PostgresServer) -> None:

@@ -134,7 +134,7 @@ async def test_what_can_not_be_promoted_is_said(tmp_path: Path, source: Path, em
     with pytest.raises(StorageError, match="no database at"):
         await promote(tmp_path / "gone.db", empty_postgres_url, quiet)
     (tmp_path / "bad.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(StorageError, match="no database of Buzz"):
+    with pytest.raises(StorageError, match="not a Buzz database"):
         await promote(tmp_path / "bad.db", empty_postgres_url, quiet)
     with closing(sqlite3.connect(source)) as lite, lite:
         lite.execute("DELETE FROM schema_step WHERE number = 7")

@@ -39,7 +39,7 @@ from tests.harness.world import World, open_world
 
 TOKEN = "12345"
 BOUNDARY = "0000boundary0000"
-_NO_ACCOUNT = "a recording needs BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN to be fetched"
+_NO_ACCOUNT = "downloading a recording requires BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN"
 """What the operator is told when a callback gets through that names a recording: there is no account here."""
 CALL = {
     "CallSid": "CA" + "0" * 32, "From": "+19876543210", "To": "+12385551629", "CallerName": "ANN", "Digits": "57",

@@ -281,7 +281,7 @@ async def test_a_body_that_does_not_come_in_time_is_given_up(world: World, monke
         body=b'{"type":',
     )
     assert answer.startswith(b"HTTP/1.1 400"), answer
-    assert b"The body did not come in time." in answer
+    assert b"The body did not arrive in time." in answer
     assert stored(world) == 0
 
 
@@ -532,7 +532,7 @@ async def test_an_answer_that_can_not_be_finished_is_broken_off(
         raise StorageUnavailable("the disk is gone")
 
     monkeypatch.setattr(activities, "stream", cut)
-    watch.expect("answer broken off")
+    watch.expect("answer interrupted")
     answer = await by_hand(
         world, b"GET /apps/buzz/activity/0 HTTP/1.1", b"Authorization: Bearer " + world.tokens.person(BOB).encode()
     )

@@ -346,7 +346,7 @@ def test_a_restored_server_has_another_epoch(run_py: RunPy, data_dir: Path, tmp_
     with serving(data_dir):
         refused = run_py("restore", tmp_path / "one.db")
     assert refused.status == 1
-    assert "is held by another Buzz" in refused.err
+    assert "is used by another Buzz server" in refused.err
     (tmp_path / "bad.db").write_text("nonsense")
     assert "can't be read as a SQLite database" in run_py("restore", tmp_path / "bad.db").err
     assert "There is no file" in run_py("restore", tmp_path / "gone.db").err

@@ -106,7 +106,7 @@ def test_privacy_requests(on_target: RunPy, target: Path, tmp_path: Path) -> Non
     extended = deadline(received_on(now_ms, "DE"), extended=True).isoformat()
     assert on_target("privacy-requests", "extend", REQUEST, "--json").check().json["deadline"] == extended
     form = on_target("privacy-requests", "opt-out", REQUEST, "--no")
-    assert (form.status, "a web form says itself" in form.err) == (1, True)
+    assert (form.status, "only for a voicemail" in form.err) == (1, True)
     assert on_target("privacy-requests", "complete", REQUEST, "--json").check().json["completed"] is True
     assert on_target("privacy-requests", "list", "--open", "--json").check().json == []
     assert on_target("privacy-requests", "list", "--since", "2100-01-01T00:00:00Z", "--json").check().json == []

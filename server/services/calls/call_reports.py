@@ -95,4 +95,4 @@ class CallReports:
         try:
             await self._calls.reported(name, activity)
         except StorageError as error:
-            _log.warning("what became of a call is not in the list of calls", reason=str(error))
+            _log.warning("cannot record the end of a call in the list of calls", reason=str(error))

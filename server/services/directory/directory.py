@@ -148,7 +148,9 @@ class Directory:
                     await directory_writes.touch(transaction, times, people, now_ms)
                 await directory_changes.record(transaction, effects.change(), now_ms)
         except StorageConflict as error:
-            raise ApiError(ErrorCode.CONFLICT, "Conflict: somebody else changed the same; send it again.") from error
+            raise ApiError(
+                ErrorCode.CONFLICT, "Conflict: another request changed the same object; send yours again."
+            ) from error
         return effects
 
     async def _spread(self, change: DirectoryChange) -> None:
@@ -156,7 +158,7 @@ class Directory:
         try:
             await self._parties.look()
         except StorageError as error:
-            _log.warning("a change of the directory takes effect with the next look", reason=str(error))
+            _log.warning("a change of the directory takes effect with the next poll", reason=str(error))
         self._relay(change)
 
     async def _tell(self, effects: Effects) -> None:
@@ -181,9 +183,7 @@ class Directory:
 
 def _removes(report: Report) -> ApiError:
     what = ", ".join(f"{count} {kind}" for kind, count in report.removed.items())
-    return ApiError(
-        ErrorCode.CONFLICT, f"Conflict: Nothing was imported: it removes {what}. Say that this is wanted (--yes)."
-    )
+    return ApiError(ErrorCode.CONFLICT, f"Conflict: Nothing was imported: it removes {what}. Pass --yes to allow this.")
 
 
 async def _remove(transaction: Transaction, gone: Sequence[Object], effects: Effects, now_ms: int) -> None:

@@ -70,7 +70,9 @@ async def examine_storage(settings: Settings, database: Database, log: ActivityL
         else Finding("schema", Health.OK, "every step is applied"),
         Finding("log", Health.OK, f"head {head_id}, epoch {epoch}")
         if newest <= head_id
-        else Finding("log", Health.FAIL, f"activity {newest} lies beyond the head {head_id}: restore a backup"),
+        else Finding(
+            "log", Health.FAIL, f"activity {newest} is newer than the log's newest id {head_id}: restore a backup"
+        ),
     ]
     if not steps:
         found.append(_address_books(*await dropped_numbers(database)))
@@ -81,9 +83,11 @@ async def examine_storage(settings: Settings, database: Database, log: ActivityL
 
 def _address_books(numbers: int, contacts: int) -> Finding:
     if not numbers:
-        return Finding("address books", Health.OK, "every contact's numbers can be called")
+        return Finding("address books", Health.OK, "all contacts' numbers can be called")
     left_out = f"{numbers} numbers of {contacts} contacts were left out"
-    return Finding("address books", Health.WARN, f"{left_out}, as nobody could call them: import these contacts anew")
+    return Finding(
+        "address books", Health.WARN, f"{left_out}, because they cannot be called: import these contacts again"
+    )
 
 
 async def examine_services(checks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Finding]:
@@ -106,9 +110,9 @@ def _postgresql(found: Mapping[str, str]) -> list[Finding]:
     unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found.get(name) == "off"]
     return [
         Finding("postgresql", Health.OK, found.get("server_version", "unknown")),
-        Finding("durability", Health.FAIL, f"{', '.join(unsafe)} is off: a crash can lose what was acknowledged")
+        Finding("durability", Health.FAIL, f"{', '.join(unsafe)} is off: a crash can lose acknowledged activities")
         if unsafe
-        else Finding("durability", Health.OK, "commits are on the disk before they are acknowledged"),
+        else Finding("durability", Health.OK, "commits are on disk before they are acknowledged"),
     ]
 
 
@@ -121,11 +125,11 @@ def _sqlite_file(settings: Settings) -> list[Finding]:
     return [
         Finding("integrity", Health.FAIL, f"{damage[0]}: restore a backup")
         if damage
-        else Finding("integrity", Health.OK, f"{path.stat().st_size} bytes are sound"),
+        else Finding("integrity", Health.OK, f"{path.stat().st_size} bytes, no damage"),
         Finding(
             "write-ahead log",
             Health.WARN if large else Health.OK,
-            f"{wal_bytes} bytes{': something reads for very long' if large else ''}",
+            f"{wal_bytes} bytes{': a reader has been open for very long' if large else ''}",
         ),
     ]
 
@@ -136,7 +140,7 @@ def _sqlite_version() -> Finding:
     note = (
         ""
         if fixed
-        else " (before 3.51.3: harmless here, as one connection alone checkpoints; do not open it elsewhere)"
+        else " (before 3.51.3: safe here, because only one connection checkpoints; do not open the database elsewhere)"
     )
     return Finding("sqlite", Health.OK, sqlite3.sqlite_version + note)
 
@@ -151,7 +155,9 @@ def _open_files(settings: Settings) -> Finding:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_sessions + _FILES_BESIDE_SOCKETS
     if limit != resource.RLIM_INFINITY and limit < wanted:
-        detail = f"{limit} allowed, {settings.max_sessions} sessions need {wanted}: raise it (ulimit -n, LimitNOFILE)"
+        detail = (
+            f"{limit} allowed, {settings.max_sessions} sessions need {wanted}: raise the limit (ulimit -n, LimitNOFILE)"
+        )
         return Finding("open files", Health.WARN, detail)
     return Finding("open files", Health.OK, f"{limit} allowed")
 
@@ -160,7 +166,7 @@ def _space(settings: Settings) -> Finding:
     if not settings.data_dir.is_dir():
         return Finding("data directory", Health.FAIL, f"there is no folder {settings.data_dir}")
     if not os.access(settings.data_dir, os.W_OK):
-        return Finding("data directory", Health.FAIL, f"{settings.data_dir} can't be written by this user")
+        return Finding("data directory", Health.FAIL, f"this user cannot write to {settings.data_dir}")
     free = shutil.disk_usage(settings.data_dir).free
     health = Health.WARN if free < _LITTLE_SPACE_BYTES else Health.OK
     return Finding("data directory", health, f"{settings.data_dir}: {free // 1024**2} MiB free")
@@ -169,15 +175,17 @@ def _space(settings: Settings) -> Finding:
 def _key(settings: Settings) -> list[Finding]:
     path = settings.signing_key_path
     if not path.exists():
-        return [Finding("signing key", Health.WARN, f"{path} is not there yet: the first start makes it")]
+        return [
+            Finding("signing key", Health.WARN, f"{path} does not exist yet: the server makes it when it first starts")
+        ]
     if is_exposed(path):
-        return [Finding("signing key", Health.WARN, f"{path} can be read by others: chmod 600 it")]
+        return [Finding("signing key", Health.WARN, f"{path} can be read by other users: run chmod 600 on it")]
     return [Finding("signing key", Health.OK, str(path))]
 
 
 def _production(settings: Settings) -> list[Finding]:
     if settings.development:
-        return [Finding("mode", Health.OK, "development: not for real people")]
+        return [Finding("mode", Health.OK, "development: not for production")]
     return [Finding("production", Health.FAIL, fault) for fault in faults(settings)] or [
         Finding("mode", Health.OK, "production")
     ]

@@ -17,16 +17,16 @@ def faults(settings: Settings) -> list[str]:
 
 def _address(settings: Settings) -> list[str]:
     if settings.public_url is None:
-        return ["BUZZ_PUBLIC_URL is not set: give the https address that clients and Twilio reach this server by."]
+        return ["BUZZ_PUBLIC_URL is not set: set it to the https address that clients and Twilio use for this server."]
     if not settings.public_url.startswith("https://"):
-        return ["BUZZ_PUBLIC_URL is not https: put a proxy with TLS in front and give its address."]
+        return ["BUZZ_PUBLIC_URL is not https: put a proxy with TLS in front, and set its address."]
     return []
 
 
 def _secrets(settings: Settings) -> list[str]:
     token = settings.twilio_auth_token
     if token is not None and len(token.get_secret_value()) < _MIN_SECRET_CHARACTERS:
-        return ["BUZZ_TWILIO_AUTH_TOKEN is too short to be a real one: take it from Twilio's console."]
+        return ["BUZZ_TWILIO_AUTH_TOKEN is too short to be a real one: copy it from Twilio's console."]
     return []
 
 
@@ -40,7 +40,9 @@ def _signing_key(settings: Settings) -> list[str]:
         return [str(error)]
     found = []
     if ring.development:
-        found.append(f"The signing key {path} was made in development mode: move it away, and a fresh one is made.")
+        found.append(
+            f"The signing key {path} was made in development mode: move it away, and the server makes a new one."
+        )
     if exposed:
-        found.append(f"The signing key {path} can be read by others than its owner: chmod 600 it.")
+        found.append(f"The signing key {path} can be read by other users: run chmod 600 on it.")
     return found

@@ -71,7 +71,7 @@ class RecordingFetcher:
     async def _fetch(self, order: Fetch) -> bytes | None:
         """The MP3, or None if there is none to be had, whenever it is asked for."""
         if self._api is None:
-            _log.error("a recording needs BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN to be fetched")
+            _log.error("downloading a recording requires BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN")
             return None
         try:
             mp3 = await self._api.fetch(f"Recordings/{order.recording_sid}.mp3", MAX_RECORDING_BYTES)

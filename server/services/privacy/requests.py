@@ -199,12 +199,12 @@ def _changed(request: PrivacyRequest, wanted: StateChange, today: date) -> Priva
     if state.extended and not request.state.extended and today > last_day:
         raise ApiError(
             ErrorCode.CONFLICT,
-            f"Conflict: a request is extended within its first {DEADLINE_DAYS} days, and these ended on {last_day}.",
+            f"Conflict: a request can be extended only in its first {DEADLINE_DAYS} days; these ended on {last_day}.",
         )
     if do_not_sell is None:
         return replace(request, state=state)
     if request.call_session is None:
-        raise ApiError(ErrorCode.CONFLICT, "Conflict: a web form says itself whether it asks for 'do_not_sell'.")
+        raise ApiError(ErrorCode.CONFLICT, "Conflict: 'do_not_sell' can be changed only for a voicemail.")
     return replace(request, state=state, call_session=replace(request.call_session, do_not_sell=do_not_sell))
 
 

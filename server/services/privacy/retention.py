@@ -59,7 +59,7 @@ class PrivacyRetention:
         """Delete all that is due. Raises StorageError."""
         pruned = await self._prune()
         if pruned:
-            _log.info("old deliveries left the log", deliveries=pruned, older_than_days=self._log_days)
+            _log.info("old deliveries deleted", deliveries=pruned, older_than_days=self._log_days)
         if self._months is not None:
             await self.purge(Purge(months=self._months), "retention")
 

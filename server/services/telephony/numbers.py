@@ -125,7 +125,7 @@ class Numbers:
         try:
             bought = await self._from_provider(person_id, provider)
         except StorageError as error:
-            _log.warning("a number can't be bought now", reason=str(error))
+            _log.warning("cannot buy a number now", reason=str(error))
             return
         self._metrics.numbers.add("none" if bought is None else "given")
         if bought is None:
@@ -136,7 +136,7 @@ class Numbers:
     def _complain(self) -> None:
         """Once a minute: every heartbeat of everybody without a number comes by here."""
         if self._complaining.is_due():
-            _log.warning("no number to give: add some with `run.py numbers add`")
+            _log.warning("no number is available: add some with `run.py numbers add`")
 
     async def _from_pool(self, person_id: int) -> str | None:
         given = await self._store.take(person_id, self._now_ms())
@@ -160,7 +160,9 @@ class Numbers:
         try:
             return await self._store.confirm(reservation.allocation_id, *bought, self._now_ms())
         except StorageConflict:
-            _log.error("the provider sold a number that is known already", allocation_id=reservation.allocation_id)
+            _log.error(
+                "the provider sold a number that is already in the pool", allocation_id=reservation.allocation_id
+            )
             return None
 
     async def _buy(self, provider: NumberProvider, reservation: Reservation) -> Bought | None:
@@ -170,7 +172,7 @@ class Numbers:
                 return found or await provider.buy(reservation.allocation_id)
         except NumberUnavailable as error:
             self._metrics.numbers.add("failed")
-            _log.warning("the number provider has none", reason=str(error))
+            _log.warning("the number provider has no number", reason=str(error))
             await self._store.cancel(reservation.allocation_id)
         except Exception:  # noqa: BLE001 - a failing provider never fails the heartbeat
             # The reservation stays: when its lease has run out, the next heartbeat looks what became of it.

@@ -39,7 +39,7 @@ class Screening:
         try:
             answer, in_time = await self._trust.verdict(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
         except (StorageError, ApiError) as error:
-            _log.warning("call rejected as busy: trust can not be looked up now", reason=str(error))
+            _log.warning("call rejected as busy: cannot look up trust now", reason=str(error))
             return RejectReason.BUSY
         if answer.trusted and answer.user_id is not None:
             return answer.user_id

@@ -45,7 +45,7 @@ class VoiceTokens:
         key_sid, secret = settings.twilio_api_key_sid, settings.twilio_api_key_secret
         if key_sid is None or secret is None or settings.twilio_account_sid is None:
             raise ApiError(
-                ErrorCode.NOT_FOUND, "Not Found: this server has no Twilio API key to make voice tokens with."
+                ErrorCode.NOT_FOUND, "Not Found: this server has no Twilio API key, so it cannot make voice tokens."
             )
         now = self._now_ms() // 1000
         expires_at = min(now + int(settings.voice_token_seconds), caller.expires_at_ms // 1000)

@@ -177,7 +177,7 @@ async def test_a_number_that_nobody_could_call_is_left_out_of_a_contact(admin: A
     put = await admin("PUT", "contact/77", json={"person_id": 1, "numbers": ["+15"]})
     assert (put.json["warnings"], put.json["object"]["numbers"]) == (1, [])
     await admin.load('{"kind":"contact","id":77,"person_id":1,"numbers":["+12025550143"]}')
-    assert await address_books(admin) == ("ok", "every contact's numbers can be called")
+    assert await address_books(admin) == ("ok", "all contacts' numbers can be called")
 
 
 async def address_books(admin: Admin) -> tuple[str, str]:

@@ -66,7 +66,7 @@ async def test_a_request_is_extended_within_its_first_45_days_only(buzz: Buzz) -
     buzz.clock.advance(46 * 86_400)
     status, refused = await buzz.ask("PATCH", f"{PATH}/{late}", buzz.person(JANE), json={"extended": True})
     assert status == 409
-    assert "within its first 45 days, and these ended on 2020-06-12" in refused["error"]["message"]
+    assert "in its first 45 days; these ended on 2020-06-12" in refused["error"]["message"]
     status, shown = await buzz.ask("PATCH", f"{PATH}/{late}", buzz.person(JANE), json={"extended": False})
     assert (status, shown["extended"]) == (200, False)
     status, shown = await buzz.ask("PATCH", f"{PATH}/{made}", buzz.person(JANE), json={"extended": True})

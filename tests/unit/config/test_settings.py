@@ -172,4 +172,4 @@ def test_production_does_not_start_with_a_key_of_development_or_one_that_others_
     assert "was made in development mode" in made
     assert "chmod 600" in exposed
     path.write_text("nonsense")
-    assert "holds no unencrypted PEM" in faults(settings(alone))[0]
+    assert "contains no unencrypted PEM" in faults(settings(alone))[0]

@@ -76,7 +76,7 @@ async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
         assert commits.heads == [2]
         assert metrics.sends.counts == {"unavailable": 3, "stored": 2}
         await log.close()
-        with pytest.raises(ApiError, match="too much to write"):
+        with pytest.raises(ApiError, match="too many activities to store"):
             await sent(log, 1)
     finally:
         await log.close()

@@ -61,7 +61,7 @@ def test_the_process_is_among_them() -> None:
 
 def test_a_name_is_given_once() -> None:
     metrics = Metrics()
-    with pytest.raises(ValueError, match="buzz_sends is there twice"):
+    with pytest.raises(ValueError, match="buzz_sends is defined twice"):
         metrics.tally("buzz_sends", "again", "result")
 
 

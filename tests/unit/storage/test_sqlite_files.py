@@ -144,7 +144,7 @@ async def test_devices_can_not_have_kept_what_is_no_more(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "There is no file"), (b"hello", "SQLite database"), (b"", "no backup of Buzz"), (b"\0" * 8192, "SQLite")],
+    [(None, "There is no file"), (b"hello", "SQLite database"), (b"", "not a backup"), (b"\0" * 8192, "SQLite")],
 )
 async def test_what_is_no_backup_changes_nothing(tmp_path: Path, content: bytes | None, reason: str) -> None:
     var, backup = tmp_path / "var", tmp_path / "backup.db"
