@@ -174,10 +174,11 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
     async with open_node(settings) as node:
         if demo:
             await load_demo(node.directory)
-        listening = listen(settings.host, settings.port)
         async with (
             _watched(node),
-            served(node.application, listening, max_connections=settings.max_connections) as url,
+            served(
+                node.application, listen(settings.host, settings.port), max_connections=settings.max_connections
+            ) as url,
         ):
             _calm_the_collector()
             signals = _catch_signals()
