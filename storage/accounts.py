@@ -12,8 +12,11 @@ from typing import Final, NamedTuple
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
 
-MAX_DEVICES = 64
+MAX_DEVICES: Final = 64
 """Of one person: a bound against a client that invents device ids. The one heard longest ago is forgotten first."""
+REVOCATIONS_KEPT_MS: Final = 366 * 86_400_000
+"""How long a revocation is kept after what it is about has expired: a clock may have been fast, and is set right."""
+_DELETED_AT_ONCE: Final = 100
 
 
 class Revocation(NamedTuple):
@@ -48,15 +51,20 @@ class AccountStore:
     async def revoke(
         self, *, token_id: str | None = None, person_id: int | None = None, revoked_at_ms: int, expires_at_ms: int
     ) -> Revocation:
-        """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given."""
+        """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given.
+
+        Some of those that expired long before are deleted with it, so that there are never many more than matter.
+        """
         if (token_id is None) == (person_id is None):
             raise ValueError("revoke either a token or a person")
         given = (token_id, person_id, revoked_at_ms, expires_at_ms)
+        gone_ms = revoked_at_ms - REVOCATIONS_KEPT_MS
         if self._database.dialect == "postgresql":
             # One statement: it waits for nothing but other revocations, which are one statement each as well.
-            [(version,)] = await self._database.returning(_REVOKE, *given)
+            [(version,)] = await self._database.returning(_REVOKE, gone_ms, *given)
             return Revocation(version, *given)
         async with self._database.transaction() as transaction:
+            await transaction.execute(f"DELETE FROM revocation WHERE version IN ({_GONE})", gone_ms)
             [(version,)] = await transaction.fetch(
                 "UPDATE revocation_counter SET version = version + 1 RETURNING version"
             )
@@ -77,10 +85,6 @@ class AccountStore:
             now_ms,
         )
         return [Revocation(*row) for row in rows]
-
-    async def purge_revocations(self, now_ms: int) -> int:
-        """Delete the revocations of what has expired anyway; returns how many."""
-        return await self._database.execute("DELETE FROM revocation WHERE expires_at_ms <= ?", now_ms)
 
     async def save_received(self, devices: Sequence[Device]) -> None:
         """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing.
@@ -127,9 +131,11 @@ class AccountStore:
         return await self._database.execute("DELETE FROM device WHERE person_id = ?", person_id)
 
 
-# SQLite has no such statement, and one writer.
-_REVOKE = """
-    WITH taken AS (UPDATE revocation_counter SET version = version + 1 RETURNING version)
+_GONE: Final = f"SELECT version FROM revocation WHERE expires_at_ms < ? LIMIT {_DELETED_AT_ONCE}"
+# SQLite has no such statement, and one writer. What another one deletes at this moment is not waited for.
+_REVOKE: Final = f"""
+    WITH gone AS (DELETE FROM revocation WHERE version IN ({_GONE} FOR UPDATE SKIP LOCKED)),
+    taken AS (UPDATE revocation_counter SET version = version + 1 RETURNING version)
     INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)
     SELECT version, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM taken
     RETURNING version"""

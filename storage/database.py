@@ -55,10 +55,6 @@ class Database(Protocol):
         """Read committed rows. Never waits for a writer."""
         ...
 
-    async def fetch_each(self, sql: str, parameters: Sequence[Sequence[Value]]) -> list[list[Row]]:
-        """Read for many parameter lists in one round trip: one list of rows for each, in order."""
-        ...
-
     async def execute(self, sql: str, *parameters: Value) -> int:
         """Run one statement as a transaction of its own, durably; returns how many rows it changed.
 

@@ -24,7 +24,6 @@ ISSUER: Final = "buzz"
 AUDIENCE: Final = "buzz"
 MAX_TOKEN_CHARACTERS: Final = 8_192
 MAX_TTL_SECONDS: Final = 366 * 86_400
-DEFAULT_TTL_SECONDS: Final = 30 * 86_400
 PERSON_SCOPE: Final = "app"
 NO_SCOPES: Final[frozenset[str]] = frozenset()
 

@@ -119,10 +119,6 @@ class Parties:
         """Call ``callback(person_id, companies)`` when the companies of somebody in ``live()`` may have changed."""
         self._subscribers.append((callback, live))
 
-    def invalidate(self, keys: Iterable[int] | None) -> None:
-        """Forget the names of these parties (None: of all)."""
-        self._names.drop(keys)
-
     async def look(self) -> None:
         """Forget what the directory's changes have made stale since the last look, and tell subscribers.
 

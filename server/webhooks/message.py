@@ -12,7 +12,6 @@ from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, S
 from storage.webhooks.deliveries import Delivery
 from storage.webhooks.endpoints import Endpoint
 
-MULTIPART: Final = "multipart"
 JSON: Final = "json"
 TEST_REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 """The id in test events. It is never a real request's."""

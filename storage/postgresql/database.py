@@ -8,7 +8,7 @@ What is one statement is its own transaction, and waits for nobody; what is seve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +17,7 @@ import asyncpg
 from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
-from storage.postgresql.dialect import changed_rows, for_each, numbered, rows, storable
+from storage.postgresql.dialect import changed_rows, numbered, rows, storable
 from storage.postgresql.errors import ConnectionLost, at_the_door, committing, translated
 from storage.postgresql.transactions import PostgresTransaction, Turns, begin, commit, resolve, roll_back
 
@@ -74,14 +74,6 @@ class PostgresDatabase:
     async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
         statement, values = numbered(sql), storable(parameters)
         return rows(await self.read(lambda c: c.fetch(statement, *values)))
-
-    async def fetch_each(self, sql: str, parameters: Sequence[Sequence[Value]]) -> list[list[Row]]:
-        if len(parameters) <= 1:
-            return [await self.fetch(sql, *each) for each in parameters]
-        found: list[list[Row]] = [[] for _ in parameters]
-        for number, *row in await self.read(lambda c: _fetch_each(c, sql, parameters)):
-            found[number - 1].append(tuple(row))
-        return found
 
     async def execute(self, sql: str, *parameters: Value, seconds: float = WRITE_SECONDS) -> int:
         statement, values = numbered(sql), storable(parameters)
@@ -185,11 +177,3 @@ class PostgresDatabase:
             if isinstance(error.__cause__, TimeoutError):
                 await self.renew()
             raise
-
-
-async def _fetch_each(connection: Connection, sql: str, parameters: Sequence[Sequence[Value]]) -> list[Any]:
-    prepared = await connection.prepare(numbered(sql))
-    types = tuple(kind.name for kind in prepared.get_parameters())
-    columns = [storable(column) for column in zip(*parameters, strict=True)]
-    found: list[Any] = await connection.fetch(for_each(sql, types), *columns)
-    return found

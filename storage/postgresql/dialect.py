@@ -1,10 +1,11 @@
-"""SQL that is shared by both dialects, as PostgreSQL wants it: numbered parameters, and a statement for many askers."""
+"""SQL that is shared by both dialects, as PostgreSQL wants it, and what comes back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from storage.database import Row, Value
@@ -17,22 +18,8 @@ NO_NUL = str.maketrans("\x00", "\ufffd")
 @lru_cache(maxsize=2_048)
 def numbered(sql: str) -> str:
     """``?`` outside of strings becomes ``$1``, ``$2``, …"""
-    return _replaced(sql, (f"${number}" for number in range(1, sql.count("?") + 1)))
-
-
-@lru_cache(maxsize=256)
-def for_each(sql: str, types: tuple[str, ...]) -> str:
-    """The same statement for many lists of parameters at once: it takes an array for each parameter.
-
-    Each row begins with the number (from 1) of the list that it answers. ``types`` are the parameters' types.
-    """
-    names = [f"p{number}" for number in range(1, len(types) + 1)]
-    arrays = ", ".join(f"CAST(${number} AS {kind}[])" for number, kind in enumerate(types, 1))
-    inner = _replaced(sql, (f"given.{name}" for name in names))
-    return (
-        f"SELECT given.number, answer.* FROM unnest({arrays}) WITH ORDINALITY AS given({', '.join(names)}, number)"
-        f" CROSS JOIN LATERAL ({inner}) AS answer"
-    )
+    marks = count(1)
+    return _STRING_OR_MARK.sub(lambda found: f"${next(marks)}" if found[0] == "?" else found[0], sql)
 
 
 def storable(parameters: Iterable[Value]) -> list[Value]:
@@ -49,8 +36,3 @@ def changed_rows(status: str) -> int:
     """How many rows a command says it changed: ``UPDATE 3``, ``INSERT 0 1``; 0 for ``CREATE TABLE``."""
     last: Sequence[str] = status.rsplit(" ", 1)
     return int(last[-1]) if last[-1].isdigit() else 0
-
-
-def _replaced(sql: str, marks: Iterable[str]) -> str:
-    numbers = iter(marks)
-    return _STRING_OR_MARK.sub(lambda found: next(numbers) if found[0] == "?" else found[0], sql)

@@ -37,12 +37,6 @@ async def find(reader: Reader, request_id: str) -> KeptRequest | None:
     return kept_request(rows[0]) if rows else None
 
 
-async def find_call(reader: Reader, call_sid: str) -> KeptRequest | None:
-    """The request that a call made."""
-    rows = await reader.fetch(f"{SELECT} WHERE c.call_sid = ?", call_sid)
-    return kept_request(rows[0]) if rows else None
-
-
 async def listed(
     reader: Reader, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
 ) -> list[PrivacyRequest]:

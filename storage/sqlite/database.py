@@ -101,9 +101,6 @@ class SqliteDatabase:
     async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
         return await self.read(lambda c: c.execute(sql, parameters).fetchall())
 
-    async def fetch_each(self, sql: str, parameters: Sequence[Sequence[Value]]) -> list[list[Row]]:
-        return await self.read(lambda c: [c.execute(sql, each).fetchall() for each in parameters])
-
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` on a reading connection, in one trip to its thread."""
         reader = await self._readers.get()

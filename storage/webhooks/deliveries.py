@@ -147,12 +147,6 @@ async def forget_answers(transaction: Transaction, request_id: str) -> None:
     )
 
 
-async def counts(reader: Reader) -> dict[Status, int]:
-    """How many deliveries are in each status."""
-    rows = await reader.fetch("SELECT status, COUNT(*) FROM webhook_delivery GROUP BY status")
-    return {Status(status): count for status, count in rows}
-
-
 async def unfinished(reader: Reader) -> dict[int, dict[Status, int]]:
     """By endpoint, how many deliveries wait and how many failed; endpoints without any are left out."""
     found: dict[int, dict[Status, int]] = {}

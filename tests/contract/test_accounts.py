@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from storage.accounts import MAX_DEVICES, AccountStore, Device
+from storage.accounts import MAX_DEVICES, REVOCATIONS_KEPT_MS, AccountStore, Device
 from storage.database import Database
 
 
@@ -32,14 +32,25 @@ async def test_versions_are_unique_and_rise_when_many_revoke_at_once(accounts: A
     assert {row.token_id for row in rows} == {f"t{n}" for n in range(50)}
 
 
-async def test_what_has_expired_is_neither_listed_nor_kept(accounts: AccountStore) -> None:
+async def test_what_has_expired_is_not_listed_and_a_year_later_not_kept(accounts: AccountStore) -> None:
     await accounts.revoke(token_id="old", revoked_at_ms=10, expires_at_ms=100)
     kept = await accounts.revoke(token_id="new", revoked_at_ms=10, expires_at_ms=900)
     assert await accounts.revocations_after(0, now_ms=100) == [kept]
-    assert await accounts.purge_revocations(now_ms=100) == 1
-    assert await accounts.revocations_after(0, now_ms=0) == [kept]
-    later = await accounts.revoke(token_id="later", revoked_at_ms=10, expires_at_ms=900)
-    assert later.version > kept.version
+    last_ms = 100 + REVOCATIONS_KEPT_MS
+    later = await accounts.revoke(token_id="later", revoked_at_ms=last_ms, expires_at_ms=2 * last_ms)
+    assert len(await accounts.revocations_after(0, now_ms=0)) == 3
+    latest = await accounts.revoke(token_id="latest", revoked_at_ms=last_ms + 1, expires_at_ms=2 * last_ms)
+    assert await accounts.revocations_after(0, now_ms=0) == [kept, later, latest]
+
+
+async def test_a_revocation_deletes_a_bounded_number_of_old_ones(accounts: AccountStore) -> None:
+    for number in range(150):
+        await accounts.revoke(token_id=f"t{number}", revoked_at_ms=1, expires_at_ms=1)
+    left = []
+    for _ in range(2):
+        await accounts.revoke(person_id=7, revoked_at_ms=2 + REVOCATIONS_KEPT_MS, expires_at_ms=2**50)
+        left.append(len(await accounts.revocations_after(0, now_ms=0)))
+    assert left == [51, 2]
 
 
 @pytest.mark.parametrize("what", [{}, {"token_id": "a", "person_id": 1}])

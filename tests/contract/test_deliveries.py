@@ -168,7 +168,7 @@ async def test_everything_that_failed_can_be_retried_at_once(database: Database,
     async with database.transaction() as transaction:
         assert await lanes.retry_failed(transaction, endpoint.id, NOW + 5) == 2
     assert {one.failures for one in await deliveries.listed(database, Filter())} == {0}, "with all retries again"
-    assert await deliveries.counts(database) == {Status.PENDING: 3}
+    assert [one.status for one in await deliveries.listed(database, Filter())] == [Status.PENDING] * 3
     assert [await lease(database, endpoint, name, NOW + 5) is not None for name in "abcd"] == [True, True, True, False]
 
 

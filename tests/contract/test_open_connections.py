@@ -114,8 +114,6 @@ async def test_sqlite_is_in_wal_mode_also_when_the_file_was_not(tmp_path: Path) 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
-DURABLE = ("on", "remote_apply")
-
 
 @asynccontextmanager
 async def postgres(url: str) -> AsyncIterator[PostgresDatabase]:

@@ -200,16 +200,6 @@ async def command_in(database: PostgresDatabase, sql: str, *parameters: str | in
         await transaction.execute(sql, *parameters)
 
 
-class TestManyAtOnce:
-    async def test_each_list_of_parameters_gets_its_rows_in_order(self, postgres: PostgresDatabase) -> None:
-        sql = """WITH mine AS (SELECT CAST(? AS BIGINT) AS n)
-                 SELECT 'a?', n, CAST(? AS TEXT) FROM mine UNION ALL SELECT 'b', n, NULL FROM mine WHERE n > 1"""
-        parameters = [(1, "one"), (2, "two"), (1, None)]
-        found = await postgres.fetch_each(sql, parameters)
-        assert found == [[("a?", 1, "one")], [("a?", 2, "two"), ("b", 2, None)], [("a?", 1, None)]]
-        assert [await postgres.fetch(sql, *each) for each in parameters] == found
-
-
 class TestLostConnections:
     async def test_a_read_survives_that_all_connections_are_cut(self, postgres: PostgresDatabase) -> None:
         await asyncio.gather(*(postgres.ping() for _ in range(5)))

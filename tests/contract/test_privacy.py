@@ -73,7 +73,7 @@ async def test_a_change_is_a_revision_with_its_audit_row(database: Database) -> 
         saved = await requests.save(transaction, replace(held, request=request, source_state=State(False, True, True)))
         await requests.audit(transaction, saved, "person:4", "changed", "acknowledged")
         assert await requests.hold(transaction, "none") is None
-    assert await requests.find_call(database, "CA1") == saved
+    assert await requests.find(database, "r2") == saved
     assert (saved.revision, saved.request.call_session) == (1, session)
     assert [entry[:4] for entry in await requests.trail(database, "r2")] == [(1, NOW + 9, "person:4", "changed")]
     with pytest.raises(StorageConflict):

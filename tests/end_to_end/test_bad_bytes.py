@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,6 @@ from tests.harness.world import World
 
 pytestmark = pytest.mark.usual_backends(SQLITE)
 
-OpenRaw = Callable[..., Awaitable[RawSocket]]
 PONG_TO = {JSON: b'{"type":"ping"}', MSGPACK: msgpack.packb({"type": "ping"})}
 
 

@@ -35,10 +35,6 @@ class Mortal:
         self.point()
         return await self._database.fetch(sql, *parameters)
 
-    async def fetch_each(self, sql: str, parameters: Sequence[Sequence[Value]]) -> list[list[Row]]:
-        self.point()
-        return await self._database.fetch_each(sql, parameters)
-
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         self.point()

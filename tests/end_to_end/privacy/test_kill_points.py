@@ -170,9 +170,8 @@ async def one_voicemail(world: World, number: int, die_at: int | None) -> int:
         first_points = first_points or server.database.points
         if life is None or not server.database.dead:
             break
-    kept = await requests.find_call(world.database, call_sid)
-    assert kept is not None
-    await check(world, kept.request.id, before)
+    [(request_id,)] = await world.database.fetch("SELECT request_id FROM call_session WHERE call_sid = ?", call_sid)
+    await check(world, request_id, before)
     return first_points
 
 

@@ -86,7 +86,7 @@ async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[Pos
         running = [asyncio.create_task(worker.run()) for worker in workers]
         await receiver.wait_for(REQUESTS * EVENTS)
         async with asyncio.timeout(10):
-            while (await deliveries.counts(nodes[0])).get(Status.PENDING):
+            while await deliveries.listed(nodes[0], deliveries.Filter(status=Status.PENDING)):
                 pass
         for worker in workers:
             await worker.stop()

@@ -18,8 +18,6 @@ from server.live.parties import PartyName
 from server.live.ring import Entry
 from server.live.session import FIRST_PAGE_BYTES, Session
 
-HOUR_MS = 3_600_000
-
 
 class FakeWire:
     """What a session sees of its socket. ``room``: how many more writes it takes before it is full (None: any).
