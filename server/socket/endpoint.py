@@ -26,9 +26,9 @@ from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
 from server.live.wire import Wire
+from server.socket.admission import Admission
 from server.socket.connection import Connection, Handshake, Refused, SocketStats
 from server.socket.dialogue import Dialogue
-from server.socket.turnstile import Turnstile
 
 ADMITTED_PER_TURN = 16
 """Upgrades in one turn of the event loop, however many come at once."""
@@ -60,7 +60,7 @@ class Socket:
         self._presence = presence
         self._catch_up_to = catch_up_to
         self._greeting: Counter[str] = Counter()
-        self._turnstile = Turnstile(ADMITTED_PER_TURN)
+        self._admission = Admission(ADMITTED_PER_TURN)
         self._sockets: dict[Wire, None] = {}
         self._preparing = 0
         self._empty = asyncio.Event()
@@ -75,7 +75,7 @@ class Socket:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Upgrade, then read frames until the socket ends."""
         self._admit()
-        await self._turnstile.enter()
+        await self._admission.enter()
         self._admit()  # others were let in meanwhile
         _has_waited(request)
         socket = web.WebSocketResponse(
