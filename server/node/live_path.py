@@ -23,8 +23,8 @@ from server.runtime.tasks import running
 from server.services.activities import Activities
 from server.services.calls.call_log import CallLog
 from server.services.calls.call_reports import CallReports
-from server.socket.dialogue import Dialogue, Mark
 from server.socket.endpoint import Socket
+from server.socket.frame_handler import FrameHandler, Mark
 from storage.accounts import AccountStore, Device, Revocation
 from storage.telephony.calls import CallStore
 
@@ -64,12 +64,14 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         call_log = CallLog(CallStore(base.database), cluster.events, base.telephony, now_ms)
         call_reports = CallReports(base.database, call_log, cluster.events, cluster.amended)
         activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports)
-        dialogue = Dialogue(hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms))
+        frame_handler = FrameHandler(
+            hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
+        )
         socket = Socket(
-            settings, hub, timers, base.auth, parties, dialogue, now_ms, cluster.presence, cluster.catch_up_to
+            settings, hub, timers, base.auth, parties, frame_handler, now_ms, cluster.presence, cluster.catch_up_to
         )
         # The log first: its answers still reach their sockets, and calls are put right after it.
-        for stop in (call_log.close, dialogue.close, socket.close, call_reports.close, log.close):
+        for stop in (call_log.close, frame_handler.close, socket.close, call_reports.close, log.close):
             stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, base.auth)

@@ -23,7 +23,7 @@ from server.http.client_address import client_address
 from server.live.hub import Hub
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.wire import PROTOCOL_ERROR, Wire
-from server.socket.dialogue import Dialogue, error_frame
+from server.socket.frame_handler import FrameHandler, error_frame
 from storage.errors import StorageUnavailable
 
 BAD_FRAMES_A_MINUTE = 20
@@ -77,7 +77,7 @@ class Door(Protocol):
 
     settings: Settings
     hub: Hub
-    dialogue: Dialogue
+    frame_handler: FrameHandler
     stats: SocketStats
 
     def check_origin(self, request: web.Request) -> None:
@@ -190,7 +190,7 @@ class Connection:
             handshake.done = True
 
     async def _read(self, session: Session) -> None:
-        dialogue = self._door.dialogue
+        frame_handler = self._door.frame_handler
         # This loop waits in ws.receive() itself, not in a coroutine of ours around it: an idle session is a chain of
         # suspended frames, and each costs half a kilobyte.
         while (data := self._payload(await self._websocket.receive())) is not None:
@@ -200,8 +200,8 @@ class Connection:
             try:
                 frame = self._codec.decode(data)
                 ref = frame.ref
-                if type(frame) is not Send or not dialogue.send_known(session, frame):
-                    await dialogue.answer(session, frame)
+                if type(frame) is not Send or not frame_handler.send_known(session, frame):
+                    await frame_handler.answer(session, frame)
             except ApiError as error:
                 self._refuse(error)
             except StorageUnavailable:

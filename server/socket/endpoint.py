@@ -28,7 +28,7 @@ from server.live.timers import Timers
 from server.live.wire import Wire
 from server.socket.admission import Admission
 from server.socket.connection import Connection, Handshake, Refused, SocketStats
-from server.socket.dialogue import Dialogue
+from server.socket.frame_handler import FrameHandler
 
 ADMITTED_PER_TURN = 16
 """Upgrades in one turn of the event loop, however many come at once."""
@@ -44,7 +44,7 @@ class Socket:
         timers: Timers,
         auth: Authenticator,
         parties: Parties,
-        dialogue: Dialogue,
+        frame_handler: FrameHandler,
         now_ms: Callable[[], int],
         presence: Presence,
         catch_up_to: Callable[[int, str | None], Awaitable[None]],
@@ -55,7 +55,7 @@ class Socket:
         self._timers = timers
         self._auth = auth
         self._parties = parties
-        self.dialogue = dialogue
+        self.frame_handler = frame_handler
         self._now_ms = now_ms
         self._presence = presence
         self._catch_up_to = catch_up_to

@@ -89,7 +89,7 @@ async def test_a_fault_of_ours_closes_with_1011_and_the_others_go_on(
     def broken(*_: object) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(type(world.node.socket.dialogue), "_received", broken)
+    monkeypatch.setattr(type(world.node.socket.frame_handler), "_received", broken)
     await jane.send("received", id=1)
     assert await jane.until_closed() == 1011
     assert "broken on purpose" not in jane.close_reason

@@ -25,7 +25,7 @@ from server.services.activities import Activities, Answer, accepted
 from storage.contract import Result
 from storage.errors import StorageError
 
-_log = structlog.get_logger("dialogue")
+_log = structlog.get_logger("frame_handler")
 Mark = tuple[int, str, int]
 """(person id, device id, activity id): the device has safely kept everything up to that id."""
 RETRY_SECONDS = 1.0
@@ -34,7 +34,7 @@ TYPING_EVERY_SECONDS = 1.0
 """A typing notice to the same party is passed on at most this often, however often it is sent."""
 
 
-class Dialogue:
+class FrameHandler:
     """Answers frames. ``keep`` stores the devices' received marks: (person, device, id) each."""
 
     def __init__(
