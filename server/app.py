@@ -44,7 +44,7 @@ from server.services.directory.directory import Directory
 from server.services.keys import Keys
 from server.services.operator.trends import Trends
 from server.services.retention import Retention
-from server.socket.endpoint import Socket
+from server.socket.endpoint import SocketEndpoint
 from storage.contract import ActivityLog
 from storage.database import Database
 from storage.directory.keys import KeyStore
@@ -67,7 +67,7 @@ class Node:
     hub: Hub
     cluster: Cluster
     log: Log
-    socket: Socket
+    socket: SocketEndpoint
     parties: Parties
     directory: Directory
     activities: Activities

@@ -7,10 +7,10 @@ from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log
 from server.runtime.telemetry import Metrics
-from server.socket.endpoint import Socket
+from server.socket.endpoint import SocketEndpoint
 
 
-def watch_live_path(metrics: Metrics, hub: Hub, socket: Socket, log: Log, catch_up: CatchUp) -> None:
+def watch_live_path(metrics: Metrics, hub: Hub, socket: SocketEndpoint, log: Log, catch_up: CatchUp) -> None:
     """Show the node's sessions, frames, commits and catch-up reads."""
     _watch_sessions(metrics, hub, socket)
     _watch_traffic(metrics, socket)
@@ -33,7 +33,7 @@ def watch_sending(metrics: Metrics, sending: Sending) -> None:
     )  # fmt: skip
 
 
-def _watch_sessions(metrics: Metrics, hub: Hub, socket: Socket) -> None:
+def _watch_sessions(metrics: Metrics, hub: Hub, socket: SocketEndpoint) -> None:
     stats = socket.stats
     metrics.watch_gauge("buzz_sessions", "Live sessions on this node", lambda: len(hub))
     metrics.watch_gauge("buzz_sessions_behind", "Sessions that are behind the head", lambda: len(_behind(hub)))
@@ -49,7 +49,7 @@ def _watch_sessions(metrics: Metrics, hub: Hub, socket: Socket) -> None:
     )  # fmt: skip
 
 
-def _watch_traffic(metrics: Metrics, socket: Socket) -> None:
+def _watch_traffic(metrics: Metrics, socket: SocketEndpoint) -> None:
     stats = socket.stats
     metrics.watch_counter("buzz_frames_received", "Frames read from clients", lambda: stats.frames_in)
     metrics.watch_counter("buzz_frames_sent", "Frames written to clients", lambda: socket.traffic()[2])

@@ -23,7 +23,8 @@ from server.runtime.tasks import running
 from server.services.activities import Activities
 from server.services.calls.call_log import CallLog
 from server.services.calls.call_reports import CallReports
-from server.socket.endpoint import Socket
+from server.socket.acceptor import Acceptor
+from server.socket.endpoint import SocketEndpoint
 from server.socket.frame_handler import FrameHandler, Mark
 from storage.accounts import AccountStore, Device, Revocation
 from storage.telephony.calls import CallStore
@@ -38,7 +39,7 @@ class LivePath:
     log: Log
     call_log: CallLog
     activities: Activities
-    socket: Socket
+    socket: SocketEndpoint
 
     @property
     def events(self) -> Events:
@@ -67,9 +68,8 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         frame_handler = FrameHandler(
             hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
         )
-        socket = Socket(
-            settings, hub, timers, base.auth, parties, frame_handler, now_ms, cluster.presence, cluster.catch_up_to
-        )
+        acceptor = Acceptor(settings, hub, timers, base.auth, parties, now_ms, cluster.presence, cluster.catch_up_to)
+        socket = SocketEndpoint(settings, acceptor, frame_handler)
         # The log first: its answers still reach their sockets, and calls are put right after it.
         for stop in (call_log.close, frame_handler.close, socket.close, call_reports.close, log.close):
             stack.push_async_callback(stop)

@@ -1,1 +1,1 @@
-"""The socket's front door: who is let in, reading frames, answering them."""
+"""The websocket route: the upgrade, the hello, reading frames and answering them."""

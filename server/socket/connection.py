@@ -6,11 +6,10 @@ Its task only reads. What is written comes from the hub, the catch-up readers an
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 from aiohttp import WSMsgType, web
@@ -18,11 +17,10 @@ from aiohttp import WSMsgType, web
 from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
 from protocol.frames import Hello, Ref, Send
-from server.config.settings import Settings
 from server.http.client_address import client_address
-from server.live.hub import Hub
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.wire import PROTOCOL_ERROR, Wire
+from server.socket.acceptor import Acceptor, Refused
 from server.socket.frame_handler import FrameHandler, error_frame
 from storage.errors import StorageUnavailable
 
@@ -30,101 +28,34 @@ BAD_FRAMES_A_MINUTE = 20
 _log = structlog.get_logger("socket")
 
 
-class Refused(Exception):
-    """The socket is closed with this code."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-class Handshake:
-    """A socket that has not said hello yet; its deadline is one more entry in the timers."""
-
-    __slots__ = ("done", "wire")
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.done = False
-
-    def on_timer(self, now: float) -> float | None:
-        """No hello in time: 4408; no answer to that either: dropped."""
-        if self.done or self.wire.lost:
-            return None
-        if self.wire.closing:
-            self.wire.abort()
-            return None
-        self.wire.close(CloseCode.NO_LIFE_SIGN, "no hello in time")
-        return now + CLOSE_SECONDS
-
-
-@dataclass(slots=True)
-class SocketStats:
-    """Plain counts, read by the metrics."""
-
-    opened: int = 0
-    refused: int = 0
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    closes: Counter[int] = field(default_factory=Counter)
-
-
-class Door(Protocol):
-    """Who lets sockets in: what a connection asks of the route that it came through."""
-
-    settings: Settings
-    hub: Hub
-    frame_handler: FrameHandler
-    stats: SocketStats
-
-    def check_origin(self, request: web.Request) -> None:
-        """Raises Refused for a browser's page that may not."""
-        ...
-
-    def greet(self, address: str) -> None:
-        """Count a socket that has not said hello. Raises Refused beyond the address's limit."""
-        ...
-
-    def greeted(self, address: str) -> None:
-        """It has said hello, or is gone."""
-        ...
-
-    def deadline(self, handshake: Handshake) -> None:
-        """The hello must come in time."""
-        ...
-
-    async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
-        """Make it a session. Raises Refused."""
-        ...
-
-
 class Connection:
     """One socket from upgrade to end."""
 
-    __slots__ = ("_bad_frames", "_codec", "_door", "_request", "_websocket", "session", "wire")
+    __slots__ = ("_acceptor", "_bad_frames", "_codec", "_frame_handler", "_request", "_websocket", "session", "wire")
 
-    def __init__(self, door: Door, request: web.Request, websocket: web.WebSocketResponse[bool]) -> None:
-        self._door = door
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        frame_handler: FrameHandler,
+        request: web.Request,
+        websocket: web.WebSocketResponse[bool],
+    ) -> None:
+        self._acceptor = acceptor
+        self._frame_handler = frame_handler
         self._request = request
         self._websocket = websocket
         self._codec: Codec = CODECS.get(websocket.ws_protocol or "", JSON)
-        self.wire = Wire(request, self, door.settings.max_frame_bytes, door.settings.frame_rate_limit)
+        self.wire = Wire(request, self, acceptor.settings.max_frame_bytes, acceptor.settings.frame_rate_limit)
         self.session: Session | None = None
         self._bad_frames: deque[float] | None = None
 
     async def serve(self) -> None:
         """Read frames until the socket ends, and close it with the right code where we end it."""
-        address = client_address(self._request, self._door.settings.trusted_hops)
+        address = client_address(self._request, self._acceptor.settings.trusted_hops)
         try:
-            self._door.check_origin(self._request)
-            self._door.greet(address)
-            try:
+            self._acceptor.check_origin(self._request)
+            with self._acceptor.handshake(address, self.wire):
                 self.session = await self._hello()
-            finally:
-                self._door.greeted(address)
             if self.session is not None:
                 await self._read(self.session)
         except Undecodable as error:
@@ -136,12 +67,12 @@ class Connection:
         except Exception:  # noqa: BLE001 - logged; the client is told that it was our fault
             _log.exception("session failed", session=self.session.id if self.session else None)
             self._close(CloseCode.SERVER_FAULT, "server fault")
-        await self._farewell()
+        await self._read_until_close()
 
     def resumed(self) -> None:
         """The wire's buffer has drained: the session goes on."""
         if self.session is not None:
-            self._door.hub.resume(self.session)
+            self._acceptor.hub.resume(self.session)
 
     def refused(self, code: CloseCode, reason: str) -> None:
         """The wire takes no more frames."""
@@ -158,11 +89,11 @@ class Connection:
         """Why it ended; 1006 if the connection just broke (RFC 6455, section 7.1.5)."""
         return self.wire.close_code or self._websocket.close_code or 1006
 
-    def forget(self) -> None:
-        """It has ended: let go of why.
+    def release_error(self) -> None:
+        """Break the cycle that a broken connection leaves, after its end.
 
-        aiohttp keeps the exception that a broken connection gave it, whose traceback holds the frames that hold the
-        socket: a cycle for each session, which only the collector finds. After a storm that is a pause of a second.
+        aiohttp keeps the exception of a broken connection. Its traceback refers to frames that refer to the socket:
+        a cycle for each session, which only the garbage collector finds. After many sessions that takes a second.
         """
         fault = self._websocket.exception()
         while fault is not None:
@@ -172,25 +103,20 @@ class Connection:
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def _hello(self) -> Session | None:
-        handshake = Handshake(self.wire)
-        self._door.deadline(handshake)
-        try:
-            while (data := self._payload(await self._websocket.receive())) is not None:
-                if data is _CONTROL:
-                    continue
-                try:
-                    frame = self._codec.decode(data)
-                    if isinstance(frame, Hello):
-                        return await self._door.open(self._request, frame, self._codec, self.wire)
-                    raise BadFrame("The first frame should be 'hello'.", frame.ref)
-                except BadFrame as error:
-                    self._refuse(error)
-            return None
-        finally:
-            handshake.done = True
+        while (data := self._payload(await self._websocket.receive())) is not None:
+            if data is _CONTROL:
+                continue
+            try:
+                frame = self._codec.decode(data)
+                if isinstance(frame, Hello):
+                    return await self._acceptor.open(self._request, frame, self._codec, self.wire)
+                raise BadFrame("The first frame should be 'hello'.", frame.ref)
+            except BadFrame as error:
+                self._refuse(error)
+        return None
 
     async def _read(self, session: Session) -> None:
-        frame_handler = self._door.frame_handler
+        frame_handler = self._frame_handler
         # This loop waits in ws.receive() itself, not in a coroutine of ours around it: an idle session is a chain of
         # suspended frames, and each costs half a kilobyte.
         while (data := self._payload(await self._websocket.receive())) is not None:
@@ -229,7 +155,7 @@ class Connection:
         if (kind is WSMsgType.BINARY) is not self._codec.binary:
             wanted = _KINDS[self._codec.binary]
             raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{self._codec.name} takes {wanted} frames")
-        self._door.stats.frames_in += 1
+        self._acceptor.stats.frames_in += 1
         return cast(bytes, message.data)
 
     def _refuse(self, error: ApiError) -> None:
@@ -243,7 +169,7 @@ class Connection:
         self._bad_frames.append(now)
         return len(self._bad_frames) == BAD_FRAMES_A_MINUTE and now - self._bad_frames[0] < 60
 
-    async def _farewell(self) -> None:
+    async def _read_until_close(self) -> None:
         """We sent a close frame: read until the peer's answer. The session's or handshake's timer bounds the wait."""
         if self.wire.closing and not self._websocket.closed and not self.wire.lost:
             timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.wire.abort)

@@ -56,7 +56,6 @@ class FrameHandler:
         self._keeper: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
-        self.sends: dict[str, int] = {}
 
     async def answer(self, session: Session, frame: ClientFrame) -> None:
         """Do what the frame asks. Raises ApiError (BadFrame with the ref) for what is refused."""

@@ -60,7 +60,7 @@ async def run(messages: int) -> Report:
                 await _body(world, chance, counts, seen)
             await until(lambda: not world.node.socket._sockets)
             counts["sessions left behind"] = len(world.node.hub)
-            counts["handshakes left behind"] = len(world.node.socket._greeting)
+            counts["handshakes left behind"] = len(world.node.socket.acceptor._unfinished)
             await until(lambda: len(asyncio.all_tasks()) <= before + 2)
     return Report(dict(counts), control, dict(seen))
 

@@ -52,7 +52,7 @@ class Echo(Connection):
 async def buzz_echo(data_dir: Path) -> AsyncIterator[str]:
     """A node whose route of the socket echoes. Its address."""
     with patch("server.socket.endpoint.Connection", Echo):
-        async with open_world(data_dir, frame_rate_limit=1_000_000) as world:
+        async with open_world(data_dir, frame_rate_limit=1_000_000, hello_timeout_seconds=600) as world:
             yield world.url
 
 

@@ -195,8 +195,8 @@ async def test_no_hello_in_time(open_: OpenWorld, subprotocol: str, say: list[st
 async def test_a_hello_in_time_is_not_reminded(open_: OpenWorld) -> None:
     world = await open_(hello_timeout_seconds=0.05, heartbeat_seconds=0.05)
     jane = await world.join(JANE)
-    begun = world.node.socket._timers.now()
-    await until(lambda: world.node.socket._timers.now() > begun + 0.1)
+    begun = world.node.socket.acceptor._timers.now()
+    await until(lambda: world.node.socket.acceptor._timers.now() > begun + 0.1)
     await jane.alive()
 
 

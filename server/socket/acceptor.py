@@ -1,0 +1,194 @@
+"""Which sockets are accepted: their origin, their time until the hello, and the session that a hello opens."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from protocol.activity import rfc3339
+from protocol.codec import Codec
+from protocol.errors import ApiError, CloseCode, ErrorCode
+from protocol.frames import Hello, Welcome
+from server.auth.contract import Authenticator, Caller, NotInDirectory
+from server.cluster.presence import Presence
+from server.config.settings import Settings
+from server.http.origins import is_allowed
+from server.live.hub import Hub
+from server.live.life_signs import LifeSigns
+from server.live.parties import Parties
+from server.live.session import CLOSE_SECONDS, Session
+from server.live.timers import Timers
+from server.live.wire import Wire
+
+
+class Refused(Exception):
+    """The socket is closed with this code."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Handshake:
+    """A socket that has not said hello yet; its deadline is one more entry in the timers."""
+
+    __slots__ = ("done", "wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.done = False
+
+    def on_timer(self, now: float) -> float | None:
+        """No hello in time: 4408; no answer to that either: dropped."""
+        if self.done or self.wire.lost:
+            return None
+        if self.wire.closing:
+            self.wire.abort()
+            return None
+        self.wire.close(CloseCode.NO_LIFE_SIGN, "no hello in time")
+        return now + CLOSE_SECONDS
+
+
+@dataclass(slots=True)
+class SocketStats:
+    """Plain counts, read by the metrics."""
+
+    opened: int = 0
+    refused: int = 0
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    closes: Counter[int] = field(default_factory=Counter)
+
+
+class Acceptor:
+    """Decides which sockets become sessions. One for the node; ``stats`` are those of all its sockets."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        hub: Hub,
+        timers: Timers,
+        auth: Authenticator,
+        parties: Parties,
+        now_ms: Callable[[], int],
+        presence: Presence,
+        catch_up_to: Callable[[int, str | None], Awaitable[None]],
+    ) -> None:
+        """``catch_up_to(id, epoch)``: other nodes may be ahead of this one, and their clients come here."""
+        self.settings = settings
+        self.hub = hub
+        self._timers = timers
+        self._auth = auth
+        self._parties = parties
+        self._now_ms = now_ms
+        self._presence = presence
+        self._catch_up_to = catch_up_to
+        self._unfinished: Counter[str] = Counter()
+        self.stats = SocketStats()
+
+    @contextmanager
+    def handshake(self, address: str, wire: Wire) -> Iterator[None]:
+        """Bound the time until the hello, and how many sockets of one address have not said it yet.
+
+        Raises Refused beyond the address's limit.
+        """
+        if self._unfinished[address] >= self.settings.max_handshakes_per_address:
+            raise Refused(CloseCode.TOO_MANY, "too many unfinished handshakes")
+        self._unfinished[address] += 1
+        handshake = Handshake(wire)
+        self._timers.add(self._timers.now() + self.settings.hello_timeout_seconds, handshake)
+        try:
+            yield
+        finally:
+            handshake.done = True
+            self._unfinished[address] -= 1
+            if self._unfinished[address] <= 0:
+                del self._unfinished[address]
+
+    def check_origin(self, request: web.Request) -> None:
+        """Browsers say where their page is from; it must be this host or one of the configured."""
+        origin = request.headers.get("Origin")
+        if origin is not None and not is_allowed(origin, request.host, self.settings.origins):
+            raise Refused(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed")
+
+    async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
+        """Check the token, put the session into the hub, welcome it, begin its delivery."""
+        caller = await self._caller(request, hello)
+        await self._catch_up_to(hello.last_activity_id or 0, hello.epoch)
+        while not self._auth.counts(caller):  # it may have ended meanwhile, or the directory changed
+            caller = await self._caller(request, hello)
+        # From here on nothing is awaited: no commit, no change of membership and no end of a right comes between.
+        companies = self._parties.known_companies(caller.person) or ()
+        session = self._session(caller, hello, codec, wire, (caller.person, *companies))
+        self._replace(hello, caller)
+        self.hub.add(session)
+        self._presence.opened(session, hello.resume_id)
+        session.tell(self._welcome(session, hello))
+        if hello.last_activity_id is not None or (hello.epoch is not None and hello.epoch != self.hub.epoch):
+            other_history = hello.epoch is not None and hello.epoch != self.hub.epoch
+            self.hub.start(session, 0 if other_history else hello.last_activity_id)
+        else:
+            self.hub.start(session, None)
+        session.start(random.random())
+        self.stats.opened += 1
+        return session
+
+    async def _caller(self, request: web.Request, hello: Hello) -> Caller:
+        try:
+            if hello.token is None:
+                caller = await self._auth.person(request)
+            else:
+                caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
+        except NotInDirectory as error:
+            raise Refused(CloseCode.UNAUTHORIZED, error.reason) from error
+        except ApiError as error:
+            if error.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN):
+                raise Refused(CloseCode.UNAUTHORIZED, "a person's token: missing, bad, expired or revoked") from error
+            raise
+        if caller.person_id is None:
+            raise Refused(CloseCode.UNAUTHORIZED, "not a person's token")
+        return caller
+
+    def _session(self, caller: Caller, hello: Hello, codec: Codec, wire: Wire, parties: tuple[int, ...]) -> Session:
+        return Session(
+            secrets.token_urlsafe(12),
+            caller,
+            hello.device_id,
+            codec,
+            wire,
+            parties,
+            timers=self._timers,
+            now_ms=self._now_ms,
+            life_signs=LifeSigns(self.settings.heartbeat_seconds, self.settings.heartbeat_timeout_seconds),
+            on_closed=self.hub.remove,
+            strict=self.settings.development,
+        )
+
+    def _replace(self, hello: Hello, caller: Caller) -> None:
+        old = self.hub.get(hello.resume_id) if hello.resume_id is not None else None
+        if old is not None and old.caller.person_id == caller.person_id:
+            old.close(CloseCode.GOING_AWAY, "resumed elsewhere")
+
+    def _welcome(self, session: Session, hello: Hello) -> Welcome:
+        every = self.settings.heartbeat_seconds
+        return Welcome(
+            session_id=session.id,
+            person_id=session.caller.person,
+            device_id=session.device_id,
+            head_id=self.hub.head,
+            epoch=self.hub.epoch,
+            heartbeat_seconds=int(every) if every == int(every) else every,
+            max_frame_bytes=self.settings.max_frame_bytes,
+            server_time=rfc3339(self._now_ms()),
+            token_expires_at=rfc3339(session.caller.expires_at_ms),
+            ref=hello.ref,
+        )
