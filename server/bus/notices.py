@@ -64,8 +64,8 @@ class DirectoryChanged(msgspec.Struct, frozen=True, array_like=True, tag="direct
     members: tuple[int, ...] | None
 
 
-class Seat(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One session as other nodes know it. ``order``: the later it was opened the higher, across nodes."""
+class RemoteSession(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A session as the other nodes know it. ``order`` is higher for a session that was opened later, on any node."""
 
     session_id: str
     order: int
@@ -79,7 +79,7 @@ class Present(msgspec.Struct, frozen=True, array_like=True, tag="present", gc=Fa
     """
 
     person: int
-    seats: list[Seat]
+    sessions: list[RemoteSession]
     asks: bool
     resumed: str | None = None
 

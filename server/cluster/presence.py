@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from protocol.errors import CloseCode
 from server.bus.contract import Bus
-from server.bus.notices import Gone, Leaving, Present, Seat
+from server.bus.notices import Gone, Leaving, Present, RemoteSession
 from server.live.hub import Hub
 from server.live.session import Session
 
@@ -25,7 +25,7 @@ SILENT_SECONDS = 6.0
 
 class _Elsewhere(NamedTuple):
     node: bytes
-    seat: Seat
+    session: RemoteSession
 
 
 class Presence:
@@ -48,7 +48,7 @@ class Presence:
             self._clock = max(self._clock + 1, self._now_ms())
             session.stamp(self._clock)
             person = session.caller.person
-            self._bus.publish(Present(person, [_seat(session)], True, resume_id))
+            self._bus.publish(Present(person, [_announced(session)], True, resume_id))
             self._keep_limit(person)
 
     def closed(self, session: Session) -> None:
@@ -63,8 +63,8 @@ class Presence:
         """The bus is back: say who is here, and forget what was known; the others answer."""
         self._elsewhere.clear()
         for person in list(self._hub.people()):
-            seats = [_seat(session) for session in self._hub.sessions_of(person)]
-            self._bus.publish(Present(person, seats, asks=True))
+            sessions = [_announced(session) for session in self._hub.sessions_of(person)]
+            self._bus.publish(Present(person, sessions, asks=True))
 
     def leave(self) -> None:
         """This node has stopped."""
@@ -74,17 +74,17 @@ class Presence:
 
     def heard(self, node: bytes, notice: Present) -> None:
         """A person has these sessions on another node."""
-        self._clock = max(self._clock, *(seat.order for seat in notice.seats), 0)
+        self._clock = max(self._clock, *(each.order for each in notice.sessions), 0)
         self._resumed(notice)
         mine = self._hub.sessions_of(notice.person)
         if not mine:
             return
         theirs = self._elsewhere.setdefault(notice.person, {})
-        for seat in notice.seats:
-            theirs[seat.session_id] = _Elsewhere(node, seat)
-            self._replace(mine, seat)
+        for remote in notice.sessions:
+            theirs[remote.session_id] = _Elsewhere(node, remote)
+            self._replace(mine, remote)
         if notice.asks:
-            self._bus.publish(Present(notice.person, [_seat(session) for session in mine], asks=False))
+            self._bus.publish(Present(notice.person, [_announced(session) for session in mine], asks=False))
         self._keep_limit(notice.person)
 
     def gone(self, notice: Gone) -> None:
@@ -120,10 +120,10 @@ class Presence:
         if session is not None and session.caller.person == notice.person:
             session.close(CloseCode.GOING_AWAY, "resumed elsewhere")
 
-    def _replace(self, mine: list[Session], seat: Seat) -> None:
+    def _replace(self, mine: list[Session], remote: RemoteSession) -> None:
         for session in mine:
-            same_device = seat.device_id is not None and session.device_id == seat.device_id
-            if same_device and _rank(session) < (seat.order, seat.session_id):
+            same_device = remote.device_id is not None and session.device_id == remote.device_id
+            if same_device and _rank(session) < (remote.order, remote.session_id):
                 session.close(CloseCode.REPLACED, "the same device_id opened a newer session")
 
     def _keep_limit(self, person: int) -> None:
@@ -132,7 +132,8 @@ class Presence:
             return
         mine = [session for session in self._hub.sessions_of(person) if not session.closed]
         ranks = sorted(
-            [_rank(session) for session in mine] + [(each.seat.order, each.seat.session_id) for each in theirs.values()]
+            [_rank(session) for session in mine]
+            + [(each.session.order, each.session.session_id) for each in theirs.values()]
         )
         allowed = set(ranks[-self._most :])
         for session in mine:
@@ -144,5 +145,5 @@ def _rank(session: Session) -> tuple[int, str]:
     return session.order, session.id
 
 
-def _seat(session: Session) -> Seat:
-    return Seat(session.id, session.order, session.device_id)
+def _announced(session: Session) -> RemoteSession:
+    return RemoteSession(session.id, session.order, session.device_id)
