@@ -1,9 +1,8 @@
-"""What a client's frames must be before anybody reads them: masked (RFC 6455, section 5.1), of a message's size, of few
-fragments, and not too many a second.
+"""Checks a client's frames before aiohttp reads them: masks, sizes, fragments and the rate.
 
-aiohttp reads unmasked frames without a word, and tells nobody of fragments and control frames as they come. A message
-that is too large it notices, and cuts the connection while the client still sends: TCP then throws away the close frame
-that says why. Seen here first, it can be listened out.
+aiohttp accepts unmasked frames (RFC 6455, section 5.1, forbids them) and does not report fragments and control frames
+as they come. It closes the connection of a message that is too large while the client still sends it: TCP then discards
+the close frame that says why. What is found here first can be read to its end, so that the client gets the close frame.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from server.runtime.limits import TokenBucket
 
 MAX_FRAGMENTS = 64
 """Frames that one message may come in."""
-LISTENED_FRAMES = 10_000
-"""Frames that are looked at after one was refused, for the close frame among them; whoever sends more is cut off."""
+FRAMES_AFTER_REFUSAL = 10_000
+"""Frames that are read after one was refused, to find the client's close frame; beyond it the connection is cut."""
 
 _MASKED = 0x80
 _FINAL = 0x80
@@ -25,7 +24,7 @@ _CLOSE = 8
 
 
 class Finding(Enum):
-    """What is wrong with a frame, or (after one that was refused) over at last."""
+    """What is wrong with a frame, or what ends the reading after one was refused."""
 
     UNMASKED = "unmasked"
     TOO_LARGE = "too large"
@@ -36,13 +35,15 @@ class Finding(Enum):
 
 
 OVER = (Finding.UNMASKED, Finding.CLOSE, Finding.ENOUGH)
-"""After these nothing is looked at any more; after the others only ``CLOSE`` and ``ENOUGH`` can follow."""
+"""After these nothing more is checked; after the others only ``CLOSE`` and ``ENOUGH`` can follow."""
 
 
 class FrameCheck:
     """Follows the bytes of one socket from frame header to frame header; payloads are stepped over."""
 
-    __slots__ = ("_fragments", "_frames", "_header", "_limit", "_listened", "_message", "_skip", "good", "refused")
+    __slots__ = (
+        "_after_refusal", "_fragments", "_frames", "_header", "_limit", "_message", "_skip", "good_bytes", "refused",
+    )  # fmt: skip
 
     def __init__(self, limit_bytes: int, frames_per_second: float) -> None:
         """``limit_bytes``: the largest message, in one frame or in pieces; frames of every kind count as frames."""
@@ -52,10 +53,10 @@ class FrameCheck:
         self._skip = 0
         self._message = 0  # what came of a message whose last piece did not: bytes, and frames
         self._fragments = 0
-        self._listened = 0
+        self._after_refusal = 0
         self.refused = False
         """A frame was refused: nothing is taken any more."""
-        self.good = 0
+        self.good_bytes = 0
         """After a finding: how many of the bytes given last came before that frame."""
 
     @property
@@ -66,7 +67,7 @@ class FrameCheck:
     def look(self, data: bytes, now: float) -> Finding | None:
         """Look at the frames that begin in these next bytes; ``now`` in monotonic seconds.
 
-        After a finding that is not :data:`OVER`, go on with what follows :attr:`good`.
+        After a finding that is not :data:`OVER`, go on with what follows :attr:`good_bytes`.
         """
         # Pieces end anywhere. Between two of them either the beginning of a header is kept (`_header`), and put before
         # the next piece, or a number of payload bytes is still to be stepped over (`_skip`), never both. `at` is where
@@ -85,7 +86,8 @@ class FrameCheck:
                 break
             if size > 125:
                 size = int.from_bytes(data[at + 2 : start], "big")
-            if (found := self._listen(first) if self.refused else self._judge(first, size, now)) is not None:
+            found = self._judge_after_refusal(first) if self.refused else self._judge(first, size, now)
+            if found is not None:
                 return self._found(found, at, carried)
             # The header, the four bytes of the mask, the payload.
             at = start + 4 + size
@@ -107,17 +109,17 @@ class FrameCheck:
             self._message = self._fragments = 0
         return None
 
-    def _listen(self, first: int) -> Finding | None:
-        """After a refusal: whether this frame ends the conversation."""
-        self._listened += 1
+    def _judge_after_refusal(self, first: int) -> Finding | None:
+        """Whether this frame, which came after a refusal, ends the reading."""
+        self._after_refusal += 1
         if first & 0x0F == _CLOSE:
             return Finding.CLOSE
-        return Finding.ENOUGH if self._listened > LISTENED_FRAMES else None
+        return Finding.ENOUGH if self._after_refusal > FRAMES_AFTER_REFUSAL else None
 
     def _found(self, finding: Finding, at: int, carried: int) -> Finding:
         """The frame at ``at``; the first ``carried`` bytes were given before, and are kept if they are this frame's."""
         self.refused = self.refused or finding not in OVER
-        self.good = max(0, at - carried)
+        self.good_bytes = max(0, at - carried)
         self._skip = 0
         if at > 0:
             self._header = b""

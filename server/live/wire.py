@@ -23,8 +23,8 @@ _PING = b"\x89\x00"
 _PONG, _PONG_BYTES = b"\x8a\x80", 6
 """The answer to it: no payload, and the four bytes of the mask."""
 PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
-_LISTEN_OUT_SECONDS = 5.0
-"""How long what is refused is read and dropped, so that its sender comes to read why it is not taken."""
+_READ_AFTER_REFUSAL_SECONDS = 5.0
+"""How long the rest is read and dropped after a refusal, so that the client gets the close frame that says why."""
 _REFUSALS = {
     Finding.TOO_LARGE: (CloseCode.TOO_LARGE, "the frame is too large"),
     Finding.TOO_MANY_FRAGMENTS: (CloseCode.TOO_LARGE, f"a message in more than {MAX_FRAGMENTS} fragments"),
@@ -160,8 +160,8 @@ class Wire(asyncio.Protocol):
         if found not in OVER:
             if self._owner is not None:
                 self._owner.refused(*_REFUSALS[found])
-            asyncio.get_running_loop().call_later(_LISTEN_OUT_SECONDS, self.abort)
-            rest = data[self._check.good :]
+            asyncio.get_running_loop().call_later(_READ_AFTER_REFUSAL_SECONDS, self.abort)
+            rest = data[self._check.good_bytes :]
             if (end := self._check.look(rest, monotonic())) is not None:
                 self._refuse(end, rest)
         elif found is Finding.ENOUGH:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgpack
 import pytest
 
-from server.live.frame_check import LISTENED_FRAMES, Finding, FrameCheck
+from server.live.frame_check import FRAMES_AFTER_REFUSAL, Finding, FrameCheck
 from server.live.wire import Wire
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import SQLITE
@@ -252,7 +252,7 @@ async def test_a_flood_of_frames_of_any_kind_is_not_read_to_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch, flood: str, welcomed: bool
 ) -> None:
     """Whoever goes on after the refusal is cut off: what was looked at is bounded, whatever was sent."""
-    looked, judge, listen = [0], FrameCheck._judge, FrameCheck._listen
+    looked, judge, listen = [0], FrameCheck._judge, FrameCheck._judge_after_refusal
 
     def judged(self: FrameCheck, first: int, size: int, now: float) -> Finding | None:
         looked[0] += 1
@@ -263,7 +263,7 @@ async def test_a_flood_of_frames_of_any_kind_is_not_read_to_its_end(
         return listen(self, first)
 
     monkeypatch.setattr(FrameCheck, "_judge", judged)
-    monkeypatch.setattr(FrameCheck, "_listen", listened)
+    monkeypatch.setattr(FrameCheck, "_judge_after_refusal", listened)
     bob = await world.join(BOB)
     async with raw_socket(world.url, JSON) as raw:
         if welcomed:
@@ -273,7 +273,7 @@ async def test_a_flood_of_frames_of_any_kind_is_not_read_to_its_end(
             await raw.write(FLOODS[flood])
             while await raw.read() is not None:
                 pass
-    assert 0 < looked[0] < LISTENED_FRAMES + 600
+    assert 0 < looked[0] < FRAMES_AFTER_REFUSAL + 600
     await bob.alive()
     await until(lambda: len(world.node.hub) == 1)
 

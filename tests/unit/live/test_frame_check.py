@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.frame_check import LISTENED_FRAMES, MAX_FRAGMENTS, OVER, Finding, FrameCheck
+from server.live.frame_check import FRAMES_AFTER_REFUSAL, MAX_FRAGMENTS, OVER, Finding, FrameCheck
 from tests.harness.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 LIMIT = 1_000
@@ -33,11 +33,11 @@ def fed(check: FrameCheck, data: bytes, pieces: Sizes) -> tuple[list[Finding], i
         rest = piece
         while (found := check.look(rest, 0.0)) is not None:
             if not findings:
-                passed += check.good
+                passed += check.good_bytes
             findings.append(found)
             if found in OVER:
                 return findings, passed
-            rest = rest[check.good :]
+            rest = rest[check.good_bytes :]
         if not findings:
             passed += len(piece)
     return findings, passed
@@ -65,7 +65,7 @@ def test_what_is_fine_passes(frames: list[bytes], where: Sizes) -> None:
 
 
 @given(st.lists(fine, max_size=4), st.sampled_from(["one", "pieces"]), st.integers(1, 70_000), pieces, st.booleans())
-def test_what_is_too_large_is_found_and_listened_out(
+def test_what_is_too_large_is_found_and_read_to_its_end(
     before: list[bytes], how: str, more: int, where: Sizes, closes: bool
 ) -> None:
     large = frame(TEXT, b"x" * (LIMIT + more))
@@ -142,6 +142,6 @@ def test_what_goes_on_without_end_after_a_refusal_is_cut_off(first: Finding) -> 
         Finding.TOO_LARGE: frame(TEXT, b"x" * (LIMIT + 1)),
     }[first]
     check = new_check()
-    assert fed(check, bad, []) == ([first], check.good)
-    assert fed(check, frame(PING) * (LISTENED_FRAMES - 2), [])[0] == []
+    assert fed(check, bad, []) == ([first], check.good_bytes)
+    assert fed(check, frame(PING) * (FRAMES_AFTER_REFUSAL - 2), [])[0] == []
     assert fed(check, frame(CONTINUATION, fin=False) * 10, [])[0] == [Finding.ENOUGH]
