@@ -27,7 +27,7 @@ _BYTES_PER_TRIP = 2_560 * 1024
 _MOST_ROWS = 500
 """Of a session in one trip: as many as a frame may have."""
 _RETRY_SECONDS = 0.25
-_log = structlog.get_logger("catch_up")
+_logger = structlog.get_logger("catch_up")
 
 
 class CatchUp:
@@ -64,7 +64,7 @@ class CatchUp:
             try:
                 await self._serve(group)
             except StorageError as error:
-                _log.error("catch-up read failed", reason=str(error), sessions=len(group))
+                _logger.error("catch-up read failed", reason=str(error), sessions=len(group))
                 await asyncio.sleep(_RETRY_SECONDS)
                 for session in group:
                     self._hub.resume(session)

@@ -30,7 +30,7 @@ RETRY_SECONDS = 1.0
 """After a commit that failed an empty one finds out this often whether the next would succeed, if somebody asks."""
 _NOT_STORED = "The activity was not stored; try again."
 _UNKNOWN = "Whether the activity was stored is not known; send it again with the same message_id or idempotency key."
-_log = structlog.get_logger("log")
+_logger = structlog.get_logger("log")
 
 
 class Submission(NamedTuple):
@@ -121,12 +121,12 @@ class Log:
         try:
             commit = await self._store.append([submission.posting for submission in batch])
         except StorageError as error:
-            _log.error("commit failed", reason=str(error), postings=len(batch))
+            _logger.error("commit failed", reason=str(error), postings=len(batch))
             self._tell(str(error))
             self._refuse(batch, _UNKNOWN if isinstance(error, OutcomeUnknown) else _NOT_STORED)
             return
-        except Exception as error:  # noqa: BLE001 - whatever it was: its senders are told, it is logged, the log goes on
-            _log.exception("commit failed", postings=len(batch))
+        except Exception as error:  # whatever it was: its senders are told, it is logged, the log goes on
+            _logger.exception("commit failed", postings=len(batch))
             self._tell(f"a commit failed: {type(error).__name__}")
             self._refuse(batch, _NOT_STORED)
             return

@@ -30,7 +30,7 @@ CLOSE_SECONDS = 5.0
 """How long a peer may take to answer our close frame before the connection is dropped."""
 FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
 """How much is read of the log at a time: about 100 and 500 activities, if they are small."""
-_log = structlog.get_logger("session")
+_logger = structlog.get_logger("session")
 # For each push: to look a member up in its enum takes longer than to compare it.
 _BEHIND = SessionState.BEHIND
 _LIVE = SessionState.LIVE
@@ -172,7 +172,7 @@ class Session:
         error = IllegalTransition(self.state, trigger)
         if self._strict:
             raise error
-        _log.error("illegal transition of a session", session=self.id, state=self.state.value, trigger=trigger.value)
+        _logger.error("illegal transition of a session", session=self.id, state=self.state.value, trigger=trigger.value)
         self.close(CloseCode.SERVER_FAULT, "server fault")
         return False
 

@@ -11,7 +11,7 @@ import structlog
 
 TICK_SECONDS = 0.05
 """Life signs and tokens are a matter of seconds; nothing here needs a finer clock."""
-_log = structlog.get_logger("timers")
+_logger = structlog.get_logger("timers")
 
 
 class Timed(Protocol):
@@ -89,6 +89,6 @@ class Timers:
 def _asked(timed: Timed, now: float) -> float | None:
     try:
         return timed.on_timer(now)
-    except Exception:  # noqa: BLE001 - one that fails must not stop everybody else's clock
-        _log.exception("a timer failed")
+    except Exception:  # one that fails must not stop everybody else's clock
+        _logger.exception("a timer failed")
         return None

@@ -25,7 +25,7 @@ from server.socket.frame_handler import FrameHandler, error_frame
 from storage.errors import StorageUnavailable
 
 BAD_FRAMES_A_MINUTE = 20
-_log = structlog.get_logger("socket")
+_logger = structlog.get_logger("socket")
 
 
 class Connection:
@@ -64,8 +64,8 @@ class Connection:
             self._close(refused.code, refused.reason)
         except (ApiError, StorageUnavailable) as error:
             self._close(CloseCode.OVER_CAPACITY, f"retry_after={getattr(error, 'retry_after_seconds', None) or 1:g}")
-        except Exception:  # noqa: BLE001 - logged; the client is told that it was our fault
-            _log.exception("session failed", session=self.session.id if self.session else None)
+        except Exception:  # logged; the client is told that it was our fault
+            _logger.exception("session failed", session=self.session.id if self.session else None)
             self._close(CloseCode.SERVER_FAULT, "server fault")
         await self._read_until_close()
 

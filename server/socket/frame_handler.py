@@ -25,7 +25,7 @@ from server.services.activities import Activities, Answer, accepted
 from storage.contract import Result
 from storage.errors import StorageError
 
-_log = structlog.get_logger("frame_handler")
+_logger = structlog.get_logger("frame_handler")
 Mark = tuple[int, str, int]
 """(person id, device id, activity id): the device has safely kept everything up to that id."""
 RETRY_SECONDS = 1.0
@@ -122,7 +122,7 @@ class FrameHandler:
                 try:
                     await self._keep([(person, device, id) for (person, device), id in marks.items()])
                 except StorageError as error:
-                    _log.error("received marks can't be stored", reason=str(error), marks=len(marks))
+                    _logger.error("received marks can't be stored", reason=str(error), marks=len(marks))
                     if self._closing.is_set():
                         return
                     self._marks = {key: max(marks.get(key, 0), self._marks.get(key, 0)) for key in marks | self._marks}
