@@ -5,11 +5,11 @@ Tokens themselves are in no table: they are signed, and a node needs storage onl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
+from storage.bulk import in_chunks
 from storage.database import Database
 
 MAX_DEVICES: Final = 64
@@ -108,7 +108,7 @@ class AccountStore:
     async def received_ids(self, devices: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
         """What these devices (person id, device id) have safely kept up to; one that never said so is left out."""
         found: dict[tuple[int, str], int] = {}
-        for chunk in _chunks(devices):
+        for chunk in in_chunks(list(devices), _CHUNK):
             # The casts tell PostgreSQL the types of the whole list.
             typed = ", ".join(["(CAST(? AS BIGINT), CAST(? AS TEXT))", *["(?, ?)"] * (len(chunk) - 1)])
             rows = await self._database.fetch(
@@ -148,16 +148,8 @@ _SAVE_RECEIVED = f"""
                             OR device.seen_at_ms - excluded.seen_at_ms > {CLOCKS_APART_MS}
                           THEN excluded.seen_at_ms ELSE device.seen_at_ms END"""
 
-_CHUNK: Final = 500
+_CHUNK: Final = 512
 """Devices asked about in one statement."""
-
-
-def _chunks(devices: Collection[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
-    iterator = iter(devices)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
-
-
 _FORGET_OLDEST = f"""
     DELETE FROM device WHERE person_id = ? AND device_id IN (
         SELECT device_id FROM device WHERE person_id = ?

@@ -7,11 +7,13 @@ hundreds of rows is one step. Lengths are powers of two, so that a database prep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from storage.database import Transaction, Value
+
+T = TypeVar("T")
 
 _MAX_ROWS: Final = 1_024
 """Of at most seven columns: both databases take some 32,000 parameters."""
@@ -30,15 +32,20 @@ async def insert(transaction: Transaction, into: str, rows: Sequence[Sequence[Va
 async def for_ids(transaction: Transaction, statement: str, ids: Sequence[int], *before: Value) -> None:
     """Run a statement that has ``{ids}`` for its last parameters, a list of ids; ``before`` are those before it."""
     for chunk in in_chunks(ids, _MAX_ROWS):
-        await transaction.execute(statement.format(ids=", ".join("?" * len(chunk))), *before, *chunk)
+        await transaction.execute(statement.format(ids=marks(chunk)), *before, *chunk)
 
 
-def in_chunks(ids: Sequence[int], size: int = _MAX_ROWS) -> Iterator[Sequence[int]]:
-    """``ids`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last id."""
-    for start in range(0, len(ids), size):
-        chunk = ids[start : start + size]
+def in_chunks(values: Sequence[T], size: int = _MAX_ROWS) -> Iterator[Sequence[T]]:
+    """``values`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last one."""
+    for start in range(0, len(values), size):
+        chunk = values[start : start + size]
         missing = (1 << (len(chunk) - 1).bit_length()) - len(chunk)
         yield [*chunk, *([chunk[-1]] * missing)]
+
+
+def marks(values: Sized) -> str:
+    """A question mark for each of the values, for a list in SQL."""
+    return ", ".join("?" * len(values))
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from protocol.heartbeat import LastTimes
-from storage.bulk import in_chunks
+from storage.bulk import in_chunks, marks
 from storage.database import Database, Transaction
 from storage.directory import reads, writes
 from storage.errors import StorageConflict
@@ -87,7 +87,7 @@ class KeyStore:
         """The keys of these people that came or were revoked behind a time (milliseconds) and id, in that order."""
         found: list[ChangedKey] = []
         for chunk in in_chunks(person_ids):
-            sql = _CHANGED.format(people=", ".join("?" * len(chunk)))
+            sql = _CHANGED.format(people=marks(chunk))
             rows = await self._database.fetch(sql, *chunk, after[0], after[0], after[1], limit)
             found += [ChangedKey(changed, id, person, _public_key(row)) for changed, id, person, *row in rows]
         return sorted(found)[:limit]

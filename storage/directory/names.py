@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from protocol.names import CompanyName, Name, PersonName
-from storage.bulk import in_chunks
+from storage.bulk import in_chunks, marks
 from storage.database import Reader, Row
 
 _MEMBERSHIPS = """SELECT person.id, member.company_id
@@ -46,5 +46,5 @@ async def read_memberships(reader: Reader, person_ids: Collection[int]) -> dict[
 async def _read(reader: Reader, select: str, ids: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
     for chunk in in_chunks(ids):
-        rows += await reader.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
+        rows += await reader.fetch(f"{select} ({marks(chunk)})", *chunk)
     return rows

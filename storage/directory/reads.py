@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.directory import Company, Contact, Identity, Kind, Member, Object, Person, TrustedCompany, TrustRequest
 from protocol.heartbeat import LastTimes
-from storage.bulk import in_chunks
+from storage.bulk import in_chunks, marks
 from storage.database import Reader, Row
 
 
@@ -51,7 +51,7 @@ async def last_times(reader: Reader, person_id: int) -> LastTimes:
 async def _in(reader: Reader, select: str, ids: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
     for chunk in in_chunks(ids):
-        rows += await reader.fetch(f"{select} ({', '.join('?' * len(chunk))})", *chunk)
+        rows += await reader.fetch(f"{select} ({marks(chunk)})", *chunk)
     return rows
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from protocol.privacy_request import CallSession, PrivacyRequest, State, WebFormSession
+from storage.bulk import marks
 from storage.contract import PAGE_BYTES, ROW_BYTES
 from storage.database import Reader, Transaction, Value
 from storage.privacy import twilio_copies
@@ -46,7 +47,7 @@ async def listed(
     """
     if not company_ids:
         return []
-    of_theirs = f"r.company_id IN ({', '.join('?' for _ in company_ids)}) AND "
+    of_theirs = f"r.company_id IN ({marks(company_ids)}) AND "
     return await _in_steps(reader, of_theirs, company_ids, since_ms, after_id, limit)
 
 
@@ -85,8 +86,7 @@ async def of_callers(reader: Reader, numbers: Sequence[str]) -> list[str]:
     """The ids of the requests that were made by calls from these numbers (E.164) and are not erased."""
     if not numbers:
         return []
-    marks = ", ".join("?" for _ in numbers)
-    rows = await reader.fetch(f"SELECT request_id FROM call_session WHERE caller_id IN ({marks})", *numbers)
+    rows = await reader.fetch(f"SELECT request_id FROM call_session WHERE caller_id IN ({marks(numbers)})", *numbers)
     return [request_id for (request_id,) in rows]
 
 

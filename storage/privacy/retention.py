@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from storage.bulk import marks
 from storage.database import Database, Transaction
 from storage.privacy import twilio_copies
 
@@ -29,7 +30,7 @@ async def prune_deliveries(database: Database, finished_before_ms: int, limit: i
         return 0
     async with database.transaction() as transaction:
         return await transaction.execute(
-            f"DELETE FROM webhook_delivery WHERE id IN ({_marks(found)})", *(delivery_id for (delivery_id,) in found)
+            f"DELETE FROM webhook_delivery WHERE id IN ({marks(found)})", *(delivery_id for (delivery_id,) in found)
         )
 
 
@@ -50,7 +51,7 @@ async def purge_requests(database: Database, changed_before_ms: int, limit: int)
         # Locked, and looked at again: one that was reopened meanwhile stays.
         rows = await transaction.fetch(
             f"""UPDATE privacy_request SET revision = revision
-                WHERE id IN ({_marks(found)}) AND completed AND updated_at_ms < ? RETURNING id""",
+                WHERE id IN ({marks(found)}) AND completed AND updated_at_ms < ? RETURNING id""",
             *(request_id for (request_id,) in found),
             changed_before_ms,
         )
@@ -61,7 +62,7 @@ async def purge_requests(database: Database, changed_before_ms: int, limit: int)
 async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
     if not request_ids:
         return
-    these = f"request_id IN ({_marks(request_ids)})"
+    these = f"request_id IN ({marks(request_ids)})"
     # Lanes before deliveries, as everywhere. A lane exists only where a delivery waits.
     await transaction.execute(
         f"""DELETE FROM webhook_lane WHERE (endpoint_id, request_id) IN (
@@ -71,8 +72,4 @@ async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
     await twilio_copies.delete_all(transaction, request_ids)
     for table in ("webhook_delivery", *_PARTS):
         await transaction.execute(f"DELETE FROM {table} WHERE {these}", *request_ids)
-    await transaction.execute(f"DELETE FROM privacy_request WHERE id IN ({_marks(request_ids)})", *request_ids)
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+    await transaction.execute(f"DELETE FROM privacy_request WHERE id IN ({marks(request_ids)})", *request_ids)

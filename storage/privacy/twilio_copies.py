@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from storage.bulk import marks
 from storage.database import Reader, Transaction
 from storage.leases import LeaseQueue
 
@@ -39,9 +40,8 @@ async def note(transaction: Transaction, sid: str, request_id: str, *, unwanted:
 
 async def delete_all(transaction: Transaction, request_ids: Sequence[str]) -> None:
     """Have everything deleted that Twilio holds of these requests."""
-    marks = ", ".join("?" * len(request_ids))
     await transaction.execute(
-        f"UPDATE twilio_copy SET due_at_ms = ? WHERE request_id IN ({marks}) AND due_at_ms IS NULL",
+        f"UPDATE twilio_copy SET due_at_ms = ? WHERE request_id IN ({marks(request_ids)}) AND due_at_ms IS NULL",
         _AT_ONCE,
         *request_ids,
     )

@@ -7,21 +7,18 @@ first. A released number rests before it is free again.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import islice
 from typing import Final, NamedTuple
 
 from protocol.match_key import match_key, own_key
 from storage.ahead import CLOCKS_APART_MS
+from storage.bulk import in_chunks, marks
 from storage.database import Database, Lane, Reader, Row, Transaction
 from storage.errors import StorageConflict
 
 REST_MS: Final = 60 * 24 * 3_600_000
 """A released number is given to nobody for 60 days."""
-
-_CHUNK: Final = 500
-"""Numbers asked about in one statement."""
 
 
 class NumberState(StrEnum):
@@ -142,8 +139,7 @@ class NumberStore:
     async def add_fictional(self, e164s: Iterable[str], now_ms: int) -> int:
         """As :meth:`add`, but leaves out numbers that somebody in the directory calls from (development only)."""
         candidates = list(e164s)
-        marks = ", ".join("?" * len(candidates))
-        sql = f"SELECT e164 FROM phone WHERE {_KEY} IN ({marks})"
+        sql = f"SELECT e164 FROM phone WHERE {_KEY} IN ({marks(candidates)})"
         used = {match_key(e164) for (e164,) in await self._database.fetch(sql, *map(match_key, candidates))}
         return await self.add([each for each in candidates if match_key(each) not in used], now_ms)
 
@@ -181,8 +177,8 @@ class ImportedNumber(NamedTuple):
 async def imported(reader: Reader, keys: Sequence[str]) -> dict[str, ImportedNumber]:
     """Those of the lines with these match keys that are free or somebody's, by match key and as a line gives them."""
     found: dict[str, ImportedNumber] = {}
-    for chunk in _chunks(keys):
-        sql = f"SELECT e164, person_id FROM buzz_number WHERE {_KEY} IN ({', '.join('?' * len(chunk))})"
+    for chunk in in_chunks(keys):
+        sql = f"SELECT e164, person_id FROM buzz_number WHERE {_KEY} IN ({marks(chunk)})"
         for e164, person_id in await reader.fetch(f"{sql} AND state IN ('free', 'allocated')", *chunk):
             found[match_key(e164)] = ImportedNumber(e164, person_id)
     return found
@@ -191,8 +187,8 @@ async def imported(reader: Reader, keys: Sequence[str]) -> dict[str, ImportedNum
 async def known(reader: Reader, keys: Sequence[str]) -> set[str]:
     """Those of these match keys that the pool has a number of, whatever became of it: free, somebody's, resting."""
     found: set[str] = set()
-    for chunk in _chunks(keys):
-        sql = f"SELECT {_KEY} FROM buzz_number WHERE {_KEY} IN ({', '.join('?' * len(chunk))})"
+    for chunk in in_chunks(keys):
+        sql = f"SELECT {_KEY} FROM buzz_number WHERE {_KEY} IN ({marks(chunk)})"
         found |= {key for (key,) in await reader.fetch(sql, *chunk)}
     return found
 
@@ -201,9 +197,8 @@ async def conflicts(reader: Reader, lines: Sequence[ImportedNumber]) -> dict[str
     """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
     given = {match_key(line.e164): line for line in lines if line.person_id is not None}
     found: dict[str, str] = {}
-    for chunk in _chunks(given):
-        marks = ", ".join("?" * len(chunk))
-        sql = f"SELECT {_KEY}, state, person_id FROM buzz_number WHERE {_KEY} IN ({marks})"
+    for chunk in in_chunks(list(given)):
+        sql = f"SELECT {_KEY}, state, person_id FROM buzz_number WHERE {_KEY} IN ({marks(chunk)})"
         for key, state, person_id in await reader.fetch(sql, *chunk):
             if state == NumberState.RESTING:
                 found[given[key].e164] = "the number was released and still rests"
@@ -297,9 +292,3 @@ async def _count(transaction: Transaction) -> int:
 def _number(row: Row) -> BuzzNumber:
     allocation_id, e164, state, person_id, provider_id, until_ms = row
     return BuzzNumber(allocation_id, e164, NumberState(state), person_id, provider_id, until_ms)
-
-
-def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
