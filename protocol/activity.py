@@ -126,7 +126,7 @@ _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_
 
 
 class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What a client posts: the seed's fields, names and limits.
+    """An activity that a client posts, with the seed's fields, names and limits.
 
     Decoding checks each field, straight from the bytes (this is on the path of every message); :meth:`checked` adds
     what a type asks of the fields together.

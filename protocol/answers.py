@@ -95,7 +95,7 @@ class ConversationParty:
 
 @dataclass(frozen=True)
 class ConversationAnswer:
-    """One conversation. ``as`` names the company for which the caller takes part as a member; absent: as themself."""
+    """One conversation. ``as`` names the company for which the caller takes part as a member; absent: as a person."""
 
     party: ConversationParty
     last_activity: ActivityAnswer
@@ -105,7 +105,7 @@ class ConversationAnswer:
 
 @dataclass(frozen=True)
 class PartyAnswer:
-    """A party as frames name it."""
+    """A person or a company: its type and id."""
 
     type: PartyKind
     id: int
@@ -138,7 +138,7 @@ class TrustRequested:
 
 @dataclass(frozen=True)
 class DirectoryChanged:
-    """Which of the lists that an app mirrors have changed; the heartbeat has a time for each."""
+    """The lists of the app that have changed; the heartbeat has a time for each."""
 
     changed: list[Literal["contacts", "trust_requests", "companies", "coworkers", "user"]]
 
@@ -157,7 +157,7 @@ class KeyChanged:
 
 @dataclass(frozen=True)
 class NumberGiven:
-    """The person has a Buzz number now: it was bought after a heartbeat had found that they have none."""
+    """The person has a Buzz number now: Buzz bought it after a heartbeat of a person without one."""
 
     country_code: str
     number: str
@@ -165,7 +165,7 @@ class NumberGiven:
 
 @dataclass(frozen=True)
 class TypingShown:
-    """Somebody types; ``to`` is the person, or a company that they are a member of."""
+    """Somebody is typing; ``to`` is the person, or a company that they are a member of."""
 
     by: Annotated[PartyAnswer, Field(alias="from")]
     to: PartyAnswer
@@ -173,7 +173,7 @@ class TypingShown:
 
 @dataclass(frozen=True)
 class TokenExpiring:
-    """The session's token ends in this many seconds: send ``refresh``."""
+    """The session's token expires in this many seconds: send ``refresh``."""
 
     seconds: int
 

@@ -33,7 +33,7 @@ _UNREADABLE: Final = "null"
 
 
 class Verified(StrEnum):
-    """What became of the validation of a call's signature."""
+    """The result of checking a call's signature."""
 
     PASSED_A = "passed-a"
     PASSED_B = "passed-b"

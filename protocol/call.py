@@ -152,7 +152,7 @@ class ReasonAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CallerAnswer:
-    """Whom a call is recorded from."""
+    """The person or company that a call is recorded from."""
 
     type: Literal["person", "company"]
     id: int

@@ -66,7 +66,10 @@ Numbers = Annotated[
 NewId = Annotated[Id, Field(description=f"At most {MAX_NEW_ID} (2^53 - 1) where the object is new.")]
 AddressBookNumbers = Annotated[
     tuple[str, ...],
-    Field(max_length=MAX_NUMBERS, description="In E.164; punctuation is allowed. What nobody could call is left out."),
+    Field(
+        max_length=MAX_NUMBERS,
+        description="In E.164; punctuation is allowed. Numbers that cannot be called are left out.",
+    ),
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
@@ -80,7 +83,7 @@ class _Line(Strict):
 
 
 class PersonLine(_Line):
-    """Somebody who uses the app; ``numbers`` are those they call from."""
+    """A person who uses the app; ``numbers`` are those they call from."""
 
     kind: Literal["person"]
     id: NewId
@@ -159,7 +162,7 @@ class TrustedCompanyLine(_Line):
 
 
 class PartyFields(Strict):
-    """A party as the wire names it."""
+    """A person or a company: its type and id."""
 
     type: PartyTypeName
     id: NewId
@@ -198,7 +201,7 @@ class NumberLine(_Line):
 
 
 class ServiceCodeLine(_Line):
-    """The code by which consumers name a company."""
+    """The code by which consumers choose a company."""
 
     kind: Literal["service_code"]
     code: Code

@@ -43,7 +43,7 @@ class EncryptionData(Strict):
 
 
 class KeyAlgorithm(StrEnum):
-    """The algorithms whose public keys are taken, and with that checked."""
+    """The algorithms whose public keys Buzz accepts and checks."""
 
     X25519 = "x25519"
     X448 = "x448"
@@ -96,7 +96,7 @@ class PublicKeyAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChangedKeyAnswer:
-    """A public key that came or was revoked, and whose it is."""
+    """A public key that was added or revoked, and the person who has it."""
 
     person_id: int
     public_key: str

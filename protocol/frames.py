@@ -64,28 +64,28 @@ class Send(_FromClient, frozen=True):
 
 
 class Received(_FromClient, frozen=True):
-    """This device has safely kept everything up to ``id``."""
+    """This device has safely stored everything up to ``id``."""
 
     id: _Id
     ref: Ref | None = None
 
 
 class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a typing notice is for."""
+    """The person or company that a typing notice is for."""
 
     type: PartyTypeName
     id: Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 
 
 class Typing(_FromClient, frozen=True):
-    """Passed on live, never stored."""
+    """The person is typing: passed on live, never stored."""
 
     to: Addressee
     ref: Ref | None = None
 
 
 class Refresh(_FromClient, frozen=True):
-    """A new token for the same person; the session goes on. Answered with ``refreshed``."""
+    """A new token for the same person; the session continues. Answered with ``refreshed``."""
 
     token: _Token
     ref: Ref | None = None
@@ -121,14 +121,14 @@ class Welcome(ServerFrame, frozen=True, tag="welcome"):
 
 
 class Refreshed(ServerFrame, frozen=True, tag="refreshed"):
-    """The answer to ``refresh``: the session goes on with the new token."""
+    """The answer to ``refresh``: the session continues with the new token."""
 
     token_expires_at: str
     ref: Ref | None = None
 
 
 class Activities(ServerFrame, frozen=True, tag="activities"):
-    """Catch-up and live alike: 1 to 500 activities, oldest first, each as in ``GET activity/<id>``.
+    """Activities to catch up, and live ones: 1 to 500, oldest first, each as in ``GET activity/<id>``.
 
     The server joins it from encoded activities (``Codec.activities``); this class describes it.
     """
@@ -137,13 +137,13 @@ class Activities(ServerFrame, frozen=True, tag="activities"):
 
 
 class CaughtUp(ServerFrame, frozen=True, tag="caught_up"):
-    """The backlog asked for in ``hello`` has been delivered; ``id`` is how far."""
+    """All activities that ``hello`` asked for have been delivered, up to ``id``."""
 
     id: int
 
 
 class Ack(ServerFrame, frozen=True, tag="ack", gc=False):
-    """The activity is durable. ``duplicate``: it was sent before, and this is the first one's answer."""
+    """The activity is durable. ``duplicate``: it was sent before, and this is the first answer again."""
 
     ref: Ref
     id: int
@@ -152,7 +152,7 @@ class Ack(ServerFrame, frozen=True, tag="ack", gc=False):
 
 
 class Error(ServerFrame, frozen=True, tag="error"):
-    """The frame was refused; the session goes on. ``retry_after`` is in seconds."""
+    """The frame was refused; the session continues. ``retry_after`` is in seconds."""
 
     code: str
     message: str
@@ -161,14 +161,14 @@ class Error(ServerFrame, frozen=True, tag="error"):
 
 
 class Event(ServerFrame, frozen=True, tag="event"):
-    """Live only, never part of the log."""
+    """A live event; it is not part of the log."""
 
     name: str
     data: dict[str, Any]
 
 
 class Reconnect(ServerFrame, frozen=True, tag="reconnect"):
-    """This node is about to go away: open a new socket after ``after_ms``, with ``resume_id`` in its hello."""
+    """This node is shutting down: open a new socket after ``after_ms``, with ``resume_id`` in its hello."""
 
     after_ms: int
     resume_id: str

@@ -33,7 +33,7 @@ _APP: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The parameters of both look-ups, as text; what had another type than text or whole number is malformed text."""
+    """The parameters of both look-ups, as text. A value that is no text or whole number counts as malformed."""
 
     number_code: str
     number: str
@@ -122,7 +122,7 @@ def _printable(text: str, limit: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrustAnswer:
-    """The answer to trust-lookup: may the phone ring, and whose number is it (null: nobody's)."""
+    """The answer to trust-lookup: whether the phone may ring, and whose number was called (null: nobody's)."""
 
     trusted: bool
     user_id: int | None

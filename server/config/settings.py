@@ -19,7 +19,7 @@ from protocol.privacy_request import MIN_RETENTION_MONTHS
 
 
 class LogLevel(StrEnum):
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"

@@ -55,7 +55,7 @@ def _channel(frames: tuple[type, ...]) -> dict[str, Any]:
     return {
         "address": "/apps/buzz/socket",
         "title": "The session",
-        "description": "JSON in text frames or msgpack in binary ones, by subprotocol; both carry the same fields.",
+        "description": "JSON in text frames or msgpack in binary frames, by subprotocol; both have the same fields.",
         "messages": {_name(frame): {"$ref": f"#/components/messages/{_name(frame)}"} for frame in frames},
         "bindings": {
             "ws": {

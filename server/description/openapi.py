@@ -18,15 +18,15 @@ from server.http.operations import Operation, operation_of
 TAGS: Final = {
     "activity": "Messages, reactions, read indicators and calls: the log that every device catches up from.",
     "socket": "The live session. Its frames are described in `/asyncapi.json`.",
-    "telephony": "What Twilio asks while a phone rings, and what the app shows of it.",
-    "twilio": "What Twilio calls during a phone call: screening, and what became of it.",
+    "telephony": "Look-ups by Twilio while a phone rings, and the lists of calls in the app.",
+    "twilio": "Routes that Twilio requests during a phone call: screening, and the end of the call.",
     "encryption": "Public keys and the end-to-end provider's data. The server sees no plaintext.",
-    "privacy requests": "Consumers' requests to companies: taken in, listed, answered in time.",
-    "webhooks": "Privacy requests to and from other systems, signed.",
-    "directory": "People, companies, contacts and trust, mirrored from the operator's main system.",
+    "privacy requests": "Consumers' privacy requests to companies, with their deadlines.",
+    "webhooks": "Signed events about privacy requests, to and from other systems.",
+    "directory": "People, companies, contacts and trust, copied from the operator's main system.",
     "numbers": "The pool of Buzz numbers.",
-    "operation": "Running it.",
-    "description": "This description.",
+    "operation": "Routes for operators.",
+    "description": "The description of this API.",
 }
 CREDENTIALS: Final[dict[str, tuple[dict[str, list[str]], ...]]] = {
     "none": (),
@@ -50,7 +50,7 @@ _SCHEMES: Final = {
 }
 _ERROR: Final[Schema] = {
     "type": "object",
-    "description": "Every error but those of `FlatError`.",
+    "description": "Every error except those in the form of `FlatError`.",
     "properties": {
         "error": {
             "type": "object",
@@ -65,7 +65,7 @@ _ERROR: Final[Schema] = {
 }
 _FLAT_ERROR: Final[Schema] = {
     "type": "object",
-    "description": "A 400 of the routes that answer in this shape.",
+    "description": "A 400 from the routes that use this form.",
     "properties": {
         "error": {"const": True},
         "message": {"type": "string", "examples": ["Missing required parameter: 'type'"]},
@@ -74,7 +74,9 @@ _FLAT_ERROR: Final[Schema] = {
 }
 _WORDS: Final = {kind.http_status: kind.words for kind in reversed(ERRORS.values())}
 _RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
-_REQUEST_ID: Final = {"X-Request-Id": {"description": "Names this request in the log", "schema": {"type": "string"}}}
+_REQUEST_ID: Final = {
+    "X-Request-Id": {"description": "The id of this request in the log", "schema": {"type": "string"}}
+}
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 PathId = Annotated[int, Field(ge=1, le=MAX_ID)]

@@ -77,7 +77,7 @@ class NewerQuery(Strict):
 
 
 class OlderQuery(Strict):
-    """Backwards: the newest first, older than ``before``."""
+    """Activities older than ``before``, newest first."""
 
     before: Unsigned | None = None
     limit: PageLimit = "100"
@@ -115,7 +115,9 @@ def routes(
             answer=PostAnswer,
             errors=(400, 401, 403, 404, 413, 415, 422, 429, 503),
             flat_400=True,
-            headers={"Idempotency-Key": "The same key again gets the first answer again, and nothing is stored twice"},
+            headers={
+                "Idempotency-Key": "If the same key is sent again, nothing is stored and the first answer is returned"
+            },
         )
     )
     async def post(request: web.Request) -> web.Response:
@@ -132,7 +134,7 @@ def routes(
 
     @operation(
         Operation(
-            "Everything newer than an id that the caller is a party to, oldest first",
+            "List the caller's activities that are newer than an id, oldest first",
             "activity",
             path={"id": Unsigned},
             query=NewerQuery,
@@ -156,7 +158,7 @@ def routes(
 
     @operation(
         Operation(
-            "The newest first, older than `before`",
+            "List activities older than `before`, newest first",
             "activity",
             query=OlderQuery,
             answer=list[ActivityAnswer],
@@ -186,7 +188,7 @@ def routes(
 
     @operation(
         Operation(
-            "Whom the caller has talked with, the latest first",
+            "List the parties that the caller has talked with, latest first",
             "activity",
             query=ConversationsQuery,
             answer=list[ConversationAnswer],

@@ -48,7 +48,7 @@ class NewRevocation(Strict):
 
 
 class NewErasure(Strict):
-    """``POST /admin/erasures``. ``dry_run``: say what is there of the person, and erase nothing."""
+    """``POST /admin/erasures``. ``dry_run``: return what is stored about the person, and erase nothing."""
 
     person_id: Id
     dry_run: bool = False

@@ -28,7 +28,7 @@ def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "The latest 100 calls to the caller, the newest first: what became of each, and by what it was decided",
+            "The latest 100 calls to the caller, newest first, with the outcome of each and the reasons for it",
             "telephony",
             answer=list[CallEntry],
             errors=(401, 503),

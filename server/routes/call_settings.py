@@ -17,7 +17,7 @@ def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]
 
     @operation(
         Operation(
-            "What the caller asks of calls to them, and what counts",
+            "What the caller requires of calls to them, and what is in force",
             "telephony",
             answer=CallSettingsAnswer,
             errors=(401, 503),
@@ -29,7 +29,7 @@ def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]
 
     @operation(
         Operation(
-            "Ask for more than the operator's setting, or (null) for no more; never for less",
+            "Require more than the operator's setting, or (null) the same; less is not possible",
             "telephony",
             body=CallSettings,
             answer=CallSettingsAnswer,

@@ -44,7 +44,7 @@ def _few(text: str) -> str:
 
 
 class ListQuery(Strict):
-    """``since`` is a time of change (whole seconds, itself included); ``cursor`` goes on where a page ended."""
+    """``since`` is a time of change (whole seconds, itself included); ``cursor`` continues where a page ended."""
 
     since: Annotated[str, AfterValidator(_moment)] | None = None
     cursor: Annotated[str, AfterValidator(_position)] | None = None

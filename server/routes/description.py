@@ -29,7 +29,7 @@ def routes(folder: Path = _FOLDER) -> list[web.RouteDef]:
     """The two documents, made at the first request from the application's own routes, and the page that shows them."""
     made: dict[str, bytes] = {}
 
-    @operation(_described("HTTP, as OpenAPI 3.1"))
+    @operation(_described("The description of HTTP, as OpenAPI 3.1"))
     async def http(request: web.Request) -> web.Response:
         if "openapi" not in made:
             # A tenth of a second of work, once: not in the event loop.
@@ -37,18 +37,18 @@ def routes(folder: Path = _FOLDER) -> list[web.RouteDef]:
             made["openapi"] = msgspec.json.encode(document)
         return json_response(msgspec.Raw(made["openapi"]), headers={"Cache-Control": "no-cache"})
 
-    @operation(_described("The socket, as AsyncAPI 3.0"))
+    @operation(_described("The description of the socket, as AsyncAPI 3.0"))
     async def socket(request: web.Request) -> web.Response:
         document = await asyncio.to_thread(asyncapi, request.host)
         return json_response(document, headers={"Cache-Control": "no-cache"})
 
-    page = web.get("/docs", _page(folder / "index.html", "Both, readable"))
+    page = web.get("/docs", _page(folder / "index.html", "The description of both as a web page"))
     parts = [path for path in sorted(folder.iterdir()) if path.suffix in (".js", ".css")]
     return [
         web.get("/openapi.json", http),
         web.get("/asyncapi.json", socket),
         page,
-        *(web.get(f"/docs/{path.name}", _page(path, "A part of the page")) for path in parts),
+        *(web.get(f"/docs/{path.name}", _page(path, "A file of that page")) for path in parts),
     ]
 
 

@@ -24,7 +24,7 @@ _TAG: Final = "directory"
 
 
 class ImportQuery(Strict):
-    """``dry_run=true``: check everything and say what would change.
+    """``dry_run=true``: check everything and return what would change.
 
     ``deletions=refuse``: import nothing (409) if it would remove anything.
     """
@@ -36,7 +36,7 @@ class ImportQuery(Strict):
 class ImportAnswer(msgspec.Struct, frozen=True):
     """What an import did, or with ``dry_run`` would do: by kind, how many objects it puts and removes.
 
-    Objects that are stored as they read already are in ``lines`` alone. ``warnings``: how many numbers of contacts were
+    Unchanged objects count only in ``lines``. ``warnings``: how many numbers of contacts were
     left out because nobody could call them; ``warned`` names the first of these lines.
     """
 
@@ -98,7 +98,7 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
 
     @operation(
         Operation(
-            f"A {words} as a line spells it",
+            f"Get a {words}, as an import line",
             _TAG,
             credential="admin",
             path=_PATH_TYPES[kind],
@@ -112,7 +112,7 @@ def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.
 
     @operation(
         Operation(
-            f"Make or change a {words}",
+            f"Create or change a {words}",
             _TAG,
             credential="admin",
             path=_PATH_TYPES[kind],

@@ -16,7 +16,7 @@ from server.services.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The answer to both: what is stored now."""
+    """The encryption data that is stored now."""
 
     success: bool = field(default=True, init=False)
     data: EncryptionAnswer

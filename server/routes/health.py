@@ -33,7 +33,7 @@ def routes(
     (``bus``) it works as well, only slower, and says so.
     """
 
-    @operation(Operation("The process runs", "operation", credential="none", answer=dict[str, str]))
+    @operation(Operation("Check that the process runs", "operation", credential="none", answer=dict[str, str]))
     async def healthz(_: web.Request) -> web.Response:
         return json_response({"status": "ok"}, headers=_NOT_STORED)
 

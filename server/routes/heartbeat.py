@@ -16,7 +16,7 @@ def routes(heartbeats: Heartbeats, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "When each thing that the app mirrors last changed; gives the caller a number if they have none",
+            "Get the times of the last changes; assigns a number to the caller if they have none",
             "telephony",
             answer=Heartbeat,
             errors=(401, 503),

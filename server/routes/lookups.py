@@ -23,7 +23,7 @@ CALL_PARAMETER: Final = "CallSid"
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _ERRORS: Final = (400, 401, 413, 415, 503)
-_HEADERS: Final = {TOKEN_HEADER: "Twilio's: a repeat of a request carries the same one and is counted once"}
+_HEADERS: Final = {TOKEN_HEADER: "Set by Twilio: a repeated request has the same token and is counted once"}
 
 
 def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
@@ -47,7 +47,7 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "May this call ring, and whose number is called?",
+            "Look up whether a call may ring, and whose number was called",
             "telephony",
             credential="lookup",
             query=Lookup,
@@ -61,7 +61,7 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "The same, with the parameters in a body",
+            "The same look-up, with the parameters in the body",
             "telephony",
             credential="lookup",
             body=Lookup,
@@ -76,7 +76,7 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "Who is calling? Nothing about a caller who is not trusted",
+            "Look up who is calling; returns nothing about a caller who is not trusted",
             "telephony",
             credential="lookup",
             query=Lookup,
@@ -89,7 +89,7 @@ def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "The same, with the parameters in a body",
+            "The same look-up, with the parameters in the body",
             "telephony",
             credential="lookup",
             body=Lookup,

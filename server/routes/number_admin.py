@@ -37,7 +37,7 @@ class NewNumbers(Strict):
 
 
 class NumbersQuery(Strict):
-    """``GET /admin/numbers``: those beyond ``after``, in order."""
+    """``GET /admin/numbers``: those after ``after``, in order."""
 
     after: Annotated[str, Field(max_length=20)] = ""
     limit: Annotated[int, Field(strict=False, ge=1, le=MAX_NUMBERS)] = MAX_NUMBERS

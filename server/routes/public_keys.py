@@ -59,7 +59,7 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "The public keys that came or were revoked since a time: the caller's and those of everybody they have "
+            "The public keys that were added or revoked since a time: the caller's and those of everybody they have "
             "talked with, by time of change",
             "encryption",
             query=ListQuery,

@@ -24,14 +24,14 @@ _ENDED_PATH: Final = "/twilio/voice/ended"
 def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
     """The voice routes."""
 
-    @operation(_described("A call comes in: ring the person's app, or reject it"))
+    @operation(_described("Answer an incoming call: ring the person's app, or reject the call"))
     async def voice(request: web.Request) -> web.Response:
         await auth.twilio(request)
         call = read_call(await twilio_form(request))
         rings = await screening.ring(call, request.headers.get(TOKEN_HEADER))
         return _twiml(twiml.reject(rings) if isinstance(rings, RejectReason) else twiml.dial_person(rings, _ENDED_PATH))
 
-    @operation(_described("A call has ended: it is recorded as an activity"))
+    @operation(_described("Record a call that has ended as an activity"))
     async def ended(request: web.Request) -> web.Response:
         await auth.twilio(request)
         form = await twilio_form(request)
@@ -45,7 +45,7 @@ def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
     # wrong auth token or BUZZ_PUBLIC_URL) does not make this one fail as well, and it says nothing about anybody.
     @operation(
         Operation(
-            "The voice URL has failed: the caller hears that the line is busy",
+            "Answer when the voice URL has failed: the caller hears the busy tone",
             "twilio",
             credential="none",
             content_type=twiml.CONTENT_TYPE,

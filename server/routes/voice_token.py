@@ -15,7 +15,7 @@ def routes(tokens: VoiceTokens, auth: Authenticator) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "A Twilio access token with which the caller's app takes calls; short-lived, for the caller alone",
+            "Create a short-lived Twilio access token with which the caller's app receives calls",
             "telephony",
             answer=VoiceToken,
             errors=(401, 404),

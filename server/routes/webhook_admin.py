@@ -111,7 +111,7 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
 
     @operation(
         _described(
-            "The webhook endpoints, each with what waits for it and what failed",
+            "The webhook endpoints, each with the number of waiting and failed deliveries",
             query=EndpointQuery,
             answer=list[dict[str, Any]],
         )

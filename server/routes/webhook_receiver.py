@@ -27,7 +27,7 @@ def routes(events: ReceivedEvents, trusted_hops: int) -> list[web.RouteDef]:
 
     @operation(
         Operation(
-            "Take a privacy-request event from another service",
+            "Receive a privacy-request event from another service",
             "webhooks",
             credential="event signature",
             body_types=TYPES,

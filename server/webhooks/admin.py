@@ -59,7 +59,7 @@ class NewEndpoint(Strict):
 
 
 class EndpointChange(Strict):
-    """``PATCH``: what is left out stays. Not enabled: events wait."""
+    """``PATCH``: fields that are left out stay the same. If not enabled, events wait."""
 
     url: str | None = None
     format: Literal["multipart", "json"] | None = None
@@ -75,7 +75,7 @@ class NewSource(Strict):
 
 
 class SourceKeys(Strict):
-    """New keys for a source; those before count on for the overlap."""
+    """New keys for a source; the old ones stay valid for the overlap."""
 
     api_key: ApiKey | None = None
     secret: Secret | None = None
@@ -89,7 +89,7 @@ class SourceKeys(Strict):
 
 
 class Rotation(Strict):
-    """New keys for an endpoint are made here; those before count on for the overlap."""
+    """Make new keys for an endpoint; the old ones stay valid for the overlap."""
 
     overlap_seconds: Overlap = DEFAULT_OVERLAP_SECONDS
 

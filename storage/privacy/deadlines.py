@@ -14,7 +14,7 @@ from storage.privacy.rows import SELECT, kept_request
 
 
 class Which(StrEnum):
-    """``overdue``: a day has passed on which something should have been done, and it was not."""
+    """``overdue``: a due date has passed, and the request is not done."""
 
     OPEN = "open"
     OVERDUE = "overdue"

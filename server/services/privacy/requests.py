@@ -36,7 +36,7 @@ _SUBMISSIONS = UUID("5d0c8a0e-54a1-4a39-9d0e-5a7a6a0a8a57")
 class StateChange(Strict):
     """What a member changes; what is left out stays.
 
-    ``do_not_sell``: whether a voicemail asks for an end of the sale of data. A web form says so itself.
+    ``do_not_sell``: whether a voicemail asks for an end of the sale of data. A web form states this itself.
     """
 
     acknowledged: bool | None = None

@@ -79,7 +79,7 @@ class Trust:
         return Verdict(TrustAnswer(before.trusted, before.row.person_id), in_time=not _is_late(before))
 
     async def call(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> CallAnswer:
-        """Who is calling? Nothing about a caller who is not trusted. Raises as :meth:`trust`."""
+        """Look up who is calling; returns nothing about a caller who is not trusted. Raises as :meth:`trust`."""
         call = call_of(lookup, tokens)
         found = await self._find("call", call, lambda late: None)
         before = self._log.remembered(call, any_verdict=call.verstat is None)

@@ -22,7 +22,7 @@ _CONTENT_TYPE: Final = "twilio-fpa;v=1"
 
 @dataclass(frozen=True, slots=True)
 class VoiceToken:
-    """A Twilio access token for the caller's own identity, and when it ends."""
+    """A Twilio access token for the caller's own identity, and when it expires."""
 
     token: str
     identity: str
