@@ -2,7 +2,7 @@
 
 A token's signature is checked once; afterwards its digest finds the caller. Whether that still counts is asked at every
 use, and the answer is in one place, :meth:`Authentication.ended`: expired, signed with a key that is gone, revoked, or
-its person is no longer in the directory. Two tasks belong to an open authentication: one looks every second at what may
+its person is no longer in the directory. Two tasks belong to an open authentication: one polls every second what may
 have ended (revocations, the key file, changes of the directory), one follows the identity provider's keys.
 """
 
@@ -21,7 +21,7 @@ from aiohttp import web
 from protocol.errors import ApiError, ErrorCode
 from server.auth.contract import SCOPE_ADMIN, SCOPE_LOOKUP, Caller, NotInDirectory, OnKeys, OnRevoked
 from server.auth.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, check_source
-from server.auth.revocations import LOOK_SECONDS, Revocations
+from server.auth.revocations import POLL_SECONDS, Revocations
 from server.auth.signing_keys import KeyFileError, KeyRing, load, load_or_create
 from server.auth.tokens import (
     MAX_TOKEN_CHARACTERS,
@@ -65,7 +65,7 @@ class People(Protocol):
         """Ask storage: then one of the two holds. Raises StorageUnavailable."""
         ...
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Take in the directory's changes now. Raises StorageUnavailable."""
         ...
 
@@ -186,21 +186,21 @@ class Authentication:
         expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
         return await self._revocations.revoke(person_id=person_id, expires_at_ms=expires_at_ms)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Take in now what may have ended a right: a changed key file, revocations, changes of the directory.
 
         Raises StorageUnavailable.
         """
         self._reload_keys()
-        await self._revocations.look()
-        await self._people.look()
+        await self._revocations.poll()
+        await self._people.poll()
 
     async def follow(self) -> None:
         """Look every second, for as long as the task lives."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             try:
-                await self.look()
+                await self.poll()
             except StorageError as error:
                 _log.warning("cannot read which rights have ended", reason=str(error))
             except Exception:  # noqa: BLE001 - whatever it was, rights that end must go on being followed
@@ -305,8 +305,8 @@ async def open_authentication(
     key_file = settings.signing_key_path
     ring = load_or_create(key_file, development=settings.development)
     revocations = Revocations(accounts, now_ms)
-    await revocations.look()
-    await people.look()
+    await revocations.poll()
+    await people.poll()
     provider = await _open_provider(settings, now_ms)
     token = settings.twilio_auth_token
     twilio = TwilioRequests(token.get_secret_value() if token else None, settings.public_url)

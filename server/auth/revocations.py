@@ -1,6 +1,6 @@
-"""Which credentials no longer count: storage's rows, held in memory and looked at anew every second.
+"""Which credentials no longer count: storage's rows, held in memory and polled every second.
 
-A revocation that another process wrote (another node, the command line) takes effect with the next look; one that goes
+A revocation that another process wrote (another node, the command line) takes effect with the next poll; one that goes
 through this process takes effect at once, after it is durable.
 """
 
@@ -14,7 +14,7 @@ from server.auth.contract import Caller, OnRevoked
 from server.runtime.clock import Every
 from storage.accounts import AccountStore, Revocation
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Half of the two seconds in which a revocation must have taken effect."""
 
 _FORGET_EVERY_MS = 60_000
@@ -47,11 +47,11 @@ class Revocations:
         of_person = self._persons.get(caller.person_id)
         return of_person is not None and caller.is_hit_by(of_person)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Take in what is new in storage. Raises StorageUnavailable."""
         now_ms = self._now_ms()
         for row in await self._store.revocations_after(self._version, now_ms):
-            # Two looks may overlap: what one has taken in, the other skips.
+            # Two polls may overlap: what one has taken in, the other skips.
             if row.version > self._version:
                 self._version = row.version
                 self._take_in(row)
@@ -65,7 +65,7 @@ class Revocations:
         row = await self._store.revoke(
             token_id=token_id, person_id=person_id, revoked_at_ms=self._now_ms(), expires_at_ms=expires_at_ms
         )
-        await self.look()
+        await self.poll()
         return row
 
     def _take_in(self, row: Revocation) -> None:

@@ -35,7 +35,7 @@ class Committed(msgspec.Struct, frozen=True, array_like=True, tag="committed", g
 
 
 class Reached(msgspec.Struct, frozen=True, array_like=True, tag="reached", gc=False):
-    """The log has reached this id: who is not there yet looks."""
+    """The log has reached this id: a node that is behind polls it."""
 
     head: int
 
@@ -50,11 +50,11 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened", gc=
 
 
 class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked", gc=False):
-    """A credential was revoked: look at the revocations now."""
+    """A credential was revoked: poll the revocations now."""
 
 
 class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="forgotten", gc=False):
-    """Stored activities were changed (erased, put right): forget what is kept in memory, and look."""
+    """Stored activities were changed (erased, put right): forget what is kept in memory, and poll the log."""
 
 
 class DirectoryChanged(msgspec.Struct, frozen=True, array_like=True, tag="directory", gc=False):

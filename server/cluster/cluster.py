@@ -46,7 +46,7 @@ from storage.contract import ActivityLog
 from storage.directory.changes import DirectoryChange
 from storage.errors import StorageError
 
-MAX_ERRANDS = 1_000
+MAX_POSTPONED = 1_000
 """Notices whose work waits; with more, everything is read anew instead."""
 FLUSH_SECONDS = 1.0
 SECONDS_AT_ONCE = 4
@@ -113,11 +113,11 @@ async def open_cluster(
             return
         events = SharedEvents(hub, bus)
         sends = SharedSends(bus, rate, burst)
-        neighbours = Neighbours(bus, hub, tail, events, presence, sends, parties, auth)
-        bus.listen(Listener(neighbours.heard, neighbours.bus_up, tail.look_soon), lambda: hub.epoch)
-        stack.callback(auth.subscribe(neighbours.revoked))
+        listener = ClusterListener(bus, hub, tail, events, presence, sends, parties, auth)
+        bus.listen(Listener(listener.heard, listener.bus_up, tail.poll_soon), lambda: hub.epoch)
+        stack.callback(auth.subscribe(listener.revoked))
         await stack.enter_async_context(running("log's tail", tail.run()))
-        await stack.enter_async_context(running("neighbours", neighbours.run()))
+        await stack.enter_async_context(running("cluster listener", listener.run()))
         yield Cluster(bus, hub, tail, events, presence, sends, tail)
         presence.leave()
         await bus.flushed(FLUSH_SECONDS)
@@ -145,7 +145,7 @@ def _forgotten(tail: Tail, bus: Bus) -> None:
     bus.publish(Forgotten())
 
 
-class Neighbours:
+class ClusterListener:
     """What is done with each notice of another node. What has to wait for storage is done by one task, in order."""
 
     def __init__(
@@ -167,15 +167,15 @@ class Neighbours:
         self._sends = sends
         self._parties = parties
         self._auth = auth
-        self._errands: deque[Notice] = deque()
+        self._postponed: deque[Notice] = deque()
         self._wake = asyncio.Event()
-        self._looking_at_revocations = False
-        self._strangers: set[bytes] = set()
+        self._polling_revocations = False
+        self._foreign_nodes: set[bytes] = set()
 
     def heard(self, node: bytes, epoch: str, notice: Notice) -> None:
         """See :class:`server.bus.contract.Listener`."""
         if epoch != self._hub.epoch:
-            self._stranger(node, epoch)
+            self._foreign_epoch(node, epoch)
             return
         self._presence.alive(node)
         match notice:
@@ -196,7 +196,7 @@ class Neighbours:
             case Forgotten():
                 self._tail.amended()
             case Revoked() | DirectoryChanged():
-                self._later(notice)
+                self._postpone(notice)
             case Beat():
                 pass
 
@@ -204,12 +204,12 @@ class Neighbours:
         """Notices flow (again): make good what was missed."""
         self._tail.bus_up()
         self._presence.announce()
-        self._later(Revoked())
-        self._later(DirectoryChanged(None, None))
+        self._postpone(Revoked())
+        self._postpone(DirectoryChanged(None, None))
 
     def revoked(self, _: Revocation) -> None:
         """A credential was revoked; who learnt of it by a notice does not tell again."""
-        if not self._looking_at_revocations:
+        if not self._polling_revocations:
             self._bus.publish(Revoked())
 
     async def run(self) -> None:
@@ -221,14 +221,14 @@ class Neighbours:
             except TimeoutError:
                 self._presence.forget_silent()
             self._wake.clear()
-            while self._errands:
-                await self._do(self._errands.popleft())
+            while self._postponed:
+                await self._do(self._postponed.popleft())
 
-    def _later(self, notice: Notice) -> None:
-        if len(self._errands) >= MAX_ERRANDS:
-            self._errands.clear()
-            self._errands.extend((Revoked(), DirectoryChanged(None, None)))
-        self._errands.append(notice)
+    def _postpone(self, notice: Notice) -> None:
+        if len(self._postponed) >= MAX_POSTPONED:
+            self._postponed.clear()
+            self._postponed.extend((Revoked(), DirectoryChanged(None, None)))
+        self._postponed.append(notice)
         self._wake.set()
 
     async def _do(self, notice: Notice) -> None:
@@ -236,26 +236,26 @@ class Neighbours:
             if isinstance(notice, DirectoryChanged):
                 # The rows tell it; the notice itself has to do where a node of an older release writes none.
                 await self._parties.apply(DirectoryChange(notice.names, notice.members))
-                await self._parties.look()
+                await self._parties.poll()
             else:
-                await self._look_at_revocations()
+                await self._poll_revocations()
         except StorageError as error:
-            # Both are looked at again before long, notice or not.
+            # Both are polled again soon, with or without a notice.
             _log.warning("handling of a notice is postponed", kind=type(notice).__name__, reason=str(error))
 
-    async def _look_at_revocations(self) -> None:
-        self._looking_at_revocations = True
+    async def _poll_revocations(self) -> None:
+        self._polling_revocations = True
         try:
-            await self._auth.look()
+            await self._auth.poll()
         finally:
-            self._looking_at_revocations = False
+            self._polling_revocations = False
 
-    def _stranger(self, node: bytes, epoch: str) -> None:
+    def _foreign_epoch(self, node: bytes, epoch: str) -> None:
         """Another history: ours was rewritten and we have not heard, or it is another cluster in our namespace."""
-        self._tail.counts["strangers"] += 1
-        self._tail.look_soon()
-        if node not in self._strangers and len(self._strangers) < MAX_ERRANDS:
-            self._strangers.add(node)
+        self._tail.counts["foreign_epoch"] += 1
+        self._tail.poll_soon()
+        if node not in self._foreign_nodes and len(self._foreign_nodes) < MAX_POSTPONED:
+            self._foreign_nodes.add(node)
             _log.warning(
                 "a node on the bus has another log: if it is another cluster, give each its own bus_namespace",
                 node=node.hex(),

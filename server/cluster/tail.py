@@ -8,7 +8,7 @@ save time: the live path is whole because the chain is.
 
 What was stored may be changed later: erased, emptied by age, put right. The log counts that; a node that finds another
 count than it knew forgets what it keeps, once it has read everything that was there before. So a body that was erased
-is kept in no node's memory for longer than until its next look, whatever becomes of the notice.
+is kept in no node's memory for longer than until its next poll, whatever becomes of the notice.
 
 Of other nodes' activities only those of parties with sessions here go into the hub. They go in when their turn has
 come, not when they are heard of: whoever opens a session meanwhile is not forgotten.
@@ -37,15 +37,15 @@ from storage.errors import StorageError
 
 PATIENCE_SECONDS = 0.02
 """How long a missing piece may still come by itself before it is read: two nodes' notices overtake each other."""
-LONE_LOOK_SECONDS = 1.0
-"""Between two looks while no notices flow."""
+LONE_POLL_SECONDS = 1.0
+"""Between two polls of the log while no notices arrive."""
 RETRY_SECONDS = 0.25
-ROWS_A_LOOK = 1_000
+ROWS_A_POLL = 1_000
 MOST_READ = 20_000
 """A node that is further behind than this does not read what everybody wrote: each session catches up by itself."""
 MAX_WAITING = 50_000
 MAX_WAITING_BYTES = 32 * 1024 * 1024
-"""Activities that wait for their turn, and their messages; what is beyond is left to the look."""
+"""Activities that wait for their turn, and their messages; the rest is left to the next poll."""
 _log = structlog.get_logger("tail")
 
 
@@ -77,8 +77,8 @@ class Tail:
         self._waiting_bytes = 0
         self._order = count()
         self._wake = asyncio.Event()
-        self._looking = asyncio.Lock()
-        self._next_look = float("inf")
+        self._polling = asyncio.Lock()
+        self._next_poll = float("inf")
         self._stuck = (-1, 0.0)
         self._amendments: int | None = None
         self.counts: Counter[str] = Counter()
@@ -106,23 +106,23 @@ class Tail:
     def reached(self, notice: Reached) -> None:
         """Another node has got there."""
         if notice.head > self._hub.head:
-            self.look_soon()
+            self.poll_soon()
 
     def amended(self) -> None:
         """Stored activities were changed, here or by another node: what is kept of them in memory is forgotten."""
         self._forget()
-        self.look_soon(0)
+        self.poll_soon(0)
 
     def bus_up(self) -> None:
-        """Notices flow again: what they did not bring meanwhile is looked for, here and on the other nodes."""
+        """Notices flow again: poll for what they did not bring meanwhile, here and on the other nodes."""
         self._bus.publish(Reached(self._hub.head))
-        self.look_soon(0)
+        self.poll_soon(0)
 
-    def look_soon(self, seconds: float = LONE_LOOK_SECONDS) -> None:
-        """Something is not as it should be: look in the log, within that time."""
+    def poll_soon(self, seconds: float = LONE_POLL_SECONDS) -> None:
+        """Something may be missing: poll the log within this time."""
         now = asyncio.get_running_loop().time()
-        if now + seconds < self._next_look:
-            self._next_look = now + seconds
+        if now + seconds < self._next_poll:
+            self._next_poll = now + seconds
             self._wake.set()
 
     # --- in the log's order -------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Tail:
         too_many = self._waiting_activities + len(piece.activities) > MAX_WAITING
         if too_many or self._waiting_bytes + piece.size > MAX_WAITING_BYTES:
             self.counts["overflow"] += 1
-            self.look_soon(0)
+            self.poll_soon(0)
             return
         heapq.heappush(self._waiting, (piece.previous_head, next(self._order), piece))
         self._waiting_activities += len(piece.activities)
@@ -202,13 +202,13 @@ class Tail:
     # --- the one task -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Wait for what is missing, and look when it does not come or the time has come, until cancelled."""
+        """Wait for what is missing, and poll when it does not come or when it is time, until cancelled."""
         loop = asyncio.get_running_loop()
         # Something may have been heard of already, between the start of the bus and of this task.
-        self._next_look = min(self._next_look, loop.time() + self._interval())
+        self._next_poll = min(self._next_poll, loop.time() + self._interval())
         while True:
             try:
-                async with asyncio.timeout_at(self._next_look):
+                async with asyncio.timeout_at(self._next_poll):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -222,7 +222,7 @@ class Tail:
 
     def _interval(self) -> float:
         flowing = self._bus.shared and self._bus.up
-        return self._look_seconds if flowing else min(LONE_LOOK_SECONDS, self._look_seconds)
+        return self._look_seconds if flowing else min(LONE_POLL_SECONDS, self._look_seconds)
 
     async def _go_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -233,11 +233,11 @@ class Tail:
                 await self._hand_over_named(piece)
             elif await self._is_missing():
                 self.counts["holes"] += 1
-                await self.look()
+                await self.poll()
             self._hand_over_waiting()
-        if loop.time() >= self._next_look:
-            await self.look()
-            await self._parties.look_again()
+        if loop.time() >= self._next_poll:
+            await self.poll()
+            await self._parties.reload_live()
 
     async def _is_missing(self) -> bool:
         """Whether the next piece has stayed away for longer than patience lasts; waits for the rest of that time."""
@@ -248,26 +248,26 @@ class Tail:
         await asyncio.sleep(max(0.0, since + PATIENCE_SECONDS - now))
         return head == self._hub.head
 
-    # --- looking ------------------------------------------------------------------------------------------------
+    # --- polling ------------------------------------------------------------------------------------------------
 
     async def catch_up_to(self, id: int, epoch: str | None) -> None:
         """A client has seen this id of this history on another node: be there, too. Raises StorageError."""
         if id > self._hub.head or epoch not in (None, self._hub.epoch):
-            await self.look()
+            await self.poll()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Read what the log has and the hub does not, and whether what is kept still holds. Raises StorageError."""
-        async with self._looking:
-            self.counts["looks"] += 1
-            # Before it begins: who asks for a look meanwhile may mean what this one no longer sees.
-            due, self._next_look = self._next_look, asyncio.get_running_loop().time() + self._interval()
+        async with self._polling:
+            self.counts["polls"] += 1
+            # Before it begins: who asks for a poll meanwhile may mean what this one no longer sees.
+            due, self._next_poll = self._next_poll, asyncio.get_running_loop().time() + self._interval()
             try:
-                await self._look()
+                await self._poll()
             except StorageError:
-                self._next_look = min(due, self._next_look)
+                self._next_poll = min(due, self._next_poll)
                 raise
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         known = self._hub.head
         epoch, head, amendments = await self._store.state()
         if epoch != self._hub.epoch:
@@ -293,7 +293,7 @@ class Tail:
             return
         while self._hub.head < head:
             after = self._hub.head
-            rows, more = await self._store.tail(after, ROWS_A_LOOK)
+            rows, more = await self._store.tail(after, ROWS_A_POLL)
             # Ids become visible in order, and all up to `head` were when the read began.
             last = rows[-1].id if rows else 0
             await self._hand_over_named(Piece(after, last if more else max(head, last), rows))

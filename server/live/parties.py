@@ -2,7 +2,7 @@
 
 Every activity that goes out shows who its two parties are: names are kept ready encoded, so that putting one into a
 frame costs a copy. Every credential of a person asks whether the person is in the directory: that and their companies
-are one entry. What the directory's changes make stale is read from storage (:meth:`Parties.look`), after each change of
+are one entry. What the directory's changes make stale is read from storage (:meth:`Parties.poll`), after each change of
 this node's, on another node's notice, and every second. With several nodes everything is also read again after
 ``fresh_seconds``: a node of an older release, or an operator's own SQL, changes the tables without saying so.
 """
@@ -69,7 +69,7 @@ class Parties:
             "memberships", self._read_companies, capacity=capacity, now=now, fresh_seconds=fresh_seconds
         )
         self._version = -1
-        self._looking = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._subscribers: list[tuple[MembershipCallback, Callable[[], Collection[int]]]] = []
 
     async def load(self, keys: Iterable[int]) -> None:
@@ -119,12 +119,12 @@ class Parties:
         """Call ``callback(person_id, companies)`` when the companies of somebody in ``live()`` may have changed."""
         self._subscribers.append((callback, live))
 
-    async def look(self) -> None:
-        """Forget what the directory's changes have made stale since the last look, and tell subscribers.
+    async def poll(self) -> None:
+        """Forget what the directory's changes have made stale since the last poll, and tell subscribers.
 
-        Raises StorageUnavailable; then the next look begins where this one did.
+        Raises StorageUnavailable; then the next poll begins where this one did.
         """
-        async with self._looking:
+        async with self._polling:
             version, change = await directory_changes.since(self._database, self._version)
             if change is not None:
                 await self.apply(change)
@@ -136,7 +136,7 @@ class Parties:
         self._companies.drop(change.members)
         await self._tell(change.members)
 
-    async def look_again(self) -> None:
+    async def reload_live(self) -> None:
         """Read the memberships of everybody who is live again: for changes that nothing tells of."""
         before = {person: self._companies.get(person) for _, live in self._subscribers for person in live()}
         self._companies.drop(before)

@@ -1,4 +1,4 @@
-"""Which metrics show the cluster: notices, and looks that found what no notice had brought. All 0 on a lone node."""
+"""The cluster's metrics: notices, and polls of the log that found what no notice brought. All 0 on a single node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.runtime.telemetry import Metrics
 
 _NOTICES: Final = ("published", "heard", "dropped", "malformed")
 _COMMITS: Final = {
-    "heard": "heard", "late": "late", "hole": "holes", "overflow": "overflow", "stranger": "strangers",
+    "heard": "heard", "late": "late", "hole": "holes", "overflow": "overflow", "stranger": "foreign_epoch",
     "skipped": "skipped",
 }  # fmt: skip
 
@@ -32,5 +32,5 @@ def watch_cluster(metrics: Metrics, cluster: Cluster) -> None:
     )  # fmt: skip
     metrics.watch_counter(
         "buzz_looks", "Reads of the log without a notice, by result",
-        lambda: {"found": tail["found"], "nothing": tail["looks"] - tail["found"]}, "result",
+        lambda: {"found": tail["found"], "nothing": tail["polls"] - tail["found"]}, "result",
     )  # fmt: skip

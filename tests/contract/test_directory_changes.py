@@ -97,17 +97,17 @@ async def test_somebody_elses_change_is_found_by_a_look(database: Database) -> N
     parties = Parties(database)
     told: list[tuple[int, tuple[int, ...] | None]] = []
     parties.subscribe(lambda person, companies: told.append((person, companies)), lambda: {JANE})
-    await parties.look()
+    await parties.poll()
     assert await parties.companies_of(JANE) == (ACME,)
     assert parties.is_known(JANE)
     told.clear()
     await remove(database)
-    await parties.look()
+    await parties.poll()
     assert told == [(JANE, None)]
     assert parties.is_gone(JANE)
     assert await parties.companies_of(JANE) == ()
     told.clear()
-    await parties.look()
+    await parties.poll()
     assert told == []
 
 
@@ -126,7 +126,7 @@ async def test_a_look_that_fails_half_way_is_begun_again(database: Database, mon
     parties = Parties(database)
     told: list[tuple[int, tuple[int, ...] | None]] = []
     parties.subscribe(lambda person, companies: told.append((person, companies)), lambda: {JANE})
-    await parties.look()
+    await parties.poll()
     await parties.find_person(JANE)
     told.clear()
     await remove(database)
@@ -137,7 +137,7 @@ async def test_a_look_that_fails_half_way_is_begun_again(database: Database, mon
     with monkeypatch.context() as broken:
         broken.setattr("server.live.parties.read_memberships", lost)
         with pytest.raises(StorageUnavailable):
-            await parties.look()
+            await parties.poll()
     assert told == []
-    await parties.look()
+    await parties.poll()
     assert told == [(JANE, None)]

@@ -80,11 +80,11 @@ async def test_the_periodic_look_mends_a_lost_notice(database: Database) -> None
     parties.subscribe(lambda person, companies: told.append((person, companies)), lambda: {456, 7})
     await parties.companies_of(456)
     await parties.companies_of(7)
-    await parties.look_again()
+    await parties.reload_live()
     assert told == []
     async with database.transaction() as transaction:
         await transaction.execute("DELETE FROM member WHERE company_id = 123 AND person_id = 7")
-    await parties.look_again()
+    await parties.reload_live()
     assert told == [(7, ())]
 
 

@@ -118,7 +118,7 @@ def _believing() -> Iterator[None]:
 
     with (
         patch.object(Parties, "apply", blind),
-        patch.object(Parties, "look_again", blind),
+        patch.object(Parties, "reload_live", blind),
         patch.object(Authentication, "_reload_keys", lambda self: None),
     ):
         yield

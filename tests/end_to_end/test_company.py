@@ -103,7 +103,7 @@ async def test_a_change_of_everything_keeps_every_session_its_persons(world: Wor
     """A huge import says that everybody's companies may have changed, and names nobody."""
     carol, jane = await world.join(CAROL, last=0), await world.join(JANE, last=0)
     await world.node.parties.apply(DirectoryChange(names=None, members=None))
-    await world.node.parties.look_again()
+    await world.node.parties.reload_live()
     await jane.post(chat(JANE, CAROL))
     await jane.post(to_company(JANE))
     await carol.until_ids(1, 2)

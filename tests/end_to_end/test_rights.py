@@ -138,7 +138,7 @@ class OnItsWay:
     async def go_on(self) -> int:
         """Let the rest come, when every node knows what has changed; the answer's status."""
         for running in self._world.nodes:
-            await running.node.auth.look()
+            await running.node.auth.poll()
         self._going.set()
         return (await self._answer).status
 

@@ -230,8 +230,8 @@ async def test_each_revocation_is_told_once_however_often_storage_is_looked_at(
     end = here.subscribe(heard.append)
     for person in (456, 7):
         await elsewhere.revoke(person_id=person, expires_at_ms=clock.ms + 1_000)
-        await here.look()
-        await here.look()
+        await here.poll()
+        await here.poll()
     assert [row.person_id for row in heard] == [456, 7]
     end()
     await here.revoke(person_id=8, expires_at_ms=clock.ms + 1_000)
@@ -312,12 +312,12 @@ async def test_rotation_is_followed_while_the_server_runs(auth: Authentication, 
     before = auth.mint_person(456, 60)
     await auth.verify(before)
     rotate(tmp_path / "signing-key.pem")
-    await auth.look()
+    await auth.poll()
     after = auth.mint_person(456, 60)
     assert before.partition(".")[0] != after.partition(".")[0]
     assert (await auth.verify(before)).person_id == (await auth.verify(after)).person_id == 456
     rotate(tmp_path / "signing-key.pem", forget_old=True)
-    await auth.look()
+    await auth.poll()
     for token in (before, after):
         with pytest.raises(ApiError):
             await auth.verify(token)
@@ -328,17 +328,17 @@ async def test_forgotten_keys_are_told_and_kept_ones_are_not(auth: Authenticatio
     told: list[str | None] = []
     auth.subscribe_to_keys(lambda: told.append(auth.ended(caller)))
     rotate(tmp_path / "signing-key.pem")
-    await auth.look()
+    await auth.poll()
     assert (told, auth.counts(caller)) == ([], True)
     rotate(tmp_path / "signing-key.pem", forget_old=True)
-    await auth.look()
+    await auth.poll()
     assert (told, auth.counts(caller)) == (["the token's signing key is no longer in force"], False)
 
 
 async def test_a_key_file_that_went_bad_leaves_the_keys_as_they_were(auth: Authentication, tmp_path: Path) -> None:
     token = auth.mint_person(456, 60)
     (tmp_path / "signing-key.pem").write_text("oops")
-    await auth.look()
+    await auth.poll()
     assert (await auth.verify(token)).person_id == 456
 
 

@@ -154,9 +154,9 @@ class Directory:
         return effects
 
     async def _spread(self, change: DirectoryChange) -> None:
-        """Have this node and the others forget what is stale. What fails here is made good by their next look."""
+        """Have this node and the others forget what is stale. What fails here is made good by their next poll."""
         try:
-            await self._parties.look()
+            await self._parties.poll()
         except StorageError as error:
             _log.warning("a change of the directory takes effect with the next poll", reason=str(error))
         self._relay(change)

@@ -135,7 +135,7 @@ async def test_another_cluster_in_the_same_namespace_is_kept_out(
             ack = await their_jane.post(chat(JANE, BOB, "for another Bob"))
             await their_jane.send("typing", to={"type": "person", "id": BOB})
             await their_jane.until_ids(ack["id"])
-            await until(lambda: ours.node.cluster.tail.counts["strangers"] >= 2)
+            await until(lambda: ours.node.cluster.tail.counts["foreign_epoch"] >= 2)
             await bob.alive()
             assert bob.activities == []
             assert bob.of_type("event") == []

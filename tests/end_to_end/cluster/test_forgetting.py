@@ -40,7 +40,7 @@ def keeps_the_secret(world: World) -> bool:
 async def with_a_secret(one: World, other: World) -> None:
     """Jane on one node writes to Bob on the other: both keep it."""
     for world in (one, other):
-        await until(lambda world=world: world.node.cluster.tail.counts["looks"])  # type: ignore[misc]
+        await until(lambda world=world: world.node.cluster.tail.counts["polls"])  # type: ignore[misc]
     jane, bob = await one.join(JANE), await other.join(BOB)
     ack = await jane.post(chat(JANE, BOB, SECRET))
     await bob.until_ids(ack["id"])

@@ -67,7 +67,7 @@ async def test_a_history_from_one_node_goes_on_on_the_other(pair: Pair) -> None:
 
 async def test_a_client_that_is_ahead_of_its_new_node_gets_nothing_twice(open_cluster: OpenNodes) -> None:
     one, other = await open_cluster(bus_url=None, look_seconds=3_600)
-    other.node.cluster.tail._next_look = float("inf")
+    other.node.cluster.tail._next_poll = float("inf")
     jane = await one.join(JANE)
     last = (await jane.post(chat(JANE, BOB)))["id"]
     assert other.node.hub.head < last

@@ -99,7 +99,7 @@ class Names:
         await asyncio.sleep(0)
         self.known |= {key: name(key) for key in keys}
 
-    async def look_again(self) -> None:
+    async def reload_live(self) -> None:
         """Nobody is ever called otherwise here."""
 
 
@@ -138,7 +138,7 @@ class Node:
 
     async def settle(self) -> None:
         """Look, and let everybody catch up."""
-        await self.tail.look()
+        await self.tail.poll()
         while group := self.catch_up._take():
             await self.catch_up._serve(group)
 
@@ -204,7 +204,7 @@ async def _carry_out(plan: list[tuple[Any, ...]], ring_size: int) -> None:
             case "somebody opens at the head":
                 node.open(how[0])
             case "the node looks":
-                await node.tail.look()
+                await node.tail.poll()
             case "the node goes on":
                 node.tail._hand_over_waiting()
     await node.settle()
@@ -298,7 +298,7 @@ async def test_another_epoch_ends_every_session(node: Node) -> None:
     opened = node.open(1)
     node.log.commit([(2, 1)])
     node.log.epoch = "e2"
-    await node.tail.look()
+    await node.tail.poll()
     assert wire_of(opened).close_code == 1001
     assert (node.hub.epoch, node.hub.head) == ("e2", 1)
 
@@ -310,7 +310,7 @@ async def test_a_log_that_has_lost_history_gets_a_new_epoch(node: Node, monkeypa
     node.tail.committed(before, 2, entries)
     node.log.head = 1
     del node.log.activities[1:]
-    await node.tail.look()
+    await node.tail.poll()
     assert node.log.epoch == node.hub.epoch == "e1'"
     assert wire_of(opened).close_code == 1001
     assert node.hub.head == 1
@@ -341,14 +341,14 @@ def messages(opened: Session) -> list[str | None]:
     return [each.get("message") for frame in frames if frame["type"] == "activities" for each in frame["activities"]]
 
 
-async def test_what_was_erased_is_forgotten_at_the_next_look_without_a_notice(node: Node) -> None:
+async def test_what_was_erased_is_forgotten_at_the_next_poll_without_a_notice(node: Node) -> None:
     await node.names.load(PEOPLE)
     await node.settle()
     opened = node.open(1)
     wire_of(opened).paused = True
     node.tail.heard(told(*node.log.commit([(2, 1)])))
     node.log.erase()
-    await node.tail.look()
+    await node.tail.poll()
     wire_of(opened).drain()
     node.hub.resume(opened)
     await node.settle()
@@ -376,7 +376,7 @@ async def test_a_notice_from_before_an_erasure_leaves_nothing_behind(node: Node)
     notice = told(*node.log.commit([(2, 1)]))
     node.log.erase()
     node.log.while_read = lambda: node.tail.heard(notice)
-    await node.tail.look()
+    await node.tail.poll()
     assert node.hub.head == 1
     assert node.hub.ring.since(0) == []
 
@@ -386,7 +386,7 @@ async def test_nothing_changed_and_nothing_is_forgotten(node: Node) -> None:
     await node.settle()
     node.open(1)
     node.tail.heard(told(*node.log.commit([(2, 1)])))
-    await node.tail.look()
+    await node.tail.poll()
     assert [each.id for each in node.hub.ring.since(0)] == [1]
 
 
@@ -401,7 +401,7 @@ async def test_a_look_that_failed_half_way_is_made_again_soon(node: Node, monkey
         raise StorageUnavailable("cut while it was read")
 
     node.log.while_read = cut
-    node.tail.look_soon(0)
+    node.tail.poll_soon(0)
     async with asyncio.timeout(10):
         while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.001)
@@ -417,10 +417,10 @@ async def test_a_look_that_is_asked_for_during_another_is_made(node: Node) -> No
     def commit_one_more() -> None:
         node.log.while_read = lambda: None
         asyncio.get_running_loop().call_soon(node.log.commit, [(2, 1)])
-        node.tail.look_soon(0)
+        node.tail.poll_soon(0)
 
     node.log.while_read = commit_one_more
-    node.tail.look_soon(0)
+    node.tail.poll_soon(0)
     async with asyncio.timeout(10):
         while wire_of(opened).ids != [1, 2]:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.001)
