@@ -50,7 +50,7 @@ from storage.database import Database
 from storage.directory.keys import KeyStore
 from storage.telephony.calls import CallStore
 
-_log = structlog.get_logger("app")
+_logger = structlog.get_logger("app")
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ async def _watched(node: Node) -> AsyncIterator[None]:
         yield
         return
     async with served(node.watching, listen(settings.metrics_host or settings.host, settings.metrics_port)) as url:
-        _log.info("metrics have a port of their own", url=f"{url}/metrics")
+        _logger.info("metrics have a port of their own", url=f"{url}/metrics")
         yield
 
 

@@ -47,7 +47,7 @@ _REVOCATION_KEPT_MS = 10 * 366 * 86_400 * 1000
 
 TWILIO = Caller("twilio", None, frozenset({SCOPE_LOOKUP}), "", 2**62)
 
-_log = structlog.get_logger("auth")
+_logger = structlog.get_logger("auth")
 
 
 class People(Protocol):
@@ -202,9 +202,9 @@ class Authentication:
             try:
                 await self.poll()
             except StorageError as error:
-                _log.warning("cannot read which rights have ended", reason=str(error))
-            except Exception:  # noqa: BLE001 - whatever it was, rights that end must go on being followed
-                _log.exception("cannot read which rights have ended")
+                _logger.warning("cannot read which rights have ended", reason=str(error))
+            except Exception:  # whatever it was, rights that end must go on being followed
+                _logger.exception("cannot read which rights have ended")
 
     async def follow_provider(self, provider: ProviderKeys) -> None:
         """Read the provider's keys every ten minutes, for as long as the task lives."""
@@ -213,9 +213,9 @@ class Authentication:
             try:
                 await provider.refresh()
             except JwksError as error:
-                _log.warning("the identity provider's keys can't be read", reason=str(error))
-            except Exception:  # noqa: BLE001 - whatever it was, the provider's keys must go on being followed
-                _log.exception("the identity provider's keys can't be read")
+                _logger.warning("the identity provider's keys can't be read", reason=str(error))
+            except Exception:  # whatever it was, the provider's keys must go on being followed
+                _logger.exception("the identity provider's keys can't be read")
 
     async def _verify_anew(self, token: str, digest: bytes) -> Caller:
         if len(token) > MAX_TOKEN_CHARACTERS:
@@ -288,7 +288,7 @@ class Authentication:
         try:
             before, self._ring = self._ring, load(self._key_file)
         except KeyFileError as error:
-            _log.error("cannot read the signing keys: the old ones stay in use", reason=str(error))
+            _logger.error("cannot read the signing keys: the old ones stay in use", reason=str(error))
             return
         if not before.by_header.keys() <= self._ring.by_header.keys():
             self._keys_forgotten()
@@ -330,7 +330,7 @@ async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> Provi
     except JwksError as error:
         if "://" not in settings.jwks:
             raise
-        _log.warning("the identity provider's keys can't be read yet", reason=str(error))
+        _logger.warning("the identity provider's keys can't be read yet", reason=str(error))
     return keys
 
 

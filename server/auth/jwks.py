@@ -53,7 +53,7 @@ _ED25519: Final = frozenset({"EdDSA", "Ed25519"})
 with suppress(ValueError):  # a later PyJWT may know the name by itself
     jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
-_log = structlog.get_logger("auth")
+_logger = structlog.get_logger("auth")
 
 
 class JwksError(Exception):
@@ -162,7 +162,7 @@ class ProviderKeys:
         try:
             await self._fetch()
         except JwksError as error:
-            _log.warning("the identity provider's keys can't be read", reason=str(error))
+            _logger.warning("the identity provider's keys can't be read", reason=str(error))
 
     async def _fetch(self) -> None:
         self._next_fetch_at = self._monotonic() + MIN_REFRESH_SECONDS

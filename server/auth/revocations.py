@@ -18,7 +18,7 @@ POLL_SECONDS = 1.0
 """Half of the two seconds in which a revocation must have taken effect."""
 
 _FORGET_EVERY_MS = 60_000
-_log = structlog.get_logger("auth")
+_logger = structlog.get_logger("auth")
 
 
 class Revocations:
@@ -78,8 +78,8 @@ class Revocations:
         for on_revoked in tuple(self._subscribers):
             try:
                 on_revoked(row)
-            except Exception:  # noqa: BLE001 - one listener's fault must not keep the others from closing sessions
-                _log.exception("a listener failed on a revocation", version=row.version)
+            except Exception:  # one listener's fault must not keep the others from closing sessions
+                _logger.exception("a listener failed on a revocation", version=row.version)
 
     def _forget(self, now_ms: int) -> None:
         self._tokens = {key: row for key, row in self._tokens.items() if row.expires_at_ms > now_ms}

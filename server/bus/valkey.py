@@ -41,7 +41,7 @@ MAX_WAITING_BYTES = 8 * 1024 * 1024
 MAX_PUBLISHED_BYTES = 512 * 1024
 """What goes into one message."""
 _COMPLAIN_SECONDS = 10.0
-_log = structlog.get_logger("bus")
+_logger = structlog.get_logger("bus")
 
 
 class ValkeyBus:
@@ -162,7 +162,7 @@ class ValkeyBus:
             error = error.exceptions[0]
         failure = (str(error) or type(error).__name__) + hint
         if failure != self._last_failure:
-            _log.warning("bus down", at=address(self._url), reason=failure)
+            _logger.warning("bus down", at=address(self._url), reason=failure)
         self._last_failure = failure
         self.counts["failures"] += 1
 
@@ -233,7 +233,7 @@ class ValkeyBus:
         if not self.up:
             self.up, self._last_failure = True, ""
             self._flows.set()
-            _log.info("bus up", at=address(self._url), sharded=self._sharded)
+            _logger.info("bus up", at=address(self._url), sharded=self._sharded)
             if self._listener is not None:
                 self._listener.on_up()
 
@@ -242,15 +242,15 @@ class ValkeyBus:
             return
         try:
             self._listener.on_notice(node, epoch, notice)
-        except Exception:  # noqa: BLE001 - one notice's fault must not keep the others from being heard
-            _log.exception("handling of a notice failed", kind=type(notice).__name__)
+        except Exception:  # one notice's fault must not keep the others from being heard
+            _logger.exception("handling of a notice failed", kind=type(notice).__name__)
 
     def _complain(self, reason: str) -> None:
         """One line in a while, however much of it comes."""
         now = asyncio.get_running_loop().time()
         if now - self._complained > _COMPLAIN_SECONDS:
             self._complained = now
-            _log.warning("a message on the bus was dropped", reason=reason, dropped=self.counts["malformed"])
+            _logger.warning("a message on the bus was dropped", reason=reason, dropped=self.counts["malformed"])
 
 
 class _Silence(Exception):

@@ -51,7 +51,7 @@ MAX_POSTPONED = 1_000
 FLUSH_SECONDS = 1.0
 SECONDS_AT_ONCE = 4
 """A person may send so many seconds' worth at once."""
-_log = structlog.get_logger("cluster")
+_logger = structlog.get_logger("cluster")
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class ClusterListener:
                 await self._poll_revocations()
         except StorageError as error:
             # Both are polled again soon, with or without a notice.
-            _log.warning("handling of a notice is postponed", kind=type(notice).__name__, reason=str(error))
+            _logger.warning("handling of a notice is postponed", kind=type(notice).__name__, reason=str(error))
 
     async def _poll_revocations(self) -> None:
         self._polling_revocations = True
@@ -256,7 +256,7 @@ class ClusterListener:
         self._tail.poll_soon()
         if node not in self._foreign_nodes and len(self._foreign_nodes) < MAX_POSTPONED:
             self._foreign_nodes.add(node)
-            _log.warning(
+            _logger.warning(
                 "a node on the bus has another log: if it is another cluster, give each its own bus_namespace",
                 node=node.hex(),
                 epoch=epoch,

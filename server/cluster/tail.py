@@ -46,7 +46,7 @@ MOST_READ = 20_000
 MAX_WAITING = 50_000
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 """Activities that wait for their turn, and their messages; the rest is left to the next poll."""
-_log = structlog.get_logger("tail")
+_logger = structlog.get_logger("tail")
 
 
 class Piece(NamedTuple):
@@ -216,7 +216,7 @@ class Tail:
             try:
                 await self._go_on()
             except StorageError as error:
-                _log.warning("cannot follow the log", reason=str(error))
+                _logger.warning("cannot follow the log", reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wake.set()
 
@@ -300,7 +300,7 @@ class Tail:
 
     async def _history_lost(self, head: int, known: int) -> None:
         """The log ends before what was seen here: a fail-over has lost its last moments. Clients must start anew."""
-        _log.error("the log has lost history", head=head, seen=known)
+        _logger.error("the log has lost history", head=head, seen=known)
         await asyncio.sleep(random.random() / 2)  # one node renews the epoch, the others find it renewed
         epoch, head, _ = await self._store.state()
         if epoch == self._hub.epoch:
@@ -308,7 +308,7 @@ class Tail:
         self._other_history(epoch, head, known)
 
     def _other_history(self, epoch: str, head: int, known: int) -> None:
-        _log.warning("the log has a new epoch", epoch=epoch, head=head)
+        _logger.warning("the log has a new epoch", epoch=epoch, head=head)
         self._waiting, self._waiting_activities, self._waiting_bytes = [], 0, 0
         self._hub.rewritten(epoch, head)
         if head < known:

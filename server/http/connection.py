@@ -19,7 +19,7 @@ from server.http.responses import error_response, give_request_id, of_aiohttp
 IDLE_SECONDS = 75.0
 """A connection on which no whole request came for so long is closed: idle, or a head that is sent byte by byte. Longer
 than the 60 seconds for which nginx keeps an idle upstream, so that it never picks one that is being closed."""
-_log = structlog.get_logger("http")
+_logger = structlog.get_logger("http")
 
 
 QUIET_SECONDS = 5.0
@@ -109,9 +109,9 @@ class HttpConnection(web.RequestHandler):
         response = error_response(ApiError(ErrorCode.BAD_REQUEST if status == 400 else ErrorCode.INTERNAL))
         request_id = give_request_id(response)
         if status == 400:
-            _log.debug("not an HTTP request", request_id=request_id, reason=type(exc).__name__)
+            _logger.debug("not an HTTP request", request_id=request_id, reason=type(exc).__name__)
         else:
-            _log.error("request failed", request_id=request_id, exc_info=exc)
+            _logger.error("request failed", request_id=request_id, exc_info=exc)
         response.force_close()
         return response
 

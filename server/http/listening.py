@@ -27,7 +27,7 @@ BACKLOG = 4_096
 MAX_CONNECTIONS = 4_096
 
 _RETRY_SECONDS = 0.1
-_log = structlog.get_logger("listening")
+_logger = structlog.get_logger("listening")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -81,7 +81,7 @@ async def accept(
             await _handed_over(protocol, _waiting(listening))
         except OSError as error:
             # Out of descriptors, mostly; or the peer has gone again.
-            _log.warning("could not accept a connection", reason=str(error))
+            _logger.warning("could not accept a connection", reason=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -15,7 +15,7 @@ from server.http.operations import operation_of
 from storage.errors import StorageUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_log = structlog.get_logger("http")
+_logger = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
@@ -68,17 +68,17 @@ def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
         case web.HTTPException():
             return _preflight(request) or of_aiohttp(error, _is_flat(request))
         case StorageUnavailable():
-            _log.error("storage unavailable", reason=str(error), **_named(request))
+            _logger.error("storage unavailable", reason=str(error), **_named(request))
             return error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
         case _:
-            _log.error("request failed", exc_info=error, **_named(request))
+            _logger.error("request failed", exc_info=error, **_named(request))
             return error_response(ApiError(ErrorCode.INTERNAL))
 
 
 def _break_off(request: web.Request, error: Exception) -> NoReturn:
     """The answer has begun, so no other can follow: cut, that its end is not taken for the end of what was asked."""
     if not isinstance(error, ConnectionError):  # then it is the client that has gone
-        _log.error("answer interrupted", exc_info=error, **_named(request))
+        _logger.error("answer interrupted", exc_info=error, **_named(request))
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError("the answer was broken off") from error

@@ -13,7 +13,7 @@ from server.webhooks.admin import MAX_OVERLAP_SECONDS
 from storage import ahead
 from storage.database import Database
 
-_log = structlog.get_logger("clock")
+_logger = structlog.get_logger("clock")
 
 
 class ClockFaults:
@@ -48,6 +48,6 @@ class ClockFaults:
         """Bring back every time that lies further ahead than it can; returns how many. Raises StorageError."""
         found = await ahead.bring_back(self._database, self._limits, self._now_ms())
         if found:
-            _log.warning("moved back times that were too far in the future", rows=found)
+            _logger.warning("moved back times that were too far in the future", rows=found)
             self._wake()
         return sum(found.values())

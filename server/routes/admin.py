@@ -31,7 +31,7 @@ from storage.database import Database
 from storage.errors import StorageUnavailable
 
 MAX_LISTED: Final = 1_000
-_log = structlog.get_logger("admin")
+_logger = structlog.get_logger("admin")
 
 
 class NewRevocation(Strict):
@@ -117,7 +117,7 @@ def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef
                 made = await auth.revoke_token(str(wanted.token))
         except ValueError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'token': {error}") from error
-        _log.info("revoked", by=caller.subject, token_id=made.token_id, person_id=made.person_id)
+        _logger.info("revoked", by=caller.subject, token_id=made.token_id, person_id=made.person_id)
         shown = {"token_id": made.token_id, "person_id": made.person_id, "revoked_at": rfc3339(made.revoked_at_ms)}
         return json_response(shown, status=201)
 
@@ -129,7 +129,7 @@ def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef
             there = await erasure.preview(wanted.person_id)
             return json_response({**there._asdict(), "dry_run": True})
         done = await erasure.person(wanted.person_id, f"admin:{caller.subject}")
-        _log.info("person erased", by=caller.subject, **done._asdict())
+        _logger.info("person erased", by=caller.subject, **done._asdict())
         return json_response(done._asdict())
 
     return [web.post("/admin/revocations", revoke), web.post("/admin/erasures", erase)]
@@ -151,7 +151,7 @@ def _watching_routes(auth: Authentication, census: Census) -> list[web.RouteDef]
         caller = await auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
         set_level(wanted)
-        _log.warning("log level changed", by=caller.subject, now=wanted.value)
+        _logger.warning("log level changed", by=caller.subject, now=wanted.value)
         return json_response({"level": wanted.value})
 
     return [

@@ -16,7 +16,7 @@ from server.runtime.telemetry import CONTENT_TYPE, Metrics
 CHECK_SECONDS = 2.0
 """A part that does not answer in this time counts as failed."""
 
-_log = structlog.get_logger("health")
+_logger = structlog.get_logger("health")
 
 Check = Callable[[], Awaitable[None]]
 """Raises an exception if its part does not answer."""
@@ -81,6 +81,6 @@ async def _state(check: Check) -> str:
         async with asyncio.timeout(CHECK_SECONDS):
             await check()
     except Exception as error:  # noqa: BLE001 - whatever it was, this part does not answer
-        _log.warning("not ready", reason=str(error))
+        _logger.warning("not ready", reason=str(error))
         return "failed"
     return "ok"

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-_log = structlog.get_logger("tasks")
+_logger = structlog.get_logger("tasks")
 
 
 @asynccontextmanager
@@ -39,4 +39,4 @@ def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 def _see(task: asyncio.Task[None]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        _log.error("task failed", task=task.get_name(), exc_info=error)
+        _logger.error("task failed", task=task.get_name(), exc_info=error)

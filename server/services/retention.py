@@ -20,7 +20,7 @@ BREATH_SECONDS: Final = 0.05
 """Between two batches: whoever else writes comes in between."""
 
 _DAY_MS: Final = 86_400_000
-_log = structlog.get_logger("retention")
+_logger = structlog.get_logger("retention")
 
 
 class Retention:
@@ -48,7 +48,7 @@ class Retention:
             if total:
                 # What is kept ready in memory for the live path may still have the bodies.
                 self._hub.forget()
-                _log.info("old activities emptied", activities=total, older_than_days=self._days)
+                _logger.info("old activities emptied", activities=total, older_than_days=self._days)
         return total
 
 
@@ -58,5 +58,5 @@ async def repeatedly(sweep: Callable[[], Awaitable[object]]) -> None:
         try:
             await sweep()
         except StorageError as error:
-            _log.warning("retention is postponed", reason=str(error))
+            _logger.warning("retention is postponed", reason=str(error))
         await asyncio.sleep(LOOK_EVERY_SECONDS)

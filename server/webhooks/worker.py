@@ -39,7 +39,7 @@ STOP_SECONDS: Final = 5.0
 
 _OUR_FAULT: Final = Answer(None, 0, "", "not sent: an error of this server, see its log")
 
-_log = structlog.get_logger("webhooks")
+_logger = structlog.get_logger("webhooks")
 
 
 class Sender(Protocol):
@@ -128,7 +128,7 @@ class WebhookWorker:
                     self._begin(endpoint_id)
                 wait = await self._queue.seconds_to_next()
             except StorageError as error:
-                _log.warning("webhook queue unavailable", reason=str(error))
+                _logger.warning("webhook queue unavailable", reason=str(error))
                 wait = 1.0
                 self._look = True
             await self._rest(min(LOOK_SECONDS, LOOK_SECONDS if wait is None else max(0.0, wait)))
@@ -176,7 +176,7 @@ class WebhookWorker:
                     self._begin(endpoint_id)
                 await self._deliver(leased)
         except StorageError as error:
-            _log.warning("webhook queue unavailable", endpoint_id=endpoint_id, reason=str(error))
+            _logger.warning("webhook queue unavailable", endpoint_id=endpoint_id, reason=str(error))
             self._look = True
         finally:
             self._slots.give_back(endpoint_id)
@@ -199,8 +199,8 @@ class WebhookWorker:
             raise
         except StorageError as error:
             done = delivery._replace(next_attempt_at_ms=self._now_ms() + 1_000, error=str(error))
-        except Exception:  # noqa: BLE001 - one delivery that can't be made must not stop all others
-            _log.exception("webhook could not be built", delivery_id=delivery.id)
+        except Exception:  # one delivery that can't be made must not stop all others
+            _logger.exception("webhook could not be built", delivery_id=delivery.id)
             done = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms())
         await self._finish(leased, done)
 
@@ -227,12 +227,12 @@ class WebhookWorker:
         for _ in range(_FINISH_TRIES):
             try:
                 if not await self._queue.finish(leased, done):
-                    _log.warning("webhook lease lost", delivery_id=done.id)
+                    _logger.warning("webhook lease lost", delivery_id=done.id)
             except StorageError as error:
-                _log.warning("webhook result could not be stored", delivery_id=done.id, reason=str(error))
+                _logger.warning("webhook result could not be stored", delivery_id=done.id, reason=str(error))
                 continue
             self._count("retried" if done.status is Status.PENDING else done.status.value)
-            say = _log.debug if done.status is Status.DELIVERED else _log.info
+            say = _logger.debug if done.status is Status.DELIVERED else _logger.info
             say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
             if done.status is Status.PENDING:
                 self._news.set()  # the loop rests until what fell due next before this did

@@ -37,7 +37,7 @@ RESOLVE_SECONDS = 5.0
 SLOW_PATH_SECONDS = 1.0
 """After a batch that took the slow path the next ones take it at once: under many repeats nothing is tried in vain."""
 _CONVERSATIONS_REMEMBERED = 100_000
-_log = structlog.get_logger("postgres")
+_logger = structlog.get_logger("postgres")
 
 
 class _Batch(NamedTuple):
@@ -148,7 +148,7 @@ class Appender:
         """Look whether the batch that was just sent is there: the head before it. Raises StorageUnavailable if not."""
         await self._release(error)
         self._in_doubt = self._number
-        _log.warning("commit outcome unknown", reason=str(error))
+        _logger.warning("commit outcome unknown", reason=str(error))
         previous = await self._resolve(self._number, until=time.monotonic() + RESOLVE_SECONDS)
         if previous is None:
             raise StorageUnavailable("the connection was lost before the commit: nothing was stored") from error
@@ -177,7 +177,7 @@ class Appender:
                     previous = await connection.fetchval(_OUTCOME, self._writer, number, timeout=APPEND_SECONDS)
         self._in_doubt = None
         self._number = number + 1
-        _log.info("commit outcome found", stored=previous is not None)
+        _logger.info("commit outcome found", stored=previous is not None)
         return previous
 
     # --- what a batch needs -------------------------------------------------------------------------------------

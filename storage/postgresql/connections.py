@@ -38,7 +38,7 @@ _SESSION = {
 _DURABLE = """
     SELECT set_config('synchronous_commit', CASE WHEN mode IN ('off', 'local') THEN 'on' ELSE mode END, false)
     FROM current_setting('synchronous_commit') AS mode"""
-_log = structlog.get_logger("postgres")
+_logger = structlog.get_logger("postgres")
 
 Connection = Any
 """An asyncpg connection; the driver has no types."""
@@ -92,7 +92,7 @@ async def give_back(pool: Any, connection: Connection, error: BaseException | No
     try:
         await pool.release(connection, timeout=CONNECT_SECONDS)
     except DRIVER_ERRORS as failure:
-        _log.warning("could not return a connection to the pool", reason=str(failure) or type(failure).__name__)
+        _logger.warning("could not return a connection to the pool", reason=str(failure) or type(failure).__name__)
         drop(connection)
 
 
@@ -175,7 +175,7 @@ class Backoff:
     def failed(self, reason: str) -> None:
         """A try failed: the next one waits longer."""
         if not self._seconds:
-            _log.error("database lost", reason=reason)
+            _logger.error("database lost", reason=reason)
         self._reason = reason
         self._seconds = min(max(self._seconds * 2, _BACKOFF_SECONDS[0]), _BACKOFF_SECONDS[1])
         self._next_try = time.monotonic() + self._seconds
@@ -184,7 +184,7 @@ class Backoff:
         """There is a connection."""
         if self._seconds:
             self._seconds = 0.0
-            _log.info("database back", where=where)
+            _logger.info("database back", where=where)
 
 
 async def _checked(url: str, where: str) -> None:
@@ -218,4 +218,4 @@ async def _check(connection: Connection, where: str) -> None:
     if encoding not in ("UTF8", "UTF-8"):
         raise StorageError(f"the database at {where} has the encoding {encoding}; create it with ENCODING 'UTF8'")
     if await connection.fetchval("SHOW fsync") != "on":
-        _log.warning("fsync is off: a power failure loses acknowledged activities", where=where)
+        _logger.warning("fsync is off: a power failure loses acknowledged activities", where=where)

@@ -33,7 +33,7 @@ from storage.sqlite.index import COMMITS_A_STEP, INDEX_EVERY, Tail
 FOLD_PAGES = 8_000
 """After how many pages of commits the WAL goes back into the database file: an upper estimate, as SQLite does not say.
 Each page that was written often goes back once. More at a time would be cheaper, and hold up the next commit longer."""
-_log = structlog.get_logger("storage")
+_logger = structlog.get_logger("storage")
 
 
 class SqliteActivityLog:
@@ -134,9 +134,9 @@ class SqliteActivityLog:
                 await self._database.fold()
         except StorageError as error:
             # Nothing depends on it now, and the next commit asks for it again.
-            _log.warning("the log's upkeep failed", reason=str(error))
-        except Exception:  # noqa: BLE001 - nobody awaits this task while the log is open, so it says itself what failed
-            _log.exception("the log's upkeep failed")
+            _logger.warning("the log's upkeep failed", reason=str(error))
+        except Exception:  # nobody awaits this task while the log is open, so it says itself what failed
+            _logger.exception("the log's upkeep failed")
         finally:
             self._upkeep = None
 

@@ -43,7 +43,7 @@ _GATHER_SECONDS: Final = 0.05
 _MAX_UNSTORED: Final = 50_000
 _REMEMBERED: Final = 50_000
 
-_log = structlog.get_logger("calls")
+_logger = structlog.get_logger("calls")
 
 
 class CallLog:
@@ -136,7 +136,7 @@ class CallLog:
         try:
             fresh = await self._calls.record([NewCall(decision.row, decision.tokens) for decision in decisions])
         except StorageError as error:
-            _log.error("calls could not be stored", count=len(decisions), reason=str(error))
+            _logger.error("calls could not be stored", count=len(decisions), reason=str(error))
             for decision in decisions:
                 self._lose(decision)
             return [None] * len(decisions)

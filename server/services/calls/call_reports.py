@@ -23,7 +23,7 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.telephony import call_activities
 
-_log = structlog.get_logger("calls")
+_logger = structlog.get_logger("calls")
 
 
 def call_key(new: NewActivity) -> str | None:
@@ -95,4 +95,4 @@ class CallReports:
         try:
             await self._calls.reported(name, activity)
         except StorageError as error:
-            _log.warning("cannot record the end of a call in the list of calls", reason=str(error))
+            _logger.warning("cannot record the end of a call in the list of calls", reason=str(error))

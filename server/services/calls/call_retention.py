@@ -15,7 +15,7 @@ CALLS_AT_ONCE: Final = 500
 """Rows deleted in one transaction: few enough not to hold up sends."""
 
 _DAY_MS: Final = 86_400_000
-_log = structlog.get_logger("retention")
+_logger = structlog.get_logger("retention")
 
 
 class CallRetention:
@@ -36,7 +36,7 @@ class CallRetention:
         await _all(lambda: self._calls.forget_tokens(now_ms, CALLS_AT_ONCE))
         deleted = await _all(lambda: self._calls.delete_before(now_ms - self._days * _DAY_MS, CALLS_AT_ONCE))
         if deleted:
-            _log.info("old calls deleted", calls=deleted, older_than_days=self._days)
+            _logger.info("old calls deleted", calls=deleted, older_than_days=self._days)
         return deleted
 
 

@@ -38,7 +38,7 @@ from storage.directory.writes import Change
 from storage.errors import StorageConflict, StorageError
 
 _PARTIES_A_PUBLISH = 1_000
-_log = structlog.get_logger("directory")
+_logger = structlog.get_logger("directory")
 
 
 class Directory:
@@ -158,7 +158,7 @@ class Directory:
         try:
             await self._parties.poll()
         except StorageError as error:
-            _log.warning("a change of the directory takes effect with the next poll", reason=str(error))
+            _logger.warning("a change of the directory takes effect with the next poll", reason=str(error))
         self._relay(change)
 
     async def _tell(self, effects: Effects) -> None:

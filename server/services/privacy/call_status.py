@@ -20,7 +20,7 @@ MAX_UNDER_WAY: Final = 32
 """Requests to Twilio at once: beyond it a call goes without. The account's other requests have 100 connections with
 them."""
 
-_log = structlog.get_logger("call status")
+_logger = structlog.get_logger("call status")
 
 
 class CallStatus:
@@ -39,7 +39,7 @@ class CallStatus:
         if self._api is None or self._url is None:
             return
         if len(self._tasks) >= MAX_UNDER_WAY:
-            _log.warning("the end of a call will not be reported: Twilio does not answer", call_sid=call_sid)
+            _logger.warning("the end of a call will not be reported: Twilio does not answer", call_sid=call_sid)
             return
         url = f"{self._url}?{urlencode({'code': code})}"
         task = start("status callback", self._set(self._api, call_sid, url))
@@ -57,4 +57,4 @@ class CallStatus:
         try:
             await api.post(f"Calls/{call_sid}.json", {"StatusCallback": url, "StatusCallbackMethod": "POST"})
         except (TwilioError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            _log.warning("the end of a call will not be reported", call_sid=call_sid, reason=str(error))
+            _logger.warning("the end of a call will not be reported", call_sid=call_sid, reason=str(error))

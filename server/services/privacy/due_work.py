@@ -15,7 +15,7 @@ LOOK_SECONDS: Final = 30.0
 
 _RETRY_SECONDS: Final = 1.0
 
-_log = structlog.get_logger("due work")
+_logger = structlog.get_logger("due work")
 
 
 class DueWork:
@@ -48,7 +48,7 @@ class DueWork:
                     pass
                 wait = await self._seconds_to_next()
             except StorageError as error:
-                _log.warning("storage does not answer now", reason=str(error))
+                _logger.warning("storage does not answer now", reason=str(error))
                 wait = _RETRY_SECONDS
             try:
                 async with asyncio.timeout(min(LOOK_SECONDS, wait)):

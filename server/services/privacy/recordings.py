@@ -27,7 +27,7 @@ RETRY_SECONDS: Final = (2.0, 10.0, 60.0, 300.0, 1_800.0)
 
 LEASE_MS: Final = 60_000
 
-_log = structlog.get_logger("recordings")
+_logger = structlog.get_logger("recordings")
 
 
 class RecordingFetcher:
@@ -62,7 +62,7 @@ class RecordingFetcher:
         try:
             mp3 = await self._fetch(found)
         except (TwilioError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            _log.warning("recording not fetched", recording_sid=found.recording_sid, reason=str(error))
+            _logger.warning("recording not fetched", recording_sid=found.recording_sid, reason=str(error))
             await self._try_later(found, lease)
         else:
             await self._keep(found, lease, mp3)
@@ -71,14 +71,14 @@ class RecordingFetcher:
     async def _fetch(self, order: Fetch) -> bytes | None:
         """The MP3, or None if there is none to be had, whenever it is asked for."""
         if self._api is None:
-            _log.error("downloading a recording requires BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN")
+            _logger.error("downloading a recording requires BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN")
             return None
         try:
             mp3 = await self._api.fetch(f"Recordings/{order.recording_sid}.mp3", MAX_RECORDING_BYTES)
         except TwilioError as error:
             if error.status != 413:
                 raise
-            _log.warning("recording too large", recording_sid=order.recording_sid)
+            _logger.warning("recording too large", recording_sid=order.recording_sid)
             return None
         return mp3 if is_mp3(mp3) else None
 

@@ -21,7 +21,7 @@ REQUESTS_AT_ONCE: Final = 50
 """One transaction's worth: a request has rows in eight tables, and a recording of megabytes among them."""
 
 _DAY_MS: Final = 86_400_000
-_log = structlog.get_logger("retention")
+_logger = structlog.get_logger("retention")
 
 
 class Purge(Strict):
@@ -59,7 +59,7 @@ class PrivacyRetention:
         """Delete all that is due. Raises StorageError."""
         pruned = await self._prune()
         if pruned:
-            _log.info("old deliveries deleted", deliveries=pruned, older_than_days=self._log_days)
+            _logger.info("old deliveries deleted", deliveries=pruned, older_than_days=self._log_days)
         if self._months is not None:
             await self.purge(Purge(months=self._months), "retention")
 
@@ -71,7 +71,7 @@ class PrivacyRetention:
         else:
             requests = await _all(lambda: retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
         if requests and not wanted.dry_run:
-            _log.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
+            _logger.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
         return Purged(requests, rfc3339(before_ms))
 
     async def _prune(self) -> int:

@@ -27,7 +27,7 @@ LEASE_MS: Final = 60_000
 _RESOURCES: Final = {"RE": "Recordings", "TR": "Transcriptions"}
 """By the first letters of the SID. https://www.twilio.com/docs/glossary/what-is-a-sid"""
 
-_log = structlog.get_logger("deletions")
+_logger = structlog.get_logger("deletions")
 
 
 class TwilioDeletions:
@@ -76,19 +76,19 @@ class TwilioDeletions:
         except TwilioError as error:
             if error.status == 404:
                 return None
-            _log.warning("not deleted at Twilio", sid=copy.sid, reason=str(error))
+            _logger.warning("not deleted at Twilio", sid=copy.sid, reason=str(error))
             return max(wait, min(error.retry_after_seconds, RETRY_SECONDS[-1]))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            _log.warning("not deleted at Twilio", sid=copy.sid, reason=str(error))
+            _logger.warning("not deleted at Twilio", sid=copy.sid, reason=str(error))
             return wait
-        _log.info("deleted at Twilio", sid=copy.sid)
+        _logger.info("deleted at Twilio", sid=copy.sid)
         return None
 
     async def _tell(self) -> None:
         count = 0 if self._told else await twilio_copies.waiting(self._database)
         if count and not self._told:
             self._told = True
-            _log.error(
+            _logger.error(
                 "what was erased is still at Twilio: set BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN",
                 count=count,
             )

@@ -31,7 +31,7 @@ MAX_PURCHASES: Final = 16
 
 _COMPLAIN_EVERY_MS: Final = 60_000
 
-_log = structlog.get_logger("numbers")
+_logger = structlog.get_logger("numbers")
 
 
 class Bought(NamedTuple):
@@ -125,7 +125,7 @@ class Numbers:
         try:
             bought = await self._from_provider(person_id, provider)
         except StorageError as error:
-            _log.warning("cannot buy a number now", reason=str(error))
+            _logger.warning("cannot buy a number now", reason=str(error))
             return
         self._metrics.numbers.add("none" if bought is None else "given")
         if bought is None:
@@ -136,7 +136,7 @@ class Numbers:
     def _complain(self) -> None:
         """Once a minute: every heartbeat of everybody without a number comes by here."""
         if self._complaining.is_due():
-            _log.warning("no number is available: add some with `run.py numbers add`")
+            _logger.warning("no number is available: add some with `run.py numbers add`")
 
     async def _from_pool(self, person_id: int) -> str | None:
         given = await self._store.take(person_id, self._now_ms())
@@ -160,7 +160,7 @@ class Numbers:
         try:
             return await self._store.confirm(reservation.allocation_id, *bought, self._now_ms())
         except StorageConflict:
-            _log.error(
+            _logger.error(
                 "the provider sold a number that is already in the pool", allocation_id=reservation.allocation_id
             )
             return None
@@ -172,12 +172,12 @@ class Numbers:
                 return found or await provider.buy(reservation.allocation_id)
         except NumberUnavailable as error:
             self._metrics.numbers.add("failed")
-            _log.warning("the number provider has no number", reason=str(error))
+            _logger.warning("the number provider has no number", reason=str(error))
             await self._store.cancel(reservation.allocation_id)
-        except Exception:  # noqa: BLE001 - a failing provider never fails the heartbeat
+        except Exception:  # a failing provider never fails the heartbeat
             # The reservation stays: when its lease has run out, the next heartbeat looks what became of it.
             self._metrics.numbers.add("failed")
-            _log.exception("the number provider failed", allocation_id=reservation.allocation_id)
+            _logger.exception("the number provider failed", allocation_id=reservation.allocation_id)
         return None
 
 

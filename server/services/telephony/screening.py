@@ -19,7 +19,7 @@ from storage.telephony.calls import CallRow
 _GONE: tuple[ErrorCode, ...] = (ErrorCode.NOT_FOUND, ErrorCode.UNPROCESSABLE)
 """The caller has left the directory meanwhile; or the app has recorded the call from another caller."""
 
-_log = structlog.get_logger("screening")
+_logger = structlog.get_logger("screening")
 
 
 class Screening:
@@ -39,7 +39,7 @@ class Screening:
         try:
             answer, in_time = await self._trust.verdict(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
         except (StorageError, ApiError) as error:
-            _log.warning("call rejected as busy: cannot look up trust now", reason=str(error))
+            _logger.warning("call rejected as busy: cannot look up trust now", reason=str(error))
             return RejectReason.BUSY
         if answer.trusted and answer.user_id is not None:
             return answer.user_id
@@ -69,7 +69,7 @@ class Screening:
         except ApiError as error:
             if error.code not in _GONE:
                 raise
-            _log.info("call kept without an activity", reason=error.code.value)
+            _logger.info("call kept without an activity", reason=error.code.value)
             return None
 
 

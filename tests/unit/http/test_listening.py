@@ -105,7 +105,7 @@ async def test_it_goes_on_after_running_out_of_descriptors(
     monkeypatch.setattr(listening, "_RETRY_SECONDS", 0.01)
     turns = Turns()
     complaints: list[str] = []
-    monkeypatch.setattr(listening._log, "warning", lambda _event, reason: complaints.append(reason))
+    monkeypatch.setattr(listening._logger, "warning", lambda _event, reason: complaints.append(reason))
     with ExitStack() as stack:
         clients(stack, listener, WAITING)
         with no_more_descriptors():
