@@ -23,7 +23,7 @@ _CONTINUED = 0x80
 _CLOSE = 8
 
 
-class Finding(Enum):
+class FrameFinding(Enum):
     """What is wrong with a frame, or what ends the reading after one was refused."""
 
     UNMASKED = "unmasked"
@@ -34,7 +34,7 @@ class Finding(Enum):
     ENOUGH = "enough"
 
 
-OVER = (Finding.UNMASKED, Finding.CLOSE, Finding.ENOUGH)
+OVER = (FrameFinding.UNMASKED, FrameFinding.CLOSE, FrameFinding.ENOUGH)
 """After these nothing more is checked; after the others only ``CLOSE`` and ``ENOUGH`` can follow."""
 
 
@@ -64,7 +64,7 @@ class FrameCheck:
         """Whether the bytes until now end with a frame, and more may be taken."""
         return not self._header and not self._skip and not self.refused
 
-    def look(self, data: bytes, now: float) -> Finding | None:
+    def look(self, data: bytes, now: float) -> FrameFinding | None:
         """Look at the frames that begin in these next bytes; ``now`` in monotonic seconds.
 
         After a finding that is not :data:`OVER`, go on with what follows :attr:`good_bytes`.
@@ -79,7 +79,7 @@ class FrameCheck:
         while end - at >= 2:
             first = data[at]
             if data[at + 1] < _MASKED:
-                return self._found(Finding.UNMASKED, at, carried)
+                return self._found(FrameFinding.UNMASKED, at, carried)
             size = data[at + 1] & 0x7F
             start = at + 2 if size < 126 else at + 4 if size == 126 else at + 10
             if end < start:
@@ -94,29 +94,29 @@ class FrameCheck:
         self._header, self._skip = (data[at:], 0) if at < end else (b"", at - end)
         return None
 
-    def _judge(self, first: int, size: int, now: float) -> Finding | None:
+    def _judge(self, first: int, size: int, now: float) -> FrameFinding | None:
         """What is wrong with a frame that begins with this byte and has this many bytes."""
         if self._frames.take(now):
-            return Finding.TOO_MANY_FRAMES
+            return FrameFinding.TOO_MANY_FRAMES
         if first & 0x0F < _CLOSE and self._message + size > self._limit:
-            return Finding.TOO_LARGE
+            return FrameFinding.TOO_LARGE
         if first < _FINAL:
             self._message += size
             self._fragments += 1
             if self._fragments == MAX_FRAGMENTS:  # and at least one more would have to follow
-                return Finding.TOO_MANY_FRAGMENTS
+                return FrameFinding.TOO_MANY_FRAGMENTS
         elif first == _CONTINUED:
             self._message = self._fragments = 0
         return None
 
-    def _judge_after_refusal(self, first: int) -> Finding | None:
+    def _judge_after_refusal(self, first: int) -> FrameFinding | None:
         """Whether this frame, which came after a refusal, ends the reading."""
         self._after_refusal += 1
         if first & 0x0F == _CLOSE:
-            return Finding.CLOSE
-        return Finding.ENOUGH if self._after_refusal > FRAMES_AFTER_REFUSAL else None
+            return FrameFinding.CLOSE
+        return FrameFinding.ENOUGH if self._after_refusal > FRAMES_AFTER_REFUSAL else None
 
-    def _found(self, finding: Finding, at: int, carried: int) -> Finding:
+    def _found(self, finding: FrameFinding, at: int, carried: int) -> FrameFinding:
         """The frame at ``at``; the first ``carried`` bytes were given before, and are kept if they are this frame's."""
         self.refused = self.refused or finding not in OVER
         self.good_bytes = max(0, at - carried)

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 from aiohttp import web
 
 from protocol.errors import CloseCode
-from server.live.frame_check import MAX_FRAGMENTS, OVER, Finding, FrameCheck
+from server.live.frame_check import MAX_FRAGMENTS, OVER, FrameCheck, FrameFinding
 
 _PING = b"\x89\x00"
 _PONG, _PONG_BYTES = b"\x8a\x80", 6
@@ -26,9 +26,9 @@ PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
 _READ_AFTER_REFUSAL_SECONDS = 5.0
 """How long the rest is read and dropped after a refusal, so that the client gets the close frame that says why."""
 _REFUSALS = {
-    Finding.TOO_LARGE: (CloseCode.TOO_LARGE, "the frame is too large"),
-    Finding.TOO_MANY_FRAGMENTS: (CloseCode.TOO_LARGE, f"a message in more than {MAX_FRAGMENTS} fragments"),
-    Finding.TOO_MANY_FRAMES: (CloseCode.TOO_MANY, "too many frames"),
+    FrameFinding.TOO_LARGE: (CloseCode.TOO_LARGE, "the frame is too large"),
+    FrameFinding.TOO_MANY_FRAGMENTS: (CloseCode.TOO_LARGE, f"a message in more than {MAX_FRAGMENTS} fragments"),
+    FrameFinding.TOO_MANY_FRAMES: (CloseCode.TOO_MANY, "too many frames"),
 }
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
 
@@ -153,7 +153,7 @@ class Wire(asyncio.Protocol):
         elif not self._check.refused and not (self.closing and self._transport.is_closing()):
             self._inner.data_received(data)
 
-    def _refuse(self, found: Finding, data: bytes) -> None:
+    def _refuse(self, found: FrameFinding, data: bytes) -> None:
         # A connection that is closed while the client still sends is reset, and the client never reads our close frame
         # (RFC 9293, section 3.6.1). So after the first refusal the rest is read and dropped, frame by frame, until the
         # client's own close frame comes, or for five seconds. The same bytes may have that frame: they are looked at.
@@ -164,10 +164,10 @@ class Wire(asyncio.Protocol):
             rest = data[self._check.good_bytes :]
             if (end := self._check.look(rest, monotonic())) is not None:
                 self._refuse(end, rest)
-        elif found is Finding.ENOUGH:
+        elif found is FrameFinding.ENOUGH:
             self.abort()
         else:
-            if found is Finding.UNMASKED:
+            if found is FrameFinding.UNMASKED:
                 # What it says after that can't be trusted to be frames.
                 self.close(PROTOCOL_ERROR, "frames must be masked")
             self.finish()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgpack
 import pytest
 
-from server.live.frame_check import FRAMES_AFTER_REFUSAL, Finding, FrameCheck
+from server.live.frame_check import FRAMES_AFTER_REFUSAL, FrameCheck, FrameFinding
 from server.live.wire import Wire
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import SQLITE
@@ -254,11 +254,11 @@ async def test_a_flood_of_frames_of_any_kind_is_not_read_to_its_end(
     """Whoever goes on after the refusal is cut off: what was looked at is bounded, whatever was sent."""
     looked, judge, listen = [0], FrameCheck._judge, FrameCheck._judge_after_refusal
 
-    def judged(self: FrameCheck, first: int, size: int, now: float) -> Finding | None:
+    def judged(self: FrameCheck, first: int, size: int, now: float) -> FrameFinding | None:
         looked[0] += 1
         return judge(self, first, size, now)
 
-    def listened(self: FrameCheck, first: int) -> Finding | None:
+    def listened(self: FrameCheck, first: int) -> FrameFinding | None:
         looked[0] += 1
         return listen(self, first)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.live.frame_check import FRAMES_AFTER_REFUSAL, MAX_FRAGMENTS, OVER, Finding, FrameCheck
+from server.live.frame_check import FRAMES_AFTER_REFUSAL, MAX_FRAGMENTS, OVER, FrameCheck, FrameFinding
 from tests.harness.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 LIMIT = 1_000
@@ -26,7 +26,7 @@ def cut(data: bytes, pieces: Sizes) -> list[bytes]:
     return [*found, data]
 
 
-def fed(check: FrameCheck, data: bytes, pieces: Sizes) -> tuple[list[Finding], int]:
+def fed(check: FrameCheck, data: bytes, pieces: Sizes) -> tuple[list[FrameFinding], int]:
     """What was found, and how many bytes came before the first of it."""
     findings, passed = [], 0
     for piece in cut(data, pieces):
@@ -75,20 +75,20 @@ def test_what_is_too_large_is_found_and_read_to_its_end(
     data = b"".join([*before, large, frame(TEXT, b"y"), end])
     start = len(b"".join(before)) + (0 if how == "one" else len(frame(TEXT, b"x" * LIMIT)))
     findings, passed = fed(new_check(), data, where)
-    assert findings == [Finding.TOO_LARGE, Finding.CLOSE] if closes else [Finding.TOO_LARGE]
+    assert findings == [FrameFinding.TOO_LARGE, FrameFinding.CLOSE] if closes else [FrameFinding.TOO_LARGE]
     # The first bytes of a header may have been passed on before it was whole.
     assert start <= passed <= start + 13
 
 
 @pytest.mark.parametrize("head", [b"\x81\xff" + b"\xff" * 8, b"\x81\xff" + (2**63 - 1).to_bytes(8, "big")])
 def test_a_size_that_can_not_be_is_too_large(head: bytes) -> None:
-    assert new_check().look(head, 0.0) is Finding.TOO_LARGE
+    assert new_check().look(head, 0.0) is FrameFinding.TOO_LARGE
 
 
 @given(st.lists(fine, max_size=4), pieces)
 def test_what_is_not_masked_is_found(before: list[bytes], where: Sizes) -> None:
     data = b"".join([*before, frame(TEXT, b"x", masked=False)])
-    assert fed(new_check(), data, where)[0] == [Finding.UNMASKED]
+    assert fed(new_check(), data, where)[0] == [FrameFinding.UNMASKED]
 
 
 def in_fragments(count: int) -> list[bytes]:
@@ -101,7 +101,7 @@ def test_a_message_has_at_most_so_many_fragments(before: list[bytes], where: Siz
     most = b"".join([*before, *in_fragments(MAX_FRAGMENTS)])
     assert fed(new_check(), most * 2, where) == ([], len(most) * 2)
     findings, _ = fed(new_check(), most + b"".join(in_fragments(MAX_FRAGMENTS + 1)), where)
-    assert findings == [Finding.TOO_MANY_FRAGMENTS]
+    assert findings == [FrameFinding.TOO_MANY_FRAGMENTS]
 
 
 EVERY_KIND = [
@@ -123,7 +123,7 @@ def test_every_frame_counts_whatever_its_kind(frames: list[bytes], where: Sizes)
     count = sum(2 if each == EVERY_KIND[3] else 1 for each in frames)
     assert fed(new_check(count), data, where) == ([], len(data))
     findings, passed = fed(new_check(count), data + frame(TEXT, b"y"), where)
-    assert findings == [Finding.TOO_MANY_FRAMES]
+    assert findings == [FrameFinding.TOO_MANY_FRAMES]
     assert passed >= len(data)
 
 
@@ -131,17 +131,19 @@ def test_the_rate_is_one_of_time() -> None:
     check = new_check(10)
     assert check.look(frame(PING) * 10, 5.0) is None
     assert check.look(frame(PING) * 5, 5.5) is None
-    assert check.look(frame(PING), 5.55) is Finding.TOO_MANY_FRAMES
+    assert check.look(frame(PING), 5.55) is FrameFinding.TOO_MANY_FRAMES
 
 
-@pytest.mark.parametrize("first", [Finding.TOO_MANY_FRAMES, Finding.TOO_MANY_FRAGMENTS, Finding.TOO_LARGE])
-def test_what_goes_on_without_end_after_a_refusal_is_cut_off(first: Finding) -> None:
+@pytest.mark.parametrize(
+    "first", [FrameFinding.TOO_MANY_FRAMES, FrameFinding.TOO_MANY_FRAGMENTS, FrameFinding.TOO_LARGE]
+)
+def test_what_goes_on_without_end_after_a_refusal_is_cut_off(first: FrameFinding) -> None:
     bad = {
-        Finding.TOO_MANY_FRAMES: frame(PING) * (RATE + 1),
-        Finding.TOO_MANY_FRAGMENTS: b"".join(in_fragments(MAX_FRAGMENTS + 1)),
-        Finding.TOO_LARGE: frame(TEXT, b"x" * (LIMIT + 1)),
+        FrameFinding.TOO_MANY_FRAMES: frame(PING) * (RATE + 1),
+        FrameFinding.TOO_MANY_FRAGMENTS: b"".join(in_fragments(MAX_FRAGMENTS + 1)),
+        FrameFinding.TOO_LARGE: frame(TEXT, b"x" * (LIMIT + 1)),
     }[first]
     check = new_check()
     assert fed(check, bad, []) == ([first], check.good_bytes)
     assert fed(check, frame(PING) * (FRAMES_AFTER_REFUSAL - 2), [])[0] == []
-    assert fed(check, frame(CONTINUATION, fin=False) * 10, [])[0] == [Finding.ENOUGH]
+    assert fed(check, frame(CONTINUATION, fin=False) * 10, [])[0] == [FrameFinding.ENOUGH]
