@@ -30,7 +30,15 @@ from server.bus.notices import (
     is_from,
     size,
 )
-from server.bus.valkey_client import ANSWER_SECONDS, address, at_the_door, client_of, hint_at_the_door, home, subscribed
+from server.bus.valkey_client import (
+    ANSWER_SECONDS,
+    address,
+    client_of,
+    connect_error,
+    first_answer_hint,
+    home,
+    subscribed,
+)
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 3.0
@@ -110,10 +118,10 @@ class ValkeyBus:
             async with client_of(self._url) as client, asyncio.timeout(ANSWER_SECONDS):
                 await client.execute_command("PING")
         except (RedisError, OSError, ValueError, TypeError) as error:
-            refused = at_the_door(error, address(self._url))
+            refused = connect_error(error, address(self._url))
             if refused is not None:
                 raise refused from error
-            self._failed(error, hint_at_the_door(error))
+            self._failed(error, first_answer_hint(error))
 
     async def run(self) -> None:
         """Publish and listen until cancelled, over as many connections as it takes."""

@@ -85,8 +85,8 @@ def address(url: str) -> str:
     return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
 
 
-def at_the_door(error: Exception, where: str) -> BusError | None:
-    """What an operator has to mend, in words; None for what may pass by itself."""
+def connect_error(error: Exception, where: str) -> BusError | None:
+    """The error for an operator who has to change something before the bus can be used; None if waiting may help."""
     opening = f"the bus at {where} can't be used:"
     if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
         return BusError(f"{opening} the user or password in bus_url is wrong ({error})")
@@ -102,10 +102,10 @@ def at_the_door(error: Exception, where: str) -> BusError | None:
     return None
 
 
-def hint_at_the_door(error: Exception) -> str:
-    """What to look at when the first question of all was answered by the end of the connection.
+def first_answer_hint(error: Exception) -> str:
+    """What to check if the server closed the connection at the first command; empty for other errors.
 
-    It may be a proxy whose server is not up yet, so it is no reason not to start.
+    It may be a proxy whose server is not up yet, so the node starts nevertheless.
     """
     closed = isinstance(error, RedisConnectionError) and "closed by server" in str(error)
     return " (is it a Valkey or Redis, and does it speak TLS exactly if bus_url says so?)" if closed else ""

@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from storage.errors import StorageError, StorageUnavailable
-from storage.postgresql.errors import DRIVER_ERRORS, READ_ONLY, at_the_door, translated
+from storage.postgresql.errors import DRIVER_ERRORS, READ_ONLY, connect_error, translated
 
 OLDEST_VERSION = 14
 CONNECT_SECONDS = 5.0
@@ -193,9 +193,9 @@ async def _checked(url: str, where: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise at_the_door(error, where) from error
+        raise connect_error(error, where) from error
     except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
-        raise at_the_door(error, where) from error
+        raise connect_error(error, where) from error
     try:
         with translated():
             await _check(connection, where)

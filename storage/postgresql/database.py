@@ -18,7 +18,7 @@ from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
 from storage.postgresql.dialect import changed_rows, numbered, rows, storable
-from storage.postgresql.errors import ConnectionLost, at_the_door, committing, translated
+from storage.postgresql.errors import ConnectionLost, committing, connect_error, translated
 from storage.postgresql.transactions import PostgresTransaction, Turns, begin, commit, resolve, roll_back
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class PostgresDatabase:
             connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             # TimeoutError is an OSError: nothing answered, or every connection is in use for too long.
-            refused = at_the_door(error, self._where)
+            refused = connect_error(error, self._where)
             self._backoff.failed(str(refused))
             raise StorageUnavailable(str(refused)) from error
         self._backoff.succeeded(self._where)

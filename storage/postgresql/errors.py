@@ -24,7 +24,7 @@ _LATER = ("40", "53", "55", "57", "58", "25006")
 """Rolled back, out of a resource (disk, memory, connections), locked, cancelled, the system's own fault, read-only."""
 READ_ONLY = "25006"
 
-_AT_THE_DOOR = {
+_CONNECT_ERRORS = {
     "28P01": "the password in database_url is wrong",
     "28000": "the server does not accept this user (pg_hba.conf, or a role without LOGIN)",
     "3D000": "the database does not exist: create it (createdb) or correct database_url",
@@ -57,7 +57,7 @@ def _of_server(error: asyncpg.PostgresError) -> StorageError:
         return ConnectionLost(text)
     if state.startswith(_LATER):
         return StorageUnavailable(text)
-    return StorageError(f"{text}; {_AT_THE_DOOR[state]}" if state in _AT_THE_DOOR else text)
+    return StorageError(f"{text}; {_CONNECT_ERRORS[state]}" if state in _CONNECT_ERRORS else text)
 
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -84,15 +84,16 @@ def committing() -> Iterator[None]:
         raise found from error
 
 
-def at_the_door(error: BaseException, where: str) -> StorageError:
-    """What keeps a server from being used at all, in words for an operator. ``where`` holds no password.
+def connect_error(error: BaseException, where: str) -> StorageError:
+    """The error for an operator when a server cannot be used at all. ``where`` contains no password.
 
     StorageUnavailable if waiting may help, plain StorageError if somebody has to change something.
     """
     opening = f"PostgreSQL at {where} can't be used:"
     if isinstance(error, asyncpg.PostgresError):
         kind = StorageUnavailable if error.sqlstate in ("53300", "57P03") else StorageError
-        return kind(f"{opening} {_AT_THE_DOOR.get(error.sqlstate or '', '')} ({_words(error)})".replace(":  (", ": ("))
+        meaning = _CONNECT_ERRORS.get(error.sqlstate or "", "")
+        return kind(f"{opening} {meaning} ({_words(error)})".replace(":  (", ": ("))
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return StorageError(f"{opening} it is a read-only standby; database_url should name the primary")
     if isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError):

@@ -25,7 +25,7 @@ from server.live.events import Events
 from server.live.parties import Parties
 from server.services.directory import stores as directory_stores
 from server.services.directory.effects import Effects, list_names
-from server.services.directory.importing import LineEntry, Misfit, check, refuse_ahead
+from server.services.directory.importing import LineConflict, LineEntry, check, refuse_ahead
 from server.services.directory.plan import Plan, Report, plan
 from server.services.directory.spool import Spool
 from server.services.directory.survey import Survey
@@ -108,8 +108,8 @@ class Directory:
             survey = await check(stream, entries, self._now_ms())
             try:
                 return await self._carry_out(survey, entries, dry_run, deletions)
-            except Misfit as misfit:
-                raise ApiError(ErrorCode.BAD_REQUEST, f"Nothing was imported. {misfit}") from misfit
+            except LineConflict as conflict:
+                raise ApiError(ErrorCode.BAD_REQUEST, f"Nothing was imported. {conflict}") from conflict
 
     async def _change_one(self, entry: Entry) -> Report:
         survey = Survey()
@@ -118,8 +118,8 @@ class Directory:
             await entries.add([(1, entry)])
             try:
                 return await self._carry_out(survey, entries, dry_run=False)
-            except Misfit as misfit:
-                raise ApiError(misfit.code, f"{misfit.reason}.") from misfit
+            except LineConflict as conflict:
+                raise ApiError(conflict.code, f"{conflict.reason}.") from conflict
 
     async def _carry_out(
         self, survey: Survey, entries: Spool[LineEntry], dry_run: bool, deletions: bool = True

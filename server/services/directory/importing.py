@@ -29,7 +29,7 @@ LineEntry = tuple[int, Entry]
 """What a line asks for, after which line it is. A plain tuple: there are millions."""
 
 
-class Misfit(Exception):
+class LineConflict(Exception):
     """A line that is right by itself does not fit what is stored, or what else is imported."""
 
     def __init__(self, line: int, reason: str, code: ErrorCode = ErrorCode.CONFLICT) -> None:

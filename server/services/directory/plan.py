@@ -17,7 +17,7 @@ from protocol.errors import ErrorCode
 from protocol.match_key import match_key
 from protocol.validation import MAX_NEW_ID
 from server.services.directory import stores as directory_stores
-from server.services.directory.importing import LineEntry, Misfit
+from server.services.directory.importing import LineConflict, LineEntry
 from server.services.directory.spool import Spool
 from server.services.directory.survey import Survey
 from storage.database import Database
@@ -62,7 +62,7 @@ class Plan:
 async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
     """Compare, and spool what differs.
 
-    Raises Misfit for a line that refers to nobody, takes another's number, or brings an id that is too large.
+    Raises LineConflict for a line that refers to nobody, takes another's number, or brings an id that is too large.
     """
     await _check_needed(database, survey)
     report = Report(lines=survey.lines, warnings=survey.dropped_numbers, warned=survey.warned)
@@ -85,7 +85,7 @@ async def _check_needed(database: Database, survey: Survey) -> None:
     if absent:
         line, key = min(absent)
         party = Party.of_key(key)
-        raise Misfit(line, f"there is no {party.type.value} {party.id} in the directory")
+        raise LineConflict(line, f"there is no {party.type.value} {party.id} in the directory")
 
 
 async def _removed_parties(database: Database, survey: Survey) -> list[Person | Company]:
@@ -151,7 +151,7 @@ def _check_new_ids(chunk: Sequence[LineEntry], changes: Sequence[Change]) -> Non
         for name, id in after.brings.items() if after is not None else ():
             if id > MAX_NEW_ID and id not in known:
                 line = next(number for number, entry in chunk if entry is after)
-                raise Misfit(line, _too_large(name), ErrorCode.BAD_REQUEST)
+                raise LineConflict(line, _too_large(name), ErrorCode.BAD_REQUEST)
 
 
 def _too_large(name: str) -> str:
@@ -165,4 +165,4 @@ async def _check_numbers(database: Database, chunk: Sequence[LineEntry], changes
     wrong = await numbers.conflicts(database, given) if given else {}
     for line, entry in chunk:
         if wrong and isinstance(entry, Number) and entry.number in wrong:
-            raise Misfit(line, wrong[entry.number])
+            raise LineConflict(line, wrong[entry.number])
