@@ -342,7 +342,7 @@ async def test_an_import_is_all_or_nothing(world: World) -> None:
         ),
         ('{"kind":"person","id":456,"deleted":true}\n{"kind":"contact","id":1,"person_id":456}', "line 2: there is no"),
         ('{"kind":"person","id":1,"first_name":"' + "x" * 70_000 + '"}', "line 1: is longer than 65536 bytes"),
-        ("\n".join(['{"kind":"x"}'] * 15), "15 lines are at fault"),
+        ("\n".join(['{"kind":"x"}'] * 15), "15 lines have errors"),
         (
             '{"kind":"number","number":"+12385551630"}\n{"kind":"number","number":"+12385551630","person_id":456}',
             "line 2: Invalid parameter: 'number'",
@@ -474,7 +474,7 @@ async def test_a_trust_request_of_the_future_is_refused_and_named(world: World, 
         await world.put("trust_request", "1", **asked)
     assert refused.value.code is ErrorCode.BAD_REQUEST
     text = json.dumps({"kind": "trust_request", "id": 1, **asked})
-    with pytest.raises(ApiError, match=r"Nothing was imported, a line is at fault: line 2: .*'created_at'"):
+    with pytest.raises(ApiError, match=r"Nothing was imported, one line has an error: line 2: .*'created_at'"):
         await world.load(f'{{"kind":"person","id":457,"first_name":"A","last_name":"B"}}\n{text}')
     assert not (await world.rows())["trust_request"]
 

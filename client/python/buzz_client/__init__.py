@@ -1,4 +1,4 @@
-"""The Python client of Buzz: a session that survives, over one websocket."""
+"""The Python client library of Buzz, a real-time messaging server."""
 
 from buzz_client.activity import Activity, Party
 from buzz_client.backoff import Backoff

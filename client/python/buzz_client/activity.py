@@ -36,7 +36,7 @@ class Party:
         """
         kind, _, digits = text.partition(":")
         if kind not in ("person", "company") or not (digits.isascii() and digits.isdigit()):
-            raise ValueError(f"{text!r} is no party: write person:ID or company:ID, for instance person:7")
+            raise ValueError(f"{text!r} is not a party: use person:ID or company:ID")
         return cls(_KINDS[kind], int(digits))
 
     def __str__(self) -> str:

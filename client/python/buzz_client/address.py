@@ -27,7 +27,7 @@ class Address:
         scheme = _HTTP_SCHEME.get(parts.scheme.lower())
         if scheme is None or not parts.hostname:
             raise ValueError(
-                f"{url!r} is no server address: write it like https://buzz.example or http://127.0.0.1:8080"
+                f"{url!r} is not a server address: write it like https://buzz.example or http://127.0.0.1:8080"
             )
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError(f"{url!r} must be a base address alone, without user, query or fragment")

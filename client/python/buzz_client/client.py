@@ -215,7 +215,7 @@ class BuzzClient:
             ValueError: without a ``device_id`` there is no device to keep this for.
         """
         if self.welcome.device_id is None:
-            raise ValueError("give the client a device_id: what was received is kept for each device")
+            raise ValueError("pass a device_id to the client: the server stores what was received for each device")
         self._mark_received(activity_id)
 
     async def refresh(self) -> None:
@@ -267,20 +267,22 @@ class BuzzClient:
             await self._session.token_expiring.wait()
             self._session.token_expiring.clear()
             if not self._tokens.renewable:
-                _LOG.warning("the token is about to expire and there is no way to fetch another; give a callable")
+                _LOG.warning(
+                    "the token is about to expire and the client cannot fetch another; pass a callable as token"
+                )
                 continue
             try:
                 await self.refresh()
             except OSError as error:
                 # The server will close with 4401, and the supervisor asks again, for as long as it takes.
-                _LOG.warning("no new token yet: %s", error)
+                _LOG.warning("cannot get a new token yet: %s", error)
 
     async def _page_after(self, activity_id: int) -> Sequence[Activity]:
         """A page of this epoch's log; nothing when there is none, or none to be had just now."""
         try:
             page = await self.http.activities_after(activity_id)
         except (HttpError, aiohttp.ClientError, TimeoutError) as error:
-            _LOG.info("no page by HTTP: %s", error)
+            _LOG.info("cannot load a page over HTTP: %s", error)
             return ()
         return page.activities if page.epoch in (None, self._inbox.epoch) else ()
 

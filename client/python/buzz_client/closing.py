@@ -37,8 +37,8 @@ class Verdict:
 
 
 _GIVE_UP: Mapping[int, tuple[type[SessionEnded] | type[FrameTooLarge], str]] = {
-    1009: (FrameTooLarge, "a frame was larger than the server takes"),
-    4400: (NotTheProtocol, "the server does not take this client's frames; update the client"),
+    1009: (FrameTooLarge, "a frame was larger than the server's limit"),
+    4400: (NotTheProtocol, "the server does not accept this client's frames; update the client"),
     4403: (OriginRefused, "the server does not allow this origin"),
     4409: (DeviceReplaced, "the same device_id opened a newer session"),
 }

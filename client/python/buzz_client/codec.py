@@ -34,7 +34,7 @@ class Codec:
         except (ValueError, TypeError, RecursionError) as error:
             raise UnreadableAnswer(f"a frame from the server is not {self.subprotocol}: {error}") from error
         if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
-            raise UnreadableAnswer("a frame from the server is no map with a type; is it a Buzz server?")
+            raise UnreadableAnswer("a frame from the server is not a map with a type; is it a Buzz server?")
         return frame
 
 
@@ -49,7 +49,7 @@ def _encode_msgpack(frame: Mapping[str, Any]) -> bytes:
 
 def _parse_msgpack(data: str | bytes) -> Any:
     if isinstance(data, str):
-        raise TypeError("a text frame came where binary ones were agreed")
+        raise TypeError("received a text frame instead of a binary one")
     return msgpack.unpackb(data)
 
 

@@ -164,7 +164,7 @@ async def _upgrade(address: Address, codec: Codec, token: str) -> ClientConnecti
 
 async def _greet(socket: ClientConnection, codec: Codec, hello: Mapping[str, Any]) -> Welcome:
     if socket.subprotocol != codec.subprotocol:
-        raise UnreadableAnswer(f"the server does not speak {codec.subprotocol}; is it a Buzz server?")
+        raise UnreadableAnswer(f"the server does not support {codec.subprotocol}; is it a Buzz server?")
     await socket.send(codec.encode({"type": "hello", **hello}))
     while True:
         frame = codec.decode(await socket.recv())

@@ -62,7 +62,7 @@ class FileCursor:
         try:
             return Position(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{self.path} holds no cursor; remove it to start afresh") from error
+            raise ValueError(f"{self.path} contains no cursor; delete it to start from the beginning") from error
 
     def save(self, position: Position) -> None:
         """Write beside the file, flush to the disk, then rename over it."""

@@ -138,7 +138,7 @@ class BuzzHttp:
     async def _page(self, route: str, query: Mapping[str, Any]) -> Page:
         rows, headers = await self._exchange("GET", route, query=query)
         if not isinstance(rows, list):
-            raise UnreadableAnswer("a page of activities is no list; is it a Buzz server?")
+            raise UnreadableAnswer("a page of activities is not a list; is it a Buzz server?")
         more = _next_query(headers.get("Link", ""))
         return Page([Activity.from_wire(row) for row in rows], more is not None, headers.get("Buzz-Log-Epoch"))
 
@@ -214,7 +214,7 @@ def _parse(text: str) -> Any:
     try:
         return json.loads(text) if text else None
     except ValueError as error:
-        raise UnreadableAnswer("the answer is no JSON; is it a Buzz server?") from error
+        raise UnreadableAnswer("the answer is not JSON; is it a Buzz server?") from error
 
 
 def _error(status: int, text: str, retry_after: str | None) -> HttpError:

@@ -61,7 +61,7 @@ class Keeping:
             try:
                 await asyncio.to_thread(self._store.save, place)
             except OSError as error:
-                _LOG.warning("the cursor could not be kept: %s", error)
+                _LOG.warning("cannot store the cursor: %s", error)
                 return
             self._kept = place
             if self._tell and place != self._began:

@@ -135,9 +135,7 @@ class Sending:
         ref = next(self._refs)
         data = self._codec.encode({"type": "send", "ref": ref, "activity": activity})
         if (size := encoded_bytes(data)) > self._max_frame_bytes:
-            raise FrameTooLarge(
-                f"the activity takes {size} bytes, and the server takes {self._max_frame_bytes} at most"
-            )
+            raise FrameTooLarge(f"the activity takes {size} bytes; the server's limit is {self._max_frame_bytes}")
         return Parcel(ref, data, activity.get("message_id"), asyncio.get_running_loop().create_future())
 
 

@@ -141,7 +141,8 @@ class Session:
     def _check_owner(self, person_id: int) -> None:
         if self._owner_id not in (None, person_id):
             raise ForeignCursor(
-                f"the cursor is person {self._owner_id}'s, the token person {person_id}'s; use one cursor for each"
+                f"the cursor belongs to person {self._owner_id}, the token to person {person_id}; use one cursor"
+                " for each person"
             )
         self._owner_id = person_id
 

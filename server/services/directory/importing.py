@@ -109,7 +109,7 @@ class _Checker:
 
 def _summary(faulty: int) -> str:
     return (
-        "Nothing was imported, a line is at fault:"
+        "Nothing was imported, one line has an error:"
         if faulty == 1
-        else f"Nothing was imported, {faulty} lines are at fault:"
+        else f"Nothing was imported, {faulty} lines have errors:"
     )

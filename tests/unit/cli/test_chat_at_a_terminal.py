@@ -150,8 +150,8 @@ async def test_chat_goes_on_after_the_server_was_away(server: SmallServer, start
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["chat", "--to", "bob"], "write person:ID or company:ID"),
-        (["chat", "--to", "person:8", "--url", "nowhere"], "is no server address"),
+        (["chat", "--to", "bob"], "use person:ID or company:ID"),
+        (["chat", "--to", "person:8", "--url", "nowhere"], "is not a server address"),
         (["listen", "--since", "-1"], "since"),
     ],
 )

@@ -445,7 +445,7 @@ async def test_the_start_is_kept_even_if_nothing_came(server: SmallServer) -> No
 
 
 async def test_another_persons_cursor_is_refused(server: SmallServer) -> None:
-    with pytest.raises(ForeignCursor, match="person 7's"):
+    with pytest.raises(ForeignCursor, match="person 7,"):
         async with client(server, "8", cursor=MemoryCursor(Position("first", 3, 7))):
             raise AssertionError("there is no session")
 

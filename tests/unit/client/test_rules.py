@@ -206,7 +206,7 @@ def test_the_cursor_is_on_the_disk_before_it_is_in_place(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"epoch": "e"}', '{"x": 1}'])
 def test_a_file_that_is_no_cursor_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)
-    with pytest.raises(ValueError, match=r"c\.json holds no cursor"):
+    with pytest.raises(ValueError, match=r"c\.json contains no cursor"):
         FileCursor(tmp_path / "c.json").load()
 
 
