@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.fixtures import (
@@ -20,6 +21,14 @@ __all__ = ["bus_namespace", "empty_postgres_url", "postgres_server", "postgres_u
 # How fast data is made, and an example runs, is the machine's affair and its neighbours'.
 settings.register_profile("buzz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("buzz")
+
+# As in the product: a traceback that rich draws, with every frame's variables, takes half a second.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
