@@ -134,8 +134,10 @@ async def alive(world: World, die_at: int | None = None) -> AsyncIterator[Server
 
 
 def _is_of_a_server_outside(task: asyncio.Task[Any]) -> bool:
-    # Also one that is just accepting a connection: cancelled, it would leave the socket open.
-    return any(name in str(task.get_coro()) for name in ("RequestHandler", "_accept_connection"))
+    # Also one that is accepting a connection: cancelled, it would leave the socket open. And what the pool does when
+    # its connection is given back or made: cancelled, the pool would have one connection less for the next life.
+    outside = ("RequestHandler", "_accept_connection", "PoolConnectionHolder", "Connection._cancel", "_durable")
+    return any(name in str(task.get_coro()) for name in outside)
 
 
 async def call(server: Server, steps: list[str], call_sid: str) -> None:
