@@ -16,6 +16,7 @@ check: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.:client/python $(BIN)/lint-imports
+	$(BIN)/python -m docs.rooms --check
 
 bench: $(VENV)/.development
 	$(BIN)/python -m bench $(if $(ROW),--row $(ROW))
