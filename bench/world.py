@@ -128,6 +128,6 @@ def contact_number(person: int, nth: int) -> str:
     return f"+1987{person * CONTACTS_A_PERSON + nth:07d}"
 
 
-def stranger_number(nth: int) -> str:
+def unknown_number(nth: int) -> str:
     """A number that nobody's contact has."""
     return f"+1613{nth % 10_000_000:07d}"

@@ -162,7 +162,7 @@ class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
 
     def checked(self) -> Self:
         """The same activity. Raises ApiError(bad_request) naming what its type lacks or does not take."""
-        fault = _RULES[self.type].misfit(self)
+        fault = _RULES[self.type].fault_of(self)
         if fault:
             raise ApiError(ErrorCode.BAD_REQUEST, fault)
         return self
@@ -183,7 +183,7 @@ class _Rule(msgspec.Struct, frozen=True):
     needs_call_time: bool
     author_is_receiver: bool
 
-    def misfit(self, new: NewActivity) -> str | None:
+    def fault_of(self, new: NewActivity) -> str | None:
         """What is wrong, as a sentence; None if everything fits."""
         message = new.message
         if message is None:

@@ -32,12 +32,12 @@ MILLISECONDS = 1_000.0
 
 
 def look_up(buzz: Buzz, token: str, nth: int) -> bytes:
-    """A request whose caller is, every other time, a trusted contact; else a stranger, each another one.
+    """A request whose caller is, every other time, a trusted contact; else an unknown caller, another one each time.
 
-    A stranger's call is the costly kind: it is stored as a blocked call.
+    Such a call is the costly kind: it is stored as a blocked call.
     """
     person = 1 + nth % WITH_NUMBERS
-    caller = world.contact_number(person, nth // WITH_NUMBERS % 10) if nth % 2 else world.stranger_number(nth)
+    caller = world.contact_number(person, nth // WITH_NUMBERS % 10) if nth % 2 else world.unknown_number(nth)
     called = world.buzz_number(person)
     query = urlencode({"number_code": 1, "number": called[2:], "inbound_code": 1, "inbound": caller[2:]})
     return get(buzz.host, buzz.port, f"/apps/buzz/trust-lookup?{query}", token)
@@ -56,7 +56,7 @@ async def measure_rate_of_look_ups(bench: Bench) -> Sample:
         bench.say("trust look-ups")
         token, numbers = buzz.tokens.of_service("bench", "lookup"), itertools.count()
         mine = await _closed_loop(bench, buzz.process, lambda: look_up(buzz, token, next(numbers)))
-    note = f"half from trusted contacts, half from strangers; {compare(mine, bare)}"
+    note = f"half from trusted contacts, half from unknown callers; {compare(mine, bare)}"
     return Sample({"rate": Reading(mine.a_second, bare.a_second)}, notes={"rate": note})
 
 

@@ -1,4 +1,4 @@
-"""A bound on what strangers make the server hold: large bodies that are read before their signature can be checked."""
+"""A bound on the memory that unproven callers take: large bodies that are read before their signature is checked."""
 
 from __future__ import annotations
 

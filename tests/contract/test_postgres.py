@@ -1,4 +1,4 @@
-"""What only the PostgreSQL side promises: clear words at the door, and nothing lost when connections are."""
+"""What only PostgreSQL promises: clear errors when it cannot connect, and nothing lost when connections are."""
 
 from __future__ import annotations
 

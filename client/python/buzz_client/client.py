@@ -73,7 +73,7 @@ class BuzzClient:
         self._backoff = backoff or Backoff()
         self.http = BuzzHttp(self._address, self._tokens)
         self._events = Events()
-        self._sending = Sending(self._codec, lambda: self._delivery.nudge())
+        self._sending = Sending(self._codec, lambda: self._delivery.wake_reader())
         self._inbox = Inbox(_INBOX_LIMIT)
         self._delivery = Delivery(
             self._inbox, self._page_after, lambda: self._session.resync(), lambda: self._sending.answer_awaited

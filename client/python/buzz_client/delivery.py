@@ -55,7 +55,7 @@ class Delivery:
             self._inbox.put(activities)
         self._arrived.set()
 
-    def nudge(self) -> None:
+    def wake_reader(self) -> None:
         """Something changed that a waiting reader must look at: room was made, or an answer is awaited."""
         self._reader_may_go.set()
 
@@ -63,7 +63,7 @@ class Delivery:
         """The session is over: the consumer gets what is left, then this error."""
         self._over = error
         self._arrived.set()
-        self.nudge()
+        self.wake_reader()
 
     async def next(self) -> Activity:
         """The next activity in id order; waits until there is one.
@@ -73,7 +73,7 @@ class Delivery:
         """
         while True:
             if (activity := self._inbox.take()) is not None:
-                self.nudge()
+                self.wake_reader()
                 return activity
             if self._over is not None:
                 raise self._over

@@ -100,7 +100,7 @@ class Outbox:
         code = str(frame.get("code"))
         parcel.internal_errors += code == "internal"
         if code in _PASSING and parcel.internal_errors < _MAX_INTERNAL_ERRORS:
-            self._ground([parcel])
+            self._requeue([parcel])
             self._paused_until = max(
                 self._paused_until, now + float(frame.get("retry_after") or _PASSING_PAUSE_SECONDS)
             )
@@ -110,7 +110,7 @@ class Outbox:
 
     def lost(self, connection: object) -> None:
         """This connection is gone: what was unanswered on it goes out again by the next one."""
-        self._ground([parcel for parcel in self._flying.values() if parcel.on_wire is connection])
+        self._requeue([parcel for parcel in self._flying.values() if parcel.on_wire is connection])
 
     def end(self, error: BuzzError) -> None:
         """The session is over: nothing more will be answered."""
@@ -124,7 +124,7 @@ class Outbox:
         # An answer may still come by an old socket for what is to go out again by the new one.
         return self._flying.get(ref) or self._idle.get(ref)
 
-    def _ground(self, parcels: Iterable[Parcel]) -> None:
+    def _requeue(self, parcels: Iterable[Parcel]) -> None:
         for parcel in parcels:
             parcel.on_wire = None
             self._flying.pop(parcel.ref, None)

@@ -68,7 +68,7 @@ class Supervisor:
             while True:
                 successor = await self._serve(connection)
                 if successor is None:
-                    await self._mourn(connection.verdict)
+                    await self._act_on(connection.verdict)
                     successor = await self._open({})
                 connection = successor
         finally:
@@ -131,7 +131,7 @@ class Supervisor:
             else:
                 self._tokens_refused = 0
                 return connection
-            await self._mourn(verdict)
+            await self._act_on(verdict)
 
     async def _token(self) -> str:
         """The current token. A source that cannot be reached is asked again later; its other errors end the session."""
@@ -141,7 +141,7 @@ class Supervisor:
             except OSError as error:
                 await self._wait(f"no token: {error}", self._backoff.next_seconds())
 
-    async def _mourn(self, verdict: Verdict) -> None:
+    async def _act_on(self, verdict: Verdict) -> None:
         """Do what a lost or refused connection asks for: wait, drop the token, or raise."""
         if verdict.action is Action.GIVE_UP:
             raise verdict.error or SessionEnded(verdict.reason)

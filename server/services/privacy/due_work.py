@@ -10,8 +10,8 @@ import structlog
 
 from storage.errors import StorageError
 
-LOOK_SECONDS: Final = 30.0
-"""Longest time without a look: another node may have written what is due."""
+POLL_SECONDS: Final = 30.0
+"""The longest time between two polls: another node may have written what is due."""
 
 _RETRY_SECONDS: Final = 1.0
 
@@ -51,7 +51,7 @@ class DueWork:
                 _logger.warning("storage does not answer now", reason=str(error))
                 wait = _RETRY_SECONDS
             try:
-                async with asyncio.timeout(min(LOOK_SECONDS, wait)):
+                async with asyncio.timeout(min(POLL_SECONDS, wait)):
                     await self._news.wait()
             except TimeoutError:
                 continue
@@ -59,4 +59,4 @@ class DueWork:
     async def _seconds_to_next(self) -> float:
         now_ms = self._now_ms()
         due_at_ms = await self._next_due_ms(now_ms)
-        return LOOK_SECONDS if due_at_ms is None else (due_at_ms - now_ms) / 1000
+        return POLL_SECONDS if due_at_ms is None else (due_at_ms - now_ms) / 1000

@@ -1,4 +1,4 @@
-"""The bus goes away, freezes, is shared with strangers or speaks nonsense: latency suffers, nothing else."""
+"""The bus goes away, freezes, is shared with another cluster or sends nonsense: messages are late, none is lost."""
 
 from __future__ import annotations
 

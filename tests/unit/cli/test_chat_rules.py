@@ -77,9 +77,9 @@ def test_a_ciphertext_cannot_be_passed_off_as_another(other: Envelope) -> None:
 def test_other_passphrases_other_people_and_none_open_nothing() -> None:
     sealed = SEALERS[0].seal("yes", ENVELOPE)
     assert "yes" not in sealed
-    strangers = [("Secret", "person:7", "person:8"), ("secret", "person:7", "person:9"), (None, "", "")]
-    for stranger in strangers:
-        assert Sealer(*stranger).open(sealed, ENVELOPE) == ("", Seal.LOCKED)
+    others = [("Secret", "person:7", "person:8"), ("secret", "person:7", "person:9"), (None, "", "")]
+    for other in others:
+        assert Sealer(*other).open(sealed, ENVELOPE) == ("", Seal.LOCKED)
     assert SEALERS[0].seal("yes", ENVELOPE) != sealed
 
 

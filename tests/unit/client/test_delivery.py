@@ -55,7 +55,7 @@ async def test_the_reader_goes_on_when_an_answer_is_awaited() -> None:
     reader = asyncio.create_task(world.delivery.accept(activities(3)))
     await asyncio.sleep(0)
     world.awaited = True
-    world.delivery.nudge()
+    world.delivery.wake_reader()
     await reader
     await world.delivery.accept(activities(4, 5))
     assert await world.next_ids(5) == [1, 2, 3, 4, 5]
@@ -90,7 +90,7 @@ async def test_what_waited_in_an_older_history_is_not_taken_into_the_new() -> No
     reader = asyncio.create_task(world.delivery.accept(activities(3)))
     await asyncio.sleep(0)
     world.inbox.begin("another", 0)
-    world.delivery.nudge()
+    world.delivery.wake_reader()
     await reader
     assert world.inbox.empty
 
