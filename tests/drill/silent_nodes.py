@@ -39,7 +39,9 @@ from tests.servers.valkey import ValkeyServer
 SEND_SECONDS, REVOKE_SECONDS, OTHER_SECONDS = 3.0, 2.0, 10.0
 """What else is written has lanes, which a machine that is busy with other work fills by itself: its bar is wider."""
 NODES = 3
-_PEOPLE, _REVOKED = CROWD[:30], CROWD[100:]
+_PEOPLE, _KEY_CHANGERS, _REVOKED = CROWD[:30], CROWD[30:100], CROWD[100:]
+_PAUSE_SECONDS, _KEY_PAUSE_SECONDS = 0.1, 1.5
+"""At most, between two requests of a worker. A person may change their keys every 6 s: six workers share 70 people."""
 _SILENCES = (1.5, 4.0)
 """Seconds, from and to: shorter and longer than the database bears with a silent owner of a lock."""
 _CALM_SECONDS = 1.0
@@ -125,6 +127,7 @@ class Traffic:
         self.late: Counter[str] = Counter()
         self._recent: deque[dict[str, Any]] = deque(maxlen=100)
         self._tokens = {person: tokens.person(person) for person in _PEOPLE}
+        self._key_changers = [tokens.person(person) for person in _KEY_CHANGERS]
         self._admin = tokens.service("admin")
         self._talking = True
 
@@ -144,7 +147,8 @@ class Traffic:
             await route(node)
             if well and node.well and node.faults == faults:
                 self._took(route.__name__.strip("_"), time.monotonic() - begun)
-            await asyncio.sleep(random.random() * 0.1)
+            keys = route in (self._encrypt, self._publish)
+            await asyncio.sleep(random.random() * (_KEY_PAUSE_SECONDS if keys else _PAUSE_SECONDS))
 
     def _took(self, what: str, seconds: float) -> None:
         self.counts[what] += 1
@@ -183,14 +187,14 @@ class Traffic:
         await self._post(node, f"/privacy-requests/{_CODE}", _FORM | {"submission": str(uuid.uuid4())})
 
     async def _encrypt(self, node: Member) -> None:
-        await self._as_somebody(node, "encryption", {"hash": secrets.token_hex(8), "e2e_id": "e"})
+        await self._change_keys(node, "encryption", {"hash": secrets.token_hex(8), "e2e_id": "e"})
 
     async def _publish(self, node: Member) -> None:
         key = {"public_key": b64encode(secrets.token_bytes(32)).decode(), "algorithm": "x25519", "device_id": "phone"}
-        await self._as_somebody(node, "public-key", key)
+        await self._change_keys(node, "public-key", key)
 
-    async def _as_somebody(self, node: Member, route: str, body: dict[str, Any]) -> None:
-        await self._post(node, f"/apps/buzz/{route}", body, random.choice(list(self._tokens.values())), "PUT")
+    async def _change_keys(self, node: Member, route: str, body: dict[str, Any]) -> None:
+        await self._post(node, f"/apps/buzz/{route}", body, random.choice(self._key_changers), "PUT")
 
     async def _change_directory(self, node: Member) -> None:
         path = f"/admin/directory/person/{random.randrange(900_000, 900_100)}"
