@@ -1,1 +1,1 @@
-"""What must survive: the activity log, the directory, numbers, calls, keys, privacy requests and their deliveries."""
+"""All durable data: the activity log, the directory, numbers, calls, keys, privacy requests and their deliveries."""

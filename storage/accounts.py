@@ -1,6 +1,6 @@
-"""Credentials that were revoked, and what each device says it has kept.
+"""Revoked credentials, and the newest activity that each device has confirmed as stored.
 
-Tokens themselves are in no table: they are signed, and a node needs storage only to learn which ones no longer count.
+Tokens themselves are not stored: they are signed, and a node reads storage only to learn which ones are revoked.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _DELETED_AT_ONCE: Final = 100
 class Revocation(NamedTuple):
     """One row: a token by its id, or all tokens that a person was given until ``revoked_at_ms``.
 
-    ``version`` rises with every revocation; rows become visible in its order. After ``expires_at_ms`` nothing that the
-    row is about can still be valid.
+    ``version`` rises with every revocation; rows become visible in its order. After ``expires_at_ms`` every token that
+    the row revokes has expired anyway.
     """
 
     version: int
@@ -34,7 +34,7 @@ class Revocation(NamedTuple):
 
 
 class Device(NamedTuple):
-    """One device of a person: everything up to ``received_id`` is safely on it; it was last heard at ``seen_at_ms``."""
+    """One device of a person: it has stored everything up to ``received_id``, and last connected at ``seen_at_ms``."""
 
     person_id: int
     device_id: str
@@ -53,14 +53,15 @@ class AccountStore:
     ) -> Revocation:
         """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given.
 
-        Some of those that expired long before are deleted with it, so that there are never many more than matter.
+        Some of the revocations that expired long ago are deleted in the same transaction, so that the table stays
+        small.
         """
         if (token_id is None) == (person_id is None):
             raise ValueError("revoke either a token or a person")
         given = (token_id, person_id, revoked_at_ms, expires_at_ms)
         gone_ms = revoked_at_ms - REVOCATIONS_KEPT_MS
         if self._database.dialect == "postgresql":
-            # One statement: it waits for nothing but other revocations, which are one statement each as well.
+            # One statement: it waits only for other revocations, each of which is one statement too.
             [(version,)] = await self._database.returning(_REVOKE, gone_ms, *given)
             return Revocation(version, *given)
         async with self._database.transaction() as transaction:
@@ -77,7 +78,7 @@ class AccountStore:
         return row
 
     async def revocations_after(self, version: int, now_ms: int) -> list[Revocation]:
-        """The revocations newer than ``version`` that still matter at ``now_ms``, in order."""
+        """Return the revocations newer than ``version`` that have not expired at ``now_ms``, in order of version."""
         rows = await self._database.fetch(
             "SELECT version, token_id, person_id, revoked_at_ms, expires_at_ms FROM revocation"
             " WHERE version > ? AND expires_at_ms > ? ORDER BY version",
@@ -87,9 +88,9 @@ class AccountStore:
         return [Revocation(*row) for row in rows]
 
     async def save_received(self, devices: Sequence[Device]) -> None:
-        """Move devices forward, many in one transaction. A mark that lies behind the stored one changes nothing.
+        """Store how far devices have received, many in one transaction. An id below the stored one changes nothing.
 
-        Of a person with more than MAX_DEVICES those heard longest ago are forgotten.
+        If a person has more than MAX_DEVICES, the devices that connected longest ago are deleted.
         """
         people = sorted({device.person_id for device in devices})
         async with self._database.transaction() as transaction:
@@ -97,7 +98,7 @@ class AccountStore:
             await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in people])
 
     async def devices(self, person_id: int) -> list[Device]:
-        """A person's devices, the one heard last first."""
+        """Return a person's devices, the one that connected last first."""
         rows = await self._database.fetch(
             "SELECT person_id, device_id, received_id, seen_at_ms FROM device WHERE person_id = ?"
             " ORDER BY seen_at_ms DESC, device_id",
@@ -106,7 +107,9 @@ class AccountStore:
         return [Device(*row) for row in rows]
 
     async def received_ids(self, devices: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
-        """What these devices (person id, device id) have safely kept up to; one that never said so is left out."""
+        """Return the newest id that each device (person id, device id) has confirmed; devices without one are left
+        out.
+        """
         found: dict[tuple[int, str], int] = {}
         for chunk in in_chunks(list(devices), _CHUNK):
             # The casts tell PostgreSQL the types of the whole list.
@@ -120,19 +123,19 @@ class AccountStore:
         return found
 
     async def clamp_received(self, head_id: int) -> int:
-        """After history was lost: no device can have kept more than there is. Returns how many were set back."""
+        """Lower every device's received id to the log's head after history was lost. Returns how many were lowered."""
         async with self._database.transaction() as transaction:
             return await transaction.execute(
                 "UPDATE device SET received_id = ? WHERE received_id > ?", head_id, head_id
             )
 
     async def erase_person(self, person_id: int) -> int:
-        """Forget a person's devices; returns how many. Revocations stay: they keep the person's tokens shut."""
+        """Delete a person's devices; returns how many. Revocations stay, so that the person's tokens remain invalid."""
         return await self._database.execute("DELETE FROM device WHERE person_id = ?", person_id)
 
 
 _GONE: Final = f"SELECT version FROM revocation WHERE expires_at_ms < ? LIMIT {_DELETED_AT_ONCE}"
-# SQLite has no such statement, and one writer. What another one deletes at this moment is not waited for.
+# SQLite has one writer and needs no SKIP LOCKED. Rows that another transaction is deleting now are skipped.
 _REVOKE: Final = f"""
     WITH gone AS (DELETE FROM revocation WHERE version IN ({_GONE} FOR UPDATE SKIP LOCKED)),
     taken AS (UPDATE revocation_counter SET version = version + 1 RETURNING version)

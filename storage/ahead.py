@@ -1,7 +1,7 @@
-"""Stored times that lie further ahead than they can: a clock was fast when they were written, and was set right since.
+"""Corrects stored times that lie too far in the future because the clock was fast when they were written.
 
-Whatever waits for such a time would wait for as long as the clock was wrong. What is written with a limit known in
-advance (a lease, a retry, the end of an old key) is brought back to it.
+Work that waits for such a time would wait for as long as the clock was wrong. Each kind of time (a lease, a retry, the
+end of an old key) has a known maximum; later times are set back to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CLOCKS_APART_MS: Final = 300_000
 
 
 class Limit(NamedTuple):
-    """How far ahead the times in a column can lie, and where those go that lie further: so far ahead of now.
+    """The furthest that the times in a column can lie in the future; later ones are set to now plus this.
 
     ``only`` narrows the rows down to what an index finds; ``also`` is set with the time.
     """
@@ -30,7 +30,7 @@ class Limit(NamedTuple):
 
 
 def limits(*, retry_ms: int, fetch_ms: int, delete_ms: int, lease_ms: int, overlap_ms: int) -> tuple[Limit, ...]:
-    """The columns that something waits for, by the longest wait of each kind in milliseconds.
+    """Return the columns with times that work waits for, given the longest wait of each kind in milliseconds.
 
     ``retry_ms``: for a webhook's next try; ``fetch_ms``: a recording's; ``delete_ms``: a deletion's at
     Twilio; ``lease_ms``: a lease of any; ``overlap_ms``: the keys before a rotation.
@@ -49,9 +49,9 @@ def limits(*, retry_ms: int, fetch_ms: int, delete_ms: int, lease_ms: int, overl
 
 
 async def bring_back(database: Database, columns: Iterable[Limit], now_ms: int) -> dict[str, int]:
-    """Bring back what lies further ahead than it can; returns how many rows of which ``table.column``.
+    """Set back the times that lie too far in the future; returns how many rows by ``table.column``.
 
-    It reads first: as a rule there is nothing, and then nobody has to wait for it.
+    It reads first: usually there is nothing to correct, and then no lock is taken.
     """
     changed: dict[str, int] = {}
     for each in columns:

@@ -1,8 +1,9 @@
-"""What changes stored activities: how often that was done, and emptying them, by age or because their author is erased.
+"""Changes to stored activities: emptying them by age or because their author is erased, and counting the changes.
 
 Every change is counted in its own transaction (``storage.contract.LogState``). Emptied activities keep their row, its
-parties and its time. By age the text alone goes. The message id and the idempotency key stay with the row: without them
-a late repeat would be stored, and pushed, as new. Erasure forgets those as well, as they are the person's own.
+parties and its time. Emptying by age removes only the text. The message id and the idempotency key stay with the row:
+without them a late repeat would be stored, and pushed, as new. Erasure removes those as well, as they are personal
+data.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _AHEAD: Final = "SELECT id FROM activity WHERE message IS NOT NULL AND created_a
 async def empty_older(database: Database, created_before_ms: int, now_ms: int, limit: int) -> int:
     """Empty the text of at most ``limit`` activities created before that; returns how many.
 
-    The search is a read: it holds up nobody who writes.
+    The search is a read, so it does not block writers.
     """
     due = [id for (id,) in await database.fetch(DUE, created_before_ms, limit)]
     due = due or await _due_though_ahead(database, created_before_ms, now_ms, limit)
@@ -50,9 +51,10 @@ async def empty_older(database: Database, created_before_ms: int, now_ms: int, l
 
 
 async def _due_though_ahead(database: Database, created_before_ms: int, now_ms: int, limit: int) -> list[int]:
-    """Those with a time that is yet to come, from a clock that was fast, and old: so is what was stored right after.
+    """Return the old ids whose time lies in the future because a clock was fast.
 
-    Times and ids rise together otherwise, so looking at the first such run is enough.
+    Such an id is old if the activity stored right after it is. Otherwise times and ids rise together, so the first run
+    of such ids is enough.
     """
     [(first,)] = await database.fetch(_FIRST_AHEAD, now_ms)
     after = await database.fetch(_NEXT, first, now_ms) if first is not None else []

@@ -1,8 +1,8 @@
-"""Writing many rows, and asking for many ids, with few steps of the database.
+"""Writes many rows, and reads many ids, in few steps of the database.
 
-sqlite3 gives the interpreter lock away around each step of a statement, and waits for whoever runs to get it back:
-under load that is up to milliseconds for each row of an ``executemany``, with the write lock held. A statement with
-hundreds of rows is one step. Lengths are powers of two, so that a database prepares ten statements and not hundreds.
+sqlite3 releases the interpreter lock around each step of a statement, and then waits to get it back: under load that is
+up to milliseconds for each row of an ``executemany``, with the write lock held. A statement with hundreds of rows is
+one step. The number of rows is a power of two, so that a database prepares ten statements instead of hundreds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_ROWS: Final = 1_024
 async def insert(transaction: Transaction, into: str, rows: Sequence[Sequence[Value]], conflict: str) -> None:
     """Insert rows: ``into`` is a table with its columns, ``conflict`` what comes after the values.
 
-    No two rows may have the same key: PostgreSQL updates a row once in a statement.
+    No two rows may have the same key: PostgreSQL can update a row only once in a statement.
     """
     for chunk in _powers_of_two(rows):
         sql = _insert_sql(into, len(chunk[0]), len(chunk), conflict)
@@ -36,7 +36,7 @@ async def for_ids(transaction: Transaction, statement: str, ids: Sequence[int], 
 
 
 def in_chunks(values: Sequence[T], size: int = _MAX_ROWS) -> Iterator[Sequence[T]]:
-    """``values`` in chunks of at most ``size``, the last one filled up to a power of two by repeating its last one."""
+    """Return ``values`` in chunks of at most ``size``; the last chunk repeats its last value up to a power of two."""
     for start in range(0, len(values), size):
         chunk = values[start : start + size]
         missing = (1 << (len(chunk) - 1).bit_length()) - len(chunk)
@@ -44,7 +44,7 @@ def in_chunks(values: Sequence[T], size: int = _MAX_ROWS) -> Iterator[Sequence[T
 
 
 def marks(values: Sized) -> str:
-    """A question mark for each of the values, for a list in SQL."""
+    """Return a question mark for each of the values, for a list in SQL."""
     return ", ".join("?" * len(values))
 
 

@@ -1,4 +1,4 @@
-"""Counting and finding across subjects: for the operator's figures, the doctor and erasure."""
+"""Counts and searches over the tables of several subjects: for the operator's figures, ``doctor`` and erasure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COUNTED: Final = ("person", "company", "member", "contact", "device", "privacy_
 
 
 async def counts(database: Database) -> dict[str, int]:
-    """How many rows each of the smaller tables has."""
+    """Return how many rows each of the smaller tables has."""
     found = {}
     for table in _COUNTED:
         [(found[table],)] = await database.fetch(f"SELECT COUNT(*) FROM {table}")
@@ -19,27 +19,27 @@ async def counts(database: Database) -> dict[str, int]:
 
 
 async def dropped_numbers(database: Database) -> tuple[int, int]:
-    """Numbers of contacts that imports left out because nobody could call them, and how many contacts have some."""
+    """Return how many contacts' numbers imports left out as not callable, and how many contacts have such numbers."""
     sql = "SELECT COALESCE(SUM(dropped_numbers), 0), COUNT(*) FROM contact WHERE dropped_numbers > 0"
     [(numbers, contacts)] = await database.fetch(sql)
     return int(numbers), int(contacts)
 
 
 async def newest_activity(database: Database) -> int:
-    """The largest id in the log, 0 if it is empty. The log's head is never below it."""
+    """Return the largest id in the log, 0 if it is empty. The log's head is never below it."""
     [(newest,)] = await database.fetch("SELECT COALESCE(MAX(id), 0) FROM activity")
     return int(newest)
 
 
 async def postgresql_settings(database: Database) -> dict[str, str]:
-    """Of a PostgreSQL server: its version, and the settings on which it depends that what was committed stays."""
+    """Return a PostgreSQL server's version, and the settings that make its commits durable."""
     names = "'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'"
     rows = await database.fetch(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")
     return {str(name): str(setting) for name, setting in rows}
 
 
 async def numbers_of_person(database: Database, person_id: int) -> list[str]:
-    """The numbers that a person calls from, and the Buzz number they have (E.164)."""
+    """Return the numbers that a person calls from, and the Buzz number they have (E.164)."""
     rows = await database.fetch(
         "SELECT e164 FROM phone WHERE owner_kind = 'person' AND owner_id = ?"
         " UNION SELECT e164 FROM buzz_number WHERE person_id = ? AND e164 IS NOT NULL",
@@ -50,6 +50,6 @@ async def numbers_of_person(database: Database, person_id: int) -> list[str]:
 
 
 async def public_keys_of_person(database: Database, person_id: int) -> int:
-    """How many public keys a person has published, the replaced ones counted too."""
+    """Return how many public keys a person has published, the replaced ones counted too."""
     [(count,)] = await database.fetch("SELECT COUNT(*) FROM public_key WHERE person_id = ?", person_id)
     return int(count)

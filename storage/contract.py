@@ -3,10 +3,10 @@
 1. **Durable before acknowledged**: when ``append`` returns, its activities survive a ``kill -9`` and a power cut.
 2. **Visible in order**: once any reader has seen id N, no id below N will ever appear. Ids are never given twice.
 3. **Idempotent by constraint**: the same author's same chat ``message_id``, or same idempotency key, is stored once.
-4. **Atomic**: a batch commits whole or not at all; a refused activity does not spoil its neighbours.
+4. **Atomic**: a batch commits whole or not at all; a refused activity does not affect the others.
 5. **Cost follows what is returned**, not the size of the history.
 6. **Bounded in bytes**: no read returns, or holds on its way, more than its budget and one activity. The database cuts
-   the page, so that no caller can ask for more than memory has.
+   the page, so that no caller can exhaust the memory.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Refusal(Enum):
 
 
 class Stored(NamedTuple):
-    """The activity as it stands in the log. ``duplicate``: this is the first one's row, nothing was stored now."""
+    """The activity as it stands in the log. ``duplicate``: it was stored before, and this is that row."""
 
     activity: Activity
     duplicate: bool
@@ -63,7 +63,7 @@ Result = Stored | Refusal
 
 
 class Commit(NamedTuple):
-    """What a batch did: everything in (previous_head, head] was given in its one critical section."""
+    """What a batch did: it assigned all ids in (previous_head, head], in one critical section."""
 
     previous_head: int
     head: int
@@ -86,12 +86,12 @@ class Range(NamedTuple):
     max_bytes: int = PAGE_BYTES
 
     def beyond(self, id: int) -> Range:
-        """The same from that id on: where a page has ended."""
+        """Return the same range, beginning after that id: for the next page."""
         return self._replace(before=id) if self.newest_first else self._replace(after=id)
 
 
 class Page(NamedTuple, Generic[T]):
-    """What one read returned. ``more``: the same read goes on after the last of ``rows``.
+    """What one read returned. ``more``: there are further activities after the last of ``rows``.
 
     A page may be shorter than its limit although there is more. It has at least one row if there is any.
     """
@@ -110,10 +110,11 @@ class Conversation(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """Which history this is (``epoch``), the newest id given, and how often what was stored has been changed since.
+    """The log's history (``epoch``), its newest id, and how many changes were made to stored activities.
 
-    ``amendments`` grows with every erasure, emptying by age and correction, in the transaction that does it: whoever
-    keeps activities in memory compares. What is read once it is known is as it stands after that many.
+    ``amendments`` grows with every erasure, emptying by age and correction, in the transaction that does it. A cache of
+    activities compares it to learn whether it is stale. Activities that are read after this value include at least that
+    many changes.
     """
 
     epoch: str
@@ -125,13 +126,13 @@ class ActivityLog(Protocol):
     """The log. Raises StorageUnavailable when nothing was stored and a later try may work."""
 
     async def state(self) -> LogState:
-        """Where the log stands now."""
+        """Return the log's state now."""
         ...
 
     async def append(self, batch: Sequence[Posting]) -> Commit:
-        """Store a batch durably; one result for each posting, in order.
+        """Store a batch durably; return one result for each posting, in order.
 
-        An empty batch is a durable commit too, on the same way: it shows whether the log takes writes now.
+        An empty batch is a durable commit too, by the same code: it shows whether the log accepts writes now.
         """
         ...
 
@@ -140,21 +141,21 @@ class ActivityLog(Protocol):
         ...
 
     async def tail(self, after: int, limit: int, max_bytes: int = PAGE_BYTES) -> Page[Activity]:
-        """Everything newer than ``after``, whoever's it is, in id order; limits as in :class:`Range`."""
+        """Return the activities of all parties newer than ``after``, in id order; limits as in :class:`Range`."""
         ...
 
     async def conversations(
         self, parties: Sequence[int], limit: int, before: int = MAX_ID, max_bytes: int = PAGE_BYTES
     ) -> Page[Conversation]:
-        """The conversations of these parties, the one with the newest activity first.
+        """Return the conversations of these parties, the one with the newest activity first.
 
-        Only those whose newest activity is older than ``before``. Those with the same one (two of the parties have
-        talked with each other) are never on two pages; there ``limit`` is exceeded by one.
+        Only those whose newest activity is older than ``before``. Two of the parties that have talked with each other
+        have two conversations with the same newest activity; both are on one page, which may exceed ``limit`` by one.
         """
         ...
 
     async def partners(self, party: int) -> list[int]:
-        """The keys of everybody this party has talked with."""
+        """Return the keys of all parties that this party has talked with."""
         ...
 
     async def clear(self, party: int) -> str:
@@ -164,22 +165,22 @@ class ActivityLog(Protocol):
     async def erase(self, party: int) -> int:
         """Turn what a party wrote into empty tombstones that keep id and time; returns how many.
 
-        Its message ids and idempotency keys are forgotten too: whoever used one again would store something new.
+        Its message ids and idempotency keys are deleted too: an activity that uses one again is stored as new.
         """
         ...
 
     async def erase_before(self, created_before_ms: int, now_ms: int, limit: int) -> int:
         """Empty the text of at most ``limit`` activities created before that; returns how many.
 
-        Message ids and idempotency keys stay: a late repeat still gets the first activity. A time beyond ``now_ms`` is
-        a fast clock's; such an activity is as old as the next one that has none.
+        Message ids and idempotency keys stay: a late repeat still gets the first activity. A time after ``now_ms`` was
+        written by a fast clock; such an activity counts as old as the next one with a time that is not in the future.
         """
         ...
 
     async def renew_epoch(self) -> str:
-        """History may have been lost or rewritten: give the log a new epoch and return it."""
+        """Give the log a new epoch and return it, because history may have been lost or rewritten."""
         ...
 
     async def close(self) -> None:
-        """Let go of what the log holds; before its database is closed."""
+        """Release what the log holds. Call it before its database is closed."""
         ...

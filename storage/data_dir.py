@@ -1,7 +1,7 @@
-"""The data directory: one server at a time, and how others find the one that has it.
+"""The data directory: only one server uses it at a time, and other processes can find that server.
 
-The lock is an advisory one on an open file (flock), so it ends with the process that holds it, however that ends. What
-the file says (process id and URL) is true only while the lock is held.
+The lock is an advisory one on an open file (flock), so it is released when the process that holds it ends, for whatever
+reason. The file's content (process id and URL) is valid only while the lock is held.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATIENCE_SECONDS: Final = 0.5
 
 
 class Holder(NamedTuple):
-    """Who holds a data directory. ``url`` is None until that server listens."""
+    """The process that holds a data directory. ``url`` is None until that server listens."""
 
     pid: int
     url: str | None
@@ -40,7 +40,7 @@ class DataDirLock:
         self.announce(None)
 
     def announce(self, url: str | None) -> None:
-        """Tell others where this process listens."""
+        """Write this process's URL into the lock file, for other processes."""
         text = json.dumps({"pid": os.getpid(), "url": url}).encode()
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, text, 0)
@@ -63,7 +63,7 @@ def hold(data_dir: Path) -> Iterator[DataDirLock]:
 
 
 def holder(data_dir: Path) -> Holder | None:
-    """The process that holds the directory now, or None."""
+    """Return the process that holds the directory now, or None."""
     try:
         handle = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

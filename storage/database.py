@@ -1,7 +1,7 @@
 """The contract between the stores and the two databases: reading, and all-or-nothing writing.
 
-Subject stores (``storage/directory/``, ``storage/privacy/`` and others) are written once, in SQL that both dialects
-take, against these two protocols. Placeholders are ``?``; the PostgreSQL driver numbers them.
+Subject stores (``storage/directory/``, ``storage/privacy/`` and others) are written once, in SQL that is valid in both
+dialects, against these two protocols. Placeholders are ``?``; the PostgreSQL driver numbers them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ Dialect = Literal["sqlite", "postgresql"]
 
 
 class Lane(Enum):
-    """What a transaction writes: those of one lane run one after another, so that what is looked up stays so.
+    """What a transaction writes.
 
-    No table is written in two lanes. ``SUBJECTS`` is for everything that has no other; ``DIRECTORY`` has numbers and
-    service codes too, which an import writes with it, for many seconds. During ``SCHEMA`` nobody else is in any lane.
+    Transactions of one lane run one after another, so that what one reads stays true until it commits. No table is
+    written in two lanes. ``SUBJECTS`` is for all tables without a lane of their own; ``DIRECTORY`` includes numbers and
+    service codes, because an import writes them together, for many seconds. During ``SCHEMA`` no other transaction runs
+    in any lane.
     """
 
     SCHEMA = 1
@@ -30,7 +32,7 @@ class Lane(Enum):
 
 
 class Transaction(Protocol):
-    """One transaction under way. It sees its own writes; nobody else does until it has ended well."""
+    """One open transaction. It sees its own writes; others see them only after it has committed."""
 
     async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
         """Run one statement and return its rows (``RETURNING`` too)."""
@@ -58,18 +60,18 @@ class Database(Protocol):
     async def execute(self, sql: str, *parameters: Value) -> int:
         """Run one statement as a transaction of its own, durably; returns how many rows it changed.
 
-        It waits for no lane. It must be one that may be run twice: it is, when its answer was lost.
+        It waits for no lane. It must be safe to run twice, because it is repeated when its answer was lost.
         """
         ...
 
     async def returning(self, sql: str, *parameters: Value) -> list[Row]:
-        """The same for a statement with ``RETURNING``: its rows."""
+        """Run a statement with ``RETURNING`` likewise; returns its rows."""
         ...
 
     def transaction(self, lane: Lane = Lane.SUBJECTS) -> AbstractAsyncContextManager[Transaction]:
-        """Everything inside commits together, durably, when the block ends; nothing does if it raises.
+        """Commit everything inside the block together, durably, when it ends; nothing if the block raises.
 
-        Go from statement to statement without waiting for anything else: one that is idle for a second is undone.
+        Await nothing but statements inside: a transaction that is idle for a second is rolled back.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StorageError(Exception):
-    """Anything that went wrong in storage; the message says what an operator should do."""
+    """Any failure of storage; the message says what an operator should do."""
 
 
 class StorageUnavailable(StorageError):
@@ -16,7 +16,7 @@ class StorageConflict(StorageError):
 
 
 class OutcomeUnknown(StorageUnavailable):
-    """The connection was lost while a commit was under way: the caller looks before it writes again."""
+    """The connection was lost during a commit: the caller must check whether it is stored before it writes again."""
 
 
 class SchemaTooNew(StorageError):

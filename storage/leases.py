@@ -1,8 +1,8 @@
-"""Queues of rows that fall due and are leased: recordings to fetch, copies to delete at Twilio, webhooks to send.
+"""Queues of rows that become due and are leased: recordings to fetch, copies to delete at Twilio, webhooks to send.
 
 A worker takes the row that has been due longest, by one conditional update that sets the name of its lease and when
-that ends: two workers, on one node or several, never have the same row at once. A lease that has run out (its holder
-died) is simply taken over, and then the first holder can change nothing any more. So work is done at least once.
+that ends: two workers, on one node or several, never have the same row at once. A lease that has expired (its holder
+died) is taken over, and then the first holder can no longer change the row. So work is done at least once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CANDIDATES: Final = 4
 
 
 class Taken(NamedTuple, Generic[T]):
-    """A row that is leased now. ``more``: others seem to be due as well."""
+    """A row that is leased now. ``more``: other rows seem to be due as well."""
 
     row: T
     more: bool
@@ -30,7 +30,7 @@ class Taken(NamedTuple, Generic[T]):
 class LeaseQueue(Generic[T]):
     """A table with the columns ``due_at_ms``, ``lease`` and ``lease_until_ms``.
 
-    ``key``: the columns of its primary key. ``row`` makes what is leased of the values of ``columns``.
+    ``key``: the columns of its primary key. ``row`` builds the leased value from the values of ``columns``.
     """
 
     table: str
@@ -69,14 +69,14 @@ class LeaseQueue(Generic[T]):
         return None
 
     async def release(self, transaction: Transaction, lease: str, *key: Value) -> bool:
-        """Give the row back, due as it was; False, and nothing changed, if the lease was lost."""
+        """Release the lease without a change of the due time; False, and nothing changed, if the lease was lost."""
         released = await transaction.execute(
             f"UPDATE {self.table} SET lease = NULL, lease_until_ms = 0 WHERE {self._is_it} AND lease = ?", *key, lease
         )
         return released > 0
 
     async def postpone(self, transaction: Transaction, lease: str, due_at_ms: int, *key: Value) -> bool:
-        """Give the row back after a failure, to be tried again then, and count that; False if the lease was lost."""
+        """Release the lease with a new due time and count the failure; False if the lease was lost."""
         postponed = await transaction.execute(
             f"""UPDATE {self.table}
                 SET lease = NULL, lease_until_ms = 0, failures = failures + 1, due_at_ms = ?
@@ -88,17 +88,17 @@ class LeaseQueue(Generic[T]):
         return postponed > 0
 
     async def finish(self, transaction: Transaction, lease: str, *key: Value) -> bool:
-        """Delete the row, as it is done with; False if the lease was lost."""
+        """Delete the row because its work is done; False if the lease was lost."""
         return await transaction.execute(f"DELETE FROM {self.table} WHERE {self._is_it} AND lease = ?", *key, lease) > 0
 
     async def reclaim(self, transaction: Transaction) -> int:
-        """Take every lease back; returns how many. Right only where no other process is at work on this database."""
+        """End every lease; returns how many. Correct only if no other process uses this database."""
         return await transaction.execute(
             f"UPDATE {self.table} SET lease = NULL, lease_until_ms = 0 WHERE lease IS NOT NULL"
         )
 
     async def next_due_ms(self, reader: Reader, now_ms: int) -> int | None:
-        """When the next row falls due that is not due yet; None if there is none."""
+        """Return when the next row that is not due yet becomes due; None if there is none."""
         ((due_at_ms,),) = await reader.fetch(f"SELECT MIN(due_at_ms) FROM {self.table} WHERE due_at_ms > ?", now_ms)
         found: int | None = due_at_ms
         return found

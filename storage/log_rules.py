@@ -1,8 +1,8 @@
-"""The rules of the activity log: what a repeat is, and which message a reaction or a read indicator is about.
+"""The rules of the activity log: what a repeat is, and which message a reaction or a read indicator refers to.
 
-Both databases hold to them by constraints, so that a batch of nothing but new activities is stored at once. A batch
-that a constraint refuses takes the **slow path**: what is stored of it is looked up (:class:`Known`), and
-:func:`decide` goes through it one by one. Nothing here reads or writes anything, so both databases answer alike.
+Constraints enforce them in both databases, so that a batch of only new activities is stored in one step. A batch that a
+constraint refuses takes the **slow path**: what is already stored of it is read (:class:`Known`), and :func:`decide`
+decides each posting. Nothing here does I/O, so both databases give the same answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ABOUT: Final = frozenset({ActivityType.chat_read_indicator, ActivityType.chat_re
 
 
 class Known(NamedTuple):
-    """What is stored of a batch already: the repeats of its postings, and the messages that they are about.
+    """What is already stored of a batch: the repeats of its postings, and the messages that they refer to.
 
     ``by_key``: by author and idempotency key, each with the hash that was stored with it. ``by_message``: chat messages
     by author and message id. ``messages``: the same by message id alone, with their authors.
@@ -32,31 +32,31 @@ class Known(NamedTuple):
 
     @classmethod
     def nothing(cls) -> Known:
-        """Of a log that has nothing of the batch."""
+        """Return the value for a log that has stored nothing of the batch."""
         return cls({}, {}, {})
 
     def add(self, posting: Posting, stored: Activity) -> None:
-        """Take in a posting that was stored as this activity."""
+        """Add a posting that was stored as this activity."""
         if posting.idempotency_key is not None:
             self.add_key(posting.author, posting.idempotency_key, stored, posting.idempotency_hash)
         if posting.type == ActivityType.chat_message:
             self.add_message(posting.author, stored)
 
     def add_key(self, author: int, key: str, stored: Activity, digest: bytes | None) -> None:
-        """Take in what was stored with an idempotency key."""
+        """Add an activity that was stored with an idempotency key."""
         self.by_key[author, key] = (stored, digest)
 
     def add_message(self, author: int, stored: Activity) -> None:
-        """Take in a chat message."""
+        """Add a chat message."""
         if stored.message_id is not None and (author, stored.message_id) not in self.by_message:
             self.by_message[author, stored.message_id] = stored
             self.messages.setdefault(stored.message_id, []).append((author, stored))
 
 
 class Decided(NamedTuple):
-    """What becomes of a batch: ``kept`` are the positions of the postings to store, ``about`` what each is about.
+    """What happens to a batch: ``kept`` are the positions of the postings to store, ``about`` what each refers to.
 
-    Ids are given when those are stored. Until then the first one that is kept is -1, the next one -2, and so on, in
+    Ids are assigned when the postings are stored. Until then the first kept one is -1, the next one -2, and so on, in
     ``about`` and ``results`` alike.
     """
 
@@ -65,16 +65,16 @@ class Decided(NamedTuple):
     results: list[Result]
 
     def results_after(self, previous_head: int) -> list[Result]:
-        """One result for each posting, in order, once those that are kept are stored after ``previous_head``."""
+        """Return one result for each posting, in order, after the kept ones were stored after ``previous_head``."""
         return [_numbered(result, previous_head) for result in self.results]
 
     def about_after(self, previous_head: int) -> list[int | None]:
-        """What each of those that are kept is about, likewise."""
+        """Return what each kept posting refers to, likewise."""
         return [previous_head - id if id is not None and id < 0 else id for id in self.about]
 
 
 def decide(postings: Sequence[Posting], known: Known) -> Decided:
-    """Decide a batch, each posting after those before it. ``known`` grows by what is kept."""
+    """Decide each posting of a batch in order. Kept postings are added to ``known``."""
     decided = Decided([], [], [])
     for position, posting in enumerate(postings):
         result, about = _decide_one(-len(decided.kept) - 1, posting, known)
@@ -87,10 +87,10 @@ def decide(postings: Sequence[Posting], known: Known) -> Decided:
 
 
 def first_answer(posting: Posting, known: Known) -> Result | None:
-    """What a repeat is answered with: the activity that was stored first, or why it is no repeat; None if it is new.
+    """Return the answer to a repeat: the activity stored first, or a refusal; None if the posting is new.
 
-    A repeat has its author's same idempotency key, or is a chat message with its author's same message id. With another
-    body, or to another party, it is refused.
+    A repeat has its author's same idempotency key, or is a chat message with its author's same message id. If its body
+    or its receiver differs, it is refused.
     """
     if posting.idempotency_key is not None:
         keyed = known.by_key.get((posting.author, posting.idempotency_key))
@@ -105,9 +105,10 @@ def first_answer(posting: Posting, known: Known) -> Result | None:
 
 
 def message_about(posting: Posting, known: Known) -> int | None:
-    """The id of the chat message between the same two that a posting is about: the other side's first, then one's own.
+    """Return the id of the chat message that a posting refers to: the other side's first, then the author's own.
 
-    A person's message is the one that they wrote; a company's may have been written by any of its members.
+    The message is between the same two parties. A person's message was written by that person; a company's may have
+    been written by any of its members.
     """
     found = known.messages.get(posting.message_id or "", ())
     for sides in both_ways(posting):
@@ -118,12 +119,12 @@ def message_about(posting: Posting, known: Known) -> int | None:
 
 
 def both_ways(posting: Posting) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(sender, receiver) of the messages that a posting can be about, in the order in which they are looked for."""
+    """Return (sender, receiver) of the messages that a posting can refer to, in the order of the search."""
     return (posting.receiver, posting.sender), (posting.sender, posting.receiver)
 
 
 def activity(number: int, posting: Posting) -> Activity:
-    """The activity that a posting becomes under this id."""
+    """Return the activity that a posting becomes under this id."""
     return Activity(
         number,
         posting.type,
@@ -137,7 +138,7 @@ def activity(number: int, posting: Posting) -> Activity:
 
 
 def all_new(postings: Sequence[Posting], previous_head: int) -> list[Result]:
-    """The results of a batch that was stored whole after ``previous_head``."""
+    """Return the results of a batch that was stored completely after ``previous_head``."""
     return [Stored(activity(number, each), False) for number, each in enumerate(postings, previous_head + 1)]
 
 

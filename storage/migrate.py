@@ -1,7 +1,7 @@
-"""Schema steps: numbered ``.sql`` files, each applied in one transaction and remembered.
+"""Schema steps: numbered ``.sql`` files, each applied in one transaction and recorded in the database.
 
-``NNNN_name.sql`` serves both dialects; ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql`` differ. Steps are
-additive, so that a node of the release before still runs on the new schema; clean-ups come a release later.
+``NNNN_name.sql`` serves both dialects; ``NNNN_name.sqlite.sql`` and ``NNNN_name.postgresql.sql`` serve one each. Steps
+are additive, so that a node of the previous release still runs on the new schema; clean-ups come one release later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Step:
 
 
 def steps(dialect: Dialect, folder: Path = _FOLDER) -> list[Step]:
-    """The steps for one dialect, in order. Raises StorageError if a number is missing, doubled or misnamed."""
+    """Return the steps for one dialect, in order. Raises StorageError if one is missing, double or misnamed."""
     found: dict[int, Step] = {}
     for path in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(path.name)
@@ -46,17 +46,20 @@ def steps(dialect: Dialect, folder: Path = _FOLDER) -> list[Step]:
 
 
 def split(script: str) -> tuple[str, ...]:
-    """The statements of a script. Ours have no semicolon inside a string or a body, and comments fill whole lines."""
+    """Split a script into statements.
+
+    It must have no semicolon inside a string, and comments only on lines of their own.
+    """
     lines = (line for line in script.splitlines() if not line.lstrip().startswith("--"))
     return tuple(statement.strip() for statement in "\n".join(lines).split(";") if statement.strip())
 
 
 async def applied(database: Database) -> set[int]:
-    """The numbers of the steps that this database has."""
+    """Return the numbers of the steps that this database has."""
     try:
         rows = await database.fetch(_NUMBERS)
     except StorageError:
-        # Most likely there is no such table yet. Who may only read and write must get by without making it.
+        # Most likely there is no such table yet. A role that may only read and write cannot create it.
         async with database.transaction(Lane.SCHEMA) as transaction:
             await transaction.execute(_CREATE_TABLE)
             rows = await transaction.fetch(_NUMBERS)
@@ -64,7 +67,7 @@ async def applied(database: Database) -> set[int]:
 
 
 async def pending(database: Database) -> list[Step]:
-    """The steps still to apply. Raises SchemaTooNew if the database has steps that this release does not know."""
+    """Return the steps still to apply. Raises SchemaTooNew if the database has steps unknown to this release."""
     known = steps(database.dialect)
     have = await applied(database)
     newer = sorted(have - {step.number for step in known})
@@ -77,10 +80,10 @@ async def pending(database: Database) -> list[Step]:
 
 
 async def migrate(database: Database) -> list[Step]:
-    """Apply what is pending, one transaction each; returns what was applied.
+    """Apply the pending steps, one transaction each; returns those that were applied.
 
     Several processes may do it at the same time: writing transactions run one after another, and each step is applied
-    by whoever comes first. What steps can't say in SQL follows: the match keys of stored numbers.
+    by the first one. Afterwards the match keys of stored numbers are computed, which SQL can't do.
     """
     done = [step for step in await pending(database) if await _apply(database, step)]
     await rekey(database)

@@ -1,4 +1,4 @@
-"""Which database: SQLite in the data directory, or PostgreSQL where an address is given."""
+"""Opens the database: SQLite in the data directory, or PostgreSQL if an address is given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.sqlite.log import SqliteActivityLog
 async def open_storage(
     data_dir: Path, database_url: str | None, connections: int = 10
 ) -> AsyncIterator[tuple[Database, ActivityLog]]:
-    """The database and the log on it, as they are (not migrated), until the block ends. Raises StorageError."""
+    """Open the database and its log, without migrating, until the block ends. Raises StorageError."""
     async with AsyncExitStack() as stack:
         database: Database
         log: ActivityLog
@@ -25,7 +25,7 @@ async def open_storage(
             sqlite = await SqliteDatabase.open(data_dir / DATABASE_NAME)
             database, log = sqlite, SqliteActivityLog(sqlite)
         else:
-            # Who keeps everything in a file starts without the driver of the other database.
+            # With SQLite the driver of PostgreSQL is not imported.
             from storage.postgresql.database import PostgresDatabase
             from storage.postgresql.log import PostgresActivityLog
 

@@ -1,4 +1,4 @@
-"""Where a page ends: the one rule of how bytes are counted, and how pages of several sources become one."""
+"""Where a page ends: how its bytes are counted, and how pages of several sources are merged."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from storage.contract import ROW_BYTES, Page, Range
 
 
 def size_of(activity: Activity) -> int:
-    """What an activity counts for: see :class:`storage.contract.Range`."""
+    """Return the bytes that an activity counts as: see :class:`storage.contract.Range`."""
     message = activity.message or ""
     return ROW_BYTES + (len(message) if message.isascii() else len(message.encode()))
 
 
 def fitting(sizes: Iterable[int], max_bytes: int) -> int:
-    """How many of these make a page: all until their sum reaches ``max_bytes``, at least one."""
+    """Return how many of these make a page: all until their sum reaches ``max_bytes``, at least one."""
     count = total = 0
     for size in sizes:
         count += 1
@@ -27,7 +27,7 @@ def fitting(sizes: Iterable[int], max_bytes: int) -> int:
 
 
 def merged(parts: Sequence[Page[Activity]], wanted: Range) -> Page[Activity]:
-    """One page from pages of separate sources, in order. It ends where the first source that has more was cut off."""
+    """Merge pages of separate sources into one, in order. It ends where the first source that has more was cut off."""
     if len(parts) == 1:
         return parts[0]
     rows = list(merge(*(part.rows for part in parts), key=lambda row: row.id, reverse=wanted.newest_first))

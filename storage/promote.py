@@ -1,6 +1,6 @@
-"""From SQLite to PostgreSQL: everything is copied with its ids, in one transaction, and checked before it counts.
+"""Copies a SQLite database to PostgreSQL: all rows with their ids, in one transaction, checked before the commit.
 
-Clients keep their cursors: ids, head and epoch are the same afterwards. A rehearsal does the same and takes it back.
+Clients keep their cursors: ids, head and epoch are the same afterwards. A rehearsal does the same and rolls it back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Promoted:
-    """What was copied: rows by table, and where the log stands."""
+    """What was copied: rows by table, and the log's state."""
 
     rows: dict[str, int]
     epoch: str
@@ -48,8 +48,8 @@ class _Column(NamedTuple):
 async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool = False) -> Promoted:
     """Copy the SQLite database into an empty PostgreSQL database.
 
-    With ``rehearse`` everything is copied and checked, and then taken back; only the empty schema stays. Raises
-    StorageError that says why not; then nothing was copied.
+    With ``rehearse`` everything is copied and checked, and then rolled back; only the empty schema stays. Raises
+    StorageError with the reason; then nothing was copied.
     """
     database = await PostgresDatabase.open(url, statement_seconds=_STATEMENT_SECONDS)
     try:
@@ -75,7 +75,7 @@ async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool 
 
 
 def _open_source(path: Path) -> sqlite3.Connection:
-    """The database as it is at this moment, however long the copy takes (one read transaction)."""
+    """Open the database as it is at this moment, however long the copy takes (one read transaction)."""
     if not path.exists():
         raise StorageError(f"There is no database at {path}.")
     try:
@@ -95,7 +95,7 @@ def _open_source(path: Path) -> sqlite3.Connection:
 async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: Progress) -> Promoted:
     tables = await _tables(lite, connection)
     with translated():
-        # Nobody reads or writes the target meanwhile, and nobody else promotes into it.
+        # No other process reads or writes the target meanwhile.
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
         if await connection.fetchval("SELECT head FROM log"):
             raise StorageError("The target database is not empty (it has a log): use an empty database.")
@@ -108,7 +108,7 @@ async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: 
 
 
 async def _tables(lite: sqlite3.Connection, connection: Connection) -> dict[str, list[_Column]]:
-    """The tables to copy, those that are referred to first, with the target's columns."""
+    """Return the tables to copy with the target's columns, in the order of their foreign keys."""
     found = lite.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
     )
@@ -125,7 +125,7 @@ async def _tables(lite: sqlite3.Connection, connection: Connection) -> dict[str,
 
 
 async def _check_empty(connection: Connection, tables: dict[str, list[_Column]]) -> None:
-    """Refuse a target that is in use; what a fresh schema brings (counters at their start) is replaced."""
+    """Refuse a target that is in use; the initial rows of a fresh schema (counters) are replaced."""
     brought = {name for step in steps("postgresql") for name in _INTO.findall("\n".join(step.statements))}
     for name in reversed(tables):
         if name in brought:
@@ -155,7 +155,7 @@ async def _copy(
 
 
 def _fitting(column: _Column, value: Any) -> Any:
-    """A value of SQLite as the target's column wants it."""
+    """Convert a value of SQLite to the type of the target's column."""
     if value is None:
         return None
     if column.kind == "boolean":
@@ -166,7 +166,7 @@ def _fitting(column: _Column, value: Any) -> Any:
 
 
 async def _continue_counting(connection: Connection) -> None:
-    """Columns that count by themselves go on after the highest number that was copied."""
+    """Set identity columns to continue after the highest number that was copied."""
     for table, column in await connection.fetch(_COUNTED):
         await connection.execute(
             f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'),"

@@ -1,4 +1,4 @@
-"""Putting a backup back: checked, brought to this release's schema, and marked as another history, before it counts."""
+"""Restores a backup: it is checked, migrated and given a new epoch before it is put in place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.sqlite.log import SqliteActivityLog
 
 
 class Restored(NamedTuple):
-    """What is in place now. ``previous``: where the database that was there is kept; None if there was none."""
+    """The restored database. ``previous``: where the replaced database is kept; None if there was none."""
 
     epoch: str
     head_id: int
@@ -27,13 +27,13 @@ class Restored(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a database file holds, as operators tell one from another."""
+    """What a database file contains, so that operators can tell files apart."""
 
     head_id: int
 
 
 def held(path: Path) -> Held | None:
-    """What this file holds; None if there is none. Raises StorageError for what is no database of Buzz."""
+    """Return what this file contains; None if it does not exist. Raises StorageError if it is no database of Buzz."""
     if not path.is_file():
         return None
     with sqlite_files.read_only(path) as connection:
@@ -44,8 +44,8 @@ def held(path: Path) -> Held | None:
 async def restore(source: Path, data_dir: Path) -> Restored:
     """Make a backup the database of a data directory that the caller holds.
 
-    Raises StorageError if the backup is damaged or no Buzz, SchemaTooNew if a newer release made it. Whatever is
-    raised, the database that was there stays in place.
+    Raises StorageError if the backup is damaged or no database of Buzz, SchemaTooNew if a newer release made it. If
+    anything is raised, the present database stays in place.
     """
     await asyncio.to_thread(_check, source)
     path = data_dir / DATABASE_NAME
@@ -73,7 +73,7 @@ def _check(source: Path) -> None:
 
 
 async def _as_new_history(path: Path) -> tuple[str, int, int]:
-    """Migrate; renew the epoch, so that every client catches up from 0; no device can have kept more than there is."""
+    """Migrate, lower the devices' received ids, and renew the epoch, so that every client catches up from 0."""
     database = await SqliteDatabase.open(path)
     try:
         await migrate(database)

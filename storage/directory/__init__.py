@@ -1,1 +1,1 @@
-"""The directory: people, companies, who belongs to and trusts whom, their keys and service codes."""
+"""The directory: people and companies, their memberships and trust, their keys and service codes."""

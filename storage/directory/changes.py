@@ -1,7 +1,7 @@
-"""What changes of the directory made stale, as rows: a node that keeps names and memberships in memory follows them.
+"""Rows that say what a change of the directory made stale: nodes read them to update their caches.
 
-The rows are written in the transaction of the change, so no node can miss one: not by a lost notice, and not by a
-commit whose answer was lost.
+The rows are written in the transaction of the change, so no node can miss one, neither by a lost notice nor by a commit
+whose answer was lost.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _MAX_READ: Final = 1_000
 class DirectoryChange(NamedTuple):
     """What one change of the directory makes stale, on every node. None stands for everything (a huge import).
 
-    ``names``: keys of parties that came, went or are called otherwise. ``members``: people who came, went, or whose
-    companies changed.
+    ``names``: keys of parties that were added, removed or renamed. ``members``: people who were added, removed, or
+    whose companies changed.
     """
 
     names: tuple[int, ...] | None = ()
@@ -33,7 +33,10 @@ EVERYTHING: Final = DirectoryChange(None, None)
 
 
 async def record(transaction: Transaction, change: DirectoryChange, now_ms: int) -> None:
-    """Write what a change makes stale, as the last thing before its commit. A change of neither writes nothing."""
+    """Write what a change makes stale, as the last statement before its commit.
+
+    If nothing is stale, nothing is written.
+    """
     if change == NOTHING:
         return
     [(version,)] = await transaction.fetch("UPDATE directory_counter SET version = version + 1 RETURNING version")
@@ -48,9 +51,9 @@ async def record(transaction: Transaction, change: DirectoryChange, now_ms: int)
 
 
 async def since(reader: Reader, version: int) -> tuple[int, DirectoryChange | None]:
-    """The version that the directory has now, and what was made stale since ``version``; None if nothing was.
+    """Return the directory's version now, and what was made stale since ``version``; None if nothing was.
 
-    Everything, where the rows do not tell: they are gone, or the database lost its last moments in a fail-over.
+    Everything counts as stale if the rows are incomplete: they were deleted, or a fail-over lost the newest ones.
     """
     rows = await reader.fetch(_SINCE, version)
     now = rows[0][0]
@@ -63,7 +66,7 @@ async def since(reader: Reader, version: int) -> tuple[int, DirectoryChange | No
 
 
 def merged(changes: Iterable[DirectoryChange]) -> DirectoryChange:
-    """Several changes as one."""
+    """Merge several changes into one."""
     names: set[int] | None = set()
     members: set[int] | None = set()
     for change in changes:
@@ -82,7 +85,7 @@ def _as_keys(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else tuple(json.loads(text))
 
 
-# One statement, so one moment: the counter and the rows belong together.
+# One statement, so that the counter and the rows are of the same moment.
 _SINCE: Final = f"""
     SELECT directory_counter.version, directory_change.version, directory_change.names, directory_change.members
     FROM directory_counter LEFT JOIN directory_change ON directory_change.version > ?

@@ -1,4 +1,4 @@
-"""What people publish for end-to-end encryption: their provider data and their public keys, old keys included."""
+"""What people publish for end-to-end encryption: their provider data and their public keys, including replaced ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class KeyRefusal(Enum):
 
 
 class Published(NamedTuple):
-    """What publishing a key did. ``previous``: the fingerprint it replaced. Not ``changed``: it was in force before."""
+    """The result of publishing a key.
+
+    ``previous``: the fingerprint that it replaced. ``changed`` is False if it was in force already.
+    """
 
     key: PublicKey
     previous: str | None
@@ -55,7 +58,7 @@ class Published(NamedTuple):
 
 
 class ChangedKey(NamedTuple):
-    """A key that came or was revoked at ``changed_at_ms``, and whose it is."""
+    """A key that was added or revoked at ``changed_at_ms``, and the person who has it."""
 
     changed_at_ms: int
     id: str
@@ -64,7 +67,7 @@ class ChangedKey(NamedTuple):
 
 
 class KeyStore:
-    """Raises StorageUnavailable when nothing was changed."""
+    """People's encryption data and public keys. Raises StorageUnavailable when nothing was changed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -79,12 +82,12 @@ class KeyStore:
         await self._database.execute(_PUT_ENCRYPTION, person_id, *data)
 
     async def keys(self, person_id: int) -> list[PublicKey]:
-        """All the person's keys, those in force first, then the newest first; the oldest beyond 1,000 are left out."""
+        """Return the person's newest 1,000 keys, those in force first, then the newest first."""
         rows = await self._database.fetch(f"{_SELECT_KEYS} WHERE person_id = ? {_NEWEST_FIRST}", person_id)
         return [_public_key(row) for row in rows]
 
     async def changed(self, person_ids: Sequence[int], after: tuple[int, str], limit: int) -> list[ChangedKey]:
-        """The keys of these people that came or were revoked behind a time (milliseconds) and id, in that order."""
+        """Return these people's keys that were added or revoked after a time (milliseconds) and id, in that order."""
         found: list[ChangedKey] = []
         for chunk in in_chunks(person_ids):
             sql = _CHANGED.format(people=marks(chunk))
@@ -93,7 +96,7 @@ class KeyStore:
         return sorted(found)[:limit]
 
     async def publish(self, person_id: int, key: PublicKey, concerned: Sequence[int] = ()) -> Published | KeyRefusal:
-        """Put a key in force; the one it replaces (same device and algorithm) gets the time as its revocation.
+        """Put a key in force; the key that it replaces (same device and algorithm) is revoked at the same time.
 
         ``concerned``: the parties (keys) whose heartbeat names the time of the change, a company for its members.
         """
@@ -105,13 +108,13 @@ class KeyStore:
                         await _note(transaction, (person_id, *concerned), key.updated_at_ms)
                     return published
             except StorageConflict:
-                # The same device published on another node at the same moment: now its key is the one to replace.
+                # The same device published on another node at the same moment: that key is now the one to replace.
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
     async def clear(self, person_id: int) -> None:
-        """Delete the person's encryption data (a development tool). Public keys stay: others encrypt for them."""
+        """Delete the person's encryption data (a development tool). Public keys stay: others use them to encrypt."""
         await self._database.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
 
 

@@ -1,7 +1,7 @@
-"""The directory's hot reads: what parties are called, and which companies people are members of.
+"""The directory's most frequent reads: the names of parties, and the companies that people are members of.
 
 Each is one statement for up to 1,024 ids. Lists are filled up to a power of two by repeating the last id, so that a
-database prepares eleven statements and not one for every length.
+database prepares eleven statements instead of one for every length.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MEMBERSHIPS = """SELECT person.id, member.company_id
 
 
 async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:
-    """The names of these parties (keys: +id a person, -id a company); who does not exist is left out."""
+    """Return the names of these parties (keys: +id a person, -id a company) without those that do not exist."""
     people = await _read(
         reader,
         "SELECT id, first_name, middle_name, last_name FROM person WHERE id IN",
@@ -30,9 +30,9 @@ async def read_names(reader: Reader, keys: Collection[int]) -> dict[int, Name]:
 
 
 async def read_memberships(reader: Reader, person_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
-    """For each person the keys (negative, sorted) of the companies that they are a member of.
+    """Return for each person the keys (negative, sorted) of the companies that they are a member of.
 
-    Who is not in the directory is left out; who is and has no company has ``()``.
+    People who are not in the directory are left out; a person without a company has ``()``.
     """
     rows = await _read(reader, _MEMBERSHIPS, list(person_ids))
     found: dict[int, set[int]] = {}

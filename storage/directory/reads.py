@@ -1,4 +1,4 @@
-"""Reading the directory's objects as they are: many of a kind in one go, and who belongs to or trusts whom."""
+"""Reads the directory's objects, many of a kind in one statement, and its memberships and trust."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from storage.database import Reader, Row
 
 
 async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:
-    """The objects with these identities that exist."""
+    """Return the objects with these identities that exist."""
     return {found.identity: found for found in await _READ[kind](reader, identities)} if identities else {}
 
 
 async def anybody(reader: Reader) -> bool:
-    """Whether the directory has a person or a company."""
+    """Return whether the directory has a person or a company."""
     return bool(await reader.fetch("SELECT 1 FROM person UNION ALL SELECT 1 FROM company LIMIT 1"))
 
 
 async def existing(reader: Reader, keys: Sequence[int]) -> set[int]:
-    """Those of these parties (keys) that are in the directory."""
+    """Return those of these parties (keys) that are in the directory."""
     people = await _in(reader, "SELECT id FROM person WHERE id IN", [key for key in keys if key > 0])
     companies = await _in(reader, "SELECT id FROM company WHERE id IN", [-key for key in keys if key < 0])
     return {person for (person,) in people} | {-company for (company,) in companies}
 
 
 async def members(reader: Reader, company_ids: Sequence[int]) -> list[Row]:
-    """(company, person) for every member of these companies."""
+    """Return (company, person) for every member of these companies."""
     return await _in(reader, "SELECT company_id, person_id FROM member WHERE company_id IN", company_ids)
 
 
 async def trusting(reader: Reader, company_ids: Sequence[int]) -> list[Row]:
-    """(company, person) for everybody who trusts one of these companies."""
+    """Return (company, person) for everybody who trusts one of these companies."""
     return await _in(reader, "SELECT company_id, person_id FROM trusted_company WHERE company_id IN", company_ids)
 
 
 async def last_times(reader: Reader, person_id: int) -> LastTimes:
-    """When each thing that this person's app mirrors last changed; all None for somebody who is not there."""
+    """Return when each list in this person's app last changed; all None if the person is not in the directory."""
     rows = await reader.fetch(
         """SELECT contact_update_at_ms, trust_request_at_ms, company_update_at_ms, coworker_update_at_ms,
            user_update_at_ms, key_update_at_ms FROM person WHERE id = ?""",

@@ -1,6 +1,6 @@
 """Service codes: the short codes by which consumers name the company they mean.
 
-Functions take the transaction they are part of: an import writes codes together with everything else it brings.
+Functions take the transaction that they are part of: an import writes codes together with its other objects.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ _SELECT = "SELECT code, name, created_at_ms, updated_at_ms, company_id FROM serv
 
 
 class OwnedCode(NamedTuple):
-    """A service code that takes requests, and the company they are for."""
+    """A service code for which requests are accepted, and its company."""
 
     code: ServiceCode
     company_id: int
 
 
 async def find(reader: Reader, code: str) -> OwnedCode | None:
-    """The code, or None if there is none or it was deleted."""
+    """Return the code, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_SELECT} AND code = ?", code)
     return _owned(*rows[0]) if rows else None
 
 
 async def all_codes(reader: Reader, company_id: int | None = None) -> list[OwnedCode]:
-    """Every code (of one company), by code."""
+    """Return every code (of one company), by code."""
     if company_id is None:
         return [_owned(*row) for row in await reader.fetch(f"{_SELECT} ORDER BY code")]
     return [_owned(*row) for row in await reader.fetch(f"{_SELECT} AND company_id = ? ORDER BY code", company_id)]
 
 
 async def put(transaction: Transaction, code: str, company_id: int, name: str, now_ms: int) -> OwnedCode:
-    """Make or change a code. Nothing is touched, its times neither, if it says the same already."""
+    """Create or change a code. If nothing differs, nothing is written and its times stay."""
     rows = await transaction.fetch(
         """INSERT INTO service_code (code, company_id, name, created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (code) DO UPDATE SET
@@ -56,7 +56,7 @@ async def put(transaction: Transaction, code: str, company_id: int, name: str, n
 
 
 async def remove(transaction: Transaction, code: str, now_ms: int) -> bool:
-    """Stop taking requests for a code; False if there was none."""
+    """Stop accepting requests for a code; False if there was none."""
     changed = await transaction.execute(
         "UPDATE service_code SET deleted_at_ms = ? WHERE code = ? AND deleted_at_ms IS NULL", now_ms, code
     )

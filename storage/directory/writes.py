@@ -1,7 +1,7 @@
-"""Writing the directory: objects that have changed, a party with all it has, the times of the people concerned.
+"""Writes the directory: changed objects, the removal of a party with all its rows, people's times of change.
 
-Numbers and service codes have stores of their own. Functions take the transaction that they are part of; whoever calls
-says what was there before, so that nothing is written that does not differ.
+Numbers and service codes have stores of their own. Functions take the transaction that they are part of; the caller
+passes what was stored before, so that only differences are written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from storage.database import Transaction, Value
 
 
 class Change(NamedTuple):
-    """One object as it was (None: it was not) and as it shall be (None: not)."""
+    """One object before (None: it did not exist) and after the change (None: it is removed)."""
 
     kind: Kind
     before: Object | None
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 
 async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change], now_ms: int) -> None:
-    """Write changed objects of one kind. A changed person's ``user_update`` moves with them.
+    """Write changed objects of one kind. A changed person gets a new ``user_update``.
 
     People and companies are removed by :func:`remove_parties`, never here.
     """
@@ -53,15 +53,18 @@ async def remove_parties(transaction: Transaction, keys: Iterable[int]) -> None:
 
 
 async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence[int], now_ms: int) -> None:
-    """Move the times of people; None leaves one as it is. A request for trust moves it on, or back to now from a time
-    that is yet to come, which no request could move on any more."""
+    """Set people's times of change; None leaves one as it is.
+
+    A request for trust sets its time forward, or back to now if the stored time lies in the future: no request could
+    set that forward any more.
+    """
     contact, trust, company, coworker, user, key = times
     values = (contact, trust, now_ms, trust, company, coworker, user, key)
     await bulk.for_ids(transaction, _TOUCH, person_ids, *values)
 
 
 async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
-    """The numbers of owners, where they differ. What is new needs no look for old rows."""
+    """Write the numbers of owners where they differ. For new owners, old rows are not searched."""
     if kind not in (Kind.PERSON, Kind.COMPANY, Kind.CONTACT):
         return
     stale: list[int] = []
@@ -79,7 +82,7 @@ async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence
 
 
 def _phones(kind: Kind, owner: Object | None) -> list[tuple[Value, ...]]:
-    """Rows of ``phone``: a contact's carry the person whose address book it is in."""
+    """Return rows of ``phone``. A contact's rows include the person who has the contact."""
     if not isinstance(owner, Person | Company | Contact):
         return []
     person_id = owner.person_id if isinstance(owner, Contact) else 0
@@ -87,7 +90,7 @@ def _phones(kind: Kind, owner: Object | None) -> list[tuple[Value, ...]]:
 
 
 def _row(found: Object, now_ms: int) -> tuple[Value, ...]:
-    """What an object's table has of it: its fields in their order, without its numbers."""
+    """Return an object's row: its fields in their order, without its numbers."""
     values: tuple[Value, ...] = msgspec.structs.astuple(found)
     if isinstance(found, Person):
         return (*values[:-1], now_ms)
@@ -96,7 +99,7 @@ def _row(found: Object, now_ms: int) -> tuple[Value, ...]:
     return values[:-1] if isinstance(found, Company) else values
 
 
-# Table and columns, and what an object that is there already makes of them.
+# Table and columns, and the conflict clause for an object that exists already.
 _PUT: Final = {
     Kind.PERSON: (
         "person (id, first_name, middle_name, last_name, avatar, user_update_at_ms)",

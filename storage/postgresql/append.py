@@ -1,14 +1,16 @@
-"""Appending to the log on PostgreSQL: one statement for a whole batch, in one short critical section.
+"""Appends to the log on PostgreSQL: one statement for a whole batch, in one short critical section.
 
-The statement takes the lock on the ``log`` row, gives ids, inserts, and commits. Whoever comes next waits for that lock
-until the commit is visible, so ids become visible in order. A batch with a repeat in it, or with an activity about
-another one of the same moment, trips a constraint, is rolled back, and takes the slow path: what is stored of it is
-looked up, ``storage/log_rules.py`` decides it, and what is new of it is stored by the same one statement. So the lock
-is never held over a round trip, and a node that freezes or is cut off, at whatever moment, keeps nobody from writing.
+The statement takes the lock on the ``log`` row, assigns ids, inserts, and commits. The next writer waits for that lock
+until the commit is visible, so ids become visible in order. A batch with a repeat in it, or with an activity that
+refers to another one in the batch, violates a constraint, is rolled back, and takes the slow path: what is already
+stored of it is read, ``storage/log_rules.py`` decides it, and the new part is stored by the same one statement. So the
+lock is never held over a round trip, and a node that freezes or loses its connection, at whatever moment, never blocks
+other writers.
 
-A commit whose outcome is not known is resolved by looking. Every batch of a writer has a number, stored with it. After
-the connection was lost the writer claims a higher one: if the batch is there, that fails and its ids are read; if it
-succeeds, the batch is not there and, its number being too low, never will be, though the server may still be at it.
+A commit whose outcome is unknown is resolved by a query. Every batch of a writer has a number, stored with it. After
+the connection was lost the writer claims a higher number. If the batch is stored, the claim fails and the batch's ids
+are read. If the claim succeeds, the batch is not stored and never will be, because its number is now too low, even if
+the server is still working on it.
 """
 
 from __future__ import annotations
@@ -41,23 +43,23 @@ _logger = structlog.get_logger("postgres")
 
 
 class _Batch(NamedTuple):
-    """Postings with all that their rows need: conversation numbers, and (where known) what each is about."""
+    """Postings with all that their rows need: conversation numbers, and (where known) what each refers to."""
 
     postings: Sequence[Posting]
     conversations: Sequence[int]
     about: Sequence[int | None]
 
     def only(self, positions: Sequence[int], about: Sequence[int | None]) -> _Batch:
-        """The postings at these positions, and what they are about: an id, or -n for the n-th of them."""
+        """Return the postings at these positions, and what they refer to: an id, or -n for the n-th of them."""
         return _Batch([self.postings[at] for at in positions], [self.conversations[at] for at in positions], about)
 
 
 class _NewEpoch(Exception):
-    """The log has another epoch than it had: what was remembered about it may no longer be so."""
+    """The log's epoch has changed: cached values about the log may be stale."""
 
 
 class Appender:
-    """The one writer of this process. Not for two batches at a time."""
+    """The only writer of this process. It stores one batch at a time."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -70,7 +72,10 @@ class Appender:
         self._slow_until = 0.0
 
     async def append(self, postings: Sequence[Posting]) -> Commit:
-        """As ``ActivityLog.append``. Raises OutcomeUnknown when even looking did not help in RESOLVE_SECONDS."""
+        """Store a batch as ``ActivityLog.append`` does.
+
+        Raises OutcomeUnknown if its outcome stays unknown for RESOLVE_SECONDS.
+        """
         if self._in_doubt is not None:
             await self._resolve(self._in_doubt, until=0)
         while True:
@@ -80,7 +85,7 @@ class Appender:
                 self._forget()
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         await self._release()
 
     def _forget(self) -> None:
@@ -92,7 +97,7 @@ class Appender:
         conversations = await self._numbers(connection, postings)
         batch = _Batch(postings, conversations, [None] * len(postings))
         try:
-            # An empty batch has to be a commit as well: the slow path would find nothing to do.
+            # An empty batch must be a commit too; the slow path would skip it.
             if not postings or time.monotonic() >= self._slow_until:
                 try:
                     return await self._at_once(connection, batch)
@@ -106,12 +111,12 @@ class Appender:
     # --- the two ways of storing a batch ------------------------------------------------------------------------
 
     async def _at_once(self, connection: Connection, batch: _Batch) -> Commit:
-        """The usual case: everything in it is new."""
+        """Store the batch in one statement: the usual case, in which everything is new."""
         previous = await self._store(connection, batch)
         return Commit(previous, previous + len(batch.postings), all_new(batch.postings, previous))
 
     async def _slowly(self, connection: Connection, batch: _Batch) -> Commit:
-        """Look everything up, decide one by one, store what is new; again if a repeat was stored in between."""
+        """Read what is stored, decide each posting, store the new ones; again if another node stored one meanwhile."""
         refused: list[int] | None = None
         while True:
             with translated():
@@ -123,7 +128,7 @@ class Appender:
                 previous = await self._store(connection, batch.only(decided.kept, decided.about))
             except StorageConflict:
                 if decided.kept == refused:
-                    raise  # what refused it was there at this look, and is no repeat
+                    raise  # this reading already included what refused it, so it is no repeat
                 refused = decided.kept
             else:
                 return Commit(previous, previous + len(decided.kept), decided.results_after(previous))
@@ -145,7 +150,7 @@ class Appender:
     # --- unknown outcomes ---------------------------------------------------------------------------------------
 
     async def _resolved(self, error: OutcomeUnknown) -> int:
-        """Look whether the batch that was just sent is there: the head before it. Raises StorageUnavailable if not."""
+        """Return the head before the batch that was just sent. Raises StorageUnavailable if it is not stored."""
         await self._release(error)
         self._in_doubt = self._number
         _logger.warning("commit outcome unknown", reason=str(error))
@@ -155,7 +160,7 @@ class Appender:
         return previous
 
     async def _resolve(self, number: int, until: float) -> int | None:
-        """The head before batch ``number`` if it was committed; None if it was not and never will be."""
+        """Return the head before batch ``number`` if it was committed; None if it was not and never will be."""
         wait = 0.05
         while True:
             try:
@@ -183,7 +188,7 @@ class Appender:
     # --- what a batch needs -------------------------------------------------------------------------------------
 
     async def _connected(self) -> Connection:
-        """The connection of this writer, which knows the log's epoch; made again when it was lost."""
+        """Return this writer's connection, with the log's epoch read; a new one if it was lost."""
         if self._connection is not None and not is_open(self._connection):
             await self._release()
         if self._connection is None:
@@ -203,7 +208,7 @@ class Appender:
             await self._database.release(connection, error)
 
     async def _numbers(self, connection: Connection, postings: Sequence[Posting]) -> list[int]:
-        """The conversation's number for each posting; new conversations are made first, outside the log's lock."""
+        """Return each posting's conversation number; new conversations are inserted first, outside the log's lock."""
         pairs = [(min(each.sender, each.receiver), max(each.sender, each.receiver)) for each in postings]
         while missing := [pair for pair in dict.fromkeys(pairs) if pair not in self._conversations]:
             if len(self._conversations) + len(missing) > _CONVERSATIONS_REMEMBERED:
@@ -216,7 +221,7 @@ class Appender:
             except StorageError as error:
                 await self._release(error)
                 raise
-            # One that another node made in this moment is not seen by the statement: then it is asked once more.
+            # The statement does not see a conversation that another node inserts at this moment: then it runs again.
             self._conversations.update({(low, high): number for number, low, high in rows})
         return [self._conversations[pair] for pair in pairs]
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: what a server must be, how one is reached, and how one that is gone is noticed."""
+"""Connections to PostgreSQL: requirements on the server, connecting, and detecting a lost connection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SESSION = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
-    # Also ends what a frozen node has asked for and does not read: an answer larger than the buffers between us.
+    # It also ends a statement whose answer a frozen node does not read, if the answer is larger than the buffers.
     "tcp_user_timeout": f"{UNANSWERED_SECONDS}s",
     "client_connection_check_interval": "5s",
 }
@@ -45,7 +45,7 @@ Connection = Any
 
 
 async def open_pool(url: str, connections: int, statement_seconds: float) -> Any:
-    """A pool of at most so many connections to a server that will do. Raises StorageError that says what to change."""
+    """Open a pool of at most so many connections to a suitable server. Raises StorageError that says what to change."""
     await _checked(url, address(url))
     return await asyncpg.create_pool(
         url,
@@ -63,29 +63,29 @@ async def open_pool(url: str, connections: int, statement_seconds: float) -> Any
 
 
 def address(url: str) -> str:
-    """``host:port/database`` of a URL: what may be shown, without user and password."""
+    """Return ``host:port/database`` of a URL, without user and password, for messages."""
     parts = urlsplit(url)
     return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
 
 
 def is_open(connection: Connection) -> bool:
-    """Whether a connection that was acquired earlier can still be used."""
+    """Return whether a connection that was acquired earlier can still be used."""
     try:
         return not connection.is_closed()
     except asyncpg.InterfaceError:
-        return False  # it was lost, and the pool has taken it back already
+        return False  # it was lost, and the pool has already released it
 
 
 def drop(connection: Connection) -> None:
-    """Close a connection at once, whatever state it is in; one that was lost already is left alone. Never raises."""
+    """Close a connection at once, in any state; does nothing if it was already lost. Never raises."""
     if is_open(connection):
         connection.terminate()
 
 
 async def give_back(pool: Any, connection: Connection, error: BaseException | None) -> None:
-    """Give a connection back to its pool; after an error that leaves it in doubt it is not used again.
+    """Release a connection to its pool; after an error that leaves its state uncertain it is closed instead.
 
-    What was done on the connection is done: that it can't be given back well is nobody's failure.
+    Errors during the release are ignored: the work on the connection is already done.
     """
     if error is not None and _in_doubt(error):
         drop(connection)
@@ -97,14 +97,14 @@ async def give_back(pool: Any, connection: Connection, error: BaseException | No
 
 
 def _in_doubt(error: BaseException) -> bool:
-    """It timed out or was cancelled half-way, or the server there is no longer the primary."""
+    """Return whether the connection's state is uncertain: a timeout, a cancellation, a server no longer primary."""
     causes = (error, error.__cause__)
     halfway = any(isinstance(each, TimeoutError | asyncio.CancelledError) for each in causes)
     return halfway or any(getattr(each, "sqlstate", None) == READ_ONLY for each in causes)
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """Nothing here changes a session's settings, so there is nothing to reset: one round trip less at each release."""
+    """A connection that is released without a reset, as no session setting is changed: that saves a round trip."""
 
     __slots__ = ()
 
@@ -112,13 +112,13 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
     async def close(self, *, timeout: float | None = None) -> None:
-        """Close it, in silence if it is lost: the pool does it in tasks whose exceptions nobody takes."""
+        """Close it, without an exception if it is lost: the pool never retrieves the exceptions of its tasks."""
         with suppress(*DRIVER_ERRORS):
             await super().close(timeout=timeout)
 
 
 async def _connect(*arguments: Any, **options: Any) -> Connection:
-    """As ``asyncpg.connect``, to its end: when that is cancelled half-way it leaves an exception that nobody takes."""
+    """Run ``asyncpg.connect`` to its end even if cancelled: otherwise its exception is never retrieved."""
     connecting = asyncio.create_task(_durable(*arguments, **options), name="postgres: connect")
     try:
         connection = await asyncio.shield(connecting)
@@ -134,8 +134,8 @@ async def _connect(*arguments: Any, **options: Any) -> Connection:
 async def _durable(*arguments: Any, **options: Any) -> Connection:
     """Connect, and have each commit wait for the disk for as long as the connection lives.
 
-    The server's, the database's and the role's defaults may say otherwise, or be changed to later; a session's own
-    setting goes before all of them. Whatever is stronger than "on" stays as the operator has set it.
+    The defaults of the server, the database and the role may differ, or change later; the session's own setting
+    overrides them all. A setting stronger than "on" stays as the operator has set it.
     """
     connection = await asyncpg.connect(*arguments, **options)
     try:
@@ -147,7 +147,7 @@ async def _durable(*arguments: Any, **options: Any) -> Connection:
 
 
 def _notice_silence(connection: Connection) -> None:
-    """Let the kernel end the connection when the way to the server is cut without a word."""
+    """Let the kernel end the connection when the network fails without a close from the server."""
     ours = connection._transport.get_extra_info("socket")
     if ours is None or ours.family not in (socket.AF_INET, socket.AF_INET6) or not hasattr(socket, "TCP_USER_TIMEOUT"):
         return
@@ -160,7 +160,7 @@ def _notice_silence(connection: Connection) -> None:
 
 
 class Backoff:
-    """Who asks while a server is down is refused at once; a try to connect is made at growing intervals."""
+    """Refuses connections at once while a server is down; attempts are made at growing intervals."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -168,12 +168,12 @@ class Backoff:
         self._reason = ""
 
     def check(self, where: str) -> None:
-        """Raises StorageUnavailable while it is too early for another try."""
+        """Raise StorageUnavailable while it is too early for another attempt."""
         if self._seconds and time.monotonic() < self._next_try:
             raise StorageUnavailable(self._reason or f"PostgreSQL at {where} can't be reached")
 
     def failed(self, reason: str) -> None:
-        """A try failed: the next one waits longer."""
+        """Record a failed attempt: the next one waits longer."""
         if not self._seconds:
             _logger.error("database lost", reason=reason)
         self._reason = reason
@@ -181,14 +181,14 @@ class Backoff:
         self._next_try = time.monotonic() + self._seconds
 
     def succeeded(self, where: str) -> None:
-        """There is a connection."""
+        """Record a successful attempt."""
         if self._seconds:
             self._seconds = 0.0
             _logger.info("database back", where=where)
 
 
 async def _checked(url: str, where: str) -> None:
-    """Connect once and look whether this server will do."""
+    """Connect once and check that this server is suitable."""
     _check_files(url)
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
@@ -204,7 +204,7 @@ async def _checked(url: str, where: str) -> None:
 
 
 def _check_files(url: str) -> None:
-    """What the URL names has to be there: what the driver says of it names no file."""
+    """Check that the files named in the URL exist, because the driver's own error names no file."""
     for name, value in parse_qsl(urlsplit(url).query):
         if name in _FILES and not os.access(value, os.R_OK):
             raise StorageError(f"database_url: {name} names {value}, which can't be read")

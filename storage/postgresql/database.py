@@ -1,7 +1,7 @@
-"""PostgreSQL: a pool of connections under the contract of ``storage/database.py``.
+"""PostgreSQL: implements ``storage/database.py`` with a pool of connections.
 
-What is one statement is its own transaction, and waits for nobody; what is several has its lane, see
-``storage/postgresql/transactions.py``. What must scale beyond that (the log) has its own way, see
+A single statement is its own transaction and waits for no lane; several statements run in a lane, see
+``storage/postgresql/transactions.py``. The log, which must scale further, has its own code in
 ``storage/postgresql/log.py``.
 """
 
@@ -31,7 +31,7 @@ _STATUS = "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))"
 
 
 class PostgresDatabase:
-    """One PostgreSQL database. Connections are made when they are needed, and again when they were lost."""
+    """One PostgreSQL database. Connections are opened when they are needed, and again when they were lost."""
 
     dialect: Literal["postgresql"] = "postgresql"
 
@@ -45,7 +45,7 @@ class PostgresDatabase:
     async def open(
         cls, url: str, connections: int = 10, statement_seconds: float = STATEMENT_SECONDS
     ) -> PostgresDatabase:
-        """Connect and check that this server will do. Raises StorageError that says what to change.
+        """Connect and check that this server is suitable. Raises StorageError that says what to change.
 
         ``connections``: how many this process has at most. ``statement_seconds``: the limit of a statement that has no
         other.
@@ -54,7 +54,7 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection from the pool. Raises StorageUnavailable if there is none to be had."""
+        """Take a connection from the pool until the block ends. Raises StorageUnavailable if none is available."""
         connection = await self.acquire()
         try:
             yield connection
@@ -64,7 +64,7 @@ class PostgresDatabase:
         await self.release(connection)
 
     async def read(self, function: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run reads on a connection; once more on a new one if the first turns out to be lost."""
+        """Run reads on a connection; repeat them once on a new one if the first was lost."""
         try:
             return await self._read_once(function)
         except ConnectionLost:
@@ -97,7 +97,7 @@ class PostgresDatabase:
         await self.fetch("SELECT 1")
 
     async def close(self) -> None:
-        """Give connections a moment to be given back, then close them all."""
+        """Wait briefly for connections to be released, then close them all."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._pool.close()
@@ -105,7 +105,7 @@ class PostgresDatabase:
             self._pool.terminate()
 
     async def acquire(self) -> Connection:
-        """A connection to keep for a while; give it back with :meth:`release`. Raises StorageUnavailable."""
+        """Return a connection, which the caller must :meth:`release`. Raises StorageUnavailable."""
         self._backoff.check(self._where)
         try:
             connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
@@ -118,16 +118,16 @@ class PostgresDatabase:
         return connection
 
     async def release(self, connection: Connection, error: BaseException | None = None) -> None:
-        """Give a connection back; after an error that leaves it in doubt it is not used again."""
+        """Release a connection; after an error that leaves its state uncertain it is closed instead."""
         await give_back(self._pool, connection, error)
 
     async def renew(self) -> None:
-        """One connection was lost: the others are as well, whether they know it yet or not. Use none of them again."""
+        """Stop using all present connections: after one was lost, the others probably are too."""
         await self._pool.expire_connections()
 
     @asynccontextmanager
     async def _begun(self, lane: Lane) -> AsyncIterator[tuple[Connection, PostgresTransaction, str]]:
-        """A connection with a transaction begun: on a new one if the first turns out to be lost."""
+        """Begin a transaction on a connection, or on a new one if the first was lost."""
         connection = await self.acquire()
         try:
             try:
@@ -156,7 +156,7 @@ class PostgresDatabase:
         return None if status is None else str(status)
 
     async def _write(self, function: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run a statement that commits by itself; once more on a new connection if the first turns out to be lost."""
+        """Run a statement that commits by itself; repeat it once on a new connection if the first was lost."""
         try:
             return await self._write_once(function)
         except OutcomeUnknown:

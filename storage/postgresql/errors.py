@@ -1,4 +1,4 @@
-"""What asyncpg raises, as what storage raises: the one place that knows both.
+"""Translates asyncpg's exceptions to storage's: the only module that knows both.
 
 The classes of SQLSTATE are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
@@ -15,7 +15,7 @@ from storage.errors import OutcomeUnknown, StorageConflict, StorageError, Storag
 
 
 class ConnectionLost(StorageUnavailable):
-    """The connection ended under a statement. A read may be tried again at once, on another connection."""
+    """The connection was lost during a statement. A read may be repeated at once, on another connection."""
 
 
 _LOST = ("08", "57P01", "57P02", "57P05", "25P03")
@@ -35,7 +35,7 @@ _CONNECT_ERRORS = {
 
 
 def translate(error: BaseException) -> StorageError:
-    """The storage error that stands for a driver's."""
+    """Return the storage error for a driver's error."""
     if isinstance(error, asyncpg.PostgresError):
         return _of_server(error)
     if isinstance(error, TimeoutError):
@@ -44,7 +44,7 @@ def translate(error: BaseException) -> StorageError:
         return ConnectionLost(f"the connection to PostgreSQL was lost: {_words(error)}")
     if isinstance(error, asyncpg.DataError):
         return StorageError(f"PostgreSQL: a value does not fit its column: {error}")
-    # What is left of asyncpg's own errors says that the connection or the pool is closed or was left half-way.
+    # asyncpg's remaining errors mean that the connection or the pool is closed or in an unfinished state.
     return ConnectionLost(f"the connection to PostgreSQL was lost: {_words(error)}")
 
 
@@ -65,7 +65,7 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Driver errors that leave the block leave it as storage errors."""
+    """Raise driver errors that leave the block as storage errors."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -74,7 +74,7 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def committing() -> Iterator[None]:
-    """As :func:`translated`, around what commits: a connection that is lost here leaves the outcome unknown."""
+    """Do as :func:`translated`, around a commit: if the connection is lost here, raise OutcomeUnknown."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -85,7 +85,7 @@ def committing() -> Iterator[None]:
 
 
 def connect_error(error: BaseException, where: str) -> StorageError:
-    """The error for an operator when a server cannot be used at all. ``where`` contains no password.
+    """Return the error for an operator when a server cannot be used at all. ``where`` contains no password.
 
     StorageUnavailable if waiting may help, plain StorageError if somebody has to change something.
     """

@@ -67,7 +67,7 @@ class PostgresActivityLog:
 
     async def clear(self, party: int) -> str:
         async with self._database.transaction(Lane.LOG) as transaction:
-            # The log's lock first: nothing is appended to what is being deleted.
+            # The log's lock first, so that nothing is appended to what is being deleted.
             epoch = secrets.token_hex(8)
             await transaction.execute("UPDATE log SET epoch = ?", epoch)
             mine = "SELECT id FROM conversation WHERE low = ? UNION ALL SELECT id FROM conversation WHERE high = ?"
@@ -95,12 +95,12 @@ class PostgresActivityLog:
         return epoch
 
     async def close(self) -> None:
-        """Give the writer's connection back; before the database is closed."""
+        """Release the writer's connection. Call it before the database is closed."""
         await self._appender.close()
 
 
 async def _read(connection: Connection, ranges: Sequence[Range]) -> list[Page[Activity]]:
-    """All the ranges, those of the same shape in one statement."""
+    """Read all the ranges, those of the same shape in one statement."""
     found: list[Page[Activity]] = [Page([], more=False)] * len(ranges)
     shapes: dict[tuple[int, bool], list[tuple[int, Range]]] = defaultdict(list)
     for position, wanted in enumerate(ranges):
@@ -121,7 +121,7 @@ async def _read(connection: Connection, ranges: Sequence[Range]) -> list[Page[Ac
 
 
 async def _pages(connection: Connection, sql: str, binds: list[list[int]], count: int) -> list[Page[Activity]]:
-    """What a statement of many askers returns: its rows begin with the asker's number, from 1."""
+    """Return the pages of a statement for many requests: its rows begin with the request's number, from 1."""
     found: list[list[Activity]] = [[] for _ in range(count)]
     more = [False] * count
     for row in await connection.fetch(sql, *binds):
@@ -131,7 +131,7 @@ async def _pages(connection: Connection, sql: str, binds: list[list[int]], count
 
 
 async def _many_parties(connection: Connection, wanted: Range) -> Page[Activity]:
-    """Somebody in more companies than one statement takes: read in parts, merged by id."""
+    """Read the range of a person in more companies than one statement allows: in parts, merged by id."""
     whole: list[Page[Activity]] = []
     for start in range(0, len(wanted.parties), MAX_BRANCHES):
         part = wanted._replace(parties=wanted.parties[start : start + MAX_BRANCHES])
@@ -142,7 +142,7 @@ async def _many_parties(connection: Connection, wanted: Range) -> Page[Activity]
 
 
 async def _conversations(connection: Connection, wanted: Range, other: int) -> Page[Activity]:
-    """Activity with one other party: one conversation for each of the asker's own parties."""
+    """Read the activities with one other party: one conversation for each of the reader's own parties."""
     whole: list[Page[Activity]] = []
     for start in range(0, len(wanted.parties), MAX_CONVERSATIONS):
         mine = wanted.parties[start : start + MAX_CONVERSATIONS]

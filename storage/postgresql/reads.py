@@ -1,11 +1,11 @@
-"""The SQL that reads the log on PostgreSQL: many people to a statement, each page merged by index, without a sort.
+"""The SQL that reads the log on PostgreSQL: many pages in one statement, each merged by index, without a sort.
 
-Each asker's page is a LATERAL subquery of its own: its branches are ranges of (sender, id) and (receiver, id), which
-the planner merges in id order (MergeAppend) and stops at the limit. Cost follows what is returned. Each branch says its
-order and limit itself: without that the planner appends the branches and sorts.
+Each page is a LATERAL subquery of its own: its branches are ranges of (sender, id) and (receiver, id), which the
+planner merges in id order (MergeAppend) and stops at the limit. The cost depends on what is returned. Each branch
+states its order and limit itself: otherwise the planner appends the branches and sorts.
 
-Around each page a window adds up what its rows count for, in their order, and leaves out what is over the budget
-(:func:`_cut`). A message's size is known without reading it: only those that are returned are.
+Around each page a window function adds up the sizes of its rows, in their order, and leaves out those over the budget
+(:func:`_cut`). A message's size is known without reading it; only messages that are returned are read.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _SIZE = f"({ROW_BYTES} + coalesce(octet_length(message), 0))"
 
 @lru_cache(maxsize=64)
 def pages(parties: int, newest_first: bool, part: bool = False) -> str:
-    """The pages of many askers with this many parties each; the parameters are :func:`pages_binds`.
+    """Return the SQL for the pages of many readers with this many parties each; parameters: :func:`pages_binds`.
 
-    ``sender IN mine`` and ``receiver IN mine AND sender NOT IN mine``: nothing comes twice. With ``part`` these are
-    only some of one asker's parties, and one more parameter is the array of all of them.
+    ``sender IN mine`` and ``receiver IN mine AND sender NOT IN mine``: no row is returned twice. With ``part`` these
+    are only some of one reader's parties, and one more parameter is the array of all of them.
     """
     mine = [f"given.p{number}" for number in range(1, parties + 1)]
     order = _order(newest_first, "given.most")
@@ -41,7 +41,7 @@ def pages(parties: int, newest_first: bool, part: bool = False) -> str:
 
 
 def pages_binds(ranges: Sequence[Range]) -> list[list[int]]:
-    """The parameters of :func:`pages`: one array for each of the parties, then after, before and the two limits."""
+    """Return the parameters of :func:`pages`: one array for each of the parties, then after, before, the two limits."""
     columns = [list(column) for column in zip(*(each.parties for each in ranges), strict=True)]
     return [
         *columns,
@@ -54,7 +54,7 @@ def pages_binds(ranges: Sequence[Range]) -> list[list[int]]:
 
 @lru_cache(maxsize=2)
 def conversation_pages(newest_first: bool) -> str:
-    """One page for each of many pairs of parties; arrays: low, high, after, before, most, budget."""
+    """Return the SQL for one page for each of many pairs of parties; arrays: low, high, after, before, most, budget."""
     within = _within("conversation", "conversation_of.id")
     rows = f"SELECT {COLUMNS} FROM activity WHERE {within} {_order(newest_first, 'given.most')}"
     page = _cut(rows, newest_first, "given.most", "given.budget")
@@ -69,7 +69,7 @@ PARTNERS = """
 
 
 def activities(rows: Iterable[Any], skip: int = 0) -> list[Activity]:
-    """Rows of :data:`COLUMNS`, after ``skip`` others, as activities."""
+    """Convert rows to activities; :data:`COLUMNS` begin after ``skip`` other columns."""
     return [activity(*row[skip:]) for row in rows]
 
 
@@ -83,25 +83,25 @@ def activity(
     message_id: str | None,
     created_at_ms: int,
 ) -> Activity:
-    """A row of :data:`COLUMNS`."""
+    """Convert a row of :data:`COLUMNS` to an activity."""
     text = None if message is None else message.decode()
     return Activity(number, kind, sender, receiver, call_time, text, message_id, created_at_ms)
 
 
 def _within(column: str, value: str) -> str:
-    """A range of the index (column, id). The bounds are said of both columns, which no other index can answer."""
+    """Return the SQL for a range of the index (column, id). Bounds on both columns make the planner use this index."""
     return (
         f"{column} = {value} AND ({column}, id) > ({value}, given.after) AND ({column}, id) < ({value}, given.before)"
     )
 
 
 def _order(newest_first: bool, most: str) -> str:
-    """One row more than the page may have: it tells whether there is more."""
+    """Return ORDER BY and LIMIT: one row more than the page may have, to learn whether there is more."""
     return f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT {most} + 1"
 
 
 def _cut(rows: str, newest_first: bool, most: str, budget: str) -> str:
-    """The page that begins these ordered rows of :data:`COLUMNS`, each with whether another one follows it."""
+    """Return the SQL that cuts a page from ordered rows of :data:`COLUMNS`, each with whether another row follows."""
     return f"""SELECT {COLUMNS}, more FROM (
         SELECT {COLUMNS}, lead(id) OVER in_order IS NOT NULL AS more, row_number() OVER in_order AS place,
                sum({_SIZE}) OVER in_order - {_SIZE} AS bytes_before

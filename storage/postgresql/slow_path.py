@@ -1,7 +1,7 @@
-"""What is stored of a batch that a constraint refused, for ``storage/log_rules.py`` to decide it one by one.
+"""Reads what is already stored of a batch that a constraint refused, for ``storage/log_rules.py`` to decide.
 
-The look holds no lock: should another node store a repeat between it and the write, a constraint refuses the write, and
-the next look sees the repeat.
+The reading holds no lock: if another node stores a repeat between it and the write, a constraint refuses the write, and
+the next reading sees the repeat.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from storage.postgresql.reads import COLUMNS, activities
 
 
 async def look_up(connection: Any, postings: Sequence[Posting], seconds: float) -> Known:
-    """Read the stored repeats of these postings, and the messages that they are about. ``seconds``: a read's limit."""
+    """Read the stored repeats of these postings, and the messages that they refer to. ``seconds``: a read's limit."""
     known = Known.nothing()
     keyed = [each for each in postings if each.idempotency_key is not None]
     if keyed:
@@ -29,7 +29,7 @@ async def look_up(connection: Any, postings: Sequence[Posting], seconds: float) 
 
 
 async def _messages(connection: Any, postings: Sequence[Posting], known: Known, seconds: float) -> None:
-    """Chat messages with the postings' message ids: their author's own, and those that they may be about."""
+    """Read chat messages with the postings' message ids: their author's own, and those that they may refer to."""
     by_author: dict[tuple[int, str], None] = {}
     by_company: dict[tuple[int, int, str], None] = {}
     for posting in postings:
@@ -55,7 +55,7 @@ def _columns(rows: dict[Any, None], width: int) -> Sequence[Sequence[Any]]:
 
 
 def key_bytes(key: str | None) -> bytes | None:
-    """An idempotency key as it is stored."""
+    """Return an idempotency key as it is stored."""
     return None if key is None else key.encode("utf-8", "surrogateescape")
 
 

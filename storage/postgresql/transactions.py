@@ -1,15 +1,15 @@
-"""Transactions of several statements on PostgreSQL, and what becomes of one whose node falls silent.
+"""Transactions of several statements on PostgreSQL, and what happens if their node stops responding.
 
-A transaction has its **lane** to itself (``storage.database.Lane``), behind an advisory lock that goes with its commit:
-the stores are written once for both databases, look first and then write, and on SQLite there is one writer as well.
-Such a lock is held over round trips, which a frozen or cut-off node can stretch. So that no other node waits for long:
+Only one transaction runs in a **lane** (``storage.database.Lane``) at a time; an advisory lock, released by its commit,
+ensures that. The stores are written once for both databases, read first and then write, and SQLite has one writer too.
+Such a lock is held over round trips, and a node that is frozen or disconnected would hold it for long. Therefore:
 
-1. The server ends a transaction that has been idle for ``IDLE_SECONDS``, and takes its locks away with it.
-2. A node brings one transaction of a lane at a time to the server; its others wait inside the node, where they hold
-   nothing. So the waits for a node that is frozen do not add up: they are one.
+1. The server ends a transaction that has been idle for ``IDLE_SECONDS``, which releases its locks.
+2. A node runs one transaction of a lane at a time on the server; its others wait inside the node, where they hold no
+   lock. So others wait at most once for a node that is frozen.
 3. Each statement has a time limit, on the server and, a second later, here.
 
-A commit that got no answer is looked up by the transaction's number.
+After a commit without an answer the server is asked for the transaction's status by its number.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PostgresTransaction:
 
 
 class Turns:
-    """One transaction of each lane at a time on this node. Who waits for a turn holds no connection and no lock."""
+    """Runs one transaction of each lane at a time on this node. Waiting tasks hold no connection and no lock."""
 
     def __init__(self) -> None:
         self._turns = {lane: asyncio.Lock() for lane in Lane}
@@ -96,14 +96,15 @@ async def begin(connection: Connection, lane: Lane) -> tuple[PostgresTransaction
             f" SET LOCAL statement_timeout = '{seconds}s'",
             timeout=patience,
         )
-        # A schema step shuts everybody else out, nodes of the release before too: their one lock is this one.
+        # A schema step excludes all other transactions, also those of nodes of the previous release: this is their only
+        # lock.
         arguments = (_ALONE,) if lane is Lane.SCHEMA else (_IN_LANE, lane.value)
         *_, number = await connection.fetchrow(*arguments, timeout=patience)
     return PostgresTransaction(connection, patience), number
 
 
 async def commit(connection: Connection) -> None:
-    """End a transaction well. Raises OutcomeUnknown, StorageConflict, StorageUnavailable."""
+    """Commit a transaction. Raises OutcomeUnknown, StorageConflict, StorageUnavailable."""
     with committing():
         status = await connection.execute("COMMIT")
     if status != "COMMIT":
@@ -111,9 +112,9 @@ async def commit(connection: Connection) -> None:
 
 
 async def roll_back(connection: Connection) -> None:
-    """Undo a transaction; a connection that can't even do that is dropped, which undoes it as well.
+    """Roll a transaction back; if that fails, close the connection, which rolls it back too.
 
-    It never raises over the error that made it necessary.
+    It never raises, so that the original error is not replaced.
     """
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -126,7 +127,7 @@ async def roll_back(connection: Connection) -> None:
 
 
 async def resolve(error: OutcomeUnknown, status: Callable[[], Awaitable[str | None]]) -> None:
-    """Find out what became of a commit that got no answer: returns if it is done.
+    """Find out whether a commit without an answer succeeded; returns if it did.
 
     ``status`` asks the server (``pg_xact_status``). Raises StorageUnavailable if nothing was stored, and ``error`` if
     the server does not say so in RESOLVE_SECONDS.
@@ -138,7 +139,7 @@ async def resolve(error: OutcomeUnknown, status: Callable[[], Awaitable[str | No
         except StorageUnavailable:
             found = "in progress"
         except StorageError:
-            found = None  # the number is of another server, or of long ago
+            found = None  # the number is of another server, or too old
         if found == "committed":
             return
         if found == "aborted":
@@ -150,7 +151,7 @@ async def resolve(error: OutcomeUnknown, status: Callable[[], Awaitable[str | No
 
 
 def _pieces(rows: Sequence[Sequence[Value]]) -> Iterator[list[list[Value]]]:
-    """The rows in pieces that are small enough to leave in one go.
+    """Split the rows into pieces that are small enough to be sent at once.
 
     The driver sends all of a piece before it waits. A node that froze half-way through a long one would keep its locks:
     the server counts a transaction as idle only between complete exchanges.

@@ -1,1 +1,1 @@
-"""Privacy requests: their sessions, recordings, deadlines and retention, and what Twilio holds of them."""
+"""Privacy requests: their sessions, recordings, deadlines and retention, and the copies that Twilio holds."""

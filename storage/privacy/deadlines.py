@@ -1,6 +1,6 @@
-"""Which privacy requests are due: the operator's view over all companies, by the day on which each must be answered.
+"""Finds the privacy requests that are due: for the operator, over all companies, by the day of their deadline.
 
-Requests are few beside messages, and these questions are an operator's: they may look at all of them.
+There are few requests compared to messages, and only operators run these queries, so they may scan them all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Which(StrEnum):
 
 
 class Cutoffs(NamedTuple):
-    """Days of arrival (``day_number``): what arrived before them is late with its answer, confirmation, opt-out."""
+    """Days of arrival (``day_number``): requests that arrived before are late with answer, confirmation, opt-out."""
 
     answer: int
     extended_answer: int
@@ -31,7 +31,7 @@ class Cutoffs(NamedTuple):
 
 
 class DueCounts(NamedTuple):
-    """How many requests. ``overdue`` are late in any way, the three after it in which (one may be late in several)."""
+    """Numbers of requests. ``overdue``: late in any way; the next three count each way (one may be late in several)."""
 
     open: int
     overdue: int
@@ -43,7 +43,7 @@ class DueCounts(NamedTuple):
 
 _ANSWER: Final = "(r.received_day < CASE WHEN r.extended THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END)"
 _CONFIRMATION: Final = "(NOT r.acknowledged AND r.received_day < ?)"
-# Of a voicemail that nobody has spoken for yet, the worst is assumed (PrivacyRequest.opt_out_due).
+# A voicemail that was not yet classified counts as an opt-out (PrivacyRequest.opt_out_due).
 _OPT_OUT: Final = "(COALESCE(w.do_not_sell, c.do_not_sell, TRUE) AND r.received_day < ?)"
 _OVERDUE: Final = f"(NOT r.completed AND ({_ANSWER} OR {_CONFIRMATION} OR {_OPT_OUT}))"
 _DEADLINE: Final = f"""(r.received_day
@@ -56,7 +56,7 @@ _WHERE: Final = {
 
 
 async def due(reader: Reader, which: Which, cutoffs: Cutoffs, offset: int, limit: int) -> list[PrivacyRequest]:
-    """One page of them, the earliest deadline first (completed ones: the latest change first)."""
+    """Return one page of requests, the earliest deadline first (completed ones: the latest change first)."""
     order = "r.updated_at_ms DESC, r.id" if which is Which.COMPLETED else f"{_DEADLINE}, r.created_at_ms, r.id"
     values = _values(cutoffs) if which is Which.OVERDUE else ()
     rows = await reader.fetch(
@@ -66,7 +66,7 @@ async def due(reader: Reader, which: Which, cutoffs: Cutoffs, offset: int, limit
 
 
 async def due_counts(reader: Reader, cutoffs: Cutoffs) -> DueCounts:
-    """How many there are of each."""
+    """Return the number of requests of each kind."""
     late = (_OVERDUE, f"(NOT r.completed AND {_ANSWER})", f"(NOT r.completed AND {_CONFIRMATION})")
     tests = ("NOT r.completed", *late, f"(NOT r.completed AND {_OPT_OUT})", "r.completed")
     columns = ", ".join(f"COUNT(CASE WHEN {test} THEN 1 END)" for test in tests)
@@ -83,5 +83,5 @@ async def due_counts(reader: Reader, cutoffs: Cutoffs) -> DueCounts:
 
 
 def _values(cutoffs: Cutoffs) -> tuple[int, int, int, int]:
-    """In the order in which ``_OVERDUE`` asks for them."""
+    """Return the parameters in the order of ``_OVERDUE``."""
     return cutoffs.extended_answer, cutoffs.answer, cutoffs.confirmation, cutoffs.opt_out

@@ -9,7 +9,7 @@ from storage.leases import LeaseQueue
 
 
 class Fetch(NamedTuple):
-    """An order to fetch one request's recording. ``failures``: how often it was tried in vain."""
+    """An order to fetch one request's recording. ``failures``: the number of failed attempts."""
 
     request_id: str
     recording_sid: str
@@ -21,7 +21,7 @@ FETCHES: Final = LeaseQueue("recording_fetch", ("request_id",), ("request_id", "
 
 
 async def order(transaction: Transaction, request_id: str, recording_sid: str, now_ms: int) -> bool:
-    """Order a recording to be fetched; False if that was ordered already."""
+    """Queue the fetch of a recording; False if it is already queued."""
     rows = await transaction.execute(
         """INSERT INTO recording_fetch (request_id, recording_sid, failures, due_at_ms, lease, lease_until_ms)
            VALUES (?, ?, 0, ?, NULL, 0) ON CONFLICT (request_id) DO NOTHING""",

@@ -1,8 +1,8 @@
 """Privacy requests: each one with its session, its recording and its audit trail.
 
 Functions take the transaction they are part of, because a change, its audit row and the deliveries it queues
-(``storage/webhooks/deliveries.py``) are one. ``hold`` locks a request first, so changes to one request come one after
-another.
+(``storage/webhooks/deliveries.py``) are atomic. ``hold`` locks a request first, so changes to one request come one
+after another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _STEP_ROWS = 32
 
 
 class AuditEntry(NamedTuple):
-    """Who did what, when. ``actor``: ``person:7``, ``consumer``, ``twilio``, ``source:3``, ``admin:NAME``."""
+    """One row of the audit trail: who did what, when.
+
+    ``actor``: ``person:7``, ``consumer``, ``twilio``, ``source:3``, ``admin:NAME``.
+    """
 
     revision: int
     at_ms: int
@@ -33,7 +36,7 @@ class AuditEntry(NamedTuple):
 
 
 async def find(reader: Reader, request_id: str) -> KeptRequest | None:
-    """The request as it stands."""
+    """Return the request as it stands."""
     rows = await reader.fetch(f"{SELECT} WHERE r.id = ?", request_id)
     return kept_request(rows[0]) if rows else None
 
@@ -41,7 +44,7 @@ async def find(reader: Reader, request_id: str) -> KeptRequest | None:
 async def listed(
     reader: Reader, company_ids: Sequence[int], since_ms: int, after_id: str, limit: int
 ) -> list[PrivacyRequest]:
-    """These companies' requests from (since_ms, after_id) on, by time of change and id.
+    """Return these companies' requests from (since_ms, after_id) on, by time of change and id.
 
     At most ``limit``, and no more once :func:`is_full`.
     """
@@ -52,12 +55,12 @@ async def listed(
 
 
 async def every(reader: Reader, since_ms: int, after_id: str, limit: int) -> list[PrivacyRequest]:
-    """The same for all companies: the operator's list."""
+    """Return the requests of all companies: the operator's list."""
     return await _in_steps(reader, "", (), since_ms, after_id, limit)
 
 
 def is_full(found: Sequence[PrivacyRequest]) -> bool:
-    """Whether a list ends here for its size, whatever its limit: a request has up to 65,536 characters of text."""
+    """Return whether a list must end here because of its size: a request has up to 65,536 characters of text."""
     return sum(map(_characters, found)) >= PAGE_BYTES
 
 
@@ -83,7 +86,7 @@ async def _in_steps(
 
 
 async def of_callers(reader: Reader, numbers: Sequence[str]) -> list[str]:
-    """The ids of the requests that were made by calls from these numbers (E.164) and are not erased."""
+    """Return the ids of the requests that were made by calls from these numbers (E.164) and are not erased."""
     if not numbers:
         return []
     rows = await reader.fetch(f"SELECT request_id FROM call_session WHERE caller_id IN ({marks(numbers)})", *numbers)
@@ -91,16 +94,16 @@ async def of_callers(reader: Reader, numbers: Sequence[str]) -> list[str]:
 
 
 async def hold(transaction: Transaction, request_id: str) -> KeptRequest | None:
-    """The request, locked until the transaction ends: nobody else changes it meanwhile."""
+    """Return the request, locked until the transaction ends, so that no other transaction changes it."""
     # An update that changes nothing takes the row's lock in both dialects; SELECT … FOR UPDATE exists in one only.
     locked = await transaction.execute("UPDATE privacy_request SET revision = revision WHERE id = ?", request_id)
     return await find(transaction, request_id) if locked else None
 
 
 async def next_moment(transaction: Transaction, now_ms: int) -> int:
-    """The time of a change: now, or just later than every change before it, whatever the clocks of other nodes say.
+    """Return the time of a change: now, or just after the newest change if another node's clock was ahead.
 
-    Nobody else is given one until the transaction has ended: changes become visible in the order of their times.
+    Only one transaction at a time gets such a time, so changes become visible in the order of their times.
     """
     ((moment_ms,),) = await transaction.fetch(
         """UPDATE privacy_head SET updated_at_ms = CASE WHEN updated_at_ms < ? THEN ? ELSE updated_at_ms + 1 END
@@ -112,7 +115,7 @@ async def next_moment(transaction: Transaction, now_ms: int) -> int:
 
 
 async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
-    """Store a new request with its session; False, and nothing stored, if the id is there already."""
+    """Store a new request with its session; False, and nothing stored, if the id exists already."""
     request, code = kept.request, kept.request.service_code
     inserted = await transaction.execute(
         """INSERT INTO privacy_request (
@@ -142,7 +145,7 @@ async def insert(transaction: Transaction, kept: KeptRequest) -> bool:
 
 
 async def save(transaction: Transaction, kept: KeptRequest) -> KeptRequest:
-    """Store a request that was held, as it now is, under its next revision. Returns it with that revision."""
+    """Store a changed request that was held, under its next revision. Returns it with that revision."""
     request, code = kept.request, kept.request.service_code
     saved = replace(kept, revision=kept.revision + 1)
     await transaction.execute(
@@ -168,7 +171,7 @@ async def save(transaction: Transaction, kept: KeptRequest) -> KeptRequest:
 
 
 async def audit(transaction: Transaction, kept: KeptRequest, actor: str, action: str, detail: str) -> None:
-    """Write down what made this revision. Raises StorageConflict if that was written already."""
+    """Write the audit row of this revision. Raises StorageConflict if there is one already."""
     await transaction.execute(
         "INSERT INTO privacy_audit (request_id, revision, at_ms, actor, action, detail) VALUES (?, ?, ?, ?, ?, ?)",
         kept.request.id,
@@ -181,7 +184,7 @@ async def audit(transaction: Transaction, kept: KeptRequest, actor: str, action:
 
 
 async def trail(reader: Reader, request_id: str) -> list[AuditEntry]:
-    """Everything that was done to a request, oldest first."""
+    """Return the audit trail of a request, oldest first."""
     rows = await reader.fetch(
         "SELECT revision, at_ms, actor, action, detail FROM privacy_audit WHERE request_id = ? ORDER BY revision",
         request_id,
@@ -190,7 +193,7 @@ async def trail(reader: Reader, request_id: str) -> list[AuditEntry]:
 
 
 async def recording(reader: Reader, request_id: str) -> bytes | None:
-    """The recording's MP3, or None if there is none."""
+    """Return the recording's MP3, or None if there is none."""
     rows = await reader.fetch("SELECT mp3 FROM recording WHERE request_id = ?", request_id)
     return bytes(rows[0][0]) if rows else None
 
@@ -207,7 +210,7 @@ async def keep_recording(transaction: Transaction, request_id: str, mp3: bytes, 
 
 
 async def drop_recording(transaction: Transaction, request_id: str) -> None:
-    """Delete the recording and the order to fetch one, and have Twilio delete what it holds of the request."""
+    """Delete the recording and its queued fetch, and queue the deletion of Twilio's copies."""
     await transaction.execute("DELETE FROM recording WHERE request_id = ?", request_id)
     await transaction.execute("DELETE FROM recording_fetch WHERE request_id = ?", request_id)
     await twilio_copies.delete_all(transaction, [request_id])

@@ -1,7 +1,7 @@
-"""What is kept no longer: deliveries that were made long ago, and requests that were answered long ago.
+"""Deletes old rows: deliveries that were made long ago, and requests that were completed long ago.
 
-A little at a time: each call takes at most ``limit`` rows in one transaction of its own, found by an index, so that
-nobody who writes meanwhile waits for long. Several nodes may do it at once.
+Each call deletes at most ``limit`` rows, found by an index, in one transaction of its own, so that other writers do not
+wait for long. Several nodes may do it at once.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ async def prune_deliveries(database: Database, finished_before_ms: int, limit: i
 
 
 async def closed_requests(database: Database, changed_before_ms: int) -> int:
-    """How many requests are completed and were last changed before that."""
+    """Return how many requests are completed and were last changed before that."""
     sql = "SELECT COUNT(*) FROM privacy_request WHERE completed AND updated_at_ms < ?"
     ((count,),) = await database.fetch(sql, changed_before_ms)
     return int(count)
 
 
 async def purge_requests(database: Database, changed_before_ms: int, limit: int) -> int:
-    """Delete requests that are completed and were last changed before that, with everything about them: sessions,
-    recordings (also at Twilio), audit trails, deliveries. Returns how many requests."""
+    """Delete completed requests that were last changed before that, with all their rows; returns how many.
+
+    Their sessions, recordings (also at Twilio), audit trails and deliveries are deleted with them.
+    """
     found = await database.fetch(CLOSED_REQUESTS, changed_before_ms, limit)
     if not found:
         return 0
     async with database.transaction() as transaction:
-        # Locked, and looked at again: one that was reopened meanwhile stays.
+        # Locked and checked again: a request that was reopened meanwhile stays.
         rows = await transaction.fetch(
             f"""UPDATE privacy_request SET revision = revision
                 WHERE id IN ({marks(found)}) AND completed AND updated_at_ms < ? RETURNING id""",
@@ -63,7 +65,7 @@ async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
     if not request_ids:
         return
     these = f"request_id IN ({marks(request_ids)})"
-    # Lanes before deliveries, as everywhere. A lane exists only where a delivery waits.
+    # Lanes before deliveries, as everywhere, to avoid deadlocks. A lane exists only where a delivery waits.
     await transaction.execute(
         f"""DELETE FROM webhook_lane WHERE (endpoint_id, request_id) IN (
                 SELECT endpoint_id, request_id FROM webhook_delivery WHERE {these})""",

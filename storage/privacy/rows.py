@@ -22,10 +22,10 @@ _EPOCH: Final = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class KeptRequest:
-    """A request with what only storage knows of it.
+    """A request with the columns that only storage uses.
 
-    ``revision`` grows by one with every change. ``source_*`` is what the other service said that sent it: which one
-    (None: taken in here), its newest signature time, and the three flags as it last sent them.
+    ``revision`` grows by one with every change. ``source_*`` is about the other service that sent it: which one (None:
+    received here), its newest signature time, and the three flags as it last sent them.
     """
 
     request: PrivacyRequest
@@ -52,7 +52,7 @@ LEFT JOIN call_session c ON c.request_id = r.id"""
 
 
 def kept_request(row: Row) -> KeptRequest:
-    """One row of SELECT."""
+    """Build a request from one row of SELECT."""
     request_id, company_id, kind, *row_rest = row
     acknowledged, extended, completed, created_at_ms, updated_at_ms, erased_at_ms, *row_rest = row_rest
     revision, source_id, source_signed_at_ms, source_flags, call_sid, *row_rest = row_rest
@@ -73,7 +73,7 @@ def kept_request(row: Row) -> KeptRequest:
 
 
 def day_number(day: date) -> int:
-    """A day as it is stored: days since 1970-01-01."""
+    """Return a day as it is stored: days since 1970-01-01."""
     return (day - _EPOCH).days
 
 

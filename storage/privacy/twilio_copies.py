@@ -1,6 +1,6 @@
-"""What Twilio holds of privacy requests, and what of it is to be deleted there: a leased queue.
+"""The copies that Twilio holds of privacy requests, and the leased queue of those to delete there.
 
-A row is made when Twilio tells of a recording or a transcription, and deleted when Twilio has deleted it.
+A row is inserted when Twilio reports a recording or a transcription, and deleted when Twilio has deleted it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _AT_ONCE: Final = 0
 
 
 class Copy(NamedTuple):
-    """One that is to be deleted. ``sid`` is Twilio's name for it; ``failures``: how often it was tried in vain."""
+    """A copy that is to be deleted. ``sid`` is Twilio's id of it; ``failures``: the number of failed attempts."""
 
     sid: str
     failures: int
@@ -28,7 +28,7 @@ COPIES: Final = LeaseQueue("twilio_copy", ("sid",), ("sid", "failures"), Copy)
 
 
 async def note(transaction: Transaction, sid: str, request_id: str, *, unwanted: bool) -> None:
-    """Note that Twilio holds this of a request. ``unwanted``: the request is erased already, so it is deleted."""
+    """Record a copy that Twilio holds of a request. ``unwanted``: delete it, because the request is already erased."""
     await transaction.execute(
         """INSERT INTO twilio_copy (sid, request_id, due_at_ms, failures, lease, lease_until_ms)
            VALUES (?, ?, ?, 0, NULL, 0) ON CONFLICT (sid) DO NOTHING""",
@@ -39,7 +39,7 @@ async def note(transaction: Transaction, sid: str, request_id: str, *, unwanted:
 
 
 async def delete_all(transaction: Transaction, request_ids: Sequence[str]) -> None:
-    """Have everything deleted that Twilio holds of these requests."""
+    """Queue the deletion of all copies that Twilio holds of these requests."""
     await transaction.execute(
         f"UPDATE twilio_copy SET due_at_ms = ? WHERE request_id IN ({marks(request_ids)}) AND due_at_ms IS NULL",
         _AT_ONCE,
@@ -48,6 +48,6 @@ async def delete_all(transaction: Transaction, request_ids: Sequence[str]) -> No
 
 
 async def waiting(reader: Reader) -> int:
-    """How many are to be deleted."""
+    """Return how many copies are to be deleted."""
     ((count,),) = await reader.fetch("SELECT COUNT(*) FROM twilio_copy WHERE due_at_ms IS NOT NULL")
     return int(count)

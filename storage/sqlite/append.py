@@ -1,8 +1,8 @@
-"""Appending to the log on SQLite: a whole batch in one transaction of the writer's thread.
+"""Appends to the log on SQLite: a whole batch in one transaction of the writer's thread.
 
-What is new is stored by one statement. A batch with a repeat in it, or with a reaction to a message that is not stored
-yet, is rolled back and takes the slow path: what is stored of it is looked up, ``storage/log_rules.py`` decides it, and
-what is new of it is stored by the same statement.
+A batch of new activities is stored by one statement. A batch with a repeat in it, or with a reaction to a message that
+is not stored yet, is rolled back and takes the slow path: what is already stored of it is read,
+``storage/log_rules.py`` decides it, and the new part is stored by the same statement.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONVERSATIONS_REMEMBERED: Final = 100_000
 
 
 class _Refused(Exception):
-    """The batch has a repeat, or an activity about another one in it or about nothing."""
+    """The batch has a repeat, or an activity that refers to another one in it or to none."""
 
 
 class Appender:
@@ -30,11 +30,11 @@ class Appender:
         self._conversations: dict[tuple[int, int], int] = {}
 
     def forget(self) -> None:
-        """Forget the numbers given to conversations: what gave them may have been rolled back."""
+        """Clear the cached conversation numbers: the transaction that assigned them may have been rolled back."""
         self._conversations.clear()
 
     def append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
-        """As ``ActivityLog.append``."""
+        """Store a batch as ``ActivityLog.append`` does."""
         [previous] = connection.execute("SELECT head FROM log").fetchone()
         if not batch:
             _touch(connection)
@@ -42,7 +42,8 @@ class Appender:
             results = self._at_once(connection, batch, previous)
             head = previous + len(batch)
         except _Refused:
-            # A savepoint would do, and cost every batch a tenth and more: SQLite keeps a copy of each page for it.
+            # A savepoint would work, but makes every batch at least a tenth slower: SQLite keeps a copy of each page
+            # for it.
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             self.forget()
@@ -51,7 +52,7 @@ class Appender:
         return Commit(previous, head, results)
 
     def _at_once(self, connection: sqlite3.Connection, batch: Sequence[Posting], previous: int) -> list[Result]:
-        """The usual case: no repeats, and what is reacted to was there before."""
+        """Store the batch in one statement: the usual case, without repeats, and with all references stored before."""
         about = [_message_about(connection, posting) if posting.type in ABOUT else None for posting in batch]
         try:
             self._store(connection, previous, batch, about)
@@ -101,7 +102,7 @@ def _row(id: int, posting: Posting, conversation: int, about: int | None) -> tup
 
 
 def _look_up(connection: sqlite3.Connection, batch: Sequence[Posting]) -> Known:
-    """Read the stored repeats of these postings, and the messages that they are about."""
+    """Read the stored repeats of these postings, and the messages that they refer to."""
     known = Known.nothing()
     for posting in batch:
         if posting.idempotency_key is not None:
@@ -127,7 +128,7 @@ def _message_about(connection: sqlite3.Connection, posting: Posting) -> int:
 
 
 def _search(connection: sqlite3.Connection, posting: Posting, columns: str) -> Sequence[int] | None:
-    """The message that a posting is about: ``log_rules.message_about``, as a search of what is stored."""
+    """Find the stored message that a posting refers to, by the rule of ``log_rules.message_about``."""
     for sender, receiver in both_ways(posting):
         written_by = "author = ?1" if sender > 0 else "sender = ?1 AND sender < 0"
         sql = f"""SELECT {columns} FROM activity
@@ -139,7 +140,7 @@ def _search(connection: sqlite3.Connection, posting: Posting, columns: str) -> S
 
 
 def _touch(connection: sqlite3.Connection) -> None:
-    """Change a number that means nothing: SQLite does not write what a statement leaves as it was."""
+    """Change a number that has no meaning, because SQLite does not write a page that a statement leaves unchanged."""
     [number] = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {(number + 1) % 2**31}")
 

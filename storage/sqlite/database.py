@@ -1,8 +1,8 @@
 """SQLite: one connection writes and checkpoints, a few only read.
 
 Two connections that reset one WAL at the same time can corrupt it in SQLite before 3.51.3
-(https://sqlite.org/wal.html#walresetbug), and Python ships older ones: readers are ``query_only`` and never checkpoint,
-the writer alone does.
+(https://sqlite.org/wal.html#walresetbug), and Python ships older ones: readers are ``query_only`` and never checkpoint;
+only the writer does.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _CHECKPOINT_PAGES = 16_000
 
 
 class SqliteConnection(aiosqlite.Connection):
-    """aiosqlite's connection with one more call: a whole function in one trip to its thread."""
+    """aiosqlite's connection with one more method: it runs a whole function in one call to its thread."""
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function(connection)`` in the connection's thread; driver errors come back as storage errors."""
+        """Run ``function(connection)`` in the connection's thread; driver errors are raised as storage errors."""
         with _translated():
             result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
             return result
 
     def send(self, function: Callable[[sqlite3.Connection], None]) -> asyncio.Future[None]:
-        """Queue ``function(connection)`` for the thread at once: whatever becomes of the caller, it runs, in order."""
+        """Queue ``function(connection)`` for the thread at once: it runs, in order, even if the caller is cancelled."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((future, partial(function, self._conn)))
         return future
@@ -92,7 +92,7 @@ class SqliteDatabase:
 
     @classmethod
     async def open(cls, path: Path, readers: int = READERS) -> SqliteDatabase:
-        """Open (or make) the file. Raises StorageUnavailable if it can't be opened or is no database."""
+        """Open (or create) the file. Raises StorageUnavailable if it can't be opened or is no database."""
         async with AsyncExitStack() as stack:
             writer = await stack.enter_async_context(_connection(path, _WRITER_PRAGMAS))
             reading = [await stack.enter_async_context(_connection(path, _READER_PRAGMAS)) for _ in range(readers)]
@@ -102,7 +102,7 @@ class SqliteDatabase:
         return await self.read(lambda c: c.execute(sql, parameters).fetchall())
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` on a reading connection, in one trip to its thread."""
+        """Run ``function`` on a reading connection, in one call to its thread."""
         reader = await self._readers.get()
         try:
             return await reader.run(function)
@@ -110,7 +110,7 @@ class SqliteDatabase:
             self._readers.put_nowait(reader)
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` as one durable transaction, in one trip to the writer's thread."""
+        """Run ``function`` as one durable transaction, in one call to the writer's thread."""
         async with self._writing:
             return await self._writer.run(lambda c: _in_transaction(c, function))
 
@@ -127,7 +127,7 @@ class SqliteDatabase:
                 await self._writer.run(lambda c: c.execute("BEGIN IMMEDIATE"))
                 yield SqliteTransaction(self._writer)
             except BaseException:
-                # Not as a task: one that is cancelled before it begins would leave the transaction open for good.
+                # Not as a task: if it were cancelled before it begins, the transaction would stay open for ever.
                 with _translated():
                     await asyncio.shield(self._writer.send(_rollback))
                 raise
@@ -137,18 +137,18 @@ class SqliteDatabase:
         await self.fetch("SELECT 1")
 
     async def checkpoint(self) -> bool:
-        """Fold the WAL back and empty it: nothing of the past is left in it. False if a reader was in the way."""
+        """Checkpoint the WAL and truncate it, so that no old data is left in it. False if a reader prevented it."""
         async with self._writing:
             [(busy, _, _)] = await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         return not busy
 
     async def fold(self) -> None:
-        """Fold back what no reader needs of the WAL, on the one connection that checkpoints; the WAL stays as it is."""
+        """Checkpoint what no reader needs of the WAL, on the only connection that checkpoints; it is not truncated."""
         async with self._writing:
             await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
 
     async def close(self) -> None:
-        """Fold the WAL back, refresh the planner's statistics, close every connection and end its thread."""
+        """Checkpoint the WAL, refresh the planner's statistics, close every connection and end its thread."""
         async with self._writing:
             try:
                 await self._writer.run(_retire)

@@ -1,6 +1,6 @@
-"""A SQLite database as files: copying one that is in use, checking one, putting a copy back in place.
+"""SQLite databases as files: copies one that is in use, checks one, puts a copy in place.
 
-Everything here blocks and is run in a thread by whoever has an event loop.
+Everything here blocks; callers with an event loop run it in a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMPANIONS: Final = ("-wal", "-shm")
 
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can't write, checkpoint or make the file. Raises StorageError for what is no database."""
+    """Open a connection that can't write, checkpoint or create the file. Raises StorageError if it is no database."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=5)) as connection:
             yield connection
@@ -33,8 +33,8 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
 def copy(source: Path, destination: Path) -> int:
     """Copy a database, also one that is being written, as it is at one moment; returns the bytes of the copy.
 
-    The copy is made whole or not at all: it gets its name when it is on disk. Raises StorageError; also if the
-    destination is there already.
+    The copy is complete or absent: it gets its name when it is on disk. Raises StorageError, also if the destination
+    exists already.
     """
     if destination.exists():
         raise StorageError(f"{destination} is there already: name a new file.")
@@ -43,7 +43,7 @@ def copy(source: Path, destination: Path) -> int:
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         _copy_pages(source, partial)
-        # A link never replaces what somebody else made meanwhile.
+        # A link never replaces a file that another process made meanwhile.
         os.link(partial, destination)
         sync_folder(destination.parent)
         return destination.stat().st_size
@@ -54,9 +54,9 @@ def copy(source: Path, destination: Path) -> int:
 
 
 def move(source: Path, destination: Path) -> None:
-    """Move a file, also to another file system: it gets its name when it is there whole and on disk.
+    """Move a file, also to another file system: it gets its new name when it is complete and on disk.
 
-    Raises StorageError; the source is still there then.
+    Raises StorageError; then the source still exists.
     """
     partial = destination.with_name(f".{destination.name}.partial")
     try:
@@ -76,20 +76,20 @@ def move(source: Path, destination: Path) -> None:
 
 
 def faults(path: Path) -> list[str]:
-    """What SQLite finds wrong with the file; an empty list if it is sound. Reads all of it."""
+    """Return the faults that SQLite finds in the file; an empty list if there are none. Reads the whole file."""
     with read_only(path) as connection:
         found = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(20)")]
     return [] if found == ["ok"] else found
 
 
 def put_in_place(fresh: Path, path: Path, aside: Path) -> None:
-    """Make ``fresh`` the database at ``path``; what was there is kept as ``aside``. Nobody may have it open.
+    """Make ``fresh`` the database at ``path``; the replaced one is kept as ``aside``. No process may have it open.
 
-    At every moment there is a whole database at ``path``, the old or the new one.
+    At every moment there is a complete database at ``path``, the old or the new one.
     """
     if path.exists():
         _fold(path)
-        # A WAL that could not be folded belongs to the old file: it must not be replayed into the new one.
+        # A WAL that could not be checkpointed belongs to the old file: it must not be replayed into the new one.
         for companion in _COMPANIONS:
             if (beside := path.with_name(path.name + companion)).exists():
                 beside.replace(aside.with_name(aside.name + companion))
@@ -116,15 +116,15 @@ def _copy_bytes(source: Path, destination: Path) -> None:
 
 
 def _copy_pages(source: Path, destination: Path) -> None:
-    # In one step: a backup in several steps starts over whenever somebody commits in between.
+    # In one step: a backup in several steps starts over whenever another connection commits in between.
     with read_only(source) as reader, closing(sqlite3.connect(destination)) as target:
         reader.backup(target, pages=-1)
-        # One file that is whole by itself: readable from a medium that can't be written, with no WAL beside it.
+        # One file that is complete without a WAL, so that it can be read from a read-only medium.
         target.execute("PRAGMA journal_mode=DELETE").fetchall()
 
 
 def _fold(path: Path) -> None:
-    """Fold the WAL back as well as it can be: the database may be broken, which is why it is being replaced."""
+    """Checkpoint the WAL if possible: the database that is replaced may be damaged, so errors are ignored."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,9 +1,8 @@
-"""The log's index on SQLite: who has which activities. It follows the log in large steps.
+"""The log's index on SQLite: the activities of each party. It is updated in large steps, after the log.
 
-A commit appends rows, and nothing else of it grows with the number of people: their entries in the index lie at a place
-for each of them, and writing those places with every commit cost more than the rows themselves. So entries are added
-for a few thousand activities together, sorted, between two commits. What a step has not reached yet is known by id in
-memory (:class:`Tail`), and read by id.
+A commit only appends rows. The index has a separate place for each party, and writing those places with every commit
+cost more than the rows themselves. So entries are added for a few thousand activities together, sorted, between two
+commits. The ids of activities that are not indexed yet are in memory (:class:`Tail`), and they are read by id.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Unindexed = tuple[int, int, int]
 
 
 def indexed_until(connection: sqlite3.Connection) -> int:
-    """The id up to which everything is in the index."""
+    """Return the id up to which everything is indexed."""
     [indexed] = connection.execute("SELECT indexed FROM log_index").fetchone()
     return int(indexed)
 
@@ -47,15 +46,15 @@ def advance(connection: sqlite3.Connection, head: int) -> None:
 
 
 def unindexed(connection: sqlite3.Connection) -> list[Unindexed]:
-    """(id, sender, receiver) of what no step has reached, in id order."""
+    """Return (id, sender, receiver) of the activities that are not indexed yet, in id order."""
     sql = "SELECT id, sender, receiver FROM activity WHERE id > (SELECT indexed FROM log_index) ORDER BY id"
     return connection.execute(sql).fetchall()
 
 
 class Tail:
-    """The ids of what is not indexed yet, by party, in ascending order.
+    """The ids of the activities that are not indexed yet, by party, in ascending order.
 
-    It may name more than that: an activity that a step has taken in meanwhile is found twice, and told by its id.
+    It may contain more: an activity that was indexed meanwhile is found twice, and recognised by its id.
     """
 
     __slots__ = ("_ids", "_size")
@@ -67,12 +66,12 @@ class Tail:
             self._put(id, sender, receiver)
 
     def add(self, activities: Iterable[Activity]) -> None:
-        """These were appended."""
+        """Add activities that were appended."""
         for activity in activities:
             self._put(activity.id, activity.sender, activity.receiver)
 
     def clear(self) -> None:
-        """A step has taken in everything."""
+        """Remove all ids, because everything is indexed."""
         self._ids.clear()
         self._size = 0
 
@@ -80,11 +79,11 @@ class Tail:
         return self._size
 
     def concerns(self, parties: Sequence[int]) -> bool:
-        """Whether there is anything of these parties."""
+        """Return whether it has an activity of these parties."""
         return any(party in self._ids for party in parties)
 
     def within(self, wanted: Range) -> list[int]:
-        """The ids that a range asks for, in ascending order; a list of its own."""
+        """Return the ids in a range, in ascending order, as a new list."""
         other = wanted.with_party
         if other is None or other in wanted.parties:
             return sorted({id for party in _sides(wanted) for id in self._between(party, wanted)})

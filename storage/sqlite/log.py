@@ -1,4 +1,4 @@
-"""The activity log on SQLite: a whole batch in one trip to the writer's thread."""
+"""The activity log on SQLite: a whole batch in one call to the writer's thread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class SqliteActivityLog:
     def __init__(
         self, database: SqliteDatabase, index_every: int = INDEX_EVERY, commits_a_step: int = COMMITS_A_STEP
     ) -> None:
-        """What one step of the index takes in at least: see ``storage/sqlite/index.py``."""
+        """``index_every``: a step indexes at least so many activities.
+
+        ``commits_a_step``: and at least so many times as many as the last commit had.
+        """
         self._database = database
         self._index_every = index_every
         self._commits_a_step = commits_a_step
@@ -61,7 +64,7 @@ class SqliteActivityLog:
         try:
             commit = await self._database.write(partial(self._appender.append, batch=batch))
         except BaseException:
-            # Numbers given to new conversations may have been rolled back; whether it was committed may be unknown.
+            # Numbers of new conversations may have been rolled back; whether it was committed may be unknown.
             self._appender.forget()
             self._tail = None
             raise
@@ -75,7 +78,8 @@ class SqliteActivityLog:
 
     async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
         tail = await self._unindexed()
-        # A step may take in some of these before the reader's thread looks: they are then found twice, and told by id.
+        # A step may index some of these before the reader's thread reads: they are then found twice, and recognised by
+        # id.
         wanted = [(each, tail.within(each)) for each in ranges]
         return await self._database.read(lambda c: [reads.read(c, *each) for each in wanted])
 
@@ -113,19 +117,19 @@ class SqliteActivityLog:
         return await self._database.write(_renew_epoch)
 
     async def close(self) -> None:
-        """Wait for the upkeep under way; the connections are the database's."""
+        """Wait for the running upkeep; the database closes the connections."""
         while self._upkeep is not None:
             await asyncio.wait([self._upkeep])
 
     async def _unindexed(self) -> Tail:
-        """What the index has not reached: read once, and again after a commit whose fate is not known."""
+        """Return what is not indexed yet: read once, and again after a commit whose outcome is unknown."""
         async with self._reading_tail:
             if self._tail is None:
                 self._tail = Tail(await self._database.read(sqlite_index.unindexed))
             return self._tail
 
     async def _keep_up(self, tail: Tail | None, fold: bool) -> None:
-        """Between two commits, when the first one's answers are out: a step of the index, the WAL folded back."""
+        """Update the index and checkpoint the WAL, between two commits, after the first one's answers were sent."""
         try:
             if tail is not None:
                 await self._index(tail)
@@ -133,9 +137,9 @@ class SqliteActivityLog:
                 self._pages = 0
                 await self._database.fold()
         except StorageError as error:
-            # Nothing depends on it now, and the next commit asks for it again.
+            # Nothing depends on it now, and the next commit starts it again.
             _logger.warning("the log's upkeep failed", reason=str(error))
-        except Exception:  # nobody awaits this task while the log is open, so it says itself what failed
+        except Exception:  # this task is not awaited while the log is open, so it logs its own failure
             _logger.exception("the log's upkeep failed")
         finally:
             self._upkeep = None
@@ -146,7 +150,7 @@ class SqliteActivityLog:
 
 
 def _most_pages(batch: Sequence[Posting]) -> int:
-    """How many pages of 4 KiB a commit wrote at most: the rows, an idempotency entry each, the heads."""
+    """Return how many pages of 4 KiB a commit wrote at most: the rows, an idempotency entry each, the heads."""
     return len(batch) + sum(len(posting.message or "") for posting in batch) // 2_048 + 4
 
 

@@ -1,10 +1,10 @@
 """Reading the log on SQLite: one range scan for each party, merged by id without a sort, a whole page in one row.
 
-sqlite3 gives the interpreter lock away around each step of a statement. A page that comes as one JSON text is one step,
-not five hundred, and msgspec turns it into rows faster than the driver would.
+sqlite3 releases the interpreter lock around each step of a statement. A page that is returned as one JSON text is one
+step, not five hundred, and msgspec decodes it faster than the driver reads rows.
 
-A page is bounded in bytes: large messages are left out of that text, which only says how large they are. Once it is
-known where the page ends, those before its end are read together, unescaped, and only if there are any.
+A page is bounded in bytes: large messages are left out of that text, which only has their sizes. When the end of the
+page is known, those before it are read together, unescaped, if there are any.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LeftOut = dict[int, int]
 def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]) -> Page[Activity]:
     """One range. ``unindexed``: the ids of this range that the index may not have yet (ascending)."""
     left_out: LeftOut = {}
-    asked = wanted._replace(limit=_most_rows(wanted.limit, wanted.max_bytes) + 1)  # one more tells whether there is
+    asked = wanted._replace(limit=_most_rows(wanted.limit, wanted.max_bytes) + 1)  # one row more: is there more?
     found = _indexed(connection, asked, left_out)
     missing = _missing(found, asked, unindexed) if unindexed else []
     if missing:
@@ -59,7 +59,7 @@ def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]
 
 
 def tail(connection: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page[Activity]:
-    """What is newer than ``after``, whoever's it is."""
+    """Read the activities of all parties newer than ``after``."""
     left_out: LeftOut = {}
     most = _most_rows(limit, max_bytes)
     found = _light(connection, _TAIL, (after, most + 1), left_out)
@@ -67,12 +67,12 @@ def tail(connection: sqlite3.Connection, after: int, limit: int, max_bytes: int)
 
 
 def _most_rows(limit: int, max_bytes: int) -> int:
-    """So many with small messages can't be more than the budget: only the large ones have to be counted."""
+    """Return how many rows with small messages always fit the budget: only large ones have to be counted."""
     return max(1, min(limit, max_bytes // (SMALL_BYTES + ROW_BYTES)))
 
 
 def _missing(found: Sequence[Activity], wanted: Range, unindexed: Sequence[int]) -> list[int]:
-    """The ids that belong to the page and are not among what was found, at most a page of them."""
+    """Return the ids that belong to the page and were not found yet, at most a page of them."""
     have = {activity.id for activity in found}
     missing = [id for id in unindexed if id not in have]
     if len(found) == wanted.limit:
@@ -136,7 +136,7 @@ def _merged(pages: list[list[Activity]], wanted: Range) -> list[Activity]:
 def _light(
     connection: sqlite3.Connection, select: str, binds: Iterable[int | str], left_out: LeftOut
 ) -> list[Activity]:
-    """The rows of a select of :data:`COLUMNS`, without their large messages, which are put into ``left_out``."""
+    """Return the rows of a select of :data:`COLUMNS`, with the ids of their large messages put into ``left_out``."""
     rows, sizes = connection.execute(_LIGHT.format(select=select), tuple(binds)).fetchone()
     left_out.update(_sizes.decode(sizes))
     return _rows.decode(rows)
@@ -145,7 +145,7 @@ def _light(
 def _page(
     connection: sqlite3.Connection, found: list[Activity], left_out: LeftOut, limit: int, max_bytes: int
 ) -> Page[Activity]:
-    """The page that begins with these light rows, each with its message."""
+    """Return the page that begins with these light rows, each with its message."""
     kept = found[:limit]
     if left_out:
         sizes = (ROW_BYTES + left_out[row.id] if row.id in left_out else size_of(row) for row in kept)
@@ -155,14 +155,14 @@ def _page(
 
 
 def _whole(connection: sqlite3.Connection, rows: Sequence[Activity], left_out: LeftOut) -> list[Activity]:
-    """The rows with the messages that were left out. One that was erased meanwhile has none."""
+    """Return the rows with the messages that were left out. One that was erased meanwhile has none."""
     bodies = _bodies(connection, [row.id for row in rows if row.id in left_out])
     replace = msgspec.structs.replace
     return [replace(row, message=bodies.get(row.id)) if row.id in left_out else row for row in rows]
 
 
 def _bodies(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Messages by id, in one step: all of them joined, and where each one ends."""
+    """Read messages by id, in one step: all of them joined, and the end of each one."""
     sizes, joined = connection.execute(_BODIES, (_json(ids),)).fetchone()
     bodies: dict[int, str] = {}
     start = 0
@@ -181,10 +181,10 @@ def _json(ids: Sequence[int]) -> str:
 
 @lru_cache(maxsize=256)
 def by_party(parties: int, mine: int, newest_first: bool) -> str:
-    """SQL for some of a person's parties, of ``mine`` in all.
+    """Return SQL for some of a person's parties, of ``mine`` in all.
 
-    What both sides of are the person's is taken where it was sent from, so nothing comes twice. Each branch is a range
-    of the index in id order, and SQLite merges the branches of a UNION ALL that are.
+    An activity between two of the person's own parties is returned for its sender only, so no row is returned twice.
+    Each branch is a range of the index in id order, so SQLite can merge the branches of the UNION ALL.
     """
     once = f" AND (sender = i.party OR sender NOT IN ({', '.join('?' * mine)}))" if mine > 1 else ""
     one = f"""SELECT i.activity AS id, {_OF_ROW} FROM party_activity AS i CROSS JOIN activity ON id = i.activity
@@ -193,7 +193,7 @@ def by_party(parties: int, mine: int, newest_first: bool) -> str:
 
 
 def by_party_binds(wanted: Range, parties: Sequence[int]) -> list[int]:
-    """The parameters that go with :func:`by_party`; ``wanted.parties`` are all of the person's."""
+    """Return the parameters that go with :func:`by_party`; ``wanted.parties`` are all of the person's."""
     mine = wanted.parties if len(wanted.parties) > 1 else ()
     binds = [value for party in parties for value in (party, wanted.after, wanted.before, *mine)]
     return [*binds, wanted.limit]
@@ -201,7 +201,7 @@ def by_party_binds(wanted: Range, parties: Sequence[int]) -> list[int]:
 
 @lru_cache(maxsize=256)
 def by_conversation(conversations: int, newest_first: bool) -> str:
-    """SQL for some conversations; binds: (conversation, after, before) each, then the limit."""
+    """Return SQL for some conversations; binds: (conversation, after, before) each, then the limit."""
     one = f"""SELECT i.activity AS id, {_OF_ROW} FROM conversation_activity AS i CROSS JOIN activity ON id = i.activity
               WHERE i.conversation = ? AND i.activity > ? AND i.activity < ?"""
     return _in_order([one] * conversations, newest_first)
@@ -217,7 +217,7 @@ def _in_order(branches: Sequence[str], newest_first: bool) -> str:
 def conversations(
     connection: sqlite3.Connection, parties: Sequence[int], limit: int, before: int, max_bytes: int
 ) -> Page[Conversation]:
-    """The conversations of these parties, the one with the newest activity first; all of it must be indexed."""
+    """Return the conversations of these parties, the one with the newest activity first; all of it must be indexed."""
     found: list[tuple[int, int, int, int]] = []
     for mine in parties:
         sql = """

@@ -1,1 +1,1 @@
-"""Phone calls: Buzz numbers, who calls whom, what was decided of each call."""
+"""Phone calls: Buzz numbers, the look-up of callers, and the decision on each call."""

@@ -1,7 +1,7 @@
-"""The activities that phone calls make: corrected when a missed call was none.
+"""The activities of phone calls: corrects a call that was recorded as missed and was not.
 
-Twilio's callbacks come in any order, so that a call may be recorded as missed first. The activity's id, place and time
-stay; only what became of the call is put right, and never the other way round.
+Twilio's callbacks come in any order, so a call may first be recorded as missed. The activity's id, place and time stay;
+only the outcome is corrected, and only from missed to connected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _COLUMNS = "id, type, sender, receiver, call_time, NULL, message_id, created_at_
 async def connect(
     database: Database, author: int, key: str, connected: ActivityType, call_time: int
 ) -> Activity | None:
-    """Turn the missed call that this author recorded under this idempotency key into a connected one.
+    """Change the missed call that this author recorded under this idempotency key to a connected one.
 
     None if there is none, or it was not missed.
     """
@@ -28,7 +28,7 @@ async def connect(
             int(connected),
             call_time,
             author,
-            # The one column of the log that the dialects hold differently.
+            # The only column of the log that the dialects store differently.
             key.encode() if database.dialect == "postgresql" else key,
             int(missed),
         )

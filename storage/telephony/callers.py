@@ -1,8 +1,8 @@
-"""Who is calling whom: one statement that answers trust-lookup and call-lookup alike.
+"""Finds who is calling whom: one statement answers both trust-lookup and call-lookup.
 
-Numbers are compared by their match keys (protocol/match_key.py): the same line is found however either side writes it.
-Whatever is unknown (the called number, the caller, the trust between them) the same statement runs; a number that
-could not be read is looked for as an empty string, which nobody has.
+Numbers are compared by their match keys (protocol/match_key.py): the same line is found in every way of writing it. The
+same statement runs whether or not the called number, the caller and the trust between them are known; a number that
+could not be parsed is searched as an empty string, which matches no number.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _NOTHING_ASKED: Final = ("", "", 0, "")
 class Ask(NamedTuple):
     """One question: the called and the calling number, E.164, or None where there is no possible number.
 
-    ``person``: who calls by their app, if it is an app that calls; such a caller has no number. ``call_id``: the name
-    of the call, if it has one; what was decided of this call before is the answer, if ``given`` called it then as well.
+    ``person``: the caller, if an app calls; such a caller has no number. ``call_id``: the call's id, if it has one; an
+    earlier decision on this call is the answer again, if ``given`` was its caller then as well.
     """
 
     called: str | None
@@ -38,20 +38,23 @@ class Ask(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """One thing that makes a caller trusted. ``kind``: ``contact``, ``company``, ``coworker``, or ``person`` (a member
-    who is trusted because a trusted contact has one of their numbers)."""
+    """One thing that makes a caller trusted.
+
+    ``kind``: ``contact``, ``company``, ``coworker``, or ``person`` (a member who is trusted because a trusted contact
+    has one of their numbers).
+    """
 
     kind: str
     id: int
 
 
 class Callers(NamedTuple):
-    """The answer: whose number was called (None: nobody's), and what the caller is to them.
+    """The answer: the person who was called (None: the number is unassigned), and what makes the caller trusted.
 
-    ``known`` shows what ``reasons`` name and nothing else; both are empty for a caller who is not trusted. ``is_own``:
-    the caller shows a number of the called person's; ``is_distrusted``: of a contact that they do not trust.
-    ``attestation``: what the called person asks of signatures, if they ask for more than the setting. ``is_decided``:
-    these are the reasons that the call was decided by before.
+    ``known`` has the details of ``reasons`` and nothing else; both are empty for a caller who is not trusted.
+    ``is_own``: the caller shows a number of the called person's; ``is_distrusted``: of a contact that they do not
+    trust. ``attestation``: what the called person requires of signatures, if it is more than the setting.
+    ``is_decided``: these are the reasons of an earlier decision on this call.
     """
 
     person_id: int | None
@@ -77,7 +80,7 @@ class CallerStore:
         """Answer up to MAX_ASKS questions in one round trip, in order."""
         if not asks:
             return []
-        # Filled up to a power of two: few different statements, so that they stay prepared.
+        # Filled up to a power of two, so that there are few different statements and they stay prepared.
         size = 1 << (len(asks) - 1).bit_length()
         binds: list[Value] = []
         for ask in asks:
@@ -91,7 +94,7 @@ class CallerStore:
 
 
 class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One row: which question it belongs to, what it is, and whether (of a person: how) the caller is trusted by it."""
+    """One row: its question, its kind, and whether (for a person: how) it makes the caller trusted."""
 
     ask: int
     kind: str
@@ -106,15 +109,15 @@ class _Found(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _rows = msgspec.json.Decoder(list[_Found])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
-# The called person, with what they ask of signatures; what was decided of this call before; the person's contacts with
+# The called person, with what they require of signatures; the earlier decision on this call; the person's contacts with
 # the caller's number, those too that they do not trust; the companies that they trust; the members whose number it is,
 # or whose app calls. A member is trusted (`trusted` is 2) because a trusted contact has one of their numbers (their own
-# Buzz number too), or (1) as a coworker, unless a contact that is not trusted has one of them. The called person
-# may be among these members: calls that show the called person's own number are a known trick. phone.person_id keeps to
-# the called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to
-# look; PostgreSQL finds it by itself. COALESCE in `ask` takes the type off what is asked for: SQLite uses an index on
-# an expression only against a value without one (https://sqlite.org/datatype3.html, 4.2). All rows come as one JSON
-# text: sqlite3 lets go of the interpreter at every row, and getting it back from a busy event loop can take
+# Buzz number too), or (1) as a coworker, unless a contact that is not trusted has one of them. The called person may be
+# among these members: calls that show the called person's own number are a known fraud. phone.person_id keeps to the
+# called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to look;
+# PostgreSQL finds it by itself. COALESCE in `ask` removes the type from the value that is searched: SQLite uses an
+# index on an expression only against a value without one (https://sqlite.org/datatype3.html, 4.2). All rows come as one
+# JSON text: sqlite3 releases the interpreter lock at every row, and getting it back from a busy event loop can take
 # milliseconds.
 _LOOK_UP: Final = """
     WITH ask AS (
@@ -187,7 +190,7 @@ _AS_JSON: Final[dict[Dialect, str]] = {
 
 @cache
 def statement(dialect: Dialect, size: int) -> str:
-    """The look-up's SQL for ``size`` questions: four parameters each, the first fields of an ``Ask`` (0: no person)."""
+    """Return the SQL for ``size`` questions. Parameters: the first four fields of each ``Ask`` (0: no person)."""
     ask = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT)"
     asks = ", ".join(f"({number}, {ask})" for number in range(size))
     return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
@@ -209,20 +212,20 @@ def _callers(rows: Sequence[_Found], ask: Ask) -> Callers:
     answer = answer._replace(is_own=is_own, is_distrusted=is_distrusted)
     if is_own:
         return answer
-    # Somebody who registered their own Buzz number as one they call from comes twice.
+    # A person whose own Buzz number is also one that they call from is found twice.
     found = {reason: row for row in rows if (reason := _reason(row, is_distrusted))}
     return answer._replace(known=_shown(found.values(), number), reasons=tuple(found))
 
 
 def _as_decided(answer: Callers, reasons: tuple[Reason, ...], rows: Sequence[_Found], number: str) -> Callers:
-    """The reasons that were decided by, and of these whoever the directory still has."""
+    """Return the reasons of the earlier decision, and those of their parties that are still in the directory."""
     wanted = {("person" if reason.kind == "coworker" else reason.kind, reason.id) for reason in reasons}
     found = {(row.kind, row.id): row for row in rows if (row.kind, row.id) in wanted}
     return answer._replace(known=_shown(found.values(), number), reasons=reasons, is_decided=True)
 
 
 def _reason(row: _Found, is_distrusted: bool) -> Reason | None:
-    """What the row is to the called person, if it makes the caller trusted."""
+    """Return the reason that the row is, if it makes the caller trusted."""
     if row.kind == "decided" or not row.trusted or (row.kind == "company" and is_distrusted):
         return None
     return Reason("coworker" if row.kind == "person" and row.trusted == 1 else row.kind, row.id)

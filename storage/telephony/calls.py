@@ -1,4 +1,4 @@
-"""Incoming calls and what they were decided by, each counted once however often Twilio asks about it."""
+"""Incoming calls and the reasons of each decision. A call is counted once even if Twilio asks about it repeatedly."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _MAX_ROWS: Final = 1_024
 class CallRow(NamedTuple):
     """One incoming call of a person, in the order of its columns (``0017_incoming_call``).
 
-    ``caller`` is what tells callers apart: E.164, or the caller as given. ``reasons``: JSON of what made the caller
-    trusted, ``[[kind, id], …]``; ``reason``: why the call did not ring, None if it did. ``recorded_from``: a party key.
+    ``caller`` identifies the caller: E.164, or the text as given. ``reasons``: JSON of what made the caller trusted,
+    ``[[kind, id], …]``; ``reason``: why the call did not ring, None if it did. ``recorded_from``: a party key.
     """
 
     person_id: int
@@ -50,14 +50,14 @@ class CallRow(NamedTuple):
 
 
 class NewCall(NamedTuple):
-    """A call to store. ``tokens`` are Twilio's names for it or its request (idempotency token, CallSid), if any."""
+    """A call to store. ``tokens`` are Twilio's ids of the call or its request (idempotency token, CallSid), if any."""
 
     row: CallRow
     tokens: tuple[str, ...] = ()
 
 
 class End(NamedTuple):
-    """What became of a call: an outcome as the column has it, and the seconds of a connected one."""
+    """The outcome of a call as the column stores it, and the seconds of a connected one."""
 
     outcome: str
     call_time: int | None
@@ -72,15 +72,15 @@ _RISES_FROM: Final[dict[str, tuple[str, ...]]] = {
 
 
 class CallStore:
-    """Raises StorageUnavailable when nothing was stored."""
+    """Incoming calls. Raises StorageUnavailable when nothing was stored."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, calls: Sequence[NewCall]) -> list[bool]:
-        """Store a batch durably; for each, in order, whether it is new: no repeat of one that was stored."""
+        """Store a batch durably; returns for each call, in order, whether it is new (no repeat of a stored one)."""
         async with self._database.transaction() as transaction:
-            # First of all: it is also the lock that makes what follows see all that other nodes have stored.
+            # First of all: its lock also makes the following statements see all that other nodes have stored.
             last = await _take_ids(transaction, len(calls))
             fresh = await _fresh(transaction, self._database.dialect, calls)
             ids = range(last - len(calls) + 1, last + 1)
@@ -89,13 +89,13 @@ class CallStore:
         return fresh
 
     async def find(self, called: str, call_id: str, caller: str) -> CallRow | None:
-        """The call with this id between these two."""
+        """Return the call with this id between these two."""
         sql = f"SELECT {_COLUMNS} FROM incoming_call WHERE {_KNOWN}"
         rows = await self._database.fetch(sql, called, call_id, caller)
         return CallRow(*rows[0]) if rows else None
 
     async def end(self, row: CallRow, end: End) -> None:
-        """Store what became of a call that rang; a call that is not there (its storing failed) is stored with it."""
+        """Store the outcome of a call that rang; if the call itself was not stored (that failed), store it too."""
         async with self._database.transaction() as transaction:
             known = (row.called, row.call_id, row.caller)
             if await transaction.fetch(f"SELECT 1 FROM incoming_call WHERE {_KNOWN}", *known):
@@ -106,16 +106,16 @@ class CallStore:
             await _run(transaction, _INSERT, _INSERT_ROW, [(number, *ended)])
 
     async def latest(self, person_id: int, *, blocked_only: bool = False) -> list[CallRow]:
-        """The person's newest 100 calls, or those of them that did not ring, the newest first."""
+        """Return the person's newest 100 calls, or those of them that did not ring, the newest first."""
         wanted = [_BLOCKED, _BLOCKED_BEFORE] if blocked_only else [_BLOCKED, _RUNG, _BLOCKED_BEFORE]
         parts = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part{n}" for n, part in enumerate(wanted))
         sql = f"SELECT {_COLUMNS} FROM ({parts}) AS calls ORDER BY id DESC LIMIT {LISTED}"
         return [CallRow(*row) for row in await self._database.fetch(sql, *[person_id] * len(wanted))]
 
     async def delete_before(self, created_before_ms: int, limit: int) -> int:
-        """Delete at most ``limit`` calls, of the oldest, that are older than that; returns how many.
+        """Delete at most ``limit`` of the oldest calls that are older than that; returns how many.
 
-        Ids and times rise together but for a clock that was set back: only the oldest ids are looked at.
+        Ids and times rise together unless a clock was set back, so only the oldest ids are checked.
         """
         deleted = 0
         async with self._database.transaction() as transaction:
@@ -126,7 +126,7 @@ class CallStore:
         return deleted
 
     async def forget_tokens(self, now_ms: int, limit: int) -> int:
-        """Drop at most ``limit`` of what repeats were known by and is too old to be repeated; returns how many."""
+        """Delete at most ``limit`` tokens of calls that are too old to be repeated; returns how many."""
         async with self._database.transaction() as transaction:
             return await transaction.execute(
                 f"""DELETE FROM call_seen WHERE key IN
@@ -141,9 +141,9 @@ class CallStore:
 
 
 async def erase(transaction: Transaction, person_id: int) -> None:
-    """Delete the person's calls and what they ask of calls inside a transaction that does more.
+    """Delete the person's calls and call settings inside a transaction that does more.
 
-    Others' calls keep no trace of the person but their number as it was shown: who called is the called person's.
+    Calls to others keep only the number that was shown: a call belongs to the called person.
     """
     for table in (*_TABLES, "call_seen", "call_setting"):
         await transaction.execute(f"DELETE FROM {table} WHERE person_id = ?", person_id)
@@ -164,7 +164,7 @@ _COLUMNS: Final = ", ".join(CallRow._fields)
 _KNOWN: Final = "called = ? AND call_id = ? AND caller = ?"
 _OF_PERSON: Final = f"SELECT id, {_COLUMNS} FROM incoming_call WHERE person_id = ?"
 _BLOCKED, _RUNG = (f"{_OF_PERSON} AND trusted = {value} ORDER BY id DESC LIMIT {LISTED}" for value in (0, 1))
-# What the release before has stored, and still stores while nodes of both run.
+# What the previous release has stored, and still stores while nodes of both run.
 _BLOCKED_BEFORE: Final = f"""
     SELECT id, person_id, '' AS called, 'BZ' || CAST(id AS TEXT) AS call_id, country_code || phone_number AS caller,
         caller_id, country_code, phone_number, 'none' AS verified, 0 AS trusted, 'unknown' AS reason, '[]' AS reasons,
@@ -183,7 +183,7 @@ _INSERT_ROW: Final = _row(
     *("BIGINT" if name in _INTEGERS else "INTEGER" if name in _SMALL else "TEXT" for name in CallRow._fields),
 )
 
-# A clock that was set back must not make every call a repeat until it has caught up: hence abs().
+# abs(), so that a clock that was set back does not make every call a repeat until it has caught up.
 _REPEATED: Final = """
     SELECT {aggregate}(call_seen.key) FROM (VALUES {rows}) AS v JOIN call_seen ON call_seen.key = v.column1
     WHERE abs(v.column3 - call_seen.at_ms) < v.column4"""
@@ -200,7 +200,7 @@ Sighting = tuple[str, int, int, int]
 
 
 class _Identity(NamedTuple):
-    """What one request is known by: the keys that decide, and the pair of numbers."""
+    """What identifies one request: its keys, and its pair of numbers."""
 
     deciding: tuple[str, ...]
     pair: str
@@ -208,20 +208,23 @@ class _Identity(NamedTuple):
 
 def _identity(call: NewCall) -> _Identity:
     row = call.row
-    # What was found out of the signature is part of the pair: with another verdict it is another request.
+    # The result of the signature check is part of the pair: with another result it is another request.
     pair = _key(row.person_id, "pair", row.caller, *([] if row.verified == "none" else [row.verified]))
     return _Identity(tuple(_key(row.person_id, "token", each) for each in call.tokens) or (pair,), pair)
 
 
 def _key(*parts: object) -> str:
-    # A digest: nothing that a caller or Twilio sent lies around in a table of keys.
+    # A digest, so that the table of keys contains nothing that a caller or Twilio sent.
     text = "\0".join(map(str, parts))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 async def _fresh(transaction: Transaction, dialect: Dialect, calls: Sequence[NewCall]) -> list[bool]:
-    """Which calls are counted. A call with tokens is judged by them, a bare one by its pair of numbers; both leave
-    the pair behind, so that a bare repeat of either is known."""
+    """Return which calls are counted.
+
+    A call with tokens is compared by them, a call without by its pair of numbers. The pair is stored for both, so that
+    a repeat without tokens is recognised.
+    """
     sightings: dict[str, Sighting] = {}
     deciding: list[tuple[str, ...]] = []
     for call in calls:

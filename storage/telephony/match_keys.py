@@ -1,7 +1,7 @@
-"""Keeping stored match keys right: after an upgrade, and whenever the table of rules has changed.
+"""Updates stored match keys after an upgrade, and whenever the table of rules has changed.
 
-A row has a key of its own only where that differs from its number. Rows are looked at in pages, in order, each page in
-a transaction of its own, so that nobody waits long for a large directory.
+A row has a key of its own only if it differs from its number. Rows are checked in pages, in order, each page in a
+transaction of its own, so that other writers do not wait long for a large directory.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _TABLES: Final = ("phone", "buzz_number")
 async def rekey(database: Database) -> int:
     """Give every stored number the match key that the table of rules gives it; returns how many were changed.
 
-    Looks at all numbers when the table has changed since the last time. Otherwise only at numbers without a key that
-    are written in an earlier form: an older release may have stored some meanwhile. Two Buzz numbers that turn out to
-    be the same line both stay; the second is compared as it is written. Raises StorageUnavailable; what was done stays.
+    It checks all numbers if the table has changed since the last time. Otherwise it checks only numbers without a key
+    that are written in an earlier form: an older release may have stored some meanwhile. Two Buzz numbers that turn out
+    to be the same line both stay; the second is compared as it is written. Raises StorageUnavailable; changes made
+    until then stay.
     """
     [(digest,)] = await database.fetch("SELECT digest FROM match_key_table")
     condition, ranges = ("", ()) if digest != table_digest() else _without_key()
@@ -35,7 +36,7 @@ async def rekey(database: Database) -> int:
 
 
 def _without_key() -> tuple[str, tuple[Value, ...]]:
-    """Numbers that have no key and may need one, as a condition and its parameters."""
+    """Return the condition, with its parameters, for numbers that have no key and may need one."""
     ranges = sorted({rule.range for rule in rules()})
     each = "e164 >= ? AND e164 < ? AND LENGTH(e164) = ?"
     values = [value for prefix, length in ranges for value in (prefix, _after(prefix), length)]
@@ -43,7 +44,7 @@ def _without_key() -> tuple[str, tuple[Value, ...]]:
 
 
 def _after(prefix: str) -> str:
-    """What comes after everything that begins with these digits."""
+    """Return the first text that sorts after everything that begins with these digits."""
     return f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
 
 
@@ -64,7 +65,7 @@ async def _set_keys(database: Database, table: str, e164s: list[str]) -> int:
         async with database.transaction(Lane.DIRECTORY) as transaction:
             return await _set(transaction, table, e164s)
     except StorageConflict:
-        # By halves, so that only a number that is the same line as another keeps what it has.
+        # Divided in halves, so that only a number that is the same line as another keeps its key.
         half = len(e164s) // 2
         parts = (e164s[:half], e164s[half:]) if half else ()
         return sum([await _set_keys(database, table, part) for part in parts])

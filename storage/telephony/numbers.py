@@ -1,7 +1,7 @@
-"""Buzz numbers: the pool, and who has which.
+"""Buzz numbers: the pool, and the person who has each.
 
-Two unique constraints (person, number) make "exactly one" true whatever races; the statements here only decide who is
-first. A released number rests before it is free again.
+Two unique constraints (person, number) ensure "exactly one" under every race; the statements here only decide who is
+first. A released number rests for some time before it is free again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REST_MS: Final = 60 * 24 * 3_600_000
 
 
 class NumberState(StrEnum):
-    """Where a number is in its life; the table in 0003_telephony.sql says what each means."""
+    """The state of a number; the table in 0003_telephony.sql explains each."""
 
     FREE = "free"
     RESERVED = "reserved"
@@ -42,7 +42,7 @@ class BuzzNumber(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """The right to get one person a number. ``taken_over``: somebody tried before and did not come back."""
+    """The right to get one person a number. ``taken_over``: an earlier attempt did not finish."""
 
     allocation_id: str
     taken_over: bool
@@ -55,21 +55,21 @@ class NumberStore:
         self._database = database
 
     async def of_person(self, person_id: int) -> BuzzNumber | None:
-        """The person's number, or their reservation; None if they have neither."""
+        """Return the person's number, or their reservation; None if they have neither."""
         rows = await self._database.fetch(f"{_SELECT} WHERE person_id = ?", person_id)
         return _number(rows[0]) if rows else None
 
     async def take(self, person_id: int, now_ms: int) -> str | None:
-        """Give the person a free (or rested) number; the one they have if they have one; None if there is none.
+        """Give the person a free (or rested) number; returns the one they have already, or None if there is none.
 
-        A reservation that the person has is given up for it.
+        The person's reservation, if any, is deleted.
         """
         while True:
             try:
                 async with self._database.transaction(Lane.DIRECTORY) as transaction:
                     return await _take(transaction, person_id, now_ms)
             except StorageConflict:
-                # Another heartbeat of the same person was faster, here or on another node.
+                # Another heartbeat of the same person came first, here or on another node.
                 found = await self.of_person(person_id)
                 if found is not None and found.e164 is not None:
                     return found.e164
@@ -78,7 +78,7 @@ class NumberStore:
         """Claim the right to get this person a number from a provider.
 
         A reservation whose lease has run out (its holder crashed) is taken over under the same id, so that what was
-        bought for it can be found. None: somebody else is at it, or the person has a number.
+        bought for it can be found. None: another attempt is running, or the person has a number.
         """
         wanted_id = secrets.token_hex(16)
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
@@ -94,16 +94,17 @@ class NumberStore:
                 person_id,
                 now_ms + lease_ms,
                 now_ms,
-                # No lease is that long: a clock that was fast gave it, and it would end in as much time as that was.
+                # No lease is that long: a fast clock wrote it, and it would end too late by as much as the clock was
+                # fast.
                 now_ms + lease_ms + CLOCKS_APART_MS,
             )
         return Reservation(rows[0][0], taken_over=rows[0][0] != wanted_id) if rows else None
 
     async def confirm(self, allocation_id: str, e164: str, provider_id: str | None, now_ms: int) -> str | None:
-        """A number was got for a reservation: it is the person's from now on. Returns the number the person has.
+        """Assign the number that was bought for a reservation to its person. Returns the number that the person has.
 
-        When the reservation is gone meanwhile (fulfilled by another, the person erased), a number that is not in use
-        goes to the pool instead of being lost; None: the allocation is no more.
+        If the reservation no longer exists (fulfilled by another attempt, or the person was erased), a number that is
+        not in use goes to the pool instead of being lost; then the result may be None.
         """
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             changed = await transaction.execute(
@@ -124,7 +125,7 @@ class NumberStore:
         return rows[0][0] if rows else None
 
     async def cancel(self, allocation_id: str) -> None:
-        """Give a reservation up; only when the provider has certainly sold nothing for it."""
+        """Delete a reservation; only if the provider has certainly sold nothing for it."""
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             await transaction.execute("DELETE FROM buzz_number WHERE id = ? AND state = 'reserved'", allocation_id)
 
@@ -137,31 +138,31 @@ class NumberStore:
             return await _count(transaction) - before
 
     async def add_fictional(self, e164s: Iterable[str], now_ms: int) -> int:
-        """As :meth:`add`, but leaves out numbers that somebody in the directory calls from (development only)."""
+        """Add numbers as :meth:`add` does, except those that people in the directory call from (development only)."""
         candidates = list(e164s)
         sql = f"SELECT e164 FROM phone WHERE {_KEY} IN ({marks(candidates)})"
         used = {match_key(e164) for (e164,) in await self._database.fetch(sql, *map(match_key, candidates))}
         return await self.add([each for each in candidates if match_key(each) not in used], now_ms)
 
     async def release(self, person_id: int, now_ms: int) -> str | None:
-        """The person gives their number up: it rests. Returns the number, or None if they had none."""
+        """Release the person's number, which then rests. Returns the number, or None if they had none."""
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             return await release(transaction, person_id, now_ms)
 
     async def counts(self) -> dict[NumberState, int]:
-        """How many numbers are in each state."""
+        """Return how many numbers are in each state."""
         rows = await self._database.fetch("SELECT state, COUNT(*) FROM buzz_number GROUP BY state")
         found = {NumberState(state): count for state, count in rows}
         return {state: found.get(state, 0) for state in NumberState}
 
     async def list(self, limit: int, after: str = "") -> list[BuzzNumber]:
-        """Numbers in order, those beyond ``after``: a page of at most ``limit``."""
+        """Return the numbers after ``after``, in order: a page of at most ``limit``."""
         rows = await self._database.fetch(f"{_SELECT} WHERE e164 > ? ORDER BY e164 LIMIT {int(limit)}", after)
         return [_number(row) for row in rows]
 
 
 async def release(transaction: Transaction, person_id: int, now_ms: int) -> str | None:
-    """The same inside a transaction that does more (erasure). A reservation is dropped."""
+    """Release the person's number inside a transaction that does more (erasure). A reservation is deleted."""
     await transaction.execute(_DROP_RESERVATION, person_id)
     rows = await transaction.fetch(f"{_REST} WHERE person_id = ? RETURNING e164", now_ms + REST_MS, now_ms, person_id)
     return rows[0][0] if rows else None
@@ -175,7 +176,7 @@ class ImportedNumber(NamedTuple):
 
 
 async def imported(reader: Reader, keys: Sequence[str]) -> dict[str, ImportedNumber]:
-    """Those of the lines with these match keys that are free or somebody's, by match key and as a line gives them."""
+    """Return the free and assigned numbers with these match keys, by match key, in the form of import lines."""
     found: dict[str, ImportedNumber] = {}
     for chunk in in_chunks(keys):
         sql = f"SELECT e164, person_id FROM buzz_number WHERE {_KEY} IN ({marks(chunk)})"
@@ -185,7 +186,7 @@ async def imported(reader: Reader, keys: Sequence[str]) -> dict[str, ImportedNum
 
 
 async def known(reader: Reader, keys: Sequence[str]) -> set[str]:
-    """Those of these match keys that the pool has a number of, whatever became of it: free, somebody's, resting."""
+    """Return those of these match keys that have a number in the pool: free, assigned or resting."""
     found: set[str] = set()
     for chunk in in_chunks(keys):
         sql = f"SELECT {_KEY} FROM buzz_number WHERE {_KEY} IN ({marks(chunk)})"
@@ -194,7 +195,7 @@ async def known(reader: Reader, keys: Sequence[str]) -> set[str]:
 
 
 async def conflicts(reader: Reader, lines: Sequence[ImportedNumber]) -> dict[str, str]:
-    """Which of these lines can't be: the number, and why. A number is never given to two people, nor while it rests."""
+    """Return the lines that can't be stored: the number, and why. It may be another person's, or resting."""
     given = {match_key(line.e164): line for line in lines if line.person_id is not None}
     found: dict[str, str] = {}
     for chunk in in_chunks(list(given)):
@@ -208,10 +209,10 @@ async def conflicts(reader: Reader, lines: Sequence[ImportedNumber]) -> dict[str
 
 
 async def put_many(transaction: Transaction, lines: Sequence[ImportedNumber], now_ms: int) -> None:
-    """Store imported lines without conflicts. Whoever had another number gives it up: it rests.
+    """Store imported lines without conflicts. A person's previous number is released and rests.
 
-    A person's number that is stored in another written form is from now on written as its line has it. Raises
-    StorageConflict if two lines give one person two numbers, or one number to two people.
+    A person's number that is stored in another form is changed to the form of its line. Raises StorageConflict if two
+    lines give one person two numbers, or one number to two people.
     """
     given = [line for line in lines if line.person_id is not None]
     await transaction.execute_many(_DROP_RESERVATION, [(line.person_id,) for line in given])
@@ -231,7 +232,7 @@ async def put_many(transaction: Transaction, lines: Sequence[ImportedNumber], no
 
 
 async def release_many(transaction: Transaction, person_ids: Sequence[int], now_ms: int) -> None:
-    """These people are gone: what numbers they had rest, and reservations for them are dropped."""
+    """Release the numbers of people who were removed, so that they rest, and delete their reservations."""
     await transaction.execute_many(_DROP_RESERVATION, [(person_id,) for person_id in person_ids])
     await transaction.execute_many(
         f"{_REST} WHERE person_id = ?", [(now_ms + REST_MS, now_ms, person_id) for person_id in person_ids]
@@ -239,7 +240,7 @@ async def release_many(transaction: Transaction, person_ids: Sequence[int], now_
 
 
 async def remove_many(transaction: Transaction, e164s: Sequence[str], now_ms: int) -> None:
-    """Imported deletions: a free number leaves the pool, a person's is released and rests."""
+    """Apply imported deletions: a free number is removed from the pool, a person's is released and rests."""
     await transaction.execute_many(
         "DELETE FROM buzz_number WHERE e164 = ? AND state = 'free'", [(each,) for each in e164s]
     )
@@ -278,7 +279,7 @@ async def _take(transaction: Transaction, person_id: int, now_ms: int) -> str | 
         if not free:
             return None
         await transaction.execute(_DROP_RESERVATION, person_id)
-        # On PostgreSQL another node may have taken it since: no row then, and the next one is tried.
+        # On PostgreSQL another node may have taken it since: then no row is returned, and the next one is tried.
         have = await transaction.fetch(_TAKE, person_id, now_ms, free[0][0])
     e164: str = have[0][0]
     return e164

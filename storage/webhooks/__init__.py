@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, sources, and the deliveries that are queued and made."""
+"""Webhooks: endpoints, sources, and the queue and log of deliveries."""

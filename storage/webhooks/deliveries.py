@@ -1,6 +1,6 @@
-"""Webhook deliveries: the queue and the log in one. How they are sent, one after another, is in ``lanes.py``.
+"""Webhook deliveries: one table is both queue and log. The order of sending is in ``lanes.py``.
 
-Functions take the transaction they are part of: queuing is part of the change that the event tells of.
+Functions take the transaction that they are part of: an event is queued with the change that it reports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from storage.webhooks.endpoints import next_ids
 
 
 class Status(StrEnum):
-    """``pending`` waits or is being sent. ``failed`` stays until it is retried by hand."""
+    """``pending`` waits or is being sent. ``failed`` stays until it is retried manually."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -24,12 +24,14 @@ class Status(StrEnum):
 
 
 class Delivery(NamedTuple):
-    """One event to one endpoint. ``webhook_id`` names it to its receiver, the same at every attempt and never another
-    one's: not after the database was restored from a backup (``id`` is then given again), nor in another installation.
+    """One event to one endpoint.
 
-    ``attempts`` counts those begun, ``failures`` those that failed since the last retry by hand. From
-    ``attempted_at_ms`` to ``error`` it is about the last attempt; ``attempted_at_ms`` is the time that it is signed
-    with, later than every attempt before in its lane.
+    ``webhook_id`` identifies it to its receiver. It is the same at every attempt and never used again, neither after
+    the database was restored from a backup (``id`` is then assigned again) nor in another installation.
+
+    ``attempts`` counts the attempts begun, ``failures`` those that failed since the last manual retry. The fields from
+    ``attempted_at_ms`` to ``error`` describe the last attempt; ``attempted_at_ms`` is the time that it is signed with,
+    later than every attempt before in its lane.
     """
 
     id: int
@@ -75,7 +77,7 @@ async def queue(
     *,
     with_recording: bool = False,
 ) -> range:
-    """Queue one event for each endpoint, behind what waits in its lane; returns the deliveries' ids."""
+    """Queue one event for each endpoint, at the end of its lane; returns the deliveries' ids."""
     if not endpoint_ids:
         return range(0)
     ids = await next_ids(transaction, "delivery", len(endpoint_ids))
@@ -89,7 +91,7 @@ async def queue(
             for delivery_id, endpoint_id in zip(ids, endpoint_ids, strict=True)
         ],
     )
-    # A lane that waits for its next try goes on waiting for it.
+    # A lane that waits for its next attempt keeps that time.
     await transaction.execute_many(
         """INSERT INTO webhook_lane (endpoint_id, request_id, due_at_ms, lease, lease_until_ms)
            VALUES (?, ?, ?, NULL, 0)
@@ -100,12 +102,12 @@ async def queue(
 
 
 def _new_webhook_id() -> str:
-    # 128 random bits, so that no two are equal wherever they are made.
+    # 128 random bits, so that no two are equal, on any installation.
     return f"msg_{secrets.token_hex(16)}"
 
 
 async def oldest_waiting(reader: Reader, endpoint_id: int, request_id: str) -> Delivery | None:
-    """The delivery that is next in its lane."""
+    """Return the delivery that is next in its lane."""
     rows = await reader.fetch(
         f"""SELECT {_COLUMNS} FROM webhook_delivery d
             WHERE d.endpoint_id = ? AND d.request_id = ? AND d.status = 'pending' ORDER BY d.id LIMIT 1""",
@@ -116,20 +118,20 @@ async def oldest_waiting(reader: Reader, endpoint_id: int, request_id: str) -> D
 
 
 async def find(reader: Reader, delivery_id: int) -> Delivery | None:
-    """One delivery."""
+    """Return one delivery."""
     rows = await reader.fetch(f"SELECT {_COLUMNS} FROM webhook_delivery d WHERE d.id = ?", delivery_id)
     return _delivery(rows[0]) if rows else None
 
 
 async def listed(reader: Reader, wanted: Filter) -> list[Delivery]:
-    """The log, newest first."""
+    """Return the log of deliveries, newest first."""
     tests: list[tuple[str, Value]] = [
         ("d.endpoint_id = ?", wanted.endpoint_id),
         ("d.request_id = ?", wanted.request_id),
         ("d.id < ?", wanted.before),
     ]
     given = [(test, value) for test, value in tests if value is not None]
-    # A status is written out: those that are few have partial indexes.
+    # The status is a literal in the SQL, because the rare ones have partial indexes.
     every = [test for test, _ in given] + ([f"d.status = '{wanted.status}'"] if wanted.status else [])
     where = f"WHERE {' AND '.join(every)}" if every else ""
     rows = await reader.fetch(
@@ -141,17 +143,17 @@ async def listed(reader: Reader, wanted: Filter) -> list[Delivery]:
 
 
 async def forget_answers(transaction: Transaction, request_id: str) -> None:
-    """Empty what receivers answered to a request's events: it may repeat what they were told."""
+    """Delete the answers of receivers to a request's events: they may repeat personal data."""
     await transaction.execute(
         "UPDATE webhook_delivery SET answer = '' WHERE request_id = ? AND answer <> ''", request_id
     )
 
 
 async def unfinished(reader: Reader) -> dict[int, dict[Status, int]]:
-    """By endpoint, how many deliveries wait and how many failed; endpoints without any are left out."""
+    """Return by endpoint how many deliveries wait and how many failed; endpoints without any are left out."""
     found: dict[int, dict[Status, int]] = {}
     for status in (Status.PENDING, Status.FAILED):
-        # One status at a time, written out: each has its own partial index.
+        # One status at a time, as a literal: each has its own partial index.
         rows = await reader.fetch(
             f"SELECT endpoint_id, COUNT(*) FROM webhook_delivery WHERE status = '{status}' GROUP BY endpoint_id"
         )

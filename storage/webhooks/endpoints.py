@@ -1,6 +1,6 @@
-"""Webhook endpoints and sources: where a company's events go, and who may send events for a company to us.
+"""Webhook endpoints and sources: where a company's events are sent, and which services may send its events to us.
 
-Both hold keys, and both keep the keys before the last rotation until ``previous_until_ms``. Deleting keeps the row,
+Both have keys, and both keep the previous keys after a rotation until ``previous_until_ms``. Deleting keeps the row,
 because the log of deliveries and the requests refer to it, and blanks the keys.
 """
 
@@ -14,7 +14,10 @@ _COUNTER: Final = "UPDATE webhook_counter SET newest = newest + ? WHERE kind = ?
 
 
 class Keys(NamedTuple):
-    """The present keys and, until a moment, those before. ``secret`` is ``whsec_…`` (Standard Webhooks)."""
+    """The present keys and, until ``previous_until_ms``, the previous ones.
+
+    ``secret`` is ``whsec_…`` (Standard Webhooks).
+    """
 
     api_key: str
     secret: str | None
@@ -23,11 +26,11 @@ class Keys(NamedTuple):
     previous_until_ms: int | None = None
 
     def api_keys(self, now_ms: int) -> list[str]:
-        """The API keys that count now, the newest first."""
+        """Return the API keys that are valid now, the newest first."""
         return [key for key in (self.api_key, self._previous(self.previous_api_key, now_ms)) if key]
 
     def secrets(self, now_ms: int) -> list[str]:
-        """The secrets that count now, the newest first."""
+        """Return the secrets that are valid now, the newest first."""
         return [secret for secret in (self.secret, self._previous(self.previous_secret, now_ms)) if secret]
 
     def _previous(self, value: str | None, now_ms: int) -> str | None:
@@ -65,7 +68,7 @@ _SOURCE: Final = f"""SELECT id, company_id, created_at_ms, updated_at_ms, {_KEYS
 
 
 async def next_ids(transaction: Transaction, kind: str, count: int = 1) -> range:
-    """Take ``count`` ids for ``endpoint``, ``source`` or ``delivery``: the range of them."""
+    """Assign ``count`` ids for ``endpoint``, ``source`` or ``delivery``; returns their range."""
     ((newest,),) = await transaction.fetch(_COUNTER, count, kind)
     return range(newest - count + 1, newest + 1)
 
@@ -73,7 +76,7 @@ async def next_ids(transaction: Transaction, kind: str, count: int = 1) -> range
 async def add_endpoint(
     transaction: Transaction, company_id: int, url: str, body_format: str, keys: Keys, now_ms: int
 ) -> Endpoint:
-    """Make an endpoint, enabled."""
+    """Create an endpoint, enabled."""
     (endpoint_id,) = await next_ids(transaction, "endpoint")
     await transaction.execute(
         """INSERT INTO webhook_endpoint (
@@ -93,7 +96,7 @@ async def add_endpoint(
 
 
 async def endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
-    """The endpoint, or None if there is none or it was deleted."""
+    """Return the endpoint, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_ENDPOINT} AND id = ?", endpoint_id)
     return _endpoint(rows[0]) if rows else None
 
@@ -101,21 +104,21 @@ async def endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
 async def hold_endpoint(transaction: Transaction, endpoint_id: int) -> Endpoint | None:
     """Lock an endpoint until the transaction ends and return it; None if there is none.
 
-    What is read here and saved in the same transaction can't undo somebody else's change.
+    An endpoint that is read here and saved in the same transaction can't undo a concurrent change.
     """
     locked = await transaction.execute("UPDATE webhook_endpoint SET enabled = enabled WHERE id = ?", endpoint_id)
     return await endpoint(transaction, endpoint_id) if locked else None
 
 
 async def endpoints(reader: Reader, company_id: int | None = None) -> list[Endpoint]:
-    """Every endpoint (of one company), by id."""
+    """Return every endpoint (of one company), by id."""
     if company_id is None:
         return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} ORDER BY id")]
     return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} AND company_id = ? ORDER BY id", company_id)]
 
 
 async def endpoint_ids(reader: Reader, company_id: int) -> list[int]:
-    """The ids of a company's endpoints, those that are not enabled too."""
+    """Return the ids of a company's endpoints, including those that are not enabled."""
     rows = await reader.fetch(
         "SELECT id FROM webhook_endpoint WHERE company_id = ? AND deleted_at_ms IS NULL ORDER BY id", company_id
     )
@@ -123,7 +126,7 @@ async def endpoint_ids(reader: Reader, company_id: int) -> list[int]:
 
 
 async def save_endpoint(transaction: Transaction, changed: Endpoint) -> None:
-    """Store an endpoint as it now is. It must have been held by the same transaction."""
+    """Store a changed endpoint. It must have been held by the same transaction."""
     await transaction.execute(
         """UPDATE webhook_endpoint SET url = ?, format = ?, enabled = ?, api_key = ?, secret = ?, previous_api_key = ?,
                previous_secret = ?, previous_until_ms = ?, updated_at_ms = ?
@@ -138,7 +141,7 @@ async def save_endpoint(transaction: Transaction, changed: Endpoint) -> None:
 
 
 async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: int) -> bool:
-    """Delete an endpoint; what waits for it or failed is cancelled. False if there was none."""
+    """Delete an endpoint and cancel its waiting and failed deliveries. False if there was none."""
     await transaction.execute("DELETE FROM webhook_lane WHERE endpoint_id = ?", endpoint_id)
     for status in ("pending", "failed"):
         # One status at a time, written out: each has its own partial index.
@@ -158,7 +161,7 @@ async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: in
 
 
 async def add_source(transaction: Transaction, company_id: int, keys: Keys, now_ms: int) -> Source:
-    """Make a source."""
+    """Create a source."""
     (source_id,) = await next_ids(transaction, "source")
     await transaction.execute(
         """INSERT INTO webhook_source (id, company_id, api_key, secret, created_at_ms, updated_at_ms)
@@ -174,7 +177,7 @@ async def add_source(transaction: Transaction, company_id: int, keys: Keys, now_
 
 
 async def source(reader: Reader, source_id: int) -> Source | None:
-    """The source, or None if there is none or it was deleted."""
+    """Return the source, or None if there is none or it was deleted."""
     rows = await reader.fetch(f"{_SOURCE} AND id = ?", source_id)
     return _source(rows[0]) if rows else None
 
@@ -186,12 +189,12 @@ async def hold_source(transaction: Transaction, source_id: int) -> Source | None
 
 
 async def sources(reader: Reader) -> list[Source]:
-    """Every source, by id."""
+    """Return every source, by id."""
     return [_source(row) for row in await reader.fetch(f"{_SOURCE} ORDER BY id")]
 
 
 async def save_source(transaction: Transaction, changed: Source) -> None:
-    """Store a source's keys as they now are. It must have been held by the same transaction."""
+    """Store a source's changed keys. It must have been held by the same transaction."""
     await transaction.execute(
         """UPDATE webhook_source SET api_key = ?, secret = ?, previous_api_key = ?, previous_secret = ?,
                previous_until_ms = ?, updated_at_ms = ? WHERE id = ? AND deleted_at_ms IS NULL""",
@@ -202,7 +205,7 @@ async def save_source(transaction: Transaction, changed: Source) -> None:
 
 
 async def delete_source(transaction: Transaction, source_id: int, now_ms: int) -> bool:
-    """Take no more events from a source; False if there was none."""
+    """Delete a source, so that its events are refused; False if there was none."""
     rows = await transaction.execute(
         """UPDATE webhook_source SET deleted_at_ms = ?, api_key = '', secret = NULL, previous_api_key = NULL,
                previous_secret = NULL WHERE id = ? AND deleted_at_ms IS NULL""",
@@ -213,7 +216,7 @@ async def delete_source(transaction: Transaction, source_id: int, now_ms: int) -
 
 
 async def remember_token(transaction: Transaction, source_id: int, random_token: str, now_ms: int) -> bool:
-    """Remember a source's random token; False if it was seen before."""
+    """Store a source's random token; False if it was seen before."""
     rows = await transaction.execute(
         """INSERT INTO webhook_token (source_id, random_token, seen_at_ms) VALUES (?, ?, ?)
            ON CONFLICT (source_id, random_token) DO NOTHING""",
@@ -225,7 +228,7 @@ async def remember_token(transaction: Transaction, source_id: int, random_token:
 
 
 async def forget_tokens(transaction: Transaction, seen_before_ms: int) -> int:
-    """Forget the tokens seen before that; returns how many."""
+    """Delete the tokens seen before that; returns how many."""
     return await transaction.execute("DELETE FROM webhook_token WHERE seen_at_ms < ?", seen_before_ms)
 
 

@@ -1,7 +1,7 @@
-"""Lanes of webhook deliveries: what waits to be sent, and who is sending it.
+"""Lanes of webhook deliveries: what waits to be sent, and which worker is sending it.
 
 A **lane** is one request's events to one endpoint; its deliveries go out one after another, in the order of their ids.
-What a worker leases is the lane (``storage/leases.py``), so that two never send in one lane at once. A delivery is made
+A worker leases the lane (``storage/leases.py``), so that two workers never send in one lane at once. A delivery is made
 at least once.
 """
 
@@ -30,7 +30,7 @@ LANES: Final = LeaseQueue("webhook_lane", WebhookLane._fields, WebhookLane._fiel
 
 
 class Leased(NamedTuple):
-    """A delivery that was begun under a lease. ``more``: the endpoint seems to have other lanes that are due."""
+    """A delivery that was begun under a lease. ``more``: the endpoint seems to have other due lanes."""
 
     delivery: Delivery
     lease: str
@@ -38,7 +38,7 @@ class Leased(NamedTuple):
 
 
 async def due_endpoints(reader: Reader, now_ms: int) -> list[int]:
-    """The endpoints for which something is due."""
+    """Return the endpoints that have a due lane."""
     rows = await reader.fetch(
         """SELECT e.id FROM webhook_endpoint e WHERE e.enabled AND e.deleted_at_ms IS NULL AND EXISTS (
                SELECT 1 FROM webhook_lane l WHERE l.endpoint_id = e.id AND l.due_at_ms <= ? AND l.lease_until_ms <= ?)
@@ -52,7 +52,7 @@ async def due_endpoints(reader: Reader, now_ms: int) -> list[int]:
 async def lease(transaction: Transaction, endpoint_id: int, lease: str, now_ms: int, until_ms: int) -> Leased | None:
     """Take the endpoint's lane that has been due longest, under the name ``lease``, and begin its oldest delivery.
 
-    None: nothing is due, or the endpoint is gone or not enabled.
+    None: nothing is due, or the endpoint was deleted or is not enabled.
     """
     taken = await LANES.take(transaction, lease, now_ms, until_ms, _OF_ENDPOINT, endpoint_id)
     if taken is None:
@@ -74,8 +74,11 @@ async def _begin(transaction: Transaction, endpoint_id: int, request_id: str, no
 
 
 async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: str, now_ms: int) -> int:
-    """Now, or later than every attempt before in this lane: receivers order a request's events by this time, and
-    neither two nodes' clocks nor one that was set back may turn them round. A clock that is minutes off is believed."""
+    """Return the time of an attempt: now, or just after the last attempt in this lane.
+
+    Receivers order a request's events by this time, so different clocks on two nodes, or a clock that was set back,
+    must not reverse them. A difference of minutes is accepted.
+    """
     ((latest_ms,),) = await transaction.fetch(
         "SELECT MAX(attempted_at_ms) FROM webhook_delivery WHERE request_id = ? AND endpoint_id = ?",
         request_id,
@@ -87,9 +90,9 @@ async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: s
 
 
 async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
-    """Give the lane back with the delivery as it now stands; False, and nothing changed, if the lease was lost.
+    """Release the lane and store the delivery's result; False, and nothing changed, if the lease was lost.
 
-    An answer to what was sent before the request was erased may repeat what it told: it is not kept.
+    An answer to an event that was sent before the request was erased may repeat personal data: it is not stored.
     """
     if not await LANES.release(transaction, lease, done.endpoint_id, done.request_id):
         return False
@@ -115,8 +118,8 @@ async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
 
 
 async def _settle(transaction: Transaction, endpoint_id: int, request_id: str) -> None:
-    # The lane's row is locked by now, and this statement sees what was committed before it was: nothing queued
-    # meanwhile is overlooked.
+    # The lane's row is locked, and this statement sees everything committed before that: it misses no delivery that was
+    # queued meanwhile.
     await transaction.execute(
         """UPDATE webhook_lane SET due_at_ms = COALESCE((
                SELECT d.next_attempt_at_ms FROM webhook_delivery d
@@ -133,11 +136,11 @@ async def _settle(transaction: Transaction, endpoint_id: int, request_id: str) -
 
 
 async def retry(transaction: Transaction, delivery_id: int, now_ms: int) -> Delivery | None:
-    """Make a failed or waiting delivery due now, with all its automatic retries again; None if it is neither."""
+    """Make a failed or waiting delivery due now, with all automatic retries; None if it is in another state."""
     found = await find(transaction, delivery_id)
     if found is None or found.status not in (Status.PENDING, Status.FAILED):
         return None
-    # The lane first, as everywhere: whoever holds it is not in the midst of this delivery.
+    # The lane first, as everywhere: while it is locked, no worker is sending this delivery.
     lane = (found.endpoint_id, found.request_id)
     await transaction.execute(f"{_OPEN_LANE} VALUES (?, ?, ?, NULL, 0) {_DUE_NOW}", *lane, now_ms)
     await transaction.execute(
@@ -151,7 +154,7 @@ async def retry(transaction: Transaction, delivery_id: int, now_ms: int) -> Deli
 
 
 async def retry_failed(transaction: Transaction, endpoint_id: int, now_ms: int) -> int:
-    """The same for everything of one endpoint that failed; returns how many deliveries."""
+    """Retry all failed deliveries of one endpoint; returns how many."""
     count = await transaction.execute(
         """UPDATE webhook_delivery SET status = 'pending', failures = 0, next_attempt_at_ms = ?, finished_at_ms = NULL
            WHERE endpoint_id = ? AND status = 'failed'""",
