@@ -1,1 +1,1 @@
-"""What crosses a wire: pure values and functions. No I/O, no clock, no randomness."""
+"""The wire formats: pure values and functions. No I/O, no clock, no randomness."""

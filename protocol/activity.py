@@ -1,6 +1,6 @@
 """Activities: what people send each other, and what the log stores.
 
-The server never sees plaintext: ``message`` is opaque ciphertext that nothing here parses, logs or indexes.
+The server never sees plaintext: ``message`` is ciphertext that is never parsed, logged or indexed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
 
 class PartyType(StrEnum):
-    """Who can send and receive."""
+    """The kinds of party that can send and receive."""
 
     PERSON = "person"
     COMPANY = "company"
@@ -36,17 +36,17 @@ class Party(NamedTuple):
 
     @property
     def key(self) -> int:
-        """One signed 63-bit integer: the person's id, or minus the company's. Storage and the hub use it."""
+        """The party as one signed integer: the person's id, or minus the company's. Storage and the hub use it."""
         return self.id if self.type is PartyType.PERSON else -self.id
 
     @classmethod
     def of_key(cls, key: int) -> Party:
-        """The party that a key stands for."""
+        """Return the party of a key."""
         return cls(PartyType.PERSON, key) if key > 0 else cls(PartyType.COMPANY, -key)
 
     @classmethod
     def parse(cls, text: str) -> Party:
-        """``person:7`` or ``company:123``. Raises ValueError that says what was expected."""
+        """Parse ``person:7`` or ``company:123``. Raises ValueError that says what was expected."""
         kind, _, digits = text.partition(":")
         is_id = digits.isascii() and digits.isdigit() and len(digits) <= 19 and 1 <= int(digits) <= MAX_ID
         if kind not in ("person", "company") or not is_id:
@@ -58,7 +58,7 @@ class Party(NamedTuple):
 
 
 class ActivityType(IntEnum):
-    """The seed's nine, with the number that storage keeps. Numbers are never given a second meaning."""
+    """The seed's nine types, with the number that is stored for each. A number is never reused for another type."""
 
     chat_message = 0
     chat_read_indicator = 1
@@ -84,7 +84,7 @@ class ActivityType(IntEnum):
 
     @property
     def author_is_receiver(self) -> bool:
-        """Who records it: the receiver for ``incoming_*``, the sender for everything else."""
+        """Whether the receiver records it: true for ``incoming_*``; the sender records everything else."""
         return self.name.startswith("incoming_")
 
 
@@ -116,7 +116,7 @@ PartyTypeName = Literal[
 ]
 
 
-# $ alone would take a newline after it as well.
+# $ alone would also match before a final newline.
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 _WireId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 _CallSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_SECONDS)]
@@ -128,8 +128,8 @@ _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_
 class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An activity that a client posts, with the seed's fields, names and limits.
 
-    Decoding checks each field, straight from the bytes (this is on the path of every message); :meth:`checked` adds
-    what a type asks of the fields together.
+    Decoding checks each field directly from the bytes (this code runs for every message); :meth:`checked` adds the
+    rules of each type for the fields together.
     """
 
     type: ActivityTypeName
@@ -161,7 +161,10 @@ class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
         return self.receiver if _RULES[self.type].author_is_receiver else self.sender
 
     def checked(self) -> Self:
-        """The same activity. Raises ApiError(bad_request) naming what its type lacks or does not take."""
+        """Return the activity if its type's rules hold.
+
+        Raises ApiError(bad_request) naming what is missing or not allowed.
+        """
         fault = _RULES[self.type].fault_of(self)
         if fault:
             raise ApiError(ErrorCode.BAD_REQUEST, fault)
@@ -175,7 +178,7 @@ class SocketActivity(NewActivity, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class _Rule(msgspec.Struct, frozen=True):
-    """What one type of activity asks for. Looked up by name once for each activity."""
+    """The rule for the fields of one type of activity. It is looked up by name once for each activity."""
 
     kind: ActivityType
     carries_message: bool
@@ -184,7 +187,7 @@ class _Rule(msgspec.Struct, frozen=True):
     author_is_receiver: bool
 
     def fault_of(self, new: NewActivity) -> str | None:
-        """What is wrong, as a sentence; None if everything fits."""
+        """Return what is wrong, as a sentence; None if the activity follows the rule."""
         message = new.message
         if message is None:
             if self.carries_message:
@@ -209,20 +212,20 @@ _new_activity = msgspec.json.Decoder(NewActivity)
 
 
 def is_idempotency_key(text: str) -> bool:
-    """Whether a header's text can be one: the same as inside a ``send`` frame."""
+    """Return whether a header's text is a valid key, by the same rule as inside a ``send`` frame."""
     return 1 <= len(text) <= MAX_IDEMPOTENCY_KEY_CHARACTERS and text.isascii() and text.isprintable()
 
 
 def read_new_activity(data: bytes) -> NewActivity:
-    """A posted activity from its JSON. Raises ApiError(bad_request) naming the first parameter at fault."""
+    """Read a posted activity from its JSON. Raises ApiError(bad_request) naming the first wrong parameter."""
     return read_struct(_new_activity, data).checked()
 
 
 class Activity(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row of the log. ``sender`` and ``receiver`` are party keys; ``created_at_ms`` is milliseconds since 1970.
 
-    Emptied by age it has no message any more. A tombstone (after erasure) keeps id, type, parties and time; its message
-    id is gone too.
+    After emptying by age it has no message. A tombstone (after erasure) keeps id, type, parties and time; its message
+    id is removed too.
     """
 
     id: int
@@ -242,12 +245,12 @@ def rfc3339(milliseconds: int) -> str:
 
 @lru_cache(maxsize=64)
 def _rfc3339_seconds(seconds: int) -> str:
-    # Live activities of one second share their text.
+    # Live activities of the same second share one string.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def posted(activity: Activity) -> dict[str, Any]:
-    """The ``data`` of POST activity's answer, as the seed prints it."""
+    """Return the ``data`` of POST activity's answer, as the seed shows it."""
     sender, receiver = Party.of_key(activity.sender), Party.of_key(activity.receiver)
     return {
         "id": activity.id,

@@ -1,6 +1,6 @@
-"""The shapes of what is put together field by field, for speed, elsewhere: for the descriptions of the API.
+"""The types of answers and frames that other modules build field by field for speed; used to describe the API.
 
-Tests hold them against real answers and frames.
+Tests compare them with real answers and frames.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PostedActivity:
 
 @dataclass(frozen=True)
 class PostAnswer:
-    """The activity is durable."""
+    """The answer after the activity was stored durably."""
 
     success: Literal[True]
     data: PostedActivity
@@ -47,7 +47,7 @@ class PostAnswer:
 
 @dataclass(frozen=True)
 class PersonShown:
-    """A person; names are null for somebody who is no longer in the directory."""
+    """A person; the names are null if the person is no longer in the directory."""
 
     id: int
     first_name: str | None
@@ -57,7 +57,7 @@ class PersonShown:
 
 @dataclass(frozen=True)
 class CompanyShown:
-    """A company; the name is null for one that is no longer in the directory."""
+    """A company; the name is null if it is no longer in the directory."""
 
     id: int
     name: str | None
@@ -65,7 +65,7 @@ class CompanyShown:
 
 @dataclass(frozen=True)
 class ActivityAnswer:
-    """One activity with its two parties. Erased ones keep id, type, parties and time; their message is null."""
+    """One activity with its two parties. An erased activity keeps id, type, parties and time; its message is null."""
 
     id: int
     type: ActivityTypeName
@@ -113,7 +113,7 @@ class PartyAnswer:
 
 @dataclass(frozen=True)
 class CallRinging(CallAnswer):
-    """A trusted caller rings: what call-lookup says of them, the number, the call, and what it was decided by."""
+    """A trusted caller rings: call-lookup's answer about them, the number, the call, and why it is trusted."""
 
     call_id: str = ""
     message_id: str = ""
@@ -129,7 +129,7 @@ class CallRinging(CallAnswer):
 
 @dataclass(frozen=True)
 class TrustRequested:
-    """Somebody asks this person to be trusted."""
+    """A person or company asks this person for trust."""
 
     id: int
     asked_by: Annotated[PartyAnswer, Field(alias="from")]
@@ -138,7 +138,7 @@ class TrustRequested:
 
 @dataclass(frozen=True)
 class DirectoryChanged:
-    """The lists of the app that have changed; the heartbeat has a time for each."""
+    """The app's lists that have changed; the heartbeat has a time for each."""
 
     changed: list[Literal["contacts", "trust_requests", "companies", "coworkers", "user"]]
 
@@ -157,7 +157,7 @@ class KeyChanged:
 
 @dataclass(frozen=True)
 class NumberGiven:
-    """The person has a Buzz number now: Buzz bought it after a heartbeat of a person without one."""
+    """The person now has a Buzz number, which was bought after the heartbeat of a person without one."""
 
     country_code: str
     number: str

@@ -1,7 +1,7 @@
-"""Attestation (STIR/SHAKEN): how far the caller's network vouches for the number that a call shows.
+"""Attestation (STIR/SHAKEN): what the caller's network confirms about the number that a call shows.
 
-Networks of country code 1 sign calls: A says that the caller may use the number, B that the network knows the caller,
-C that it let the call in. Sources: ATIS-1000074, and Twilio's documentation of ``StirVerstat``
+Networks of country code 1 sign calls: A says that the caller may use the number, B that the network knows the caller, C
+that it accepted the call at a gateway. Sources: ATIS-1000074, and Twilio's documentation of ``StirVerstat``
 (https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir).
 """
 
@@ -24,7 +24,7 @@ SIGNING_CODE: Final = "+1"
 """The country code whose networks sign: ``require`` asks nothing of the others."""
 
 _STRICTNESS: Final[dict[str, int]] = {"ignore": 0, "refuse-failed": 1, "require": 2}
-# "-Diverted": signed by the network that passed the call on; "-Passthrough": by the first one, handed on unchanged.
+# "-Diverted": signed by a network that forwarded the call; "-Passthrough": by the first one, forwarded unchanged.
 _VERSTAT: Final = re.compile(r"tn-validation-(passed|failed)(?:-([abc]))?(?:-(?:diverted|passthrough))?")
 _FAILED: Final = "tn-validation-failed"
 _UNSIGNED: Final = frozenset({"", "no-tn-validation"})
@@ -43,7 +43,7 @@ class Verified(StrEnum):
 
 
 class Verstat(NamedTuple):
-    """What Twilio said of a call. ``is_known``: it is a value that Twilio documents."""
+    """Twilio's result for a call. ``is_known``: it is a value that Twilio documents."""
 
     verified: Verified
     is_known: bool
@@ -51,7 +51,7 @@ class Verstat(NamedTuple):
 
 @lru_cache(maxsize=64)
 def read_verstat(text: str) -> Verstat:
-    """Read ``StirVerstat`` (empty: the call was not signed). What is not known is never a validation that passed."""
+    """Read ``StirVerstat`` (empty: the call was not signed). An unknown value never counts as a passed validation."""
     value = text.strip().lower()
     if value in _UNSIGNED:
         return Verstat(Verified.NONE, True)
@@ -63,19 +63,19 @@ def read_verstat(text: str) -> Verstat:
 
 
 class Attestation(NamedTuple):
-    """What is asked of a call's signature. ``level``: the least that ``require`` takes."""
+    """What is required of a call's signature. ``level``: the lowest level that ``require`` accepts."""
 
     policy: AttestationPolicy = "refuse-failed"
     level: AttestationLevel = "B"
 
     def at_least(self, own: str | None) -> Attestation:
-        """The stricter of this policy and a person's own: a person may ask for more, never for less."""
+        """Return the stricter of this policy and a person's own, which may only require more."""
         if own is None or _STRICTNESS.get(own, 0) <= _STRICTNESS[self.policy]:
             return self
         return self._replace(policy=own)  # type: ignore[arg-type]
 
     def admits(self, verified: Verified, e164: str) -> bool:
-        """Whether a call that shows this number may be taken for a call from it."""
+        """Return whether a call that shows this number may count as a call from it."""
         if self.policy == "ignore":
             return True
         if verified is Verified.FAILED:
@@ -86,14 +86,17 @@ class Attestation(NamedTuple):
 
 
 class CallSettings(Strict):
-    """``PUT call-settings``. ``attestation``: what the person asks of calls to them; null: what the operator does."""
+    """``PUT call-settings``.
+
+    ``attestation``: what the person requires of calls to them; null: the operator's setting.
+    """
 
     attestation: Literal["refuse-failed", "require"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class CallSettingsAnswer:
-    """What the person asks for, and ``in_force``: the stricter of that and the operator's setting."""
+    """What the person requires, and ``in_force``: the stricter of that and the operator's setting."""
 
     attestation: Literal["refuse-failed", "require"] | None
     in_force: AttestationPolicy

@@ -1,7 +1,7 @@
-"""A call and its names: what one request says of it, and how the same call is known again.
+"""A call and its ids: what one request says about it, and how a later request about the same call is recognised.
 
-``call_id`` is Twilio's CallSid, or Buzz's own where Twilio gave none. ``message_id`` is a UUIDv5 of it: whoever records
-the call as an activity under it, the app or Twilio's callback, records the same activity.
+``call_id`` is Twilio's CallSid, or an id of Buzz's own if Twilio gave none. ``message_id`` is a UUIDv5 of it: the app
+and Twilio's callback both record the call under it, so they record the same activity.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _OUTCOMES: Final[dict[str, CallOutcome]] = {
 
 
 def outcome_of(activity_type: str) -> CallOutcome:
-    """What an activity says became of an incoming call. Raises KeyError for any other activity."""
+    """Return the outcome of an incoming call by its activity. Raises KeyError for any other activity."""
     return _OUTCOMES[activity_type]
 
 
 class Call(NamedTuple):
     """One incoming call, as a request describes it.
 
-    ``called`` is a match key (None: no possible number). ``caller`` is what tells callers apart: E.164, or the caller
-    as given. ``number`` is the caller's, E.164, or None; ``person``: whose app calls. ``name``: the call's id where the
-    request names the call, else empty. ``tokens``: Twilio's names for the call or its request.
+    ``called`` is a match key (None: no possible number). ``caller`` identifies the caller: E.164, or the text as given.
+    ``number`` is the caller's, E.164, or None; ``person``: whose app calls. ``name``: the call's id if the request
+    names the call, else empty. ``tokens``: Twilio's ids of the call or its request.
     """
 
     called: str | None
@@ -73,12 +73,12 @@ class Call(NamedTuple):
         return self.called is None or (self.number is None and self.person is None and not is_no_caller(self.caller))
 
     def id_at(self, now_ms: int) -> str:
-        """The call's id; of a call that has no name, it is one of the moment."""
+        """Return the call's id; for a call without a name, an id made from the time."""
         return self.name or _own_id(self.called, self.caller, self.verified, now_ms)
 
 
 def call_of(lookup: Lookup, tokens: tuple[str, ...] = ()) -> Call:
-    """The call that a look-up is about. ``tokens``: as ``protocol.lookup.call_tokens`` returns them."""
+    """Return the call that a look-up is about. ``tokens``: as ``protocol.lookup.call_tokens`` returns them."""
     called, number = lookup.called, lookup.caller
     if called is not None:
         called = match_key(called)
@@ -109,8 +109,8 @@ def _own_id(*parts: object) -> str:
 
 
 def message_id(call_id: str) -> str:
-    """The message id under which a call's activity is recorded."""
-    # uuid.uuid5 by hand, in a third of its time: every call that comes in needs one.
+    """Return the message id under which a call's activity is recorded."""
+    # uuid.uuid5 written out, in a third of its time: every incoming call needs one.
     octets = bytearray(hashlib.sha1(NAMESPACE.bytes + call_id.encode(), usedforsecurity=False).digest()[:16])
     octets[6] = octets[6] & 0x0F | 0x50
     octets[8] = octets[8] & 0x3F | 0x80
@@ -119,7 +119,7 @@ def message_id(call_id: str) -> str:
 
 
 def names_a_call(message_id: str | None) -> bool:
-    """Whether a message id can be a call's: it is a UUIDv5, as no client makes for a message."""
+    """Return whether a message id can be a call's: a UUIDv5, which clients never use for messages."""
     return message_id is not None and message_id[_VERSION_AT] == "5"
 
 
@@ -127,7 +127,7 @@ def names_a_call(message_id: str | None) -> bool:
 class BlockedCallAnswer:
     """One entry of ``GET blocked``. ``id`` is the person's, as the seed has it; ``call_id`` is the call's own.
 
-    ``number`` is the caller's, E.164, null if there is none: all that it takes to trust this caller from now on.
+    ``number`` is the caller's, E.164, null if there is none: an app needs only it to make this caller trusted.
     """
 
     id: int
@@ -144,7 +144,7 @@ class BlockedCallAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReasonAnswer:
-    """One thing that made a caller trusted. ``person``: a member, by a trusted contact with a number of theirs."""
+    """One reason that made a caller trusted. ``person``: a company member with the number of a trusted contact."""
 
     type: Literal["contact", "company", "coworker", "person"]
     id: int
@@ -162,8 +162,8 @@ class CallerAnswer:
 class CallEntry:
     """One entry of ``GET calls``: a call to the person, whether it rang or not.
 
-    ``reason``: why it did not ring; ``trusted_by`` and ``certainty``: why it did. ``recorded_from``: whose call the
-    activity is, null if there is none. ``call_time``: seconds, of a connected call.
+    ``reason``: why it did not ring; ``trusted_by`` and ``certainty``: why it did. ``recorded_from``: the sender of the
+    call's activity, null if there is none. ``call_time``: seconds, of a connected call.
     """
 
     call_id: str

@@ -1,6 +1,6 @@
-"""What callers of the privacy line hear: the texts, their language and voice, by the line called and the service code.
+"""The texts that callers of the privacy line hear, with language and voice, by called line and service code.
 
-English and Spanish come with Buzz (``call_texts.toml``); an operator's TOML file changes them. Pure.
+English and Spanish come with Buzz (``call_texts.toml``); an operator's TOML file changes them. No I/O.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Section = Mapping[str, str]
 
 
 class CallTextsError(ValueError):
-    """The texts can not be used; the message names the key at fault and says what was expected."""
+    """The texts can't be used; the message names the wrong key and says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """All texts of a call. ``language``: a tag like ``es-MX``; ``voice``: Twilio's name of one, "" for its default.
+    """All texts of a call. ``language``: a tag like ``es-MX``; ``voice``: Twilio's name of a voice, "" for its default.
 
-    In the order in which they are said: ``greeting`` asks for a service code, ``again`` asks once more (after
-    ``unknown``, where a code was dialled), ``goodbye`` ends a call without a code; ``speak`` comes before the tone,
+    In the order in which they are spoken: ``greeting`` asks for a service code, ``again`` asks once more (after
+    ``unknown``, if a code was dialled), ``goodbye`` ends a call without a code; ``speak`` comes before the tone,
     ``thanks`` after the message.
     """
 
@@ -55,12 +55,12 @@ class Texts:
     thanks: str
 
     def speech(self, text: str) -> Speech:
-        """One of the texts, to be said in their language and voice."""
+        """Return one of the texts, with their language and voice."""
         return Speech(text, self.language, self.voice)
 
 
 class CallTexts:
-    """The texts by line and by service code, each made once."""
+    """The texts by line and by service code, each built once."""
 
     def __init__(self, default: Section, lines: Mapping[str, Section], codes: Mapping[str, Section]) -> None:
         """``lines`` by E.164 number, ``codes`` by service code."""
@@ -69,7 +69,7 @@ class CallTexts:
         self._codes = codes
 
     def of(self, line: str, code: str = "") -> Texts:
-        """The texts of a call to this number (as Twilio writes it) that is for this service code, if it is known."""
+        """Return the texts for a call to this number (as Twilio writes it), for a service code if it is known."""
         said = shipped()[SHIPPED_LANGUAGE]
         for section in (self._default, self._lines.get(parse_e164(line) or ""), self._codes.get(code)):
             said = _over(said, section or {})
@@ -95,13 +95,16 @@ def read_call_texts(text: str) -> CallTexts:
 
 @cache
 def shipped() -> Mapping[str, Section]:
-    """The texts that come with Buzz, by the first part of their language."""
+    """Return the texts that come with Buzz, by the first part of their language tag."""
     return tomllib.loads(_SHIPPED.read_text("utf-8"))
 
 
 def _over(below: Section, section: Section) -> Section:
-    """What both say, ``section`` before ``below``. No text is said in another language than its own, nor by another
-    language's voice: where the language changes, the texts that come with Buzz take the place of what is below."""
+    """Merge both, with ``section`` before ``below``.
+
+    A text is spoken only in its own language, by a voice of that language: if the language changes, the texts that come
+    with Buzz replace those of ``below``.
+    """
     language = section.get("language", below["language"])
     if _primary(language) != _primary(below["language"]):
         below = shipped().get(_primary(language), {})

@@ -1,7 +1,7 @@
 """The two subprotocols: frames to bytes and back. Both carry the same fields.
 
-An activity is encoded at most once per codec (:meth:`Codec.activity`); a frame of several is those bytes joined, and a
-websocket frame (RFC 6455, section 5.2; never masked from a server) is a header before them.
+An activity is encoded at most once per codec (:meth:`Codec.activity`); a frame with several is those bytes joined, and
+a websocket frame (RFC 6455, section 5.2; a server never masks it) is a header before them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _TYPE_NAMES = tuple(kind.name for kind in ActivityType)
 
 
 class Undecodable(Exception):
-    """The bytes are not the subprotocol at all: the socket is closed with 4400."""
+    """The bytes are not valid in the subprotocol: the socket is closed with 4400."""
 
 
 class BadFrame(ApiError):
-    """The frame was understood and refused. ``ref`` is the frame's own, where it is one that can be given back."""
+    """The frame was decoded and refused. ``ref`` is the frame's own, if it can be returned."""
 
     def __init__(self, message: str, ref: object = None) -> None:
         super().__init__(ErrorCode.BAD_FRAME, message)
@@ -41,7 +41,7 @@ class BadFrame(ApiError):
 
 
 class EncodedName(Protocol):
-    """Who a party is: the ``sendable``/``receivable`` object, encoded once for each subprotocol."""
+    """A party's ``sendable``/``receivable`` object, encoded once for each subprotocol."""
 
     @property
     def json(self) -> msgspec.Raw: ...
@@ -52,14 +52,14 @@ class EncodedName(Protocol):
 
 def _usable(ref: object) -> str | int | None:
     if isinstance(ref, str):
-        # JSON's escapes can spell half of a surrogate pair, which no frame of ours could carry.
+        # JSON's escapes can contain half of a surrogate pair, which cannot be encoded in our frames.
         return ref if len(ref) <= 64 and ref.encode(errors="replace").decode() == ref else None
     fits = isinstance(ref, int) and not isinstance(ref, bool) and -(2**63) <= ref < 2**63
     return ref if fits else None  # type: ignore[return-value]
 
 
 class WireActivity(msgspec.Struct, frozen=True, gc=False):
-    """One activity as ``GET activity/<id>`` shows it: the seed's fields, the id, and when."""
+    """One activity as ``GET activity/<id>`` shows it: the seed's fields, the id, and the time."""
 
     id: int
     type: str
@@ -76,7 +76,7 @@ class WireActivity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Codec(ABC):
-    """What both subprotocols do, each in its own encoding. Stateless; one instance of each is shared by all."""
+    """The operations of both subprotocols, each in its own encoding. Stateless; one instance of each is shared."""
 
     name: str
     binary: bool
@@ -84,22 +84,22 @@ class Codec(ABC):
 
     @abstractmethod
     def decode(self, data: bytes) -> ClientFrame:
-        """A client's frame. Raises Undecodable, or BadFrame for what was understood and does not fit."""
+        """Decode a client's frame. Raises Undecodable, or BadFrame for a decoded frame that is not valid."""
 
     @abstractmethod
     def encode(self, frame: ServerFrame) -> bytes:
-        """The payload of a server's frame."""
+        """Return the payload of a server's frame."""
 
     @abstractmethod
     def activity(self, activity: Activity, sender: EncodedName, receiver: EncodedName) -> bytes:
-        """One activity's bytes, to be joined by :meth:`activities`."""
+        """Return one activity's bytes, to be joined by :meth:`activities`."""
 
     @abstractmethod
     def activities(self, encoded: Sequence[bytes]) -> bytes:
-        """The payload of an ``activities`` frame with these."""
+        """Return the payload of an ``activities`` frame with these activities."""
 
     def websocket(self, payload: bytes) -> bytes:
-        """The payload as one unfragmented, unmasked websocket frame."""
+        """Return the payload as one unfragmented, unmasked websocket frame."""
         size = len(payload)
         if size < 126:
             header = bytes((self._first_byte, size))
@@ -110,7 +110,7 @@ class Codec(ABC):
         return header + payload
 
     def frame(self, frame: ServerFrame) -> bytes:
-        """A server's frame, ready for the socket."""
+        """Return a server's frame, ready for the socket."""
         return self.websocket(self.encode(frame))
 
 
@@ -200,11 +200,11 @@ def _wire(activity: Activity, sender: msgspec.Raw, receiver: msgspec.Raw) -> Wir
 
 
 def _with_whole_numbers(value: object) -> ClientFrame:
-    """Read a frame that does not fit once more, with whole numbers that were packed as floats taken as integers.
+    """Decode an invalid frame again, with whole numbers that were packed as floats read as integers.
 
     JavaScript has one type of number, and msgpackr packs an integer beyond 32 bits as a float64: without this, its
-    clients would work until the log's ids pass 2^32. Only floats up to 2^53 are exact, so only they are taken.
-    Raises BadFrame if the frame does not fit then either.
+    clients would work until the log's ids pass 2^32. Only floats up to 2^53 are exact, so only they are taken. Raises
+    BadFrame if the frame is still not valid.
     """
     try:
         frame: ClientFrame = msgspec.convert(_whole(value), ClientFrame)
@@ -224,12 +224,12 @@ def _whole(value: object) -> object:
 
 
 def _refuse(error: Exception, value: object) -> NoReturn:
-    """Say what was wrong with a frame that decodes (``value``) and does not fit."""
+    """Raise BadFrame that says what is wrong with a decoded but invalid frame (``value``)."""
     if not isinstance(value, dict):
         raise BadFrame("A frame should be a map with a 'type'.") from None
     ref = value.get("ref")
     if not isinstance(error, msgspec.ValidationError):
-        # What the lenient decoder takes and the strict one does not: NaN, mostly.
+        # Values that only the lenient decoder accepts: NaN, mostly.
         raise BadFrame(f"The frame is not well formed: {error}", ref) from None
     sentence = describe_struct(error)
     if sentence.startswith("Invalid parameter: 'ref'"):
@@ -249,7 +249,7 @@ def _loads_json(data: bytes) -> object:
 
 
 def _number(digits: str) -> int | str:
-    # Python refuses to make a number of thousands of digits; what it is does not matter, as no field takes it.
+    # Python refuses to parse a number of thousands of digits; its value does not matter, as no field accepts it.
     return int(digits) if len(digits) <= 64 else digits[:64]
 
 

@@ -1,7 +1,7 @@
-"""The directory's objects: who there is, who belongs together, who trusts whom. Mirrored from the operator's system.
+"""The directory's objects: people, companies, memberships and trust, mirrored from the operator's system.
 
-Each has a kind and an identity (its primary key). Two objects are equal when nothing that is stored differs: that is
-how an import tells what has changed.
+Each has a kind and an identity (its primary key). Two objects are equal if all stored fields are equal: so an import
+finds what has changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Identity = tuple[int | str, ...]
 
 
 class Kind(StrEnum):
-    """What an object is: the ``kind`` of its line."""
+    """The kind of an object: the ``kind`` of its line."""
 
     PERSON = "person"
     COMPANY = "company"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What all objects share. Array-like: an import spools millions of them."""
+    """The base of all objects. Array-like encoding, because an import spools millions of them."""
 
     kind: ClassVar[Kind]
 
@@ -42,22 +42,22 @@ class _Object(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def parties(self) -> tuple[int, ...]:
-        """The keys of the parties that must exist for this object to be."""
+        """The keys of the parties that must exist before this object can be stored."""
         return ()
 
     @property
     def goes_with(self) -> tuple[int, ...]:
-        """The keys of the parties that take this object with them when they are removed."""
+        """The keys of the parties with which this object is removed."""
         return self.parties
 
     @property
     def brings(self) -> dict[str, int]:
-        """By field, the ids that this object brings into Buzz. Others that it has must be there already."""
+        """By field, the ids that this object adds to Buzz. Its other ids must exist already."""
         return {}
 
 
 class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
-    """Somebody who uses the app. ``numbers`` are those they call from, in E.164, sorted."""
+    """A person who uses the app. ``numbers`` are those that they call from, in E.164, sorted."""
 
     kind: ClassVar = Kind.PERSON
     id: int
@@ -85,12 +85,12 @@ class Person(_Object, frozen=True, array_like=True, gc=False, tag="person"):
 
     @property
     def named(self) -> tuple[str | None, ...]:
-        """What others see of them."""
+        """The name that others see."""
         return (self.first_name, self.middle_name, self.last_name)
 
 
 class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
-    """A company. Its members are coworkers, and speak for it."""
+    """A company. Its members are coworkers and act for it."""
 
     kind: ClassVar = Kind.COMPANY
     id: int
@@ -116,7 +116,7 @@ class Company(_Object, frozen=True, array_like=True, gc=False, tag="company"):
 
     @property
     def named(self) -> tuple[str | None, ...]:
-        """What others see of it."""
+        """The name that others see."""
         return (self.name,)
 
 
@@ -137,9 +137,9 @@ class Member(_Object, frozen=True, array_like=True, gc=False, tag="member"):
 
 
 class Contact(_Object, frozen=True, array_like=True, gc=False, tag="contact"):
-    """Somebody in a person's address book. Where ``trusted``, calls from their numbers ring.
+    """An entry in a person's address book. If ``trusted``, calls from its numbers ring.
 
-    ``dropped_numbers``: how many numbers the operator's system has of them that nobody could call; they are not kept.
+    ``dropped_numbers``: how many numbers of the contact in the operator's system cannot be called; they are not stored.
     """
 
     kind: ClassVar = Kind.CONTACT
@@ -183,7 +183,7 @@ class TrustedCompany(_Object, frozen=True, array_like=True, gc=False, tag="trust
 
 
 class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_request"):
-    """Somebody (a party key) asks a person to be trusted. Who asks need not be in the directory."""
+    """A party (its key) asks a person for trust. It need not be in the directory."""
 
     kind: ClassVar = Kind.TRUST_REQUEST
     id: int
@@ -211,7 +211,7 @@ class TrustRequest(_Object, frozen=True, array_like=True, gc=False, tag="trust_r
 class Number(_Object, frozen=True, array_like=True, gc=False, tag="number"):
     """A Buzz number: a person's already, or (without ``person_id``) one for the pool.
 
-    However it is written, it is the same line: its identity is its match key.
+    Its identity is its match key, because the same line can be written in several ways.
     """
 
     kind: ClassVar = Kind.NUMBER
@@ -245,14 +245,14 @@ class ServiceCode(_Object, frozen=True, array_like=True, gc=False, tag="service_
 
 
 class Removed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="removed"):
-    """The object of this kind and identity is to be removed. That there is none is no mistake."""
+    """The object of this kind and identity is to be removed. It is no error if it does not exist."""
 
     kind: Kind
     identity: Identity
 
     @property
     def removed_party(self) -> int | None:
-        """The party's key, if it is one that is removed: what belongs to it goes too."""
+        """The party's key, if a party is removed: its objects are removed with it."""
         if self.kind not in (Kind.PERSON, Kind.COMPANY):
             return None
         party_id = int(self.identity[0])
@@ -277,7 +277,7 @@ KEYS: dict[Kind, tuple[str, ...]] = {
 
 
 def line(found: Object) -> dict[str, Any]:
-    """The object as a line of an import spells it."""
+    """Return the object in the form of an import's line."""
     fields = {"kind": found.kind.value, **msgspec.structs.asdict(found)}
     fields.pop("dropped_numbers", None)
     if isinstance(found, TrustRequest):

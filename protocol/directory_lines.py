@@ -1,4 +1,4 @@
-"""One line of a directory import: strict models, one for each kind, and the entry that a line asks for.
+"""The lines of a directory import: strict models, one for each kind, and the entry that a line stands for.
 
 ``"deleted": true`` removes: then only the fields of the identity are needed, and others are checked but not used.
 """
@@ -51,7 +51,7 @@ def _e164s(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({_e164(text) for text in texts}))
 
 
-# PostgreSQL has no text with U+0000.
+# PostgreSQL cannot store U+0000 in a text.
 Text = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00]*$")]
 Avatar = Annotated[str, StringConstraints(max_length=MAX_AVATAR_CHARACTERS, pattern=r"^[^\x00]*$")]
 _E164_SCHEMA = {"type": "string", "pattern": r"^\+[1-9][0-9]{1,14}$", "examples": ["+12025550101"]}
@@ -62,7 +62,7 @@ Numbers = Annotated[
     AfterValidator(_e164s),
     WithJsonSchema({"type": "array", "items": _E164_SCHEMA, "maxItems": MAX_NUMBERS, "default": []}),
 ]
-# What is there already may have a larger one: the import's plan tells the two apart.
+# Existing objects may have a larger one: the import's plan distinguishes them.
 NewId = Annotated[Id, Field(description=f"At most {MAX_NEW_ID} (2^53 - 1) where the object is new.")]
 AddressBookNumbers = Annotated[
     tuple[str, ...],
@@ -78,7 +78,7 @@ class _Line(Strict):
     deleted: bool = Field(False, description="Removes the object; its other fields are then not needed.")
 
     def put(self) -> directory.Object:
-        """The object that the line describes. Raises ApiError that names the first field missing."""
+        """Return the object that the line describes. Raises ApiError that names the first missing field."""
         raise TypeError("each kind has its own")
 
 
@@ -123,7 +123,7 @@ class MemberLine(_Line):
 
 
 class ContactLine(_Line):
-    """Somebody in a person's address book."""
+    """An entry in a person's address book."""
 
     kind: Literal["contact"]
     id: NewId
@@ -173,7 +173,7 @@ class PartyFields(Strict):
 
 
 class TrustRequestLine(_Line):
-    """Somebody asks a person to be trusted."""
+    """A person or company asks a person for trust."""
 
     kind: Literal["trust_request"]
     id: NewId
@@ -184,7 +184,7 @@ class TrustRequestLine(_Line):
     def put(self) -> directory.Object:
         person_id = _required(self.person_id, "person_id")
         asked_by = _required(self.asked_by, "from")
-        # Whole seconds, as the wire shows it: the same line again is no change.
+        # Whole seconds, as on the wire, so that importing the same line again is no change.
         seconds = (_required(self.created_at, "created_at") - _EPOCH) // timedelta(seconds=1)
         return directory.TrustRequest(self.id, person_id, asked_by.key, seconds * 1000)
 
@@ -249,7 +249,7 @@ _NEEDED: dict[Kind, tuple[str, ...]] = {
 
 @cache
 def fields_model(kind: Kind) -> type[BaseModel]:
-    """A line without its kind and identity: the body of a PUT, whose path has these. For the description of the API."""
+    """Return the model of a PUT's body: a line without its kind and identity. It describes the API."""
     line = _MODELS[kind]
     fields: dict[str, Any] = {
         name: (given.annotation, given)
@@ -264,12 +264,12 @@ def fields_model(kind: Kind) -> type[BaseModel]:
 
 
 def identity_types(kind: Kind) -> dict[str, Any]:
-    """The types of the fields that make a kind's identity: the parameters of its path."""
+    """Return the types of the fields of a kind's identity: the parameters of its path."""
     types = get_type_hints(_MODELS[kind], include_extras=True)
     return {name: types[name] for name in KEYS[kind]}
 
 
-# The compiled validators, without a layer around them: an import calls them a million times.
+# The compiled validators, called directly because an import calls them a million times.
 _VALIDATE = {kind.value: model.__pydantic_validator__.validate_json for kind, model in _MODELS.items()}
 _INTEGER_KEYS = frozenset(name for names in KEYS.values() for name in names) - {"number", "code"}
 
@@ -282,7 +282,7 @@ _kind_of = msgspec.json.Decoder(_OnlyKind)
 
 
 def parse_line(text: bytes) -> Entry:
-    """What a line asks for. Raises ApiError with one sentence that names the first field at fault."""
+    """Parse a line to an entry. Raises ApiError with one sentence that names the first wrong field."""
     try:
         kind = _kind_of.decode(text).kind
     except msgspec.ValidationError:
@@ -294,10 +294,10 @@ def parse_line(text: bytes) -> Entry:
 
 
 def parse_object(kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> Entry:
-    """What a request for one object asks for: the identity from its path, the rest from its body.
+    """Parse a request for one object: the identity from its path, the rest from its body.
 
-    The body may repeat the identity. Raises ApiError: bad_request that names the first field at fault, or not_found
-    where the path has not as many parts as the kind's identity.
+    The body may repeat the identity. Raises ApiError: bad_request that names the first wrong field, or not_found if the
+    path has not as many parts as the kind's identity.
     """
     names = KEYS[kind]
     if len(path) != len(names):

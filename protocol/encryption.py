@@ -1,7 +1,7 @@
-"""What Buzz keeps for end-to-end encryption: the provider's ids, and people's public keys.
+"""The data that Buzz stores for end-to-end encryption: the provider's ids, and people's public keys.
 
-The server holds no secret and can check none: a key's *form* is checked against its algorithm, so that a mistake in
-a client is found when the key is published and not when somebody can't decrypt.
+The server has no secret and can check none. It checks that a key's *form* fits its algorithm, so that a client's
+mistake is found when the key is published, and not when a message can't be decrypted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_DEVICE_ID_CHARACTERS: Final = 64
 MAX_PUBLIC_KEY_CHARACTERS: Final = 2_048
 """Base64 of the largest key taken (RSA with 8192 bits, about 1,050 bytes of DER) and room to spare."""
 
-# PostgreSQL stores no NUL, and an id with other control characters in it is a client's mistake.
+# PostgreSQL can't store NUL, and an id with other control characters is a client's mistake.
 _NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]+$"
 Data = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATA_CHARACTERS, pattern=_NO_CONTROL)]
 DeviceId = Annotated[
@@ -75,7 +75,7 @@ class NewPublicKey(Strict):
 
 @dataclass(frozen=True, slots=True)
 class EncryptionAnswer:
-    """A person's encryption data as it is given back."""
+    """A person's encryption data as it is returned."""
 
     hash: str
     e2e_id: str
@@ -84,7 +84,7 @@ class EncryptionAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PublicKeyAnswer:
-    """One public key as everybody may read it. ``revoked_at`` null: in force. ``device_id`` null: for all devices."""
+    """One public key, which everybody may read. ``revoked_at`` null: in force. ``device_id`` null: for all devices."""
 
     public_key: str
     algorithm: str
@@ -112,7 +112,7 @@ NEW_PUBLIC_KEY: Final[TypeAdapter[NewPublicKey]] = TypeAdapter(NewPublicKey)
 
 
 def key_bytes(public_key: str) -> bytes:
-    """The key's bytes from standard base64 with padding. Raises ValueError for anything else."""
+    """Decode a key from standard base64 with padding. Raises ValueError for anything else."""
     try:
         return base64.b64decode(public_key, validate=True)
     except binascii.Error as error:
@@ -120,7 +120,7 @@ def key_bytes(public_key: str) -> bytes:
 
 
 def fingerprint(public_key: str) -> str:
-    """SHA-256 of the key's bytes (not of their base64), in hex: what two people compare by voice."""
+    """Return SHA-256 of the key's bytes (not of their base64), in hex, which two people compare by voice."""
     return hashlib.sha256(key_bytes(public_key)).hexdigest()
 
 
@@ -132,7 +132,7 @@ def _raw(load: Callable[[bytes], object]) -> Callable[[bytes], None]:
 
 
 def _point(curve: ec.EllipticCurve) -> Callable[[bytes], None]:
-    """An uncompressed or compressed point (SEC 1, section 2.3.3) on the curve, or the same as SubjectPublicKeyInfo."""
+    """Return the check of a curve's keys: a point (SEC 1, section 2.3.3) or SubjectPublicKeyInfo."""
 
     def check(data: bytes) -> None:
         if data[:1] in (b"\x02", b"\x03", b"\x04"):

@@ -1,8 +1,8 @@
 """The one table of errors and close codes, shared by HTTP and the socket.
 
-An error has a code (what a client's program reads), an HTTP status, the words its message begins with on HTTP (the
-seed's, for 400, 401, 404 and 500) and whether sending the same thing again later can help. A close code has its
-meaning and what the client should do. A duplicate in either table is refused when this module is imported.
+An error has a code (for a client's program), an HTTP status, the words that begin its message on HTTP (the seed's, for
+400, 401, 404 and 500) and whether the same request can succeed later. A close code has its meaning and what the client
+should do. A duplicate in either table is refused when this module is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum, unique
 
 @unique
 class ErrorCode(StrEnum):
-    """What was wrong, for programs. The first ten are the socket's; the others exist on HTTP only."""
+    """The errors, for programs. The first ten are used on the socket; the others exist on HTTP only."""
 
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
@@ -72,7 +72,7 @@ if len(ERRORS) != len(_ROWS) or set(ERRORS) != set(ErrorCode):
 class ApiError(Exception):
     """A request or a frame is refused; the connection goes on.
 
-    ``message`` says to the client what was wrong and what was expected. ``retry_after_seconds`` goes with
+    ``message`` tells the client what was wrong and what was expected. ``retry_after_seconds`` goes with
     ``rate_limited`` and ``unavailable``.
     """
 
@@ -84,7 +84,7 @@ class ApiError(Exception):
         self.ref: str | int | None = None
 
     def about(self, ref: str | int | None) -> ApiError:
-        """The same error with the ref of the socket's frame that it answers."""
+        """Return the same error with the ref of the socket frame that it answers."""
         self.ref = ref
         return self
 
@@ -94,7 +94,7 @@ class ApiError(Exception):
 
     @property
     def socket_code(self) -> ErrorCode:
-        """The code as the socket's table has it (HTTP-only codes map to their nearest)."""
+        """The code on the socket (HTTP-only codes map to the nearest one)."""
         return self.kind.socket_code or self.code
 
 

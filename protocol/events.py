@@ -1,4 +1,4 @@
-"""Live events: the names that an ``event`` frame can carry. They are told to connected sessions and never stored."""
+"""Live events: the names that an ``event`` frame can have. They are sent to connected sessions and never stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EventName(StrEnum):
-    """What has happened. ``protocol.answers.EVENT_DATA`` has the shape of the data that goes with each name."""
+    """What has happened. ``protocol.answers.EVENT_DATA`` has the type of the data for each name."""
 
     CALL_RINGING = "call.ringing"
     CALL_BLOCKED = "call.blocked"

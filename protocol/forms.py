@@ -1,7 +1,8 @@
 """Nested keys in forms: ``a[b][c]=x`` to ``{"a": {"b": {"c": "x"}}}`` and back, within limits.
 
-The privacy-request events are objects of objects whose every value is a string, sent as forms. Names are read strictly:
-a name that is nested too deep, malformed, or that clashes with another is refused by name, never merged or dropped.
+The privacy-request events are objects of objects whose every value is a string, sent as forms. Names are parsed
+strictly: one that is nested too deep, malformed, or in conflict with another is refused with its name, never merged or
+dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAME: Final = re.compile(rf"(?P<first>{_WORD})(?P<rest>(?:\[{_WORD}\])*)")
 
 
 class FormError(ValueError):
-    """A field can't be taken. ``field`` is its name as it was sent (shortened), ``reason`` what was expected."""
+    """A field is refused. ``field`` is its name as it was sent (shortened), ``reason`` what was expected."""
 
     def __init__(self, field: str, reason: str) -> None:
         self.field = field[:MAX_NAME_CHARACTERS].encode(errors="replace").decode()
@@ -32,7 +33,7 @@ class FormError(ValueError):
 
 
 def nest(fields: Iterable[tuple[str, str]]) -> Tree:
-    """Build the tree that the fields' names describe. Raises FormError for the first field that does not fit."""
+    """Build the tree that the fields' names describe. Raises FormError for the first wrong field."""
     tree: Tree = {}
     for count, (name, value) in enumerate(fields, start=1):
         if count > MAX_FIELDS:
@@ -43,12 +44,12 @@ def nest(fields: Iterable[tuple[str, str]]) -> Tree:
 
 
 def flatten(tree: Mapping[str, str | Tree]) -> list[tuple[str, str]]:
-    """The fields of a tree, in its order: ``[("a[b][c]", "x")]``. The reverse of ``nest``."""
+    """Return the fields of a tree, in its order: ``[("a[b][c]", "x")]``. The reverse of ``nest``."""
     return [(name, value) for path, value in _leaves(tree, ()) for name in [_join(path)]]
 
 
 def split_name(name: str) -> list[str]:
-    """``a[b][c]`` to ``["a", "b", "c"]``. Raises FormError if it is too long, too deep or malformed."""
+    """Split ``a[b][c]`` to ``["a", "b", "c"]``. Raises FormError if it is too long, too deep or malformed."""
     if len(name) > MAX_NAME_CHARACTERS:
         raise FormError(name, f"a field's name has at most {MAX_NAME_CHARACTERS} characters")
     match = _NAME.fullmatch(name)
@@ -61,9 +62,9 @@ def split_name(name: str) -> list[str]:
 
 
 def tree_of(value: object) -> Tree:
-    """The same tree from decoded JSON, within the same limits. Booleans become ``"true"``/``"false"``, null ``""``.
+    """Build the tree from decoded JSON, within the same limits. Booleans become ``"true"``/``"false"``, null ``""``.
 
-    Raises FormError for anything that a form could not say: numbers, lists, objects nested too deep.
+    Raises FormError for anything that a form cannot contain: numbers, lists, objects nested too deep.
     """
     if not isinstance(value, dict):
         raise FormError("body", "should be an object")
@@ -110,7 +111,7 @@ def _text(value: object, path: tuple[str, ...]) -> str:
 
 
 def _plain(value: str, name: str) -> str:
-    # JSON can spell lone surrogates, which no encoding takes, and NUL, which PostgreSQL's text does not take.
+    # JSON can contain lone surrogates, which can't be encoded, and NUL, which PostgreSQL can't store in a text.
     if "\0" in value or not (value.isascii() or value.encode(errors="ignore").decode() == value):
         raise FormError(name, "should be plain text, without NUL or unpaired surrogates")
     return value

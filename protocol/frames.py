@@ -1,4 +1,4 @@
-"""The socket's frames, both ways: clients' are checked as they are decoded, the server's are encoded as they are."""
+"""The socket's frames in both directions: a client's is checked while it is decoded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _RefNumber = Annotated[int, msgspec.Meta(ge=-(2**63), le=MAX_ID)]
 Ref = _RefText | _RefNumber
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-_Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_CHARACTERS)]  # an empty one is a bad token, not a bad frame
+_Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_CHARACTERS)]  # an empty token is a bad token, not a bad frame
 
 
 class _FromClient(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, forbid_unknown_fields=True):
-    """A client's frame; its ``type`` is the class's name. Unknown fields are refused: a typo must not vanish."""
+    """A client's frame; its ``type`` is the class's name.
+
+    Unknown fields are refused, so that a typing error is noticed.
+    """
 
 
 class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -41,7 +44,7 @@ class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False)
 
 
 def _check_plain(name: str, value: Any) -> None:
-    """Raises ValueError, which msgspec turns into its own, where a text in ``value`` has control characters."""
+    """Raise ValueError if a text in ``value`` has control characters; msgspec turns it into its own error."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
@@ -64,7 +67,7 @@ class Send(_FromClient, frozen=True):
 
 
 class Received(_FromClient, frozen=True):
-    """This device has safely stored everything up to ``id``."""
+    """This device has stored everything up to ``id``."""
 
     id: _Id
     ref: Ref | None = None
@@ -78,7 +81,7 @@ class Addressee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Typing(_FromClient, frozen=True):
-    """The person is typing: passed on live, never stored."""
+    """The person is typing: sent to connected sessions, never stored."""
 
     to: Addressee
     ref: Ref | None = None
@@ -102,7 +105,7 @@ CLIENT_FRAMES = (Hello, Send, Received, Typing, Refresh, Ping)
 
 
 class ServerFrame(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """A frame of the server's. A field that has its default (None) is left out."""
+    """A frame from the server. A field with its default value (None) is left out."""
 
 
 class Welcome(ServerFrame, frozen=True, tag="welcome"):
@@ -130,7 +133,7 @@ class Refreshed(ServerFrame, frozen=True, tag="refreshed"):
 class Activities(ServerFrame, frozen=True, tag="activities"):
     """Activities to catch up, and live ones: 1 to 500, oldest first, each as in ``GET activity/<id>``.
 
-    The server joins it from encoded activities (``Codec.activities``); this class describes it.
+    The server builds it from encoded activities (``Codec.activities``); this class only describes it.
     """
 
     activities: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=MAX_ACTIVITIES_PER_FRAME)]
@@ -143,7 +146,7 @@ class CaughtUp(ServerFrame, frozen=True, tag="caught_up"):
 
 
 class Ack(ServerFrame, frozen=True, tag="ack", gc=False):
-    """The activity is durable. ``duplicate``: it was sent before, and this is the first answer again."""
+    """The activity is stored durably. ``duplicate``: it was sent before, and this repeats the first answer."""
 
     ref: Ref
     id: int

@@ -1,4 +1,4 @@
-"""The heartbeat's answer: when each thing that an app mirrors last changed, and the person's own number."""
+"""The heartbeat's answer: when each of the app's lists last changed, and the person's own number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protocol.activity import rfc3339
 
 
 class LastTimes(NamedTuple):
-    """When things last changed for one person, in milliseconds since 1970; None: never."""
+    """The times of the last changes for one person, in milliseconds since 1970; None: never."""
 
     contact_update: int | None = None
     trust_request: int | None = None
@@ -30,10 +30,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The seed's six fields, when a key last changed, and the number (null while there is none to give).
+    """The seed's six fields, when a key last changed, and the number (null while the person has none).
 
-    The seed spells one field in two ways, in its table and in its example: both are there, with the same value.
-    ``last_key_update``: a public key of the person's own, or of somebody they have talked with, changed.
+    The seed spells one field in two ways, in its table and in its example: both are sent, with the same value.
+    ``last_key_update``: a public key of the person, or of somebody they have talked with, changed.
     """
 
     last_contact_update: str | None
@@ -48,7 +48,7 @@ class Heartbeat:
 
 
 def heartbeat(times: LastTimes, last_activity_id: int, e164: str | None) -> Heartbeat:
-    """Put the answer together; ``last_activity_id`` is 0 when there is none."""
+    """Build the answer; ``last_activity_id`` is 0 if there is none."""
     return Heartbeat(
         last_contact_update=_shown(times.contact_update),
         last_trust_request=_shown(times.trust_request),

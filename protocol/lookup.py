@@ -1,7 +1,8 @@
-"""Trust and call look-ups: the parameters Twilio's glue code sends, and the two answers.
+"""Trust and call look-ups: the parameters that the code at Twilio sends, and the two answers.
 
-Missing or empty is a mistake of the caller's program and refused. Present but malformed is not: telling "malformed"
-from "unknown" would help somebody who probes, so it becomes "no number" and takes the same path as any unknown one.
+A missing or empty parameter is a mistake of the client's program and is refused. A malformed one is not: an answer that
+distinguishes "malformed" from "unknown" would help an attacker, so it becomes "no number" and is handled like any
+unknown one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _APP: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The parameters of both look-ups, as text. A value that is no text or whole number counts as malformed."""
+    """The parameters of both look-ups, as text. A value that is neither text nor an integer counts as malformed."""
 
     number_code: str
     number: str
@@ -44,7 +45,7 @@ class Lookup:
 
     @property
     def called(self) -> str | None:
-        """The number that rings, as E.164; None if it is no possible number."""
+        """The called number, as E.164; None if it is no possible number."""
         return phone.normalise(self.number_code, self.number)
 
     @property
@@ -60,7 +61,7 @@ class Lookup:
 
 
 def parse_lookup(parameters: Mapping[str, object]) -> Lookup:
-    """Read the parameters of a query, a form or a JSON object; names that are not ours are left alone.
+    """Read the parameters of a query, a form or a JSON object; unknown names are ignored.
 
     Raises ApiError (bad_request) that names the first required parameter that is missing or empty.
     """
@@ -81,7 +82,7 @@ def _text(value: object) -> str:
 
 
 def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
-    """What a repeat of this call's request is known by: Twilio's idempotency token and its CallSid, where given."""
+    """Return what identifies a repeat of this call's request: Twilio's idempotency token and CallSid, if given."""
     named = (("token:", idempotency_token), (CALL_TOKEN, call_sid))
     return tuple(
         f"{kind}{value}"
@@ -91,7 +92,7 @@ def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
 
 
 class ShownCaller(NamedTuple):
-    """Who was calling, as ``GET blocked`` shows it: ``country_code`` with its ``+`` (empty if it was malformed)."""
+    """The caller, as ``GET blocked`` shows it: ``country_code`` with its ``+`` (empty if it was malformed)."""
 
     caller_id: str
     country_code: str
@@ -99,9 +100,9 @@ class ShownCaller(NamedTuple):
 
 
 def shown_caller(lookup: Lookup) -> ShownCaller:
-    """What to keep of a caller who was not trusted: the number as it was given, in printable characters.
+    """Return what to store of a caller who was not trusted: the number as given, in printable characters.
 
-    A number that was given whole (``+1987…``) is taken apart, so that the country code is not shown twice.
+    A complete number (``+1987…``) is split, so that the country code is not shown twice.
     """
     code = phone.country_code(lookup.inbound_code)
     number = _printable(lookup.inbound, phone.MAX_NUMBER_CHARACTERS)
@@ -115,14 +116,14 @@ def shown_caller(lookup: Lookup) -> ShownCaller:
 
 
 def _printable(text: str, limit: int) -> str:
-    """Without control characters, lone surrogates and NUL, which neither JSON nor a database takes well."""
+    """Remove control characters, lone surrogates and NUL, which JSON or a database may refuse."""
     cut = text[:limit]
     return cut if cut.isprintable() else "".join(character for character in cut if character.isprintable())
 
 
 @dataclass(frozen=True, slots=True)
 class TrustAnswer:
-    """The answer to trust-lookup: whether the phone may ring, and whose number was called (null: nobody's)."""
+    """The answer to trust-lookup: whether the phone may ring, and who was called (null: an unassigned number)."""
 
     trusted: bool
     user_id: int | None

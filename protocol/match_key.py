@@ -1,8 +1,8 @@
-"""The match key: what telephone numbers are compared by.
+"""The match key, by which telephone numbers are compared.
 
-Address books, carriers and Twilio write one subscriber in several ways: with and without Mexico's ``1``, with eight
-digits from before a country went over to ten. Numbers are stored and shown as given; two of them are the same line when
-their match keys are equal. The rules are data, each with its source, in ``renumbering.toml``.
+Address books, carriers and Twilio write the same number in several ways: with and without Mexico's ``1``, or with the
+eight digits from before a country changed to ten. Numbers are stored and shown as given; two of them are the same line
+when their match keys are equal. The rules are data, each with its source, in ``renumbering.toml``.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Final, NamedTuple
 _TABLE: Final = Path(__file__).with_name("renumbering.toml")
 _VARIABLE: Final = re.compile(r"x|\[[0-9-]+\]")
 
-# Several times the numbers that ring within minutes on one node, at some 200 bytes each.
+# Several times as many as the numbers called within minutes on one node, at about 200 bytes each.
 _CACHED_NUMBERS: Final = 32_768
 
 
 class Range(NamedTuple):
-    """Where numbers that a rule rewrites are found: E.164 numbers with this beginning and this length."""
+    """The E.164 numbers that a rule rewrites: those with this prefix and this length."""
 
     prefix: str
     length: int
 
 
 class Rule(NamedTuple):
-    """One line of the table. ``written`` matches whole E.164 numbers, ``compared`` is what takes their place."""
+    """One line of the table. ``written`` matches whole E.164 numbers, ``compared`` replaces them."""
 
     country: str
     code: str
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def match_key(e164: str) -> str:
-    """What an E.164 number is compared by: an E.164 number as well, for most numbers the number itself.
+    """Return an E.164 number's match key: an E.164 number too, for most numbers the number itself.
 
     A match key is its own match key.
     """
@@ -54,14 +54,14 @@ def match_key(e164: str) -> str:
 
 
 def own_key(e164: str) -> str | None:
-    """The match key where it is another number than ``e164``, otherwise None: what is stored beside a number."""
+    """Return the match key if it differs from ``e164``, otherwise None: it is stored beside a number."""
     key = match_key(e164)
     return None if key == e164 else key
 
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Every line of the table, in its order."""
+    """Return every line of the table, in its order."""
     plans = tomllib.loads(_TABLE.read_text())["plan"]
     return tuple(
         _rule(plan["country"], plan["code"], written.replace(" ", ""), compared.replace(" ", ""))
@@ -72,7 +72,7 @@ def rules() -> tuple[Rule, ...]:
 
 @cache
 def table_digest() -> str:
-    """What tells one state of the table from another: stored keys are made again when it changes."""
+    """Return a digest of the table: stored keys are computed again when it changes."""
     return hashlib.blake2b(_TABLE.read_bytes(), digest_size=16).hexdigest()
 
 
@@ -90,7 +90,7 @@ def _rule(country: str, code: str, written: str, compared: str) -> Rule:
     if compared.count("x") != variable:
         raise ValueError(f"{country}: '{written}' and '{compared}' differ in their variable digits")
     expression = _VARIABLE.sub(lambda found: f"({'[0-9]' if found[0] == 'x' else found[0]})", written)
-    # Not the template of re's expand, which is parsed again at every call: some 90 µs.
+    # Not re's expand, which parses its template again at every call: about 90 µs.
     template = compared.replace("x", "{}")
     fixed = re.match("[0-9]*", written)
     prefix = f"+{code}{fixed[0] if fixed else ''}"

@@ -1,4 +1,4 @@
-"""Writing ``multipart/form-data`` (RFC 7578): the body as bytes, because the body is signed before it is sent."""
+"""Writes ``multipart/form-data`` (RFC 7578): the body as bytes, because the body is signed before it is sent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 
 def content_type(boundary: str) -> str:
-    """The header that belongs to a body made with this boundary."""
+    """Return the Content-Type of a body with this boundary."""
     return f"multipart/form-data; boundary={boundary}"
 
 
 def encode(fields: Iterable[tuple[str, str]], boundary: str) -> bytes:
-    """One part a field, values as UTF-8. The caller picks a boundary that is random, so that no value contains it."""
+    """Encode one part for each field, values as UTF-8. The boundary must be random, so that no value contains it."""
     parts = [_part(name, value, boundary) for name, value in fields]
     return b"".join(parts) + f"--{boundary}--\r\n".encode()
 

@@ -1,4 +1,4 @@
-"""Who a party is, as the wire shows it: the ``sendable`` and ``receivable`` objects of ``GET activity``."""
+"""A party's name on the wire: the ``sendable`` and ``receivable`` objects of ``GET activity``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protocol.activity import Party, PartyType
 
 
 class PersonName(msgspec.Struct, frozen=True, gc=False):
-    """A person: the seed's four fields. All names are null for somebody who is no longer in the directory."""
+    """A person: the seed's four fields. All names are null if the person is no longer in the directory."""
 
     id: int
     first_name: str | None
@@ -21,12 +21,12 @@ class PersonName(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def display(self) -> str:
-        """``Jane A. Smith``, for lists and terminals."""
+        """The name as ``Jane A. Smith``, for lists and terminals."""
         return " ".join(part for part in (self.first_name, self.middle_name, self.last_name) if part)
 
 
 class CompanyName(msgspec.Struct, frozen=True, gc=False):
-    """A company. The name is null for one that is no longer in the directory.
+    """A company. The name is null if it is no longer in the directory.
 
     It has the seed's three name fields too, for apps that read nothing else: ``first_name`` is the company's name.
     """
@@ -53,6 +53,6 @@ Name = PersonName | CompanyName
 
 
 def nameless(key: int) -> Name:
-    """What is shown for a party that is no longer in the directory: its id alone."""
+    """Return the name of a party that is no longer in the directory: only its id."""
     party = Party.of_key(key)
     return PersonName(party.id, None, None, None) if party.type is PartyType.PERSON else CompanyName(party.id, None)

@@ -1,9 +1,9 @@
-"""A fast answer for most E.164 numbers: is it possible, and would parsing leave it as it is?
+"""A fast check for most E.164 numbers: is it possible, and would parsing leave it unchanged?
 
 ``phonenumbers.parse`` takes tens of microseconds, which is a minute for an import of a million numbers. For a number
-that is written in E.164 already nearly all of that is spent on forms it does not have. What remains is three questions
-to the library's own metadata of its country code: does a national prefix have to come off, does the number begin with a
-zero that means something, and is its length a possible one. Where the answer is not a clear yes, the library decides.
+that is already in E.164 nearly all of that time is spent on other forms. Three checks against the library's own
+metadata of the country code remain: whether a national prefix must be removed, whether the number begins with a
+significant zero, and whether its length is possible. If the result is uncertain, the library decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Plan(NamedTuple):
 
 
 def is_plain(e164: str) -> bool:
-    """Whether ``e164`` (``+`` and digits) is surely a possible number that parsing gives back unchanged.
+    """Return whether ``e164`` (``+`` and digits) is certainly a possible number that parsing leaves unchanged.
 
     False means "ask the library", not "impossible".
     """

@@ -1,9 +1,9 @@
-"""Telephone numbers: from what a caller, an import or Twilio wrote to one E.164 string, or to "no number".
+"""Telephone numbers: converts what a caller, an import or Twilio wrote to one E.164 string, or to "no number".
 
 Everything that is stored is E.164 (``+12385551629``), and compared by its match key (``match_key.py``). Parsing is done
-by the ``phonenumbers`` library (Google's libphonenumber) and gated on *possible*, not on *valid*: the fictional numbers
-of examples and tests are possible and never valid. A number that was possible under an earlier numbering plan is taken
-as well, as it is written. A parse takes about 20 µs, so results are cached.
+by the ``phonenumbers`` library (Google's libphonenumber) and a number must be *possible*, not *valid*: the fictional
+numbers of examples and tests are possible and never valid. A number that was possible under an earlier numbering plan
+is accepted too, as it is written. A parse takes about 20 µs, so results are cached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PUNCTUATION: Final = str.maketrans("", "", " .-()")
 _NUMBER: Final = re.compile(r"[0-9+().\- ]+")
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
-# Several times the numbers that ring within minutes on one node, at some 300 bytes each.
+# Several times as many as the numbers called within minutes on one node, at about 300 bytes each.
 _CACHED_NUMBERS: Final = 32_768
 
 NO_CALLER_WORDS: Final = frozenset({"anonymous", "restricted", "blocked", "unknown", "unavailable", "private"})
@@ -48,7 +48,7 @@ class CallableNumber(NamedTuple):
 
 
 def is_no_caller(text: str) -> bool:
-    """Whether ``text`` stands where a caller's number would, and says that there is none (``anonymous``, ``sip:…``)."""
+    """Return whether ``text`` says that the caller has no number (``anonymous``, ``sip:…``)."""
     lowered = text.strip().lower()
     return (
         not lowered
@@ -59,10 +59,10 @@ def is_no_caller(text: str) -> bool:
 
 
 def country_code(text: str) -> str | None:
-    """The country code that ``text`` means: one to three digits, the first not zero; None where it means none.
+    """Return the country code that ``text`` means: one to three digits, the first not zero; None if it is none.
 
-    People write ``1`` as ``+1``, ``001``, ``01`` or ``011 1`` (how North America dials abroad), and a ``+`` that nobody
-    escaped in a query arrives as a blank. A code in the right form that no country has is returned as it is.
+    People write ``1`` as ``+1``, ``001``, ``01`` or ``011 1`` (how North America dials abroad), and a ``+`` that is not
+    escaped in a query arrives as a space. A code in the right form that no country has is returned unchanged.
     """
     digits = text.replace(" ", "").removeprefix("+")
     if len(text) > _MAX_CODE_CHARACTERS or not (digits.isascii() and digits.isdigit()):
@@ -74,15 +74,14 @@ def country_code(text: str) -> str | None:
 
 
 def normalise(code: str, number: str) -> str | None:
-    """The E.164 form of a number given as country code and number apart, or None where that is no possible number.
+    """Return the E.164 form of a country code and a number, or None if that is no possible number.
 
     ``code`` is read by :func:`country_code`. A ``number`` with a leading ``+`` is complete by itself and its country
-    code must be ``code``; any other is parsed as ``+code number``, as it stands. Where that is impossible and the
-    number begins with the code itself, it is taken as complete. Digits are ASCII digits. "No caller" values give None,
-    never an error.
+    code must be ``code``; any other is parsed as ``+code number``. If that is impossible and the number begins with the
+    code itself, it counts as complete. Digits are ASCII digits. "No caller" values give None, never an error.
     """
     if len(number) > MAX_NUMBER_CHARACTERS or len(code) > _MAX_CODE_CHARACTERS:
-        return None  # not even kept in the cache
+        return None  # too long even for the cache
     return _normalise(code, number)
 
 
@@ -91,7 +90,7 @@ def _normalise(written_code: str, number: str) -> str | None:
     code = country_code(written_code)
     if code is None or not _is_in_use(code):
         return None
-    # Bare digits are nearly always E.164 without its plus.
+    # Digits alone are nearly always E.164 without its plus.
     plain = f"+{code}{number}"
     if number.isascii() and number.isdigit() and is_plain(plain):
         return None if plain in NO_CALLER_NUMBERS else plain
@@ -104,7 +103,7 @@ def _normalise(written_code: str, number: str) -> str | None:
 
 
 def _complete(code: str, number: str) -> str | None:
-    """A number that repeats its country code, with or without what is dialled before it: ``44 20…``, ``0044 20…``."""
+    """Parse a number that repeats its country code, with or without a dialling prefix: ``44 20…``, ``0044 20…``."""
     digits = number.translate(_PUNCTUATION)
     for dialled in ("", "00", "011"):
         if digits.startswith(dialled + code):
@@ -113,7 +112,7 @@ def _complete(code: str, number: str) -> str | None:
 
 
 def _possible(text: str, required_code: str | None = None) -> str | None:
-    """``text`` (``+`` and what may stand in a number) as E.164, if it is or was a possible number."""
+    """Return ``text`` (``+`` and characters of a number) as E.164, if it is or was a possible number."""
     e164 = _as_it_was(text) or _parsed(text)
     if e164 is None or e164 in NO_CALLER_NUMBERS:
         return None
@@ -123,7 +122,7 @@ def _possible(text: str, required_code: str | None = None) -> str | None:
 
 
 def _as_it_was(text: str) -> str | None:
-    """A number of an earlier plan as it is written: its match key is the number of today."""
+    """Return a number of an earlier plan as it is written: its match key is today's number."""
     e164 = f"+{text.translate(_PUNCTUATION).removeprefix('+')}"
     key = match_key(e164)
     return e164 if key != e164 and _parsed(key) == key else None
@@ -142,9 +141,9 @@ def _parsed(text: str) -> str | None:
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def parse_e164(text: str) -> str | None:
-    """``text`` itself if it is a possible number written in E.164 (``+`` and digits alone), otherwise None.
+    """Return ``text`` itself if it is a possible number in E.164 (only ``+`` and digits), otherwise None.
 
-    For input that promises E.164: the directory, the number pool, Twilio's ``From`` and ``To``. A number that was
+    For input that must be E.164: the directory, the number pool, Twilio's ``From`` and ``To``. A number that was
     possible under an earlier numbering plan is one too.
     """
     if _E164.fullmatch(text) is None:
@@ -155,9 +154,9 @@ def parse_e164(text: str) -> str | None:
 
 
 def parse_international(text: str) -> str | None:
-    """A number as an address book may have it, as E.164: ``+`` and digits, with or without punctuation.
+    """Parse a number from an address book to E.164: ``+`` and digits, with or without punctuation.
 
-    None for a number without its country (``311``) and for everything else that nobody could call from anywhere.
+    None for a number without a country code (``311``) and for everything else that can't be called internationally.
     """
     if len(text) > MAX_NUMBER_CHARACTERS:
         return None
@@ -169,7 +168,7 @@ def parse_international(text: str) -> str | None:
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
 def split(e164: str) -> CallableNumber:
-    """Take an E.164 number apart into country code and national number, leading zeros kept.
+    """Split an E.164 number into country code and national number, with leading zeros kept.
 
     Raises ValueError for text that is no E.164 number.
     """
@@ -187,5 +186,5 @@ def _is_in_use(code: str) -> bool:
 
 
 def mask(text: str) -> str:
-    """A number as logs may show it: the first two and the last two characters (``+1…29``)."""
+    """Return a number as logs may show it: the first two and the last two characters (``+1…29``)."""
     return f"{text[:2]}…{text[-2:]}" if len(text) > 7 else "…"

@@ -1,7 +1,7 @@
 """The privacy-request events that go out: objects of objects whose every value is a string.
 
-Fields, their order and their spelling are the seed's. ``protocol/received_event.py`` reads them, ``protocol/forms.py``
-makes form fields with nested keys of them.
+Fields, their order and their spelling are the seed's. ``protocol/received_event.py`` parses them, ``protocol/forms.py``
+converts them to form fields with nested keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 
 class EventName(StrEnum):
-    """The two events of the seed, and the marked one that an operator sends to try an endpoint."""
+    """The seed's two events, and the marked test event that an operator sends to an endpoint."""
 
     RECEIVED = "privacy_request.received"
     UPDATED = "privacy_request.updated"
@@ -27,7 +27,7 @@ class EventName(StrEnum):
 
 
 def event_of(name: EventName, signature: EventSignature, request: PrivacyRequest, mp3: bytes | None = None) -> Tree:
-    """The whole event. ``mp3`` is given in the one event that carries the recording."""
+    """Return the whole event. ``mp3`` is given in the one event that contains the recording."""
     event: Tree = {"event_name": name.value, "signature": signature._asdict(), **fields_of(request, mp3)}
     if name is EventName.TEST:
         event["test"] = "true"
@@ -35,7 +35,7 @@ def event_of(name: EventName, signature: EventSignature, request: PrivacyRequest
 
 
 def fields_of(request: PrivacyRequest, mp3: bytes | None = None) -> Tree:
-    """The latest state of a request as the seed writes it."""
+    """Return the latest state of a request in the seed's form."""
     fields: Tree = {
         "id": request.id,
         "type": request.type.value,

@@ -1,4 +1,4 @@
-"""Privacy requests: what a consumer asks of a company, its state, and the legal clock that runs from its arrival.
+"""Privacy requests: a consumer's request to a company, its state, and the legal deadlines from its arrival.
 
 Times are milliseconds since 1970, UTC. Deadlines are days counted from the day of arrival (``received_on``).
 """
@@ -33,14 +33,14 @@ MAX_RECORDING_BYTES: Final = 2_621_440
 
 
 class RequestType(StrEnum):
-    """How a request came in."""
+    """How a request arrived."""
 
     WEB_FORM = "WebForm"
     VOICEMAIL = "Voicemail"
 
 
 class Progress(StrEnum):
-    """How far a recording or a transcription is: ``""`` until there is news. ``completed`` is final."""
+    """The progress of a recording or a transcription: ``""`` until Twilio reports one. ``completed`` is final."""
 
     NONE = ""
     COMPLETED = "completed"
@@ -91,7 +91,7 @@ class WebFormSession:
 
 @dataclass(frozen=True, slots=True)
 class CallSession:
-    """One call to the privacy line. The recording's bytes are kept apart (they are large and sent once).
+    """One call to the privacy line. The recording's bytes are stored separately (they are large and sent once).
 
     ``do_not_sell``: whether the caller asks for an end of the sale of their data; None until the company says so.
     """
@@ -109,7 +109,7 @@ class CallSession:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyRequest:
-    """One request as it stands now. Exactly one of the two sessions is there, as its type says.
+    """One request in its present state. Exactly one of the two sessions is set, according to its type.
 
     ``erased_at_ms``: when the personal fields and the recording were erased, or None.
     """
@@ -145,8 +145,8 @@ class PrivacyRequest:
     def opt_out_due(self) -> date | None:
         """The day by which the sale of data must have ended, or None if that is not asked for.
 
-        What a voicemail asks for is not known until somebody has listened to it. The day counts until the company says
-        that the voicemail asks for something else.
+        It is not known what a voicemail asks for until somebody has listened to it. This date applies until the company
+        records that the voicemail asks for something else.
         """
         if self.web_form_session is not None:
             asked = self.web_form_session.do_not_sell
@@ -156,27 +156,27 @@ class PrivacyRequest:
 
 
 def utc_date(at_ms: int) -> date:
-    """The day of a moment, in UTC."""
+    """Return the UTC date of a time."""
     return datetime.fromtimestamp(at_ms // 1000, UTC).date()
 
 
 def received_on(at_ms: int, state: str) -> date:
-    """The UTC day of a moment, or the day that a consumer in this state has then, whichever is earlier.
+    """Return the date of a time in UTC or in the consumer's state, whichever is earlier.
 
-    A deadline counted from it is early by a day rather than late. ``state``: a postal code; for any other text
-    California's clock counts.
+    A deadline counted from it may be a day early but never late. ``state``: a postal code; for any other text
+    California's time zone is used.
     """
     zone = ZoneInfo(STATE_ZONES.get(state.upper(), STATE_ZONES[UNKNOWN_STATE]))
     return min(utc_date(at_ms), datetime.fromtimestamp(at_ms // 1000, zone).date())
 
 
 def deadline(received: date, *, extended: bool) -> date:
-    """45 calendar days after the day of arrival, 90 in all once extended."""
+    """Return the date 45 calendar days after the day of arrival, 90 in all once extended."""
     return received + timedelta(days=EXTENDED_DEADLINE_DAYS if extended else DEADLINE_DAYS)
 
 
 def months_before(at_ms: int, months: int) -> int:
-    """The same moment that many calendar months earlier; in a month without that day, its last one."""
+    """Return the same time that many calendar months earlier; in a month without that day, on its last day."""
     moment = datetime.fromtimestamp(at_ms // 1000, UTC)
     year, month = divmod(moment.year * 12 + moment.month - 1 - months, 12)
     day = min(moment.day, monthrange(year, month + 1)[1])
@@ -184,9 +184,9 @@ def months_before(at_ms: int, months: int) -> int:
 
 
 def add_business_days(start: date, days: int) -> date:
-    """The date that many business days later: Saturdays and Sundays do not count.
+    """Return the date that many business days later, without Saturdays and Sundays.
 
-    Public holidays do count here: the day is then early by the holidays in between, never late.
+    Public holidays count as business days here, so the date may be early by some holidays, but never late.
     """
     weeks, rest = divmod(days, 5)
     working = start if start.weekday() < 5 else start - timedelta(days=start.weekday() - 4)
@@ -195,9 +195,9 @@ def add_business_days(start: date, days: int) -> date:
 
 
 def in_time_since(today: date, business_days: int) -> date:
-    """The first day whose arrivals are still in time today, with that many business days from arrival.
+    """Return the first arrival date that is still in time today, with that many business days from arrival.
 
-    What came in before it is late. This is ``add_business_days`` the other way round.
+    Requests that arrived before are late. It is the inverse of ``add_business_days``.
     """
     day = today
     while add_business_days(day - timedelta(days=1), business_days) >= today:
@@ -206,7 +206,7 @@ def in_time_since(today: date, business_days: int) -> date:
 
 
 def view(request: PrivacyRequest) -> dict[str, object]:
-    """The request as the app's routes, live events and the admin page show it: real booleans, RFC 3339 times."""
+    """Return the request as the app's routes, live events and the admin page show it: booleans, RFC 3339 times."""
     return {
         "id": request.id,
         "company_id": request.company_id,

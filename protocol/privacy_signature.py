@@ -1,8 +1,8 @@
-"""The signature that privacy-request events carry inside them, as the seed prints it.
+"""The signature inside privacy-request events, as the seed defines it.
 
 ``signature`` = hex HMAC-SHA256(key = the endpoint's API key, message = timestamp in milliseconds followed by
-random_token). It proves who sent the event and when, and with the token that it is no replay. It does not cover the
-body; ``protocol/standard_webhooks.py`` does.
+random_token). It proves who sent the event and when, and the token prevents a replay. It does not cover the body;
+``protocol/standard_webhooks.py`` does.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class EventSignature(NamedTuple):
 
 
 def sign(api_key: str, timestamp_ms: int, random_token: str) -> EventSignature:
-    """Sign a moment and a token that has never been used before."""
+    """Sign a time and a token that was never used before."""
     timestamp = str(timestamp_ms)
     return EventSignature(random_token, timestamp, _digest(api_key, timestamp, random_token))
 
 
 def is_signed(signature: EventSignature, api_keys: Iterable[str]) -> bool:
-    """Whether one of the keys (more than one while keys rotate) made this signature. Compares in constant time."""
+    """Return whether one of the keys (several during a rotation) made this signature. Compares in constant time."""
     given = signature.signature.lower().encode()
     digests = [_digest(key, signature.timestamp, signature.random_token).encode() for key in api_keys]
     return any([hmac.compare_digest(digest, given) for digest in digests])  # noqa: C419 - all keys take the same time
 
 
 def timestamp_ms(signature: EventSignature) -> int | None:
-    """The signature's time in milliseconds, or None if it is not a plain number of milliseconds."""
+    """Return the signature's time in milliseconds, or None if it is not a plain number of milliseconds."""
     return int(signature.timestamp) if _TIMESTAMP.fullmatch(signature.timestamp) else None
 
 

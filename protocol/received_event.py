@@ -1,7 +1,7 @@
-"""The privacy-request events that come in from another such service, checked field by field.
+"""The privacy-request events that arrive from another such service, checked field by field.
 
-Everything that is wrong is named by its path (``service_code[code]``). Whether an event is really from that service is
-decided by ``protocol/privacy_signature.py``.
+Errors name the field by its path (``service_code[code]``). ``protocol/privacy_signature.py`` checks that an event is
+really from that service.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event from another service, checked field by field. Its signature has not been verified by this.
+    """An event from another service, checked field by field. Its signature is not verified here.
 
-    ``mp3`` is the recording if this event carries it, otherwise None.
+    ``mp3`` is the recording if this event contains it, otherwise None.
     """
 
     name: EventName
@@ -59,7 +59,7 @@ class ReceivedEvent:
 
 
 def signature_of(tree: Tree) -> EventSignature:
-    """The event's signature object; a part that is missing or no string is "" (and so never verifies)."""
+    """Return the event's signature object; a part that is missing or no string is "" (and so never valid)."""
     part = tree.get("signature")
     found = part if isinstance(part, dict) else {}
     values = [found.get(key) for key in EventSignature._fields]
@@ -67,8 +67,10 @@ def signature_of(tree: Tree) -> EventSignature:
 
 
 def parse(tree: Tree) -> ReceivedEvent:
-    """Read an event. Raises FormError naming the first field that does not fit. Fields that are not known are ignored:
-    the other service may be newer."""
+    """Parse an event. Raises FormError naming the first wrong field.
+
+    Unknown fields are ignored, because the other service may be newer.
+    """
     fields = _Fields(tree, "")
     kind = fields.choice("type", RequestType)
     web_form = fields.inner("web_form_session") if kind is RequestType.WEB_FORM else None
@@ -141,7 +143,7 @@ def _read_call(fields: _Fields) -> CallSession:
 
 
 def _read_mp3(fields: _Fields) -> bytes | None:
-    # The seed's table spells the field both ways.
+    # The seed's table has both spellings of the field.
     for key in ("mp3_encoded_bytes", "mp3_encoded_byes"):
         if fields.has(key) and (encoded := fields.text(key, most=MAX_RECORDING_BYTES * 2)):
             return _mp3(fields, key, encoded)
@@ -161,7 +163,7 @@ def _mp3(fields: _Fields, key: str, encoded: str) -> bytes:
 
 
 def is_mp3(data: bytes) -> bool:
-    """Whether the bytes begin as an MP3 does: an ID3 tag, or the header of an MPEG layer III frame.
+    """Return whether the bytes begin like an MP3: with an ID3 tag, or the header of an MPEG layer III frame.
 
     ISO/IEC 11172-3, 2.4.1.3.
     """
@@ -175,7 +177,7 @@ def is_mp3(data: bytes) -> bool:
 
 
 class _Fields:
-    """One object of the event, read field by field; faults are named by the whole path (``service_code[code]``)."""
+    """One object of the event, read field by field; errors name the whole path (``service_code[code]``)."""
 
     def __init__(self, tree: Tree, name: str) -> None:
         self._tree = tree

@@ -1,4 +1,4 @@
-"""What Twilio says of a call at the voice URL, and what becomes of it in the activity log. Pure.
+"""What Twilio reports of a call at the voice URL, and the activity that records it. No I/O.
 
 https://www.twilio.com/docs/voice/twiml and https://www.twilio.com/docs/voice/twiml/dial#action
 """
@@ -21,8 +21,9 @@ _MISSED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
 
 
 class IncomingCall(NamedTuple):
-    """One call: ``caller`` and ``called`` as Twilio wrote them, the name that the network gives the caller, and what
-    became of the validation of its signature (``StirVerstat``)."""
+    """One call: ``caller`` and ``called`` as Twilio wrote them, the caller's name in the network, the signature check's
+    result.
+    """
 
     call_sid: str
     caller: str
@@ -32,25 +33,25 @@ class IncomingCall(NamedTuple):
 
     @property
     def is_secure(self) -> bool:
-        """Whether the caller's side is encrypted on its way: an app, or SIP over TLS. A phone line is not."""
+        """Whether the caller's side is encrypted: an app, or SIP over TLS. A phone line is not."""
         kind, _, rest = self.caller.lower().partition(":")
         return kind in ("client", "sips") or (kind == "sip" and "transport=tls" in rest)
 
 
 class Outcome(NamedTuple):
-    """What became of a call; ``call_time`` in seconds, for connected ones."""
+    """The outcome of a call; ``call_time`` in seconds, for connected ones."""
 
     type: ActivityTypeName
     call_time: int | None
 
     @property
     def name(self) -> CallOutcome:
-        """As the list of calls has it."""
+        """The outcome's name in the list of calls."""
         return outcome_of(self.type)
 
 
 def read_call(form: Mapping[str, str]) -> IncomingCall:
-    """The call that a request is about. Raises ApiError(bad_request) if it names none."""
+    """Read the call that a request is about. Raises ApiError(bad_request) if it names none."""
     call_sid = form.get("CallSid", "")
     if _CALL_SID.fullmatch(call_sid) is None:
         raise ApiError(ErrorCode.BAD_REQUEST, "Missing required parameter: 'CallSid'")
@@ -59,7 +60,7 @@ def read_call(form: Mapping[str, str]) -> IncomingCall:
 
 
 def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
-    """What the end of the call makes of it; None while it has not ended.
+    """Read the outcome of a call that has ended; None while it has not.
 
     A call that was answered but not bridged (the caller had hung up) is missed.
     """
@@ -75,7 +76,7 @@ def read_outcome(call: IncomingCall, form: Mapping[str, str]) -> Outcome | None:
 
 
 def lookup_of(call: IncomingCall) -> Lookup:
-    """The look-up that this call asks for."""
+    """Return the look-up for this call."""
     return Lookup(*_parts(call.called), *_parts(call.caller), call.caller_name or None, call.verstat or None)
 
 

@@ -26,7 +26,7 @@ def secret_of(key: bytes) -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The key of a secret. Raises ValueError unless it is ``whsec_`` and 24 to 64 bytes in base64."""
+    """Decode the key of a secret. Raises ValueError unless it is ``whsec_`` and 24 to 64 bytes in base64."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -37,7 +37,7 @@ def key_of(secret: str) -> bytes:
 
 
 def headers(secrets: Sequence[str], message_id: str, timestamp_seconds: int, body: bytes) -> dict[str, str]:
-    """The headers for one message: one signature for each secret (the new one first, while secrets rotate)."""
+    """Return the headers for one message: one signature for each secret (during a rotation, the new one first)."""
     signatures = [_signature(secret, message_id, str(timestamp_seconds), body) for secret in secrets]
     return {
         ID_HEADER: message_id,
@@ -47,7 +47,7 @@ def headers(secrets: Sequence[str], message_id: str, timestamp_seconds: int, bod
 
 
 def is_signed(secrets: Iterable[str], given: Mapping[str, str], body: bytes) -> bool:
-    """Whether the headers hold a signature of this body by one of the secrets. Says nothing of the time's age."""
+    """Return whether the headers have a signature of this body by one of the secrets. The time's age is not checked."""
     message_id, timestamp = given.get(ID_HEADER, ""), given.get(TIMESTAMP_HEADER, "")
     if not message_id or not timestamp:
         return False
@@ -62,5 +62,5 @@ def _signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str
 
 
 def _bytes(header: str) -> bytes:
-    # Header values that were no UTF-8 arrive as surrogates (PEP 383).
+    # Header values that are not UTF-8 arrive as surrogates (PEP 383).
     return header.encode(errors="surrogateescape")

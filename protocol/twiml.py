@@ -1,4 +1,4 @@
-"""TwiML: what Twilio is told to do with a call. XML made by an XML library, so that nothing needs escaping by hand.
+"""TwiML: the instructions to Twilio for a call. An XML library builds it, so that nothing is escaped by hand.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -19,7 +19,7 @@ GATHER_SECONDS: Final = 10
 
 
 class Speech(NamedTuple):
-    """A text that is read out. ``language``: a tag like ``es-MX``; ``voice``: Twilio's name of one, "" for its default.
+    """A text to speak. ``language``: a tag like ``es-MX``; ``voice``: Twilio's name of a voice, "" for its default.
 
     https://www.twilio.com/docs/voice/twiml/say
     """
@@ -30,7 +30,7 @@ class Speech(NamedTuple):
 
 
 class RejectReason(StrEnum):
-    """What the caller of a call that is not answered hears.
+    """What the caller hears if a call is not answered.
 
     https://www.twilio.com/docs/voice/twiml/reject#attributes-reason
     """
@@ -43,25 +43,27 @@ class RejectReason(StrEnum):
 
 
 def reject(reason: RejectReason = RejectReason.REJECTED) -> bytes:
-    """The call is not answered, and costs nothing."""
+    """Reject the call without answering it, which costs nothing."""
     return _document(ElementTree.Element("Reject", reason=reason.value))
 
 
 def dial_person(person_id: int, ended_url: str) -> bytes:
-    """Ring the person's app; the caller goes on hearing the ringing tone until it is answered."""
+    """Ring the person's app; the caller hears the ringing tone until it is answered."""
     dial = ElementTree.Element("Dial", answerOnBridge="true", timeout=str(DIAL_SECONDS), action=ended_url)
     ElementTree.SubElement(dial, "Client").text = f"person_{person_id}"
     return _document(dial)
 
 
 def hang_up(speech: Speech | None = None) -> bytes:
-    """Say something, if there is something to say, and end the call."""
+    """Speak the text, if there is one, and end the call."""
     return _document(*([_say(speech)] if speech else []), ElementTree.Element("Hangup"))
 
 
 def gather_digits(prompts: Sequence[Speech], code_url: str, again_url: str) -> bytes:
-    """Ask for digits, which may be dialled while the prompts are read out: they go to ``code_url``. The caller who
-    dials nothing goes on to ``again_url``."""
+    """Ask for digits, which may be dialled during the prompts and are sent to ``code_url``.
+
+    If the caller dials nothing, Twilio continues at ``again_url``.
+    """
     gather = ElementTree.Element(
         "Gather", input="dtmf", finishOnKey="#", timeout=str(GATHER_SECONDS), action=code_url, method="POST"
     )
@@ -70,7 +72,7 @@ def gather_digits(prompts: Sequence[Speech], code_url: str, again_url: str) -> b
 
 
 def record(prompt: Speech, ended_url: str, recording_url: str, transcription_url: str) -> bytes:
-    """Record a message. Without a word from the caller, Twilio goes on to ``ended_url`` as well."""
+    """Record a message. Twilio continues at ``ended_url``, also if the caller says nothing."""
     recording = ElementTree.Element(
         "Record",
         maxLength=str(MAX_RECORDING_SECONDS),

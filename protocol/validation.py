@@ -1,7 +1,7 @@
-"""How outside input becomes frozen values: strict models, and one sentence for what was wrong.
+"""Checks outside input: strict models, frozen values, and one sentence for each error.
 
-A bad request names the first parameter at fault and what was expected of it, in the seed's words where it has them:
-``Missing required parameter: 'type'``.
+An error names the first wrong parameter and what was expected, in the seed's words where it has them: ``Missing
+required parameter: 'type'``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 
 
 def without_controls(text: str) -> str:
-    """The text, which operators see on a terminal. Raises ValueError if it has characters that are commands there."""
+    """Return the text. Raises ValueError if it has control characters, which a terminal would obey."""
     if _CONTROLS.search(text):
         raise ValueError("should have no control characters, line separators or direction marks")
     return text
@@ -42,9 +42,9 @@ class Strict(BaseModel):
 
 
 def parse_json(adapter: TypeAdapter[T], data: bytes | str, code: ErrorCode = ErrorCode.BAD_REQUEST) -> T:
-    """Validate JSON text straight from its bytes. Of a duplicate key the last value counts (RFC 8259, section 4).
+    """Validate JSON text directly from its bytes. If a key is repeated, the last value counts (RFC 8259, section 4).
 
-    Raises ApiError with one sentence; never echoes the input, which may be a secret or a ciphertext.
+    Raises ApiError with one sentence, which never contains the input: it may be a secret or a ciphertext.
     """
     try:
         return adapter.validate_json(data)
@@ -53,7 +53,7 @@ def parse_json(adapter: TypeAdapter[T], data: bytes | str, code: ErrorCode = Err
 
 
 def parse_value(adapter: TypeAdapter[T], value: object, code: ErrorCode = ErrorCode.BAD_REQUEST) -> T:
-    """The same for a value that was decoded already (msgpack, a query, a form)."""
+    """Validate a value that was already decoded (msgpack, a query, a form)."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def parse_value(adapter: TypeAdapter[T], value: object, code: ErrorCode = ErrorC
 
 
 def describe(error: ValidationError) -> str:
-    """One sentence for the first fault: which parameter, and what was expected of it."""
+    """Return one sentence for the first error: the parameter, and what was expected."""
     first: Any = error.errors(include_url=False, include_context=True, include_input=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     kind = first["type"]
@@ -86,9 +86,9 @@ def _sentence(message: str) -> str:
 
 
 def read_struct(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Decode and check JSON in one step. Of a duplicate key the last value counts (RFC 8259, section 4).
+    """Decode and check JSON in one step. If a key is repeated, the last value counts (RFC 8259, section 4).
 
-    Raises ApiError(bad_request) with one sentence; never echoes the input, which may be a ciphertext.
+    Raises ApiError(bad_request) with one sentence, which never contains the input: it may be a ciphertext.
     """
     try:
         return decoder.decode(data)
@@ -121,11 +121,11 @@ _ENUMS = {
 
 
 def describe_struct(error: msgspec.ValidationError) -> str:
-    """One sentence for msgspec's message: which parameter, and what was expected of it."""
+    """Return one sentence for msgspec's message: the parameter, and what was expected."""
     match = _AT.fullmatch(str(error))
     assert match is not None
     what, path = match["what"], match["path"] or ""
-    if what.startswith("Invalid parameter: "):  # said by a check of ours, after the struct was read
+    if what.startswith("Invalid parameter: "):  # raised by a check of ours, after the struct was decoded
         return what
     field = _FIELD.fullmatch(what)
     if field is not None:

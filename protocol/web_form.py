@@ -1,4 +1,4 @@
-"""The privacy web form: what a consumer may write, checked, and one sentence for each field that does not fit.
+"""The privacy web form: checks what a consumer wrote, with one sentence for each wrong field.
 
 The same model checks the hosted page's form, a multipart form and JSON.
 """
@@ -88,9 +88,9 @@ Flag = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool)]
 
 
 class WebForm(Strict):
-    """What a consumer sent. ``submission`` makes a form that is sent twice one request.
+    """What a consumer sent. With the same ``submission`` a form that is sent twice makes one request.
 
-    The fields in ``TRAPS`` are no part of the interface, so its description leaves them out.
+    The fields in ``TRAPS`` are not part of the interface, so its description leaves them out.
     """
 
     model_config = ConfigDict(json_schema_extra=lambda schema: _without_traps(schema))
@@ -111,7 +111,7 @@ class WebForm(Strict):
 
     @property
     def suspected_spam(self) -> bool:
-        """Whether a field was filled in that people do not see. No reason to drop a request: it may be a real one."""
+        """Whether a hidden field was filled in. The request is still stored: it may be a real one."""
         return any(getattr(self, name) for name in TRAPS)
 
     @model_validator(mode="after")
@@ -132,7 +132,7 @@ WEB_FORM: TypeAdapter[WebForm] = TypeAdapter(WebForm)
 
 
 def faults(error: ValidationError) -> dict[str, str]:
-    """What is wrong with which field, for the page; the field ``""`` stands for the form as a whole."""
+    """Return what is wrong with each field, for the page; the field ``""`` stands for the whole form."""
     found: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""
