@@ -21,8 +21,10 @@ _MISSED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
 
 
 class IncomingCall(NamedTuple):
-    """One call: ``caller`` and ``called`` as Twilio wrote them, the caller's name in the network, the signature check's
-    result.
+    """One call as Twilio reports it.
+
+    ``caller`` and ``called`` as Twilio wrote them, the caller's name in the network, and the result of the signature
+    check (``StirVerstat``).
     """
 
     call_sid: str

@@ -1,1 +1,1 @@
-"""Who is calling: tokens, keys, revocations, and Twilio's signature."""
+"""Authentication: tokens, keys, revocations, and Twilio's signature."""

@@ -1,9 +1,10 @@
-"""Credentials of every kind, checked: ``server.auth.contract.Authenticator`` kept.
+"""Checks credentials of every kind: implements ``server.auth.contract.Authenticator``.
 
-A token's signature is checked once; afterwards its digest finds the caller. Whether that still counts is asked at every
-use, and the answer is in one place, :meth:`Authentication.ended`: expired, signed with a key that is gone, revoked, or
-its person is no longer in the directory. Two tasks belong to an open authentication: one polls every second what may
-have ended (revocations, the key file, changes of the directory), one follows the identity provider's keys.
+A token's signature is checked once; afterwards the caller is found by the token's digest. Whether the token is still
+valid is checked at every use, in one place, :meth:`Authentication.ended`: it may have expired, its key may have been
+removed, it may have been revoked, or its person may no longer be in the directory. An open authentication has two
+tasks: one polls every second for revocations, changes of the key file and of the directory; the other reads the
+identity provider's keys.
 """
 
 from __future__ import annotations
@@ -51,27 +52,27 @@ _logger = structlog.get_logger("auth")
 
 
 class People(Protocol):
-    """Who is in the directory (``server.live.parties.Parties``)."""
+    """The people in the directory (``server.live.parties.Parties``)."""
 
     def is_known(self, person_id: int) -> bool:
-        """The person is there, and no change since says otherwise."""
+        """Return whether the person is known to be in the directory, without a later change."""
         ...
 
     def is_gone(self, person_id: int) -> bool:
-        """The person is not there, and no change since says otherwise."""
+        """Return whether the person is known not to be in the directory, without a later change."""
         ...
 
     async def find_person(self, person_id: int) -> None:
-        """Ask storage: then one of the two holds. Raises StorageUnavailable."""
+        """Read the person from storage: afterwards one of the two is true. Raises StorageUnavailable."""
         ...
 
     async def poll(self) -> None:
-        """Take in the directory's changes now. Raises StorageUnavailable."""
+        """Read the directory's changes now. Raises StorageUnavailable."""
         ...
 
 
 class Authentication:
-    """``server.auth.contract.Authenticator``, and the operator's side of it: minting and revoking."""
+    """``server.auth.contract.Authenticator``, and the operator's functions: creating and revoking tokens."""
 
     def __init__(
         self,
@@ -97,7 +98,10 @@ class Authentication:
             provider.on_forgotten = self._keys_forgotten
 
     def cached(self, token: str) -> Caller | None:
-        """The caller of a token that was verified before and still counts. No signature is checked, nothing awaited."""
+        """Return the caller of a token that was verified before and is still valid.
+
+        Checks no signature, awaits nothing.
+        """
         caller = self._cache.get(token_digest(token))
         return caller if caller is not None and self.counts(caller) else None
 
@@ -113,26 +117,32 @@ class Authentication:
         return caller
 
     def counts(self, caller: Caller) -> bool:
-        """Whether a credential counts now, without waiting. False also where that has to be asked (:meth:`verify`)."""
+        """Return whether a credential is valid now, without waiting.
+
+        False also if only :meth:`verify` can decide it.
+        """
         person_id = caller.person_id
         return self._has_ended(caller) is None and (person_id is None or self._people.is_known(person_id))
 
     def ended(self, caller: Caller) -> str | None:
-        """Why a credential counts no longer, for people to read; None while nothing known here has ended it."""
+        """Return why a credential is no longer valid, as text for people; None as far as is known here."""
         reason = self._has_ended(caller)
         if reason is None and caller.person_id is not None and self._people.is_gone(caller.person_id):
             return NotInDirectory(caller.person_id).reason
         return reason
 
     async def person(self, request: web.Request) -> Caller:
-        """The person whose access token the request carries. Before the request is parsed."""
+        """Return the person of the request's access token. Called before the request is parsed."""
         caller = await self._bearer(request)
         if caller.person_id is None:
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a person's access token.")
         return caller
 
     async def lookup(self, request: web.Request) -> Caller:
-        """A service with scope ``lookup``, or Twilio by its signature. 401 with the same bytes whatever was wrong."""
+        """Accept a service with scope ``lookup``, or Twilio by its signature.
+
+        Every refusal is the same 401, byte for byte.
+        """
         if "Authorization" in request.headers:
             try:
                 caller = await self._bearer(request)
@@ -145,14 +155,14 @@ class Authentication:
         raise _unauthorized()
 
     async def admin(self, request: web.Request) -> Caller:
-        """An admin token: 401 without one, 403 for another good credential."""
+        """Require an admin token: 401 without one, 403 for another valid credential."""
         caller = await self._bearer(request)
         if SCOPE_ADMIN not in caller.scopes:
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a service token with the scope admin.")
         return caller
 
     async def twilio(self, request: web.Request) -> Caller:
-        """Twilio by its signature: 401 without a good one, 403 for another good credential."""
+        """Require Twilio's signature: 401 without a valid one, 403 for another valid credential."""
         if await self._twilio.is_genuine(request):
             return TWILIO
         if "Authorization" in request.headers:
@@ -161,33 +171,33 @@ class Authentication:
         raise _unauthorized()
 
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
-        """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
+        """Call ``on_revoked`` for every revocation from now on; returns a function that ends that."""
         return self._revocations.subscribe(on_revoked)
 
     def subscribe_to_keys(self, on_keys: OnKeys) -> None:
-        """Call ``on_keys`` whenever keys were forgotten: what they have signed counts no longer."""
+        """Call ``on_keys`` whenever keys were removed: tokens that they signed are no longer valid."""
         self._key_subscribers.append(on_keys)
 
     def mint_person(self, person_id: int, ttl_seconds: int) -> str:
-        """A person's access token. Raises ValueError."""
+        """Create a person's access token. Raises ValueError."""
         return mint_person(self._ring, person_id, ttl_seconds, self._now_ms())
 
     def mint_service(self, name: str, scope: str, ttl_seconds: int) -> str:
-        """A service's token. Raises ValueError."""
+        """Create a service's token. Raises ValueError."""
         return mint_service(self._ring, name, scope, ttl_seconds, self._now_ms())
 
     async def revoke_token(self, token_or_id: str) -> Revocation:
-        """Revoke one token, given whole or by its id. Raises ValueError for what is neither."""
+        """Revoke one token, given whole or by its id. Raises ValueError if it is neither."""
         token_id, expires_at_ms = await self._identify(token_or_id)
         return await self._revocations.revoke(token_id=token_id, expires_at_ms=expires_at_ms)
 
     async def revoke_person(self, person_id: int) -> Revocation:
-        """Revoke every token that the person has been given until now; later ones count."""
+        """Revoke every token that the person has been given until now; later ones stay valid."""
         expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
         return await self._revocations.revoke(person_id=person_id, expires_at_ms=expires_at_ms)
 
     async def poll(self) -> None:
-        """Take in now what may have ended a right: a changed key file, revocations, changes of the directory.
+        """Read now all that may end a credential: the key file, revocations, changes of the directory.
 
         Raises StorageUnavailable.
         """
@@ -196,25 +206,25 @@ class Authentication:
         await self._people.poll()
 
     async def follow(self) -> None:
-        """Look every second, for as long as the task lives."""
+        """Poll every second until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self.poll()
             except StorageError as error:
                 _logger.warning("cannot read which rights have ended", reason=str(error))
-            except Exception:  # whatever it was, rights that end must go on being followed
+            except Exception:  # after any error, revocations must still be polled
                 _logger.exception("cannot read which rights have ended")
 
     async def follow_provider(self, provider: ProviderKeys) -> None:
-        """Read the provider's keys every ten minutes, for as long as the task lives."""
+        """Read the provider's keys every ten minutes until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await provider.refresh()
             except JwksError as error:
                 _logger.warning("the identity provider's keys can't be read", reason=str(error))
-            except Exception:  # whatever it was, the provider's keys must go on being followed
+            except Exception:  # after any error, the provider's keys must still be read
                 _logger.exception("the identity provider's keys can't be read")
 
     async def _verify_anew(self, token: str, digest: bytes) -> Caller:
@@ -246,14 +256,14 @@ class Authentication:
         return caller.token_id, caller.expires_at_ms
 
     async def _bearer(self, request: web.Request) -> Caller:
-        """The caller of the request's token, who is checked again when the request's body has come."""
+        """Return the caller of the request's token, which is checked again when the request's body has arrived."""
         caller = await self.verify(_bearer(request))
         still_may: Callable[[], Awaitable[None]] = partial(self._check_again, caller)
         request[STILL_MAY] = still_may
         return caller
 
     def _has_ended(self, caller: Caller) -> str | None:
-        """As :meth:`ended`, without the directory."""
+        """Return the same as :meth:`ended`, without checking the directory."""
         if caller.expires_at_ms <= self._now_ms():
             return "token expired"
         if not self._is_in_force(caller.key):
@@ -264,14 +274,14 @@ class Authentication:
         return key in self._ring.by_header or (self._provider is not None and key in self._provider.in_force)
 
     def _check(self, caller: Caller) -> None:
-        """Raise ApiError(unauthorized) for a credential that has ended."""
+        """Raise ApiError(unauthorized) if the credential is no longer valid."""
         if self._has_ended(caller) is not None:
             raise _unauthorized()
         if caller.person_id is not None and self._people.is_gone(caller.person_id):
             raise NotInDirectory(caller.person_id)
 
     async def _check_again(self, caller: Caller) -> None:
-        """The same after a wait, in which the directory may have changed."""
+        """Check the credential again after a wait, during which the directory may have changed."""
         if caller.person_id is not None:
             await self._people.find_person(caller.person_id)
         self._check(caller)
@@ -298,7 +308,7 @@ class Authentication:
 async def open_authentication(
     settings: Settings, accounts: AccountStore, people: People, now_ms: Callable[[], int] = wall_clock_ms
 ) -> AsyncIterator[Authentication]:
-    """Read keys and revocations, then follow them, and the directory's changes, until the block ends.
+    """Read keys and revocations, then poll them and the directory's changes, until the block ends.
 
     Raises KeyFileError, JwksError (a file that can't be read; a URL is only warned about), StorageError.
     """

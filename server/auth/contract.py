@@ -1,4 +1,7 @@
-"""Who is calling: credentials to a :class:`Caller`. The contract; ``server/auth/authentication.py`` keeps it."""
+"""Authentication, the contract: from credentials to a :class:`Caller`.
+
+``server/auth/authentication.py`` implements it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN})
 class Caller:
     """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's (``lookup``, ``admin``).
 
-    ``token_id`` is the token's ``jti`` (of a token without one: a digest of it), what revocation names it by; ``key``
+    ``token_id`` is the token's ``jti`` (for a token without one: a digest of it), by which it is revoked; ``key`` is
     the key that signed it.
     """
 
@@ -35,19 +38,19 @@ class Caller:
 
     @property
     def person(self) -> int:
-        """The person's id. Only for callers that came through :meth:`Authenticator.person`."""
+        """The person's id. Only for callers that :meth:`Authenticator.person` returned."""
         assert self.person_id is not None
         return self.person_id
 
     def is_hit_by(self, revocation: Revocation) -> bool:
-        """Whether the revocation ends this credential: it names the token, or the person and a later time."""
+        """Return whether the revocation ends this credential: it names the token, or the person and a later time."""
         if revocation.token_id is not None:
             return self.token_id == revocation.token_id
         return self.person_id == revocation.person_id and self.issued_at_ms <= revocation.revoked_at_ms
 
 
 class NotInDirectory(ApiError):
-    """The credential is good, but the directory does not have its person. ``reason`` is the short form."""
+    """The credential is valid, but its person is not in the directory. ``reason`` is the short form."""
 
     def __init__(self, person_id: int) -> None:
         self.reason = f"person {person_id} is not in the directory"
@@ -60,14 +63,17 @@ OnKeys = Callable[[], None]
 
 
 class Authenticator(Protocol):
-    """Raises ApiError(unauthorized) for no or a bad credential, forbidden for a good one of the wrong kind.
+    """Checks credentials. Raises ApiError: unauthorized without a valid one, forbidden for one of the wrong kind.
 
-    A person's credential counts only while the directory has the person: NotInDirectory otherwise.
-    ApiError(unavailable) only while the identity provider's keys have never been readable.
+    A person's credential is valid only while the person is in the directory: NotInDirectory otherwise.
+    ApiError(unavailable) only if the identity provider's keys could not be read yet.
     """
 
     def cached(self, token: str) -> Caller | None:
-        """The caller of a token that was verified before and still counts. No signature is checked, nothing awaited."""
+        """Return the caller of a token that was verified before and is still valid.
+
+        Checks no signature, awaits nothing.
+        """
         ...
 
     async def verify(self, token: str) -> Caller:
@@ -75,33 +81,39 @@ class Authenticator(Protocol):
         ...
 
     def counts(self, caller: Caller) -> bool:
-        """Whether a credential counts now, without waiting. False also where that has to be asked (:meth:`verify`)."""
+        """Return whether a credential is valid now, without waiting.
+
+        False also if only :meth:`verify` can decide it.
+        """
         ...
 
     def ended(self, caller: Caller) -> str | None:
-        """Why a credential counts no longer, for people to read; None while nothing known here has ended it."""
+        """Return why a credential is no longer valid, as text for people; None as far as is known here."""
         ...
 
     async def person(self, request: web.Request) -> Caller:
-        """The person whose access token the request carries. Before the request is parsed."""
+        """Return the person of the request's access token. Called before the request is parsed."""
         ...
 
     async def lookup(self, request: web.Request) -> Caller:
-        """A service with scope ``lookup``, or Twilio by its signature. 401 with the same bytes whatever was wrong."""
+        """Accept a service with scope ``lookup``, or Twilio by its signature.
+
+        Every refusal is the same 401, byte for byte.
+        """
         ...
 
     async def admin(self, request: web.Request) -> Caller:
-        """An admin token: 401 without one, 403 for another good credential."""
+        """Require an admin token: 401 without one, 403 for another valid credential."""
         ...
 
     async def twilio(self, request: web.Request) -> Caller:
-        """Twilio by its signature: 401 without a good one, 403 for another good credential."""
+        """Require Twilio's signature: 401 without a valid one, 403 for another valid credential."""
         ...
 
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
-        """Call ``on_revoked`` for every revocation from now on; returns what ends that."""
+        """Call ``on_revoked`` for every revocation from now on; returns a function that ends that."""
         ...
 
     def subscribe_to_keys(self, on_keys: OnKeys) -> None:
-        """Call ``on_keys`` whenever keys were forgotten: what they have signed counts no longer."""
+        """Call ``on_keys`` whenever keys were removed: tokens that they signed are no longer valid."""
         ...

@@ -1,7 +1,7 @@
-"""The operator's identity provider: its published keys (JWKS, RFC 7517), and the persons' tokens that they sign.
+"""The operator's identity provider: its published keys (JWKS, RFC 7517), and the people's tokens that they sign.
 
-Every key is good for one algorithm, read from the key and never from a token. Keys come from a file or an https URL,
-stay cached while the source can't be reached, and are fetched anew when a token names one that is not known.
+Every key is valid for one algorithm, read from the key and never from a token. Keys come from a file or an https URL,
+stay cached while the source can't be reached, and are fetched again when a token names an unknown one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
 _ED25519: Final = frozenset({"EdDSA", "Ed25519"})
 """One algorithm under two names: RFC 8037 calls it EdDSA, RFC 9864 Ed25519."""
 
-with suppress(ValueError):  # a later PyJWT may know the name by itself
+with suppress(ValueError):  # a later PyJWT may know this name
     jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
 _logger = structlog.get_logger("auth")
@@ -61,7 +61,7 @@ class JwksError(Exception):
 
 
 class ProviderKey(NamedTuple):
-    """One public key and the one algorithm that it is good for. ``id`` names this very key, whatever its key id is."""
+    """One public key and its only algorithm. ``id`` identifies the key itself, independent of its key id."""
 
     algorithm: str
     key: Any
@@ -69,13 +69,13 @@ class ProviderKey(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """What a token may call that algorithm."""
+        """The names of that algorithm in a token."""
         return sorted(_ED25519) if self.algorithm in _ED25519 else [self.algorithm]
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where the keys are, and what its tokens must say: issuer, audience, and the claim that names the person."""
+    """Where the keys are, and what its tokens must have: issuer, audience, and the claim that names the person."""
 
     source: str
     issuer: str
@@ -84,9 +84,9 @@ class Provider:
 
 
 class ProviderKeys:
-    """The provider's keys by issuer and key id, and tokens checked against them.
+    """The provider's keys by issuer and key id; they verify tokens.
 
-    ``in_force``: the ids of the keys that the provider listed last. ``on_forgotten`` is called when one has gone.
+    ``in_force``: the ids of the keys that the provider listed last. ``on_forgotten`` is called when one was removed.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class ProviderKeys:
         self._fetching = Lock()
 
     async def refresh(self) -> None:
-        """Read the keys anew. Raises JwksError, and goes on with the keys that are there."""
+        """Read the keys again. Raises JwksError, and keeps the present keys then."""
         async with self._fetching:
             await self._fetch()
 
     async def verify(self, token: str) -> Caller:
-        """The person that one of the provider's tokens stands for. Expiry is left to the caller's clock.
+        """Verify one of the provider's tokens and return its person. The caller checks the expiry.
 
         Raises BadToken; ApiError(unavailable) while the keys have never been readable.
         """
@@ -121,7 +121,7 @@ class ProviderKeys:
                 algorithms=key.names,
                 audience=provider.audience,
                 issuer=provider.issuer,
-                # Times are held against the injected clock: here `nbf`, at every use `exp`. `sub` and `jti` are read
+                # Times are compared with the injected clock: `nbf` here, `exp` at every use. `sub` and `jti` are read
                 # below: providers write numbers or null into them, and another claim may name the person.
                 options={
                     "require": ["exp", "aud", "iss"],
@@ -140,7 +140,7 @@ class ProviderKeys:
         kid = _kid_of(token)
         found = self._known(kid)
         if found is None and (self._fetching.locked() or self._may_fetch()):
-            # Whoever comes while a fetch is under way waits for it: the key may be a new one that it brings.
+            # If a fetch is running, wait for it: the key may be a new one in its answer.
             async with self._fetching:
                 if self._known(kid) is None and self._may_fetch():
                     await self._fetch_quietly()
@@ -148,7 +148,7 @@ class ProviderKeys:
         if found is not None:
             return found
         if self._unreachable:
-            # The key may well be a new one: "unauthorized" would make a good client give up.
+            # The key may be a new one: "unauthorized" would make a valid client give up.
             raise ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
         raise BadToken("no key of the provider has this id")
 
@@ -185,20 +185,20 @@ class ProviderKeys:
         if expires_at is None:
             raise BadToken("its 'exp' is not a time")
         token_id = _token_id(claims.get("jti")) or token_digest(token).hex()[:32]
-        # Without `iat` a token counts as old: any revocation of its person hits it.
+        # Without `iat` a token counts as old: every revocation of its person ends it.
         issued_at_ms = round((_seconds(claims, "iat") or 0) * 1000)
         expires_at_ms = round(expires_at * 1000)
         return Caller(f"person:{person_id}", person_id, NO_SCOPES, token_id, expires_at_ms, issued_at_ms, key.id)
 
 
 def _token_id(jti: object) -> str:
-    """The token's id as text; "" if it has none that can be named."""
+    """Return the token's id as text; "" if it has none that can be used."""
     is_number = isinstance(jti, int) and not isinstance(jti, bool)
     return str(jti) if is_number or isinstance(jti, str) else ""
 
 
 def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
-    """The usable signature keys of a JWKS by key id. Others (symmetric, weak, for encryption) are left out.
+    """Return the usable signature keys of a JWKS by key id. Others (symmetric, weak, for encryption) are left out.
 
     Raises JwksError if it is no JWKS, or holds no usable key.
     """
@@ -272,7 +272,7 @@ def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:
 
 
 def _id_of(algorithm: str, key: Any) -> str:
-    """What names the key itself: a provider that takes a key away may give its key id to the next one."""
+    """Return an id of the key itself, because a provider may use a removed key's key id for the next one."""
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     return f"{algorithm}:{digest.hexdigest()}"
 

@@ -1,4 +1,4 @@
-"""Which credentials no longer count: storage's rows, held in memory and polled every second.
+"""The revoked credentials: storage's rows, kept in memory and polled every second.
 
 A revocation that another process wrote (another node, the command line) takes effect with the next poll; one that goes
 through this process takes effect at once, after it is durable.
@@ -22,7 +22,7 @@ _logger = structlog.get_logger("auth")
 
 
 class Revocations:
-    """The revocations that still matter, and who wants to hear of new ones."""
+    """The revocations that have not expired, and the functions to call for new ones."""
 
     def __init__(self, store: AccountStore, now_ms: Callable[[], int]) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class Revocations:
         return lambda: self._subscribers.remove(on_revoked)
 
     def is_revoked(self, caller: Caller) -> bool:
-        """Whether any revocation known here hits the caller. Two look-ups in memory."""
+        """Return whether a revocation known here ends the caller's credential. Two look-ups in memory."""
         if caller.token_id in self._tokens:
             return True
         if caller.person_id is None:
@@ -48,10 +48,10 @@ class Revocations:
         return of_person is not None and caller.is_hit_by(of_person)
 
     async def poll(self) -> None:
-        """Take in what is new in storage. Raises StorageUnavailable."""
+        """Read the new revocations from storage. Raises StorageUnavailable."""
         now_ms = self._now_ms()
         for row in await self._store.revocations_after(self._version, now_ms):
-            # Two polls may overlap: what one has taken in, the other skips.
+            # Two polls may overlap: each skips revocations that the other has added.
             if row.version > self._version:
                 self._version = row.version
                 self._take_in(row)
@@ -61,7 +61,10 @@ class Revocations:
     async def revoke(
         self, *, token_id: str | None = None, person_id: int | None = None, expires_at_ms: int
     ) -> Revocation:
-        """Make a revocation durable, then effective here. ``expires_at_ms``: when what it hits has expired anyway."""
+        """Store a revocation durably, then apply it here.
+
+        ``expires_at_ms``: when the revoked tokens have expired anyway.
+        """
         row = await self._store.revoke(
             token_id=token_id, person_id=person_id, revoked_at_ms=self._now_ms(), expires_at_ms=expires_at_ms
         )
@@ -78,7 +81,7 @@ class Revocations:
         for on_revoked in tuple(self._subscribers):
             try:
                 on_revoked(row)
-            except Exception:  # one listener's fault must not keep the others from closing sessions
+            except Exception:  # one listener's error must not stop the others from closing sessions
                 _logger.exception("a listener failed on a revocation", version=row.version)
 
     def _forget(self, now_ms: int) -> None:

@@ -1,7 +1,7 @@
-"""Buzz's own signing keys: one file, the first key signs, every key in it verifies.
+"""Buzz's own signing keys, in one file: the first key signs, every key verifies.
 
-Rotation puts a new key in front; the older ones stay behind it, so that tokens they signed go on until they expire or
-the old keys are forgotten. Ed25519 in PKCS#8 PEM (RFC 8410), readable by its owner alone.
+Rotation puts a new key first; the older ones stay after it, so that their tokens stay valid until they expire or the
+old keys are removed. Ed25519 in PKCS#8 PEM (RFC 8410), readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key. ``header`` is the first segment of every token that it signs, so a token names its key by it.
+    """One key. ``header`` is the first segment of every token that it signs, and identifies the token's key.
 
     ``public`` is the raw public key, 32 bytes.
     """
@@ -62,7 +62,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of one file: ``signing`` first, and all of them by the header segment of their tokens."""
+    """The keys of one file: ``signing``, the first, and all of them by the header segment of their tokens."""
 
     signing: SigningKey
     by_header: dict[str, SigningKey]
@@ -74,19 +74,19 @@ class KeyRing:
 
 
 def encode_segment(data: bytes) -> str:
-    """Base64url without padding, as JWT writes it (RFC 7515, section 2)."""
+    """Encode base64url without padding, as in a JWT (RFC 7515, section 2)."""
     return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def load_or_create(path: Path, *, development: bool = False) -> KeyRing:
-    """The keys of the file, which is made on the first start. Raises KeyFileError."""
+    """Load the keys of the file, which is created at the first start. Raises KeyFileError."""
     if not path.exists():
         _create(path, _as_pem([Ed25519PrivateKey.generate()], development))
     return load(path)
 
 
 def load(path: Path) -> KeyRing:
-    """The keys of the file. Raises KeyFileError if it can't be read or holds anything but Ed25519 keys."""
+    """Load the keys of the file. Raises KeyFileError if it can't be read or has anything but Ed25519 keys."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -97,7 +97,7 @@ def load(path: Path) -> KeyRing:
 
 
 def rotate(path: Path, *, forget_old: bool = False) -> KeyRing:
-    """Put a new key in front. ``forget_old`` drops the others: every token signed until now stops to count."""
+    """Put a new key first. ``forget_old`` removes the others: every token signed until now becomes invalid."""
     ring = load(path)
     old = [] if forget_old else [key.private for key in ring.by_header.values()][: MAX_KEYS - 1]
     _replace(path, _as_pem([Ed25519PrivateKey.generate(), *old], ring.development))
@@ -105,7 +105,7 @@ def rotate(path: Path, *, forget_old: bool = False) -> KeyRing:
 
 
 def is_exposed(path: Path) -> bool:
-    """Whether anybody but the owner has any right on the file."""
+    """Return whether anybody but the owner has any permission on the file."""
     return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
@@ -139,7 +139,7 @@ def _create(path: Path, text: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _write_beside(path, text)
     try:
-        # A link never replaces: of two processes that start at once, one key wins and both then read it.
+        # A link never replaces a file: if two processes start at once, both then read the key that was first.
         os.link(temporary, path)
     except FileExistsError:
         pass

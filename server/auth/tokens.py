@@ -1,7 +1,7 @@
-"""Buzz's own access tokens: JWTs signed with EdDSA (RFC 7519, RFC 8037), made and checked without a database.
+"""Buzz's own access tokens: JWTs signed with EdDSA (RFC 7519, RFC 8037), created and checked without a database.
 
-The first segment of a token is fixed for a key, so finding the key is one look-up of that very text: nothing of the
-header is ever interpreted, and with it no algorithm of the token's choosing.
+The first segment of a token is fixed for a key, so the key is found by that exact text: the header is never
+interpreted, and a token cannot choose the algorithm.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JWT_BEGINS = "eyJ"
 
 
 class BadToken(Exception):
-    """The token does not count. The message is for tests and never reaches the one who showed it."""
+    """The token is not valid. The message is for tests and is never sent to the client."""
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -53,14 +53,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def mint_person(ring: KeyRing, person_id: int, ttl_seconds: int, now_ms: int) -> str:
-    """A person's access token. Raises ValueError for an impossible id or time to live."""
+    """Create a person's access token. Raises ValueError for an impossible id or time to live."""
     if not 1 <= person_id <= MAX_ID:
         raise ValueError("a person's id is an integer of at least 1")
     return _mint(ring, f"person:{person_id}", PERSON_SCOPE, ttl_seconds, now_ms)
 
 
 def mint_service(ring: KeyRing, name: str, scope: str, ttl_seconds: int, now_ms: int) -> str:
-    """A service's token. Raises ValueError for a bad name, scope or time to live."""
+    """Create a service's token. Raises ValueError for a bad name, scope or time to live."""
     if not (1 <= len(name) <= 64 and name.isascii() and name.isprintable() and " " not in name):
         raise ValueError("a service's name is 1 to 64 printable ASCII characters without spaces")
     if scope not in SERVICE_SCOPES:
@@ -71,7 +71,7 @@ def mint_service(ring: KeyRing, name: str, scope: str, ttl_seconds: int, now_ms:
 def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int) -> str:
     if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
         raise ValueError(f"a token is valid for 1 to {MAX_TTL_SECONDS} seconds")
-    # iat keeps its milliseconds: a token made right after a revocation of the same person must outlive it.
+    # iat has milliseconds: a token created right after a revocation of the same person must stay valid.
     claims = _Claims(
         ISSUER, AUDIENCE, subject, scope, secrets.token_urlsafe(16), now_ms / 1000, now_ms // 1000 + ttl_seconds
     )
@@ -80,9 +80,9 @@ def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int
 
 
 def is_token_id(text: str, *, foreign: bool) -> bool:
-    """Whether this has the form of a token's id (``jti``), and is no piece of a token.
+    """Return whether this has the form of a token's id (``jti``), and is no part of a token.
 
-    ``foreign``: an identity provider gives out tokens too, with ids of any form.
+    ``foreign``: an identity provider creates tokens too, with ids of any form.
     """
     if _OWN_ID.fullmatch(text) is not None:
         return not text.startswith(_JWT_BEGINS)
@@ -90,14 +90,14 @@ def is_token_id(text: str, *, foreign: bool) -> bool:
 
 
 def is_own(ring: KeyRing, token: str) -> bool:
-    """Whether the token names one of our keys. Says nothing about its signature."""
+    """Return whether the token names one of our keys. The signature is not checked."""
     return token.partition(".")[0] in ring.by_header
 
 
 def read_own(ring: KeyRing, token: str) -> Caller:
-    """The caller of one of our own tokens: signature, issuer and audience checked, expiry left to the caller's clock.
+    """Verify one of our own tokens and return its caller.
 
-    Raises BadToken.
+    Signature, issuer and audience are checked; the expiry is not. Raises BadToken.
     """
     signed, _, signature = token.rpartition(".")
     header, _, payload = signed.partition(".")
@@ -105,7 +105,7 @@ def read_own(ring: KeyRing, token: str) -> Caller:
     if key is None:
         raise BadToken("not signed with a key of this server")
     try:
-        # libsodium checks in about half the time that OpenSSL takes, and this is most of what opening a session costs.
+        # libsodium needs about half of OpenSSL's time, and this check is most of the cost of opening a session.
         proof = decode_segment(signature)
         if len(proof) != crypto_sign_BYTES:
             raise BadToken("the signature is malformed")
@@ -116,12 +116,12 @@ def read_own(ring: KeyRing, token: str) -> Caller:
 
 
 def token_digest(token: str) -> bytes:
-    """What a token is remembered by: a digest, so that no memory dump gives the token away."""
+    """Return the digest by which a token is cached, so that a memory dump contains no token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def decode_segment(segment: str) -> bytes:
-    """Base64url without padding to bytes. Raises BadToken unless it is the one spelling of these bytes."""
+    """Decode base64url without padding. Raises BadToken unless it is the canonical encoding."""
     try:
         data = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError as error:
@@ -132,7 +132,7 @@ def decode_segment(segment: str) -> bytes:
 
 
 def person_of(subject: object) -> int | None:
-    """The person that a claim names: ``person:456``, ``"456"`` or ``456``; None for anything else."""
+    """Return the person that a claim names: ``person:456``, ``"456"`` or ``456``; None for anything else."""
     if isinstance(subject, int) and not isinstance(subject, bool):
         return subject if 1 <= subject <= MAX_ID else None
     if not isinstance(subject, str):

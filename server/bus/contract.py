@@ -1,7 +1,7 @@
-"""The bus between nodes: notices only, best effort. What it promises and what it does not.
+"""The contract of the bus between nodes: notices only, best effort.
 
-It does not promise that a notice arrives, arrives once, or in order. It promises to say when it does not work: after
-``up`` has been False, ``on_up`` is called once notices flow again, and whatever was missed has to be looked for.
+It does not promise that a notice arrives, arrives once, or in order. It promises to report when it does not work: after
+``up`` was False, ``on_up`` is called as soon as it works again, and the listener must then read what it missed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BusError(Exception):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears notices of other nodes, and that they begin or cease to flow. Nothing here is awaited.
+    """Receives other nodes' notices, and is told when the bus begins or ceases to work. Nothing here is awaited.
 
     ``on_notice(node, epoch, notice)``: ``epoch`` is the log's as the sending node knows it; an exception is logged.
     """
@@ -31,39 +31,39 @@ class Listener:
 
 
 class Bus(Protocol):
-    """One for each node."""
+    """The bus; each node has one."""
 
     @property
     def up(self) -> bool:
-        """Whether notices flow."""
+        """Whether the bus works."""
         ...
 
     @property
     def counts(self) -> Counter[str]:
-        """What became of notices (``published``, ``heard``, ``dropped``, ``malformed``), for the metrics."""
+        """Counts of notices (``published``, ``heard``, ``dropped``, ``malformed``), for the metrics."""
         ...
 
     @property
     def shared(self) -> bool:
-        """Whether there may be other nodes."""
+        """Whether there can be other nodes."""
         ...
 
     def publish(self, notice: Notice) -> None:
-        """Tell the other nodes, soon. Never waits; while the bus is down the notice is dropped."""
+        """Send a notice to the other nodes, soon. Never waits; while the bus is down the notice is dropped."""
         ...
 
     def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
-        """Begin to hand over notices. ``epoch()`` is the log's epoch, sent with every message."""
+        """Begin to pass notices to the listener. ``epoch()`` is the log's epoch, sent with every message."""
         ...
 
     async def flowing(self, seconds: float) -> None:
-        """Wait until notices flow, at most that long: what is published before is dropped."""
+        """Wait until the bus works, at most that long: notices published before are dropped."""
         ...
 
     async def flushed(self, seconds: float) -> None:
-        """Wait until what was published has gone out, at most that long."""
+        """Wait until published notices were sent, at most that long."""
         ...
 
     async def ping(self) -> None:
-        """Raise BusError while notices do not flow."""
+        """Raise BusError while the bus does not work."""
         ...

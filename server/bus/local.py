@@ -1,4 +1,4 @@
-"""No bus: one process is alone, and its hub is handed each commit directly."""
+"""No bus, for a single node: its hub gets each commit directly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.bus.notices import Notice
 
 
 class LocalBus:
-    """``server.bus.contract.Bus`` of a node that has no others."""
+    """``server.bus.contract.Bus`` for a single node."""
 
     up = True
     shared = False
@@ -19,16 +19,16 @@ class LocalBus:
         self.counts: Counter[str] = Counter()
 
     def publish(self, notice: Notice) -> None:
-        """There is nobody to tell."""
+        """Do nothing: there is no other node."""
 
     def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
-        """Nobody will ever tell us anything."""
+        """Do nothing: no notice ever arrives."""
 
     async def flowing(self, seconds: float) -> None:
-        """There is nothing to wait for."""
+        """Return at once."""
 
     async def flushed(self, seconds: float) -> None:
-        """Nothing ever waits."""
+        """Return at once."""
 
     async def ping(self) -> None:
-        """What is not there does not fail."""
+        """Do nothing: there is no bus that could fail."""

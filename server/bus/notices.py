@@ -1,8 +1,8 @@
-"""What nodes tell each other: notices, never the truth. A lost, late, doubled or reordered one costs latency, not data.
+"""The notices between nodes. A lost, late, repeated or reordered one costs latency, never data: the rows are the truth.
 
-A message is a mark, the sending node's id, and msgpack: the log's epoch and a list of notices. The id comes first so
-that a node skips its own messages without decoding them; the epoch keeps apart two clusters that share a namespace by
-mistake.
+A message is a magic prefix, the sending node's id, and msgpack: the log's epoch and a list of notices. The id comes
+first so that a node skips its own messages without decoding them; the epoch distinguishes two clusters that use the
+same namespace by mistake.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class BadMessage(Exception):
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, tag="committed", gc=False):
-    """Everything that was given an id in (previous_head, head]."""
+    """All activities whose ids are in (previous_head, head]."""
 
     previous_head: int
     head: int
@@ -35,7 +35,7 @@ class Committed(msgspec.Struct, frozen=True, array_like=True, tag="committed", g
 
 
 class Reached(msgspec.Struct, frozen=True, array_like=True, tag="reached", gc=False):
-    """The log has reached this id: a node that is behind polls it."""
+    """The log has reached this id: a node that is behind polls the log."""
 
     head: int
 
@@ -46,7 +46,7 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened", gc=
     parties: list[int]
     name: str
     data: dict[str, Any]
-    but: int | None = None  # nodes of a release before this field leave it out, and pass over it
+    but: int | None = None  # nodes of a release before this field do not send it, and ignore it
 
 
 class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked", gc=False):
@@ -54,7 +54,7 @@ class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked", gc=Fa
 
 
 class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag="forgotten", gc=False):
-    """Stored activities were changed (erased, put right): forget what is kept in memory, and poll the log."""
+    """Stored activities were changed (erased, corrected): clear the cache, and poll the log."""
 
 
 class DirectoryChanged(msgspec.Struct, frozen=True, array_like=True, tag="directory", gc=False):
@@ -73,7 +73,7 @@ class RemoteSession(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Present(msgspec.Struct, frozen=True, array_like=True, tag="present", gc=False):
-    """A person's sessions on the sending node. ``asks``: whoever has others of that person says so.
+    """A person's sessions on the sending node. ``asks``: nodes with other sessions of that person must answer.
 
     ``resumed``: the id of the session that the newest one continues.
     """
@@ -92,14 +92,14 @@ class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone", gc=False):
 
 
 class Spent(msgspec.Struct, frozen=True, array_like=True, tag="spent", gc=False):
-    """A person has sent this many activities through the sending node since it last said so."""
+    """A person has sent this many activities through the sending node since its last such notice."""
 
     person: int
     sends: int
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat", gc=False):
-    """The sending node is alive. It comes back to the sender too, and shows that the bus is."""
+    """The sending node is alive. The sender receives it too, which shows that the bus works."""
 
 
 class Leaving(msgspec.Struct, frozen=True, array_like=True, tag="leaving", gc=False):
@@ -124,17 +124,17 @@ _decoder = msgspec.msgpack.Decoder(tuple[str, list[Notice]])
 
 
 def encode(node: bytes, epoch: str, notices: Sequence[Notice]) -> bytes:
-    """The bytes of a message."""
+    """Encode a message."""
     return MARK + node + _encoder.encode((epoch, notices))
 
 
 def is_from(data: bytes, node: bytes) -> bool:
-    """Whether the message was sent by this node."""
+    """Return whether the message was sent by this node."""
     return data.startswith(MARK + node)
 
 
 def decode(data: bytes) -> Message:
-    """A message from its bytes. Raises BadMessage."""
+    """Decode a message. Raises BadMessage."""
     start = len(MARK) + NODE_ID_BYTES
     if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage(f"{len(data)} bytes are more than {MAX_MESSAGE_BYTES}")
@@ -161,7 +161,7 @@ def _check(notice: Committed) -> None:
 
 
 def committed(previous_head: int, head: int, activities: Sequence[Activity]) -> Iterator[Committed]:
-    """The notices of one commit: usually one, several where the text would make it too large."""
+    """Return the notices of one commit: usually one, several if it would be too large."""
     part: list[Activity] = []
     size = 0
     for activity in activities:
@@ -175,7 +175,7 @@ def committed(previous_head: int, head: int, activities: Sequence[Activity]) -> 
 
 
 def size(notice: Notice) -> int:
-    """About how many bytes a notice takes; a bound for what waits to be sent, not an exact figure."""
+    """Return about how many bytes a notice takes, to limit what waits to be sent."""
     if isinstance(notice, Committed):
         return 50 + sum(len(activity.message or "") + 100 for activity in notice.activities)
     return 500

@@ -1,9 +1,9 @@
 """The bus on Valkey or Redis: one channel to which every node publishes and listens.
 
-Two connections: one publishes what has gathered while the last message was under way, one listens. A node hears its own
-beat every second; when it does not (the server is frozen, the subscription was lost, the network is gone), the bus is
-down until it is subscribed again and hears itself. In a cluster the channel is a sharded one (SPUBLISH), and the
-connections go to the node that has its slot.
+It has two connections: one publishes the notices that were queued during the last message, one listens. A node receives
+its own heartbeat every second; if it does not (the server is frozen, the subscription was lost, the network failed),
+the bus is down until it is subscribed again and receives its own heartbeat. In a cluster the channel is a sharded one
+(SPUBLISH), and the connections go to the node that has its slot.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _logger = structlog.get_logger("bus")
 
 
 class ValkeyBus:
-    """``server.bus.contract.Bus``. ``node`` is this node's id on the bus. Counts are plain, for the metrics."""
+    """``server.bus.contract.Bus``. ``node`` is this node's id on the bus. The counts are integers for the metrics."""
 
     shared = True
 
@@ -98,21 +98,21 @@ class ValkeyBus:
     # --- running ------------------------------------------------------------------------------------------------
 
     async def flowing(self, seconds: float) -> None:
-        """Wait until notices flow, at most that long."""
+        """Wait until the bus works, at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._flows.wait()
 
     async def flushed(self, seconds: float) -> None:
-        """Wait until what was published has gone out, at most that long."""
+        """Wait until published notices were sent, at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._sent.wait()
 
     async def check(self) -> None:
-        """Look once whether a Valkey is there. Raises BusError for what only an operator can mend.
+        """Check once whether a Valkey answers. Raises BusError for an error that only an operator can correct.
 
-        One that can't be reached now is waited for: the node works without it meanwhile.
+        If it can't be reached now, the node works without it and tries again later.
         """
         try:
             async with client_of(self._url) as client, asyncio.timeout(ANSWER_SECONDS):
@@ -124,7 +124,7 @@ class ValkeyBus:
             self._failed(error, first_answer_hint(error))
 
     async def run(self) -> None:
-        """Publish and listen until cancelled, over as many connections as it takes."""
+        """Publish and listen until cancelled, and reconnect whenever a connection is lost."""
         while True:
             wait = BACKOFF_SECONDS[0]
             while not await self._connected():
@@ -132,7 +132,7 @@ class ValkeyBus:
                 wait = min(2 * wait, BACKOFF_SECONDS[1])
 
     async def _connected(self) -> bool:
-        """One pair of connections until one of them fails. Returns whether notices flowed at all."""
+        """Use one pair of connections until one of them fails. Returns whether the bus worked at all."""
         flowed = False
         try:
             async with (
@@ -189,7 +189,7 @@ class ValkeyBus:
             self._sent.set()
 
     def _next(self) -> list[Notice]:
-        """What goes into the next message; commits that follow each other become one notice."""
+        """Return the notices of the next message; consecutive commits become one notice."""
         notices: list[Notice] = []
         length = taken = 0
         for notice in self._waiting:
@@ -250,11 +250,11 @@ class ValkeyBus:
             return
         try:
             self._listener.on_notice(node, epoch, notice)
-        except Exception:  # one notice's fault must not keep the others from being heard
+        except Exception:  # an error with one notice must not stop the others
             _logger.exception("handling of a notice failed", kind=type(notice).__name__)
 
     def _complain(self, reason: str) -> None:
-        """One line in a while, however much of it comes."""
+        """Log a problem, but only one line in some time."""
         now = asyncio.get_running_loop().time()
         if now - self._complained > _COMPLAIN_SECONDS:
             self._complained = now
@@ -262,4 +262,4 @@ class ValkeyBus:
 
 
 class _Silence(Exception):
-    """Connections are open and nothing comes over them."""
+    """The connections are open and nothing arrives."""

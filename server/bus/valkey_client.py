@@ -1,4 +1,4 @@
-"""Connections to Valkey or Redis, alone or a cluster, and what to say when there is none to be had."""
+"""Connections to Valkey or Redis, a single server or a cluster, and the messages if connecting fails."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[Any]:
-    """A client that tries once and says what went wrong; trying again is the bus's own affair."""
-    # A unix socket has no keepalive, and the library's connection to one refuses to be asked for it.
+    """Return a client that tries once and reports the error; the bus itself repeats attempts."""
+    # A unix socket has no keepalive, and the library's connection to one refuses the option.
     over_tcp = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True}
     client = Redis.from_url(
         _redis_url(url),
         socket_connect_timeout=CONNECT_SECONDS,
-        # Each call has a timeout around it instead: with one of its own the library waits by asyncio.wait_for, which
+        # Each call has a timeout around it instead: with a timeout of its own the library uses asyncio.wait_for, which
         # before Python 3.12 can swallow a cancellation (https://github.com/python/cpython/issues/81839).
         socket_timeout=None,
         **over_tcp,
@@ -54,7 +54,7 @@ async def client_of(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def home(url: str, channel: str) -> AsyncIterator[tuple[Any, bool]]:
-    """A client of the server that has the channel, and whether that is a cluster's (whose channels are sharded)."""
+    """Return a client of the channel's server, and whether it is a cluster (which has sharded channels)."""
     async with client_of(url) as client:
         async with asyncio.timeout(ANSWER_SECONDS):
             holder_at = await _holder_of(client, channel)
@@ -68,7 +68,7 @@ async def home(url: str, channel: str) -> AsyncIterator[tuple[Any, bool]]:
 
 @asynccontextmanager
 async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[Any]:
-    """A subscription to the channel, on a connection of its own."""
+    """Subscribe to the channel, on a connection of its own."""
     messages = client.pubsub()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -80,13 +80,13 @@ async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[
 
 
 def address(url: str) -> str:
-    """``host:port`` of a URL: what may be shown, without user and password."""
+    """Return ``host:port`` of a URL, without user and password, for messages."""
     parts = urlsplit(url)
     return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
 
 
 def connect_error(error: Exception, where: str) -> BusError | None:
-    """The error for an operator who has to change something before the bus can be used; None if waiting may help."""
+    """Return the error for an operator who must change something first; None if waiting may help."""
     opening = f"the bus at {where} can't be used:"
     if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
         return BusError(f"{opening} the user or password in bus_url is wrong ({error})")
@@ -96,16 +96,16 @@ def connect_error(error: Exception, where: str) -> BusError | None:
         return BusError(f"{opening} {error}")
     if isinstance(error, ssl.SSLError) or "SSL" in str(error) or "certificate" in str(error):
         return BusError(f"{opening} TLS failed: {error}")
-    # A TypeError is an option in the URL's query that the library does not have for this kind of connection.
+    # A TypeError means an option in the URL's query that the library does not have for this kind of connection.
     if isinstance(error, ValueError | TypeError):
         return BusError(f"bus_url is not understood: {error}")
     return None
 
 
 def first_answer_hint(error: Exception) -> str:
-    """What to check if the server closed the connection at the first command; empty for other errors.
+    """Return what to check if the server closed the connection at the first command; empty for other errors.
 
-    It may be a proxy whose server is not up yet, so the node starts nevertheless.
+    It may be a proxy whose server is not running yet, so the node starts nevertheless.
     """
     closed = isinstance(error, RedisConnectionError) and "closed by server" in str(error)
     return " (is it a Valkey or Redis, and does it speak TLS exactly if bus_url says so?)" if closed else ""
@@ -117,14 +117,14 @@ def _redis_url(url: str) -> str:
 
 
 def _at(url: str, host: str, port: int) -> str:
-    """The same URL with another host and port."""
+    """Return the URL with another host and port."""
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}{at}{f'[{host}]' if ':' in host else host}:{port}"))
 
 
 async def _holder_of(client: Any, channel: str) -> tuple[str, int] | None:
-    """Where in a cluster the channel is; None where there is no cluster."""
+    """Return the address of the channel in a cluster; None if it is no cluster."""
     facts = await client.info("cluster")
     if not facts.get("cluster_enabled"):
         return None
@@ -133,7 +133,7 @@ async def _holder_of(client: Any, channel: str) -> tuple[str, int] | None:
 
 
 def _holder(slots: Any, wanted: int) -> tuple[str, int]:
-    """(host, port) of the server that has a slot; an empty host is the one that was asked."""
+    """Return (host, port) of the server that has a slot; an empty host means the server that was asked."""
     for entry in slots:
         first, last, (host, port, *_) = _slots_entry(entry)
         if first <= wanted <= last:

@@ -1,1 +1,1 @@
-"""One node among several: following the log's tail, and what nodes tell each other."""
+"""One node among several: following the log's tail, and the notices between nodes."""

@@ -1,7 +1,7 @@
-"""One node among several, or alone: what of the composition depends on that.
+"""One node among several, or a single one: the parts that depend on that.
 
-Alone (SQLite), the log hands each commit to the hub and nothing here does any work. With PostgreSQL the node follows
-the log's tail, which others may write as well, and with a bus it hears of that at once.
+On a single node (SQLite) the log passes each commit to the hub and this module does nothing. With PostgreSQL the node
+follows the log's tail, which other nodes may extend, and with a bus it is notified of that at once.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ _logger = structlog.get_logger("cluster")
 
 @dataclass(frozen=True)
 class Cluster:
-    """This node's side of the cluster. ``commits``: whom the log hands its commits to; ``sends``: the rate limit of
-    each person's sends, to which sends on other nodes count as well."""
+    """This node's part of the cluster.
+
+    ``commits`` receives the log's commits; ``sends`` is the rate limit of each person's sends, which also counts sends
+    on other nodes.
+    """
 
     bus: Bus
     hub: Hub
@@ -69,20 +72,20 @@ class Cluster:
 
     @property
     def checks(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What /readyz asks beside storage."""
+        """The checks of /readyz besides storage."""
         return {"bus": self.bus.ping} if self.bus.shared else {}
 
     def relay(self, change: DirectoryChange) -> None:
-        """Tell the other nodes what a change of the directory made stale."""
+        """Notify the other nodes what a change of the directory made stale."""
         self.bus.publish(DirectoryChanged(change.names, change.members))
 
     def amended(self, activity: Activity) -> None:
-        """An activity was put right in the log."""
+        """Handle the correction of an activity in the log."""
         self.hub.ring.amend(activity)
         self.bus.publish(Forgotten())
 
     async def catch_up_to(self, id: int, epoch: str | None) -> None:
-        """A client has seen this much on another node: be there, too. Raises StorageError."""
+        """Read the log up to an id that a client has seen on another node. Raises StorageError."""
         if self.tail is not None:
             await self.tail.catch_up_to(id, epoch)
 
@@ -96,7 +99,7 @@ async def open_cluster(
     auth: Authentication,
     now_ms: Callable[[], int],
 ) -> AsyncIterator[Cluster]:
-    """Join the cluster until the block ends. Raises BusError for a bus that an operator has to mend."""
+    """Join the cluster until the block ends. Raises BusError for a bus that an operator has to correct."""
     async with AsyncExitStack() as stack:
         rate, burst = settings.send_rate_limit, SECONDS_AT_ONCE * settings.send_rate_limit
         bus = await stack.enter_async_context(_open_bus(settings))
@@ -130,7 +133,7 @@ async def _open_bus(settings: Settings) -> AsyncIterator[Bus]:
         return
     if settings.database_url is None:
         raise BusError("bus_url needs database_url as well: nodes that share a bus share a PostgreSQL database")
-    # A node on its own starts without the client library, a tenth of what it imports.
+    # A single node starts without the client library, which is a tenth of the imports.
     from server.bus.valkey import ValkeyBus
 
     bus = ValkeyBus(settings.bus_url.get_secret_value(), settings.bus_namespace)
@@ -140,13 +143,13 @@ async def _open_bus(settings: Settings) -> AsyncIterator[Bus]:
 
 
 def _forgotten(tail: Tail, bus: Bus) -> None:
-    """Bodies were erased by this node: nor may what waits for its turn, here or elsewhere, be shown with them."""
+    """Clear cached activities, here and on other nodes, after this node has erased bodies."""
     tail.amended()
     bus.publish(Forgotten())
 
 
 class ClusterListener:
-    """What is done with each notice of another node. What has to wait for storage is done by one task, in order."""
+    """Handles each notice of another node. Work that waits for storage is done by one task, in order."""
 
     def __init__(
         self,
@@ -173,7 +176,7 @@ class ClusterListener:
         self._foreign_nodes: set[bytes] = set()
 
     def heard(self, node: bytes, epoch: str, notice: Notice) -> None:
-        """See :class:`server.bus.contract.Listener`."""
+        """Handle a notice: see :class:`server.bus.contract.Listener`."""
         if epoch != self._hub.epoch:
             self._foreign_epoch(node, epoch)
             return
@@ -201,19 +204,19 @@ class ClusterListener:
                 pass
 
     def bus_up(self) -> None:
-        """Notices flow (again): make good what was missed."""
+        """Catch up on missed notices, because the bus works (again)."""
         self._tail.bus_up()
         self._presence.announce()
         self._postpone(Revoked())
         self._postpone(DirectoryChanged(None, None))
 
     def revoked(self, _: Revocation) -> None:
-        """A credential was revoked; who learnt of it by a notice does not tell again."""
+        """Notify the other nodes of a revocation, unless this node learnt of it by a notice."""
         if not self._polling_revocations:
             self._bus.publish(Revoked())
 
     async def run(self) -> None:
-        """Do what waits, until cancelled."""
+        """Do the waiting work until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(1):
@@ -234,13 +237,13 @@ class ClusterListener:
     async def _do(self, notice: Notice) -> None:
         try:
             if isinstance(notice, DirectoryChanged):
-                # The rows tell it; the notice itself has to do where a node of an older release writes none.
+                # The rows say it; the notice's own content is used if a node of an older release writes no rows.
                 await self._parties.apply(DirectoryChange(notice.names, notice.members))
                 await self._parties.poll()
             else:
                 await self._poll_revocations()
         except StorageError as error:
-            # Both are polled again soon, with or without a notice.
+            # Both are polled again soon anyway.
             _logger.warning("handling of a notice is postponed", kind=type(notice).__name__, reason=str(error))
 
     async def _poll_revocations(self) -> None:
@@ -251,7 +254,7 @@ class ClusterListener:
             self._polling_revocations = False
 
     def _foreign_epoch(self, node: bytes, epoch: str) -> None:
-        """Another history: ours was rewritten and we have not heard, or it is another cluster in our namespace."""
+        """Handle a notice with another epoch: our log was rewritten, or another cluster uses our namespace."""
         self._tail.counts["foreign_epoch"] += 1
         self._tail.poll_soon()
         if node not in self._foreign_nodes and len(self._foreign_nodes) < MAX_POSTPONED:

@@ -1,10 +1,12 @@
-"""Which sessions the people of this node have on other nodes: for the limit of a person's sessions, for a device that
-opens a newer session elsewhere, and for a session that is continued elsewhere.
+"""The sessions that people of this node have on other nodes.
 
-Nodes tell each other when a session opens; who has others of the same person answers. A node remembers this only for
-people who have a session of its own, and forgets a node that it has not heard for some seconds. All nodes order
-sessions alike, by a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): the wall clock, but never
-behind what was heard, so each node knows by itself which of its sessions have to go.
+They are needed for the limit of a person's sessions, for a device that opens a newer session elsewhere, and for a
+session that is continued elsewhere.
+
+A node notifies the others when a session opens; nodes with sessions of the same person answer. A node keeps this only
+for people who have a session on it, and removes a node that has been silent for some seconds. All nodes order sessions
+alike, by a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): the wall clock, but never behind a
+time that was received. So each node can decide alone which of its sessions to close.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class _Elsewhere(NamedTuple):
 
 
 class Presence:
-    """One for each node; harmless where there is only one."""
+    """The presence of sessions on other nodes. One for each node; it does nothing on a single node."""
 
     def __init__(self, hub: Hub, bus: Bus, most: int, now_ms: Callable[[], int]) -> None:
         self._hub = hub
@@ -43,7 +45,7 @@ class Presence:
     # --- this node's sessions -----------------------------------------------------------------------------------
 
     def opened(self, session: Session, resume_id: str | None) -> None:
-        """A session has joined the hub; it continues ``resume_id``, which may be on another node."""
+        """Announce a session that has joined the hub and continues ``resume_id``, which may be on another node."""
         if self._bus.shared:
             self._clock = max(self._clock + 1, self._now_ms())
             session.stamp(self._clock)
@@ -52,7 +54,7 @@ class Presence:
             self._keep_limit(person)
 
     def closed(self, session: Session) -> None:
-        """A session has left the hub."""
+        """Announce that a session has left the hub."""
         if self._bus.shared:
             person = session.caller.person
             self._bus.publish(Gone(person, session.id))
@@ -60,20 +62,20 @@ class Presence:
                 self._elsewhere.pop(person, None)
 
     def announce(self) -> None:
-        """The bus is back: say who is here, and forget what was known; the others answer."""
+        """Announce this node's sessions after the bus was down, and clear what was known; the others answer."""
         self._elsewhere.clear()
         for person in list(self._hub.people()):
             sessions = [_announced(session) for session in self._hub.sessions_of(person)]
             self._bus.publish(Present(person, sessions, asks=True))
 
     def leave(self) -> None:
-        """This node has stopped."""
+        """Announce that this node has stopped."""
         self._bus.publish(Leaving())
 
     # --- other nodes' sessions ----------------------------------------------------------------------------------
 
     def heard(self, node: bytes, notice: Present) -> None:
-        """A person has these sessions on another node."""
+        """Store the sessions that a person has on another node."""
         self._clock = max(self._clock, *(each.order for each in notice.sessions), 0)
         self._resumed(notice)
         mine = self._hub.sessions_of(notice.person)
@@ -88,24 +90,24 @@ class Presence:
         self._keep_limit(notice.person)
 
     def gone(self, notice: Gone) -> None:
-        """A session on another node has ended."""
+        """Remove a session that has ended on another node."""
         theirs = self._elsewhere.get(notice.person, {})
         theirs.pop(notice.session_id, None)
         if not theirs:
             self._elsewhere.pop(notice.person, None)
 
     def alive(self, node: bytes) -> None:
-        """Another node was heard."""
+        """Record that another node is alive."""
         self._heard_at[node] = asyncio.get_running_loop().time()
 
     def forget_silent(self) -> None:
-        """Forget the nodes that were not heard for a while."""
+        """Remove the nodes that have been silent for too long."""
         now = asyncio.get_running_loop().time()
         for node in [node for node, heard_at in self._heard_at.items() if now - heard_at > SILENT_SECONDS]:
             self.left(node)
 
     def left(self, node: bytes) -> None:
-        """Another node has stopped, or seems to have."""
+        """Remove a node that has stopped, or seems to have."""
         self._heard_at.pop(node, None)
         for person, theirs in list(self._elsewhere.items()):
             for session_id in [key for key, found in theirs.items() if found.node == node]:

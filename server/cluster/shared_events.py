@@ -1,4 +1,4 @@
-"""Live events for sessions wherever they are: here at once, elsewhere by notice."""
+"""Live events for sessions on every node: here at once, on other nodes by a notice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SharedEvents:
         self._bus.publish(Happened(concerned, name.value, dict(data), but))
 
     def heard(self, notice: Happened) -> None:
-        """Another node has published this."""
+        """Deliver an event that another node has published."""
         if notice.name in _NAMES:
             self._here.publish(notice.parties, EventName(notice.name), notice.data, notice.but)
 

@@ -1,8 +1,8 @@
-"""The rate limit of sends, held across nodes.
+"""The rate limit of sends, across nodes.
 
-Each node takes from its own bucket at once and tells the others of every fifth send of a person, who then take as many
-from theirs. So a person who spreads over n nodes gets at most the rate, 4 (n - 1) sends that nobody was told of yet,
-and what the others had let through while the notice was under way. While the bus is down each node counts alone.
+Each node takes from its own bucket at once and notifies the others after every fifth send of a person; they then take
+as many from theirs. So a person who uses n nodes gets at most the rate, plus 4 (n - 1) sends that were not announced
+yet, plus what the other nodes accepted before the notice arrived. While the bus is down each node counts alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SharedSends(Buckets[int]):
         self._untold: dict[int, int] = {}
 
     def take(self, key: int, tokens: float = 1.0) -> float:
-        """As ``Buckets.take``; every fifth that is given is told to the other nodes."""
+        """Take tokens as ``Buckets.take`` does; after every fifth the other nodes are notified."""
         wait = super().take(key, tokens)
         if not wait:
             untold = self._untold.get(key, 0) + 1
@@ -43,5 +43,5 @@ class SharedSends(Buckets[int]):
         return wait
 
     def heard(self, notice: Spent) -> None:
-        """Another node has let these through."""
+        """Take the tokens of sends that another node has accepted."""
         self.spend(notice.person, notice.sends)

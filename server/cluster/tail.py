@@ -1,17 +1,17 @@
-"""Several nodes: every node follows the log's tail, whoever wrote it, and hands it to its hub in the log's order.
+"""Follows the log's tail, whichever node wrote it, and passes it to the hub in the log's order.
 
 A commit covers (previous_head, head], and commits follow each other without a gap, whichever node made them. So a node
-that has seen everything up to N and hears of the commit that begins at N has seen everything up to that one's head: the
-hub's head moves on only along this chain. What comes before its turn waits; what comes late or twice is recognised by
-its ids. Where a piece of the chain stays away, the node reads it from the log, for everybody at once. Notices thus only
-save time: the live path is whole because the chain is.
+that has everything up to N and receives the commit that begins at N has everything up to that commit's head: the hub's
+head moves only along this chain. A commit that arrives too early waits; one that arrives late or twice is recognised by
+its ids. If a piece of the chain does not arrive, the node reads it from the log, once for all sessions. So notices only
+save time: the live path is complete because the chain is.
 
-What was stored may be changed later: erased, emptied by age, put right. The log counts that; a node that finds another
-count than it knew forgets what it keeps, once it has read everything that was there before. So a body that was erased
-is kept in no node's memory for longer than until its next poll, whatever becomes of the notice.
+Stored activities may be changed later: erased, emptied by age, corrected. The log counts these changes; a node that
+finds a new count clears its cache, after it has read everything that was stored before. So an erased body stays in a
+node's memory until its next poll at the latest, even if the notice is lost.
 
 Of other nodes' activities only those of parties with sessions here go into the hub. They go in when their turn has
-come, not when they are heard of: whoever opens a session meanwhile is not forgotten.
+come, not when they are received, so that a session which opens meanwhile gets them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _logger = structlog.get_logger("tail")
 
 
 class Piece(NamedTuple):
-    """A stretch of the log: everything in (previous_head, head]. ``entries``: with names, where this node wrote it."""
+    """A range of the log: everything in (previous_head, head]. ``entries``: with names, if this node wrote it."""
 
     previous_head: int
     head: int
@@ -64,7 +64,7 @@ class Piece(NamedTuple):
 
 
 class Tail:
-    """Between the log, the bus and the hub. ``run`` is its one task; counts are plain, for the metrics."""
+    """Connects the log, the bus and the hub. ``run`` is its only task; the counts are integers for the metrics."""
 
     def __init__(self, store: ActivityLog, hub: Hub, parties: Parties, bus: Bus, look_seconds: float) -> None:
         self._store = store
@@ -86,7 +86,7 @@ class Tail:
     # --- what comes in ------------------------------------------------------------------------------------------
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
-        """This node's log has committed (previous_head, head]; see :meth:`server.live.hub.Hub.committed`."""
+        """Take a commit of this node's log, (previous_head, head]; see :meth:`server.live.hub.Hub.committed`."""
         if head > previous_head:
             activities = [entry.activity for entry in entries]
             for notice in committed(previous_head, head, activities):
@@ -95,31 +95,31 @@ class Tail:
         self._hub.flush()
 
     def flush(self) -> None:
-        """Write the answers that no activity took along."""
+        """Write the answers that were not sent together with an activity."""
         self._hub.flush()
 
     def heard(self, notice: Committed) -> None:
-        """Another node's log has committed."""
+        """Take a commit of another node's log."""
         self.counts["heard"] += 1
         self._take(Piece(notice.previous_head, notice.head, notice.activities))
 
     def reached(self, notice: Reached) -> None:
-        """Another node has got there."""
+        """Note the id that another node has reached."""
         if notice.head > self._hub.head:
             self.poll_soon()
 
     def amended(self) -> None:
-        """Stored activities were changed, here or by another node: what is kept of them in memory is forgotten."""
+        """Clear the activities in memory, because stored ones were changed, here or by another node."""
         self._forget()
         self.poll_soon(0)
 
     def bus_up(self) -> None:
-        """Notices flow again: poll for what they did not bring meanwhile, here and on the other nodes."""
+        """Poll for what was missed, here and on the other nodes, because the bus works again."""
         self._bus.publish(Reached(self._hub.head))
         self.poll_soon(0)
 
     def poll_soon(self, seconds: float = LONE_POLL_SECONDS) -> None:
-        """Something may be missing: poll the log within this time."""
+        """Poll the log within this time, because something may be missing."""
         now = asyncio.get_running_loop().time()
         if now + seconds < self._next_poll:
             self._next_poll = now + seconds
@@ -147,7 +147,7 @@ class Tail:
         self._wake.set()
 
     def _hand_over(self, piece: Piece) -> bool:
-        """Move the hub on over the piece. False if the names of its parties have to be read first."""
+        """Pass the piece to the hub. False if the names of its parties have to be read first."""
         entries = self._entries(piece)
         if entries is None:
             return False
@@ -177,7 +177,7 @@ class Tail:
         return entries
 
     async def _hand_over_named(self, piece: Piece) -> None:
-        """The same with a read of the names that are not known; somebody who is no longer there is shown nameless."""
+        """Pass the piece to the hub after reading unknown names; a party that no longer exists has no name."""
         asked: set[int] = set()
         while piece.head > self._hub.head and not self._hand_over(piece):
             keys = {
@@ -202,9 +202,9 @@ class Tail:
     # --- the one task -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Wait for what is missing, and poll when it does not come or when it is time, until cancelled."""
+        """Wait for missing pieces, and poll if they do not arrive or when a poll is due, until cancelled."""
         loop = asyncio.get_running_loop()
-        # Something may have been heard of already, between the start of the bus and of this task.
+        # A notice may have arrived already, between the start of the bus and of this task.
         self._next_poll = min(self._next_poll, loop.time() + self._interval())
         while True:
             try:
@@ -240,7 +240,7 @@ class Tail:
             await self._parties.reload_live()
 
     async def _is_missing(self) -> bool:
-        """Whether the next piece has stayed away for longer than patience lasts; waits for the rest of that time."""
+        """Return whether the next piece is overdue; waits for the rest of its time."""
         now = asyncio.get_running_loop().time()
         head, since = self._stuck
         if head != self._hub.head:
@@ -251,15 +251,15 @@ class Tail:
     # --- polling ------------------------------------------------------------------------------------------------
 
     async def catch_up_to(self, id: int, epoch: str | None) -> None:
-        """A client has seen this id of this history on another node: be there, too. Raises StorageError."""
+        """Read up to an id of this history that a client has seen on another node. Raises StorageError."""
         if id > self._hub.head or epoch not in (None, self._hub.epoch):
             await self.poll()
 
     async def poll(self) -> None:
-        """Read what the log has and the hub does not, and whether what is kept still holds. Raises StorageError."""
+        """Read what the hub lacks from the log, and check whether the cache is stale. Raises StorageError."""
         async with self._polling:
             self.counts["polls"] += 1
-            # Before it begins: who asks for a poll meanwhile may mean what this one no longer sees.
+            # Before it begins: a poll that is requested meanwhile may be for something that this one no longer sees.
             due, self._next_poll = self._next_poll, asyncio.get_running_loop().time() + self._interval()
             try:
                 await self._poll()
@@ -278,7 +278,7 @@ class Tail:
             self.counts["found"] += 1
             await self._read_up_to(head)
         if amendments != self._amendments:
-            # Only now: a notice from before the change may have come while what is older than it was read.
+            # Only now: a notice from before the change may have arrived during the read.
             self._forget()
             self._amendments = amendments
 
@@ -294,14 +294,14 @@ class Tail:
         while self._hub.head < head:
             after = self._hub.head
             rows, more = await self._store.tail(after, ROWS_A_POLL)
-            # Ids become visible in order, and all up to `head` were when the read began.
+            # Ids become visible in order, and all up to `head` were visible when the read began.
             last = rows[-1].id if rows else 0
             await self._hand_over_named(Piece(after, last if more else max(head, last), rows))
 
     async def _history_lost(self, head: int, known: int) -> None:
-        """The log ends before what was seen here: a fail-over has lost its last moments. Clients must start anew."""
+        """Handle a log that ends before what was seen here: a fail-over lost its end. Clients must catch up from 0."""
         _logger.error("the log has lost history", head=head, seen=known)
-        await asyncio.sleep(random.random() / 2)  # one node renews the epoch, the others find it renewed
+        await asyncio.sleep(random.random() / 2)  # one node renews the epoch, the others find the new one
         epoch, head, _ = await self._store.state()
         if epoch == self._hub.epoch:
             epoch = await self._store.renew_epoch()

@@ -1,1 +1,1 @@
-"""What an operator sets, and what a node writes of itself: settings, the log, the version."""
+"""Configuration: settings, logging, the version."""

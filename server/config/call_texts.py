@@ -12,7 +12,7 @@ MAX_FILE_BYTES: Final = 4_194_304
 
 
 def load_call_texts(path: Path | None) -> CallTexts:
-    """The operator's texts; without a file those that come with Buzz. Raises SettingsError."""
+    """Load the operator's texts; without a file those that come with Buzz. Raises SettingsError."""
     if path is None:
         return CallTexts({}, {}, {})
     try:

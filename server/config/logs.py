@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line in production, readable text in development, on standard error.
+"""Logging: one JSON object per line in production, readable text in development, on standard error.
 
 structlog and the standard library's loggers (aiohttp, asyncio, warnings) end in the same handler, so every line goes
 through the redaction.
@@ -27,7 +27,7 @@ Event = MutableMapping[str, Any]
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
-    """Set up logging for this process as the settings say. May be called again."""
+    """Set up logging for this process according to the settings. May be called again."""
     as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not settings.development)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_formatter(as_json))
@@ -51,12 +51,12 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 def set_level(level: LogLevel) -> None:
-    """Log from this level on. Takes effect at once."""
+    """Set the lowest level that is logged. Takes effect at once."""
     logging.getLogger().setLevel(level.value.upper())
 
 
 def current_level() -> LogLevel:
-    """The level from which on is logged."""
+    """Return the lowest level that is logged."""
     return LogLevel(logging.getLevelName(logging.getLogger().level).lower())
 
 
@@ -65,7 +65,7 @@ def _common() -> list[structlog.typing.Processor]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.StackInfoRenderer(),
-        # As one string, without the frames' variables: those are what must not be logged.
+        # As one string, without the frames' variables, which must not be logged.
         structlog.processors.format_exc_info,
         _redacted,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -73,14 +73,15 @@ def _common() -> list[structlog.typing.Processor]:
 
 
 def _redacted(_: Any, __: str, event: Event) -> Event:
-    """Everything but what structlog itself keeps there under names that begin with an underscore."""
+    """Redact everything except structlog's own entries, whose names begin with an underscore."""
     return {name: value if name.startswith("_") else redact(value, name) for name, value in event.items()}
 
 
 def _plain(_: Any, __: str, event: Event) -> Event:
-    """For lines that people read: nothing in a value steers their terminal, or begins a line of its own.
+    """Escape values for lines that people read, so that none controls the terminal or begins a new line.
 
-    Other values than strings are shown by their ``repr``, which escapes the same. A traceback keeps its lines, set in.
+    Other values than strings are shown by their ``repr``, which escapes the same. A traceback keeps its lines,
+    indented.
     """
     return {
         name: value if not isinstance(value, str) else _set_in(value) if name in _LONG else one_line(value)

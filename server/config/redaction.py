@@ -1,7 +1,7 @@
-"""What must not get into a log: tokens, secrets, message bodies and whole telephone numbers, wherever they hide.
+"""Removes from log lines what must not be logged: tokens, secrets, message bodies and whole telephone numbers.
 
-The code that logs does not log them. This is the net below: every string of every log line goes through it, tracebacks
-and other libraries' lines included.
+Code that logs must not log them in the first place. This is a second protection: every string of every log line goes
+through it, including tracebacks and other libraries' lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BARE_NUMBER: Final = re.compile(r"(?<![\w.:+-])\d{10,15}(?![\w:-])")
 
 
 def redact_text(text: str) -> str:
-    """The text with tokens replaced and telephone numbers masked."""
+    """Return the text with tokens replaced and telephone numbers masked."""
     text = _TOKEN.sub(REDACTED, text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
     text = _WEBHOOK_SECRET.sub(REDACTED, text)
@@ -43,7 +43,7 @@ def redact_text(text: str) -> str:
 
 
 def redact(value: Any, key: str = "") -> Any:
-    """The value as it may be logged under ``key``; containers are gone through."""
+    """Return the value as it may be logged under ``key``; containers are processed recursively."""
     if key in _SECRET_KEYS and value is not None and not isinstance(value, bool):
         return REDACTED
     if isinstance(value, bytes | bytearray | memoryview):

@@ -28,14 +28,14 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """One JSON object a line for machines, or text for people."""
+    """One JSON object per line for machines, or text for people."""
 
     JSON = "json"
     TEXT = "text"
 
 
 class Mode(StrEnum):
-    """How much convenience is allowed: development fills in what production must be given."""
+    """The mode of operation: development has defaults for what production must configure."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
@@ -84,7 +84,7 @@ BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss"
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
+    """All settings of an operator. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
 
     model_config = SettingsConfigDict(
         env_prefix="BUZZ_",
@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         None, description="Days after which the text of an activity is deleted, but not its id; unset: never"
     )
 
-    # Watching it
+    # Monitoring
     metrics_port: Port | None = Field(
         None, description="A separate port for /metrics, /healthz and /readyz; unset: none"
     )
@@ -270,5 +270,5 @@ class Settings(BaseSettings):
 
     @property
     def signing_key_path(self) -> Path:
-        """Where Buzz's own signing key is. Several nodes of one cluster share the file."""
+        """The path of Buzz's own signing key. Several nodes of one cluster share the file."""
         return self.signing_key_file or self.data_dir / "signing-key.pem"

@@ -1,6 +1,6 @@
-"""Where settings come from: defaults < ``buzz.toml`` < ``BUZZ_*`` environment < flags, read once.
+"""Reads the settings once from their sources: defaults < ``buzz.toml`` < ``BUZZ_*`` environment < flags.
 
-An unknown key or a value out of range stops the start with its name and what was expected.
+An unknown key or a value out of range prevents the start, with its name and what was expected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES: Final = frozenset(Settings.model_fields)
 
 
 class SettingsError(Exception):
-    """The settings can't be used; the message names the one at fault and says what was expected."""
+    """The settings can't be used; the message names the wrong one and says what was expected."""
 
 
 def load(config: Path | None = None, **flags: Any) -> Settings:
@@ -39,7 +39,7 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
     in_file = _read_file(path) if path else {}
     in_environment = _environment()
     given = {name: value for name, value in flags.items() if value is not None}
-    # The environment is read by Settings itself; what is passed here goes before it.
+    # Settings itself reads the environment; values passed here override it.
     below = {name: value for name, value in in_file.items() if name not in in_environment}
     try:
         return Settings(**{**below, **given})
@@ -48,7 +48,7 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
 
 
 def config_file(config: Path | None) -> Path | None:
-    """The settings file that counts. One that was asked for must be there; the default one need not."""
+    """Return the settings file to read. A named one must exist; the default one need not."""
     if config is not None:
         return config
     if os.environ.get(CONFIG_VARIABLE):
@@ -57,12 +57,12 @@ def config_file(config: Path | None) -> Path | None:
 
 
 def shown(settings: Settings) -> dict[str, object]:
-    """Every setting and its value as people may see it: secrets are masked, what is unset is None."""
+    """Return every setting and its value for display: secrets are masked, unset ones are None."""
     return {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
 
 
 def as_toml(settings: Settings) -> str:
-    """The settings as a buzz.toml, with secrets masked and what is unset commented out."""
+    """Return the settings as a buzz.toml, with secrets masked and unset ones commented out."""
     return "\n".join(
         f"# {name} is unset" if value is None else f"{name} = {_toml(value)}" for name, value in shown(settings).items()
     )
@@ -82,7 +82,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _environment() -> frozenset[str]:
-    """The settings that the environment gives a value. An empty variable counts as unset."""
+    """Return the settings that have a value in the environment. An empty variable counts as unset."""
     known = {PREFIX + name.upper(): name for name in _NAMES}
     found = {key.upper() for key, value in os.environ.items() if key.upper().startswith(PREFIX) and value}
     for key in sorted(found - NOT_SETTINGS - known.keys()):

@@ -1,3 +1,3 @@
-"""Which release this is; a test holds it against pyproject.toml."""
+"""The version of this release; a test compares it with pyproject.toml."""
 
 VERSION = "0.1.0"

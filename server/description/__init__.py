@@ -1,1 +1,1 @@
-"""The API described from the code that answers it: OpenAPI for HTTP, AsyncAPI for the socket."""
+"""The description of the API, built from the code: OpenAPI for HTTP, AsyncAPI for the socket."""

@@ -1,4 +1,4 @@
-"""``/asyncapi.json``: AsyncAPI 3.0, made from the socket's frames as they are checked and encoded."""
+"""``/asyncapi.json``: AsyncAPI 3.0, built from the types that check and encode the socket's frames."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ANSWERS: Final = {"hello": "welcome", "send": "ack", "refresh": "refreshed", "p
 
 
 def asyncapi(host: str) -> dict[str, Any]:
-    """The document, for a server that is reached as ``host``."""
+    """Return the document, for a server at ``host``."""
     schemas = Schemas()
     frames = (*CLIENT_FRAMES, *SERVER_FRAMES)
     messages = {_name(frame): _message(frame, schemas) for frame in frames}
-    # Two whose classes hold less than the wire does.
+    # Two frames whose classes have fewer fields than the wire.
     schemas.components[Event.__name__] = _event(schemas)
     activities = schemas.components[Activities.__name__]["properties"]["activities"]
     activities["items"] = schemas.of(ActivityAnswer)
@@ -70,7 +70,7 @@ def _channel(frames: tuple[type, ...]) -> dict[str, Any]:
 
 
 def _operations() -> dict[str, Any]:
-    """From the server's side: it receives clients' frames and sends its own."""
+    """Return the operations from the server's side: it receives clients' frames and sends its own."""
     found: dict[str, Any] = {}
     for frame in CLIENT_FRAMES:
         name = _name(frame)
@@ -96,7 +96,7 @@ def _message(frame: type, schemas: Schemas) -> dict[str, Any]:
 
 
 def _event(schemas: Schemas) -> Schema:
-    """``event`` as one of its names, each with its own data."""
+    """Return the schema of ``event``: one of its names, each with its own data."""
     return {
         "description": markdown(Event.__doc__ or ""),
         "oneOf": [

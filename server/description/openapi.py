@@ -1,4 +1,4 @@
-"""``/openapi.json``: OpenAPI 3.1, made from every route's ``@operation`` and the models that check its requests."""
+"""``/openapi.json``: OpenAPI 3.1, built from every route's ``@operation`` and the models that check its requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CREDENTIALS: Final[dict[str, tuple[dict[str, list[str]], ...]]] = {
     "admin": ({"admin": []},),
     "lookup": ({"lookup": []}, {"twilio": []}),
     "twilio": ({"twilio": []},),
-    # Inside the body, where OpenAPI has no word for it.
+    # Inside the body, which OpenAPI cannot express.
     "event signature": (),
 }
 _SCHEMES: Final = {
@@ -85,7 +85,7 @@ _PATH_TYPES: Final = {"person_id": PathId, "company_id": PathId}
 
 
 def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
-    """The document for these routes. Raises ValueError for a route without an ``@operation``."""
+    """Return the document for these routes. Raises ValueError for a route without an ``@operation``."""
     schemas = Schemas()
     schemas.add("Error", _ERROR)
     schemas.add("FlatError", _FLAT_ERROR)
@@ -175,7 +175,7 @@ _FLAT: Final = "400flat"
 
 
 def _refusals() -> dict[str, Any]:
-    """Every answer but the good ones, by status."""
+    """Return every error response, by status."""
     found = {str(kind.http_status): _refusal(kind.http_status, "Error") for kind in ERRORS.values()}
     return {**found, _FLAT: _refusal(400, "FlatError")}
 

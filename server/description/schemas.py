@@ -1,4 +1,4 @@
-"""JSON schemas of the types that check requests and frames, gathered under ``#/components/schemas``."""
+"""JSON schemas of the types that check requests and frames, collected under ``#/components/schemas``."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Schema = dict[str, Any]
 
 
 class Schemas:
-    """Collects named schemas. Types are pydantic models, dataclasses, msgspec structs and what is built of them."""
+    """Collects named schemas. Types are pydantic models, dataclasses, msgspec structs and types composed of them."""
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
 
     def of(self, given: Any) -> Schema:
-        """The schema of a type: a reference where it has a name. Raises ValueError if two types share a name."""
+        """Return the schema of a type: a reference if it has a name. Raises ValueError if two types share a name."""
         return self._of_structs(given) if _has_struct(given) else self._of_pydantic(given)
 
     def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
-        """(name, schema, required) of each field of a model: a query's parameters."""
+        """Return (name, schema, required) of each field of a model: a query's parameters."""
         schema = self._resolved(self.of(given))
         required = schema.get("required", [])
         return [(name, field, name in required) for name, field in schema["properties"].items()]
 
     def add(self, name: str, schema: Schema) -> Schema:
-        """Put a schema of our own among the named ones; returns the reference to it."""
+        """Add a schema of our own to the named ones; returns the reference to it."""
         known = self.components.setdefault(name, schema)
         if known != schema:
             raise ValueError(f"two types of the API are called {name}: rename one")
@@ -59,7 +59,7 @@ class Schemas:
 
 
 def readable(schema: Any) -> Any:
-    """The same schema without what only repeats names, and with docstrings as Markdown."""
+    """Return the schema without entries that only repeat names, and with docstrings as Markdown."""
     if isinstance(schema, list):
         return [readable(each) for each in schema]
     if not isinstance(schema, dict):
@@ -72,7 +72,7 @@ def readable(schema: Any) -> Any:
 
 
 def markdown(docstring: str) -> str:
-    """A docstring's text for readers of the API."""
+    """Return a docstring's text for readers of the API."""
     return " ".join(_CODE.sub(r"`\1`", _ROLE.sub(r"`\1`", docstring)).split())
 
 

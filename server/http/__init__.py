@@ -1,1 +1,1 @@
-"""HTTP below the routes: connections, bodies, answers, and asking other servers."""
+"""HTTP below the routes: connections, bodies, responses, and requests to other servers."""

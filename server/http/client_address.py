@@ -1,4 +1,4 @@
-"""The address a request came from, behind as many proxies as the operator says there are."""
+"""The client's address of a request, behind the configured number of proxies."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _HEADER = "X-Forwarded-For"
 
 
 def client_address(request: web.Request, trusted_hops: int) -> str:
-    """The client's address. Each of ``trusted_hops`` proxies appends to X-Forwarded-For the address it was called from.
+    """Return the client's address. Each of ``trusted_hops`` proxies appends its client's address to X-Forwarded-For.
 
-    What stands further left was written by the client and is not believed. Too few entries, or one that is no address:
-    the address of the connection itself.
+    Entries further left were written by the client and are not trusted. If there are too few entries, or the entry is
+    no address, it returns the address of the connection itself.
     """
     peer = request.remote or ""
     if trusted_hops < 1:
@@ -25,7 +25,7 @@ def client_address(request: web.Request, trusted_hops: int) -> str:
 
 
 def address_group(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, which is the least that one subscriber has (RFC 6177)."""
+    """Return what counts as one address: for IPv6 the /64, the smallest network of one subscriber (RFC 6177)."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Answers made smaller, where the client asks for it."""
+"""Compresses responses if the client asks for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_THREAD_BYTES: Final = 32 * 1024
 
 
 class Coding(StrEnum):
-    """The content codings that answers can have, the better one first."""
+    """The supported content codings, the better one first."""
 
     ZSTD = "zstd"
     GZIP = "gzip"
@@ -31,18 +31,18 @@ class Packer(Protocol):
     """Compresses a stream piece by piece."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """What can be written already."""
+        """Compress a piece; returns the bytes that are ready."""
         ...
 
     def flush(self) -> bytes:
-        """The rest, and the end."""
+        """Return the remaining bytes and end the stream."""
         ...
 
 
 def chosen(accepted: str, ours: Collection[Coding] = tuple(Coding)) -> Coding | None:
-    """Which of our codings an ``Accept-Encoding`` header likes best (RFC 9110, section 12.5.3); None: as it is.
+    """Return the coding that an ``Accept-Encoding`` header prefers (RFC 9110, section 12.5.3); None: uncompressed.
 
-    Only what it names counts: ``*`` asks for nothing in particular.
+    Only codings named in it count: ``*`` asks for none of them.
     """
     liked = dict(_weights(accepted))
     best = max((coding for coding in Coding if coding in ours), key=lambda coding: liked.get(coding, 0), default=None)
@@ -51,7 +51,7 @@ def chosen(accepted: str, ours: Collection[Coding] = tuple(Coding)) -> Coding | 
 
 
 async def packed(chunks: AsyncIterator[bytes], coding: Coding) -> AsyncIterator[bytes]:
-    """The stream in this coding, in the memory of a chunk."""
+    """Yield the stream in this coding, with the memory of one chunk."""
     packer = _packer(coding)
     async for chunk in chunks:
         if len(chunk) > _IN_THREAD_BYTES:

@@ -1,5 +1,6 @@
-"""The connection below the routes: what can't be read as HTTP, or has a packed body, meets no handler, and gets the
-documented answer here.
+"""Connections below the routes: answers requests that reach no handler.
+
+A request that can't be parsed as HTTP, or that has a compressed body, gets its documented answer here.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _LOOKED_AT = 256
 
 
 class Lobby:
-    """The connections that are no live sockets: at most so many, and those that wait for nothing make room for others.
+    """Limits the connections that are not live sockets: idle ones are closed for new ones.
 
-    Somebody who opens connections and says nothing would otherwise take every descriptor that the process has.
+    Otherwise a client that opens connections and sends nothing could use up the process's file descriptors.
     """
 
     def __init__(self, most: int) -> None:
@@ -41,15 +42,15 @@ class Lobby:
         return len(self._inside)
 
     def enter(self, connection: HttpConnection) -> None:
-        """It was accepted."""
+        """Add an accepted connection."""
         self._inside[connection] = None
 
     def leave(self, connection: HttpConnection) -> None:
-        """It has become a live socket, or is gone. Harmless if it is not here."""
+        """Remove a connection that was closed or became a live socket. Does nothing if it is not in here."""
         self._inside.pop(connection, None)
 
     def has_room(self, count: int) -> bool:
-        """Whether so many more may be accepted; closes quiet ones for them where it is full."""
+        """Return whether so many more may be accepted; closes idle connections for them if there are too many."""
         missing = len(self._inside) + count - self._most
         now = asyncio.get_running_loop().time()
         for connection in list(islice(self._inside, _LOOKED_AT)) if missing > 0 else ():
@@ -60,12 +61,15 @@ class Lobby:
                 if missing <= 0:
                     break
             else:
-                self._inside[connection] = None  # looked at again after all others
+                self._inside[connection] = None  # checked again after all others
         return missing <= 0
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's connection. A client's mistake is answered without its own words, and is no error in our log."""
+    """aiohttp's connection.
+
+    The answer to a client's mistake does not repeat its input, and is not logged as an error.
+    """
 
     __slots__ = ("_lobby",)
 
@@ -82,18 +86,18 @@ class HttpConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def set_parser(self, *parser: Any, **more: Any) -> None:
-        """It was upgraded: a socket has limits of its own."""
+        """Leave the lobby, because the connection was upgraded: sockets have limits of their own."""
         self._lobby.leave(self)
         super().set_parser(*parser, **more)
 
     def quiet_seconds(self, now: float) -> float:
-        """For how long no whole request has been under way; 0 while one is."""
+        """Return for how many seconds no complete request has been handled; 0 while one is."""
         waiting = self._waiter is not None and not self._waiter.done()
         return now - (self._next_keepalive_close_time - self._keepalive_timeout) if waiting else 0.0
 
     @property
     def spoke_early(self) -> bool:
-        """Whether bytes came with a request to upgrade, before its answer."""
+        """Whether bytes arrived after a request to upgrade, before its answer."""
         return bool(self._message_tail)
 
     def handle_error(
@@ -103,7 +107,7 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what never reached a handler (400), or fell through all of them."""
+        """Return the answer to a request that reached no handler (400), or that a handler failed to answer."""
         if request.writer.output_size > 0:
             raise ConnectionError("An answer has begun: there can't be another.") from exc
         response = error_response(ApiError(ErrorCode.BAD_REQUEST if status == 400 else ErrorCode.INTERNAL))
@@ -118,13 +122,16 @@ class HttpConnection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send it. What aiohttp refuses before any handler (an unknown ``Expect``) gets the documented shape."""
+        """Send the response.
+
+        A refusal by aiohttp before any handler (an unknown ``Expect``) gets the documented form.
+        """
         if isinstance(resp, web.HTTPException) and resp.status >= 400:
             resp = of_aiohttp(resp)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Faults of ours are logged. A body that is not what its headers say is not one."""
+        """Log an exception, except for a body that does not match its headers: that is a client's mistake."""
         if isinstance(kw.get("exc_info"), web.RequestPayloadError | HttpProcessingError):
             self.log_debug(*args, **kw)
         else:
@@ -132,11 +139,11 @@ class HttpConnection(web.RequestHandler):
 
 
 def connections(runner: web.AppRunner, lobby: Lobby, **more: Any) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocol of each connection that is accepted for a runner that was set up; ``more`` as for aiohttp."""
+    """Return the factory of the protocol of each accepted connection, for a set-up runner; ``more`` as for aiohttp."""
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
     server.request_handler = _refusing_codings(server.request_handler)
-    # Left to itself aiohttp unpacks a body as it comes, before any route or credential is looked at.
+    # By default aiohttp decompresses a body as it arrives, before any route or credential is checked.
     options = {"access_log": None, "keepalive_timeout": IDLE_SECONDS, **more, "auto_decompress": False}
     return lambda: HttpConnection(server, lobby, loop=loop, **options)
 
@@ -145,7 +152,7 @@ Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def _refusing_codings(handle: Answering) -> Answering:
-    """Answer a request whose body is packed with 415, before routes, middlewares and ``Expect``; others go on."""
+    """Answer a request with a compressed body with 415, before routes, middlewares and ``Expect``; handle others."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return _coding_refused() if _is_coded(request) else await handle(request)

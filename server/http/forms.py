@@ -1,4 +1,4 @@
-"""Reading a form's body, as a browser or a program sends it: multipart, urlencoded or JSON, within limits."""
+"""Reads a form's body from a browser or a program: multipart, urlencoded or JSON, within limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded", "app
 
 
 async def tree_of_body(request: web.Request, body: bytes) -> Tree:
-    """The fields of a body that was read already, nested as their names say.
+    """Return the fields of a body that was already read, nested according to their names.
 
     Raises ApiError: unsupported_media_type, or bad_request naming the field.
     """
@@ -63,8 +63,8 @@ def _json(body: bytes) -> object:
 
 
 async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    # The whole body is in memory, because its signature covers it; aiohttp's reader parses it from there.
-    # Its limit is out of reach: there is no transport behind it that could be paused.
+    # The whole body is in memory, because its signature covers it; aiohttp's reader parses it from there. Its limit is
+    # never reached: there is no transport that could be paused.
     stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), limit=len(body) + 1)
     body = _from_first_boundary(content_type, body)
     for start in range(0, len(body), _PIECE_BYTES):
@@ -72,7 +72,7 @@ async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, s
     stream.feed_eof()
     try:
         with warnings.catch_warnings():
-            # aiohttp would guess at a malformed header. Nothing suspends in here: all data is there.
+            # aiohttp would guess at a malformed header. Nothing waits here, because all data is in memory.
             warnings.simplefilter("error", RuntimeWarning)
             return await _fields(MultipartReader({"Content-Type": content_type}, stream))
     except FormError:
@@ -82,9 +82,9 @@ async def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, s
 
 
 def _from_first_boundary(content_type: str, body: bytes) -> bytes:
-    """The body without the lines that may come before its first part (RFC 2046, 5.1.1).
+    """Return the body without the lines that may come before its first part (RFC 2046, 5.1.1).
 
-    aiohttp's reader would take them one by one: of 4 MiB of line feeds it has for 16 seconds.
+    aiohttp's reader would read them one by one: for 4 MiB of line feeds it needs 16 seconds.
     """
     boundary = b"--" + parse_mimetype(content_type).parameters.get("boundary", "").encode()
     at = 0 if body.startswith(boundary) else body.find(b"\n" + boundary) + 1 or -1

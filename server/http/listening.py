@@ -1,9 +1,9 @@
-"""Accepting connections at a pace.
+"""Accepts connections at a limited rate.
 
-An event loop accepts until nobody waits any more: when ten thousand devices come back at once it does nothing else for
-a second. Here a few are accepted in each turn of the loop; the others wait in the kernel's backlog, where they cost
-nothing, and live sessions and look-ups go on in between. They are accepted together: a turn has a price of its own, and
-what they then ask for (memberships, say) is read together too.
+An event loop accepts until no connection waits: when ten thousand devices reconnect at once it does nothing else for a
+second. Here a few are accepted in each iteration of the loop; the others wait in the kernel's backlog, where they cost
+nothing, and live sessions and look-ups are served in between. Several are accepted together, because an iteration has a
+cost of its own, and what they then need (memberships, for example) is read together too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = structlog.get_logger("listening")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 picks a free one. Raises OSError with a sentence that names the address."""
+    """Open a listening socket; port 0 picks a free one. Raises OSError with a sentence that names the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -50,10 +50,10 @@ async def served(
     max_connections: int = MAX_CONNECTIONS,
     **more: Any,
 ) -> AsyncIterator[str]:
-    """Serve an application on a listening socket until the block ends; its URL. ``more`` as for aiohttp's connections.
+    """Serve an application on a listening socket until the block ends; yields its URL. ``more`` as for aiohttp.
 
-    ``shutdown_timeout`` (seconds): how long requests under way are given at the end. ``max_connections``: live sockets
-    are not counted; beyond it quiet ones are closed, and if there are none the kernel's backlog waits.
+    ``shutdown_timeout`` (seconds): how long running requests may take at the end. ``max_connections``: without live
+    sockets; beyond it idle ones are closed, and if there are none, new connections wait in the kernel's backlog.
     """
     with listening:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
@@ -72,7 +72,7 @@ async def accept(
     protocol: Callable[[], asyncio.Protocol],
     has_room: Callable[[int], bool] = lambda count: True,
 ) -> None:
-    """Accept until cancelled, while there is room for so many more; each connection gets a protocol of its own."""
+    """Accept connections until cancelled, while more are allowed; each gets a protocol of its own."""
     while True:
         while not has_room(ACCEPTED_PER_TURN):  # noqa: ASYNC110 - quiet seconds pass, which is no event
             await asyncio.sleep(_RETRY_SECONDS)
@@ -80,13 +80,13 @@ async def accept(
             await _readable(listening)
             await _handed_over(protocol, _waiting(listening))
         except OSError as error:
-            # Out of descriptors, mostly; or the peer has gone again.
+            # Usually no file descriptor is left; or the peer has closed already.
             _logger.warning("could not accept a connection", reason=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _readable(listening: socket.socket) -> None:
-    """Return when a connection waits. ``loop.sock_accept``, cancelled at the wrong moment, loses the connection."""
+    """Wait until a connection waits. ``loop.sock_accept`` loses a connection if it is cancelled at the wrong moment."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(listening, ready.set)
@@ -97,7 +97,7 @@ async def _readable(listening: socket.socket) -> None:
 
 
 def _waiting(listening: socket.socket) -> list[socket.socket]:
-    """Accept those that wait now, as many as a turn may. Raises OSError if none could be accepted."""
+    """Accept the waiting connections, up to the limit of one iteration. Raises OSError if none could be accepted."""
     accepted: list[socket.socket] = []
     try:
         while len(accepted) < ACCEPTED_PER_TURN:
@@ -111,7 +111,7 @@ def _waiting(listening: socket.socket) -> list[socket.socket]:
 
 
 async def _handed_over(protocol: Callable[[], asyncio.Protocol], accepted: Sequence[socket.socket]) -> None:
-    """Make a transport of each. If we are cancelled we wait for them first: each socket then has one who closes it."""
+    """Make a transport of each socket, also if cancelled meanwhile, so that every socket is closed by its transport."""
     together = asyncio.gather(*(_transport(protocol, connection) for connection in accepted), return_exceptions=True)
     try:
         outcomes = await asyncio.shield(together)

@@ -1,4 +1,4 @@
-"""The description of each route's operation, from which ``/openapi.json`` is made."""
+"""The description of each route's operation, from which ``/openapi.json`` is built."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What ``/openapi.json`` says of one route. Models are the very types that check the request.
+    """The description of one route in ``/openapi.json``. Its models are the types that check the request.
 
-    ``body``/``query``/``answer`` are pydantic models or types a TypeAdapter takes; ``path`` has the type of each
-    parameter in the path that is not plain text. ``errors`` are HTTP statuses.
-    ``flat_400``: this route's 400 has the seed's flat shape ``{"error": true, "message": …}``.
+    ``body``/``query``/``answer`` are pydantic models or types that a TypeAdapter accepts; ``path`` has the type of each
+    parameter in the path that is not plain text. ``errors`` are HTTP statuses. ``flat_400``: this route's 400 has the
+    seed's flat form ``{"error": true, "message": …}``.
     """
 
     summary: str
@@ -46,6 +46,6 @@ def operation(description: Operation) -> Callable[[F], F]:
 
 
 def operation_of(handler: object) -> Operation | None:
-    """The description of a handler, or None."""
+    """Return the description of a handler, or None."""
     found = getattr(handler, "operation", None)
     return found if isinstance(found, Operation) else None

@@ -1,6 +1,6 @@
 """Browsers on other sites: one list of origins for the socket and for HTTP.
 
-CORS as https://fetch.spec.whatwg.org/#http-cors-protocol has it; no cookies are involved, so no credentials mode.
+CORS as in https://fetch.spec.whatwg.org/#http-cors-protocol; no cookies are used, so there is no credentials mode.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SHOWN_HEADERS = "Buzz-Log-Epoch, Idempotent-Replayed, Link, Retry-After, X-Requ
 
 
 def is_allowed(origin: str, host: str, origins: Collection[str]) -> bool:
-    """Whether a page of ``origin`` may talk to this server: it is of the same host, or on the list."""
+    """Return whether a page of ``origin`` may use this server: it is of the same host, or on the list."""
     return origin.partition("://")[2] == host or origin in origins
 
 
 def preflights(origins: Collection[str]) -> Callable[[web.Request], web.StreamResponse | None]:
-    """Answers a browser's question whether it may send a request to one of the app's routes; None: it may not."""
+    """Return the handler of preflight requests to the app's routes; it returns None if the request is not allowed."""
 
     def answer(request: web.Request) -> web.StreamResponse | None:
         asks = "Access-Control-Request-Method" in request.headers
@@ -36,7 +36,7 @@ def preflights(origins: Collection[str]) -> Callable[[web.Request], web.StreamRe
 
 
 def share(origins: Collection[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """An ``on_response_prepare`` signal that lets pages of the listed origins read the app routes' answers."""
+    """Return an ``on_response_prepare`` signal that lets pages of the listed origins read the app routes' responses."""
 
     async def mark(request: web.Request, response: web.StreamResponse) -> None:
         origin = _shared_with(request, origins)

@@ -1,6 +1,6 @@
-"""Asking other servers over HTTP: what they answer is never unpacked, and read to a cap.
+"""Requests to other servers: responses are never decompressed, and read up to a limit.
 
-aiohttp's client would unpack gzip, br and zstd as they come: an answer of 65 KB can become gigabytes.
+aiohttp's client would decompress gzip, br and zstd as they arrive: a response of 65 KB can become gigabytes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import aiohttp
 
 
 class AnswerRefused(aiohttp.ClientError):
-    """An answer is not read: it is packed, though that was not asked for."""
+    """A response was refused because it is compressed, which was not asked for."""
 
 
 class AnswerTooLarge(aiohttp.ClientError):
-    """An answer has more bytes than its reader takes."""
+    """A response is larger than its limit."""
 
 
 def open_session(headers: Mapping[str, str] | None = None, **more: Any) -> aiohttp.ClientSession:
-    """A session that asks for answers as they are, unpacks none and keeps no cookies; ``more`` as for aiohttp.
+    """Open a session that asks for uncompressed responses and keeps no cookies; ``more`` as for aiohttp.
 
     Time limits are the caller's, unless ``timeout`` sets one.
     """
@@ -33,7 +33,7 @@ def open_session(headers: Mapping[str, str] | None = None, **more: Any) -> aioht
 
 
 async def read_answer(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
-    """The whole body of an answer. Raises AnswerRefused or AnswerTooLarge, and lets go of the connection then."""
+    """Read the whole body of a response. Raises AnswerRefused or AnswerTooLarge, and then closes the connection."""
     coding = response.headers.get("Content-Encoding", "identity")
     if coding.strip().lower() not in ("", "identity"):
         response.close()

@@ -1,4 +1,4 @@
-"""Reading a request's body and query, within limits."""
+"""Reads a request's body and query, within limits."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ STILL_MAY: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("still
 
 
 async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The whole body, read once: a second call gives it again.
+    """Read the whole body once; a second call returns it again.
 
     Raises ApiError: too_large beyond the limit, before the rest of it is read; bad_request if it can't be read whole,
-    or does not come in time; unauthorized if the request's credential has ended meanwhile.
+    or does not arrive in time; unauthorized if the request's credential has become invalid meanwhile.
     """
     if BODY not in request:
         too_large = ApiError(
@@ -45,7 +45,7 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
             raise ApiError(ErrorCode.BAD_REQUEST, "The body did not arrive in time.") from error
         except (web.RequestPayloadError, ConnectionError) as error:
             raise ApiError(ErrorCode.BAD_REQUEST, "The body is incomplete, or does not match its headers.") from error
-        # A body may take two minutes to come: who was removed or revoked meanwhile does nothing any more.
+        # A body may take two minutes to arrive: the request is refused if its credential was revoked meanwhile.
         if (still_may := request.get(STILL_MAY)) is not None:
             await still_may()
         request[BODY] = b"".join(chunks)
@@ -53,7 +53,7 @@ async def read_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> 
 
 
 async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The bytes of a JSON body, or of one that does not say what it is.
+    """Read the bytes of a JSON body, or of a body without a content type.
 
     Raises ApiError: unsupported_media_type or too_large.
     """
@@ -64,14 +64,14 @@ async def read_json_body(request: web.Request, limit_bytes: int = MAX_BODY_BYTES
 
 
 async def read_json(request: web.Request, adapter: TypeAdapter[T], limit_bytes: int = MAX_BODY_BYTES) -> T:
-    """The body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
+    """Read the body as a validated value. Raises ApiError: unsupported_media_type, too_large or bad_request."""
     return parse_json(adapter, await read_json_body(request, limit_bytes))
 
 
 def read_query(request: web.Request, adapter: TypeAdapter[T]) -> T:
-    """The query as the adapter's type. Raises ApiError(bad_request) naming the parameter.
+    """Read the query as the adapter's type. Raises ApiError(bad_request) naming the parameter.
 
-    One that is given twice is refused: which was meant can't be known.
+    A parameter that is given twice is refused, because the intended one can't be known.
     """
     query = request.query
     for name in query:

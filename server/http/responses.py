@@ -1,4 +1,4 @@
-"""Answering: JSON, the two error shapes, request ids, and what becomes of an exception."""
+"""Responses: JSON, the two forms of errors, request ids, and the handling of exceptions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ids = random.Random()
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
 ) -> web.Response:
-    """Answer with JSON. Takes what msgspec encodes: dicts, lists, structs, dataclasses, ``msgspec.Raw``."""
+    """Answer with JSON. Accepts what msgspec encodes: dicts, lists, structs, dataclasses, ``msgspec.Raw``."""
     return web.Response(body=_json.encode(value), status=status, headers=headers, content_type=content_type)
 
 
 def error_response(error: ApiError, flat: bool = False) -> web.Response:
-    """One of the two shapes. Retry-After is in whole seconds, rounded up."""
+    """Return an error in one of the two forms. Retry-After is in whole seconds, rounded up."""
     status = error.kind.http_status
     body: object
     if flat and status == 400:
@@ -50,7 +50,7 @@ def _with_words(error: ApiError) -> str:
 
 @web.middleware
 async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every answer a request id, turn every refusal into its documented shape, and log what was our fault."""
+    """Give every response a request id, turn every refusal into its documented form, and log server errors."""
     request[REQUEST_ID] = _new_request_id()
     try:
         response = await handler(request)
@@ -76,8 +76,8 @@ def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
 
 
 def _break_off(request: web.Request, error: Exception) -> NoReturn:
-    """The answer has begun, so no other can follow: cut, that its end is not taken for the end of what was asked."""
-    if not isinstance(error, ConnectionError):  # then it is the client that has gone
+    """Close the connection of a response that has begun, so that the client does not take it as complete."""
+    if not isinstance(error, ConnectionError):  # then the client has disconnected
         _logger.error("answer interrupted", exc_info=error, **_named(request))
     if request.transport is not None:
         request.transport.abort()
@@ -89,29 +89,29 @@ def _named(request: web.Request) -> dict[str, str]:
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Show the request's id in every answer, streamed ones too (an ``on_response_prepare`` signal)."""
+    """Add the request's id to every response, also streamed ones (an ``on_response_prepare`` signal)."""
     give_request_id(response, request.get(REQUEST_ID))
 
 
 def give_request_id(response: web.StreamResponse, request_id: str | None = None) -> str:
-    """Show it, or a new one, in the answer's headers."""
+    """Add the request's id, or a new one, to the response's headers."""
     shown = response.headers["X-Request-Id"] = request_id or _new_request_id()
     return shown
 
 
 def _new_request_id() -> str:
-    # Unique, not secret: no system call for it.
+    # Unique, not secret, so it needs no system call.
     return f"{_ids.getrandbits(64):016x}"
 
 
 def _preflight(request: web.Request) -> web.StreamResponse | None:
-    """A browser's question before its request meets no route of its own: it arrives here as 405."""
+    """Answer a preflight request, which has no route of its own and arrives here as 405."""
     answer = request.app.get(PREFLIGHT)
     return answer(request) if answer is not None and request.method == "OPTIONS" else None
 
 
 def of_aiohttp(error: web.HTTPException, flat: bool = False) -> web.StreamResponse:
-    """What aiohttp refuses by itself, in the documented shape. Anything but a refusal is raised on."""
+    """Return a refusal by aiohttp in the documented form. Anything but a refusal is raised again."""
     if error.status < 400:
         raise error
     by_status = {kind.http_status: kind.code for kind in reversed(ERRORS.values())}

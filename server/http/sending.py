@@ -1,8 +1,9 @@
-"""Answers that may be large: sent in pieces, at the pace of who reads them, and so many at once.
+"""Responses that may be large: sent in pieces, at the reader's speed, and a limited number at once.
 
-An answer under way holds the page it is made from and what its socket has not taken, about 1 MiB. A reader that takes
-nothing for :data:`STALL_SECONDS` is cut off. One person has a few under way, the node :data:`MAX_ANSWERS`: beyond that
-the one whose reader has kept it waiting longest makes room, and where none has, the newcomer is asked to come later.
+A response that is being sent holds its page and the bytes that its socket has not accepted, about 1 MiB. A reader that
+reads nothing for :data:`STALL_SECONDS` is disconnected. One person may have a few such responses, the node
+:data:`MAX_ANSWERS`: beyond that the one that has waited longest for its reader is ended, and if none has waited, the
+new request is refused for now.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ _COMPRESS_FROM_BYTES = 1_024
 
 
 class Kind(Enum):
-    """What is sent, and how many of it a person may have under way."""
+    """What is sent, and how many responses of this kind a person may have at once."""
 
     HISTORY = 4
     PAGE = 16
 
 
 class Answer:
-    """One answer under way."""
+    """One response that is being sent."""
 
     __slots__ = ("_sending", "request", "waiting_since")
 
@@ -52,7 +53,7 @@ class Answer:
     async def send(
         self, headers: Mapping[str, str], pieces: AsyncIterator[bytes], coding: Coding | None
     ) -> web.StreamResponse:
-        """Send a JSON body. Raises ConnectionResetError if the reader is gone, or was cut off."""
+        """Send a JSON body. Raises ConnectionResetError if the reader has disconnected, or was disconnected."""
         response = web.StreamResponse(headers={**headers, "Vary": "Accept-Encoding"})
         response.content_type = "application/json"
         if coding is not None:
@@ -65,19 +66,19 @@ class Answer:
         return response
 
     async def send_whole(self, headers: Mapping[str, str], body: bytes) -> web.StreamResponse:
-        """Send a JSON body that is ready."""
+        """Send a complete JSON body."""
         coding = self.coding(body)
         if coding is None:
             headers = {**headers, "Content-Length": str(len(body))}
         return await self.send(headers, _in_pieces(body), coding)
 
     def coding(self, begin: bytes) -> Coding | None:
-        """How an answer that begins like this is to be compressed."""
+        """Return the coding for a response that begins like this."""
         accepted = self.request.headers.get("Accept-Encoding", "")
         return chosen(accepted) if len(begin) >= _COMPRESS_FROM_BYTES else None
 
     def cut(self) -> None:
-        """End the connection: what was sent is not taken for the whole."""
+        """Close the connection, so that the client does not take the response as complete."""
         if self.request.transport is not None:
             self.request.transport.abort()
 
@@ -94,7 +95,7 @@ class Answer:
 
 
 class Sending:
-    """The answers under way on this node. ``counts`` is for the metrics: how often one was refused or cut off."""
+    """The responses that this node is sending. ``counts`` is for the metrics: how often one was refused or ended."""
 
     def __init__(
         self,
@@ -114,7 +115,10 @@ class Sending:
 
     @contextmanager
     def begun(self, request: web.Request, kind: Kind, person: int) -> Iterator[Answer]:
-        """One answer, from before it is read to its end. Raises ApiError: rate_limited, unavailable."""
+        """Count one response from before it is read until the block ends.
+
+        Raises ApiError: rate_limited, unavailable.
+        """
         mine = (kind, person)
         if self._of[mine] >= kind.value:
             self.counts["refused"] += 1

@@ -1,4 +1,4 @@
-"""A bound on the memory that unproven callers take: large bodies that are read before their signature is checked."""
+"""Limits the memory of large bodies that are read before their signature can be checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_AFTER_SECONDS: Final = 5.0
 
 
 class UnprovenBodies:
-    """Counts the bytes that bodies may take while they are read and checked, in all and for each address."""
+    """Counts the bytes that unchecked bodies may use, in all and for each address."""
 
     def __init__(
         self, most_bytes: int = MAX_UNPROVEN_BYTES, most_bytes_per_address: int = MAX_UNPROVEN_BYTES_PER_ADDRESS
@@ -30,9 +30,9 @@ class UnprovenBodies:
 
     @contextmanager
     def holding(self, address: str, size_bytes: int) -> Iterator[None]:
-        """Count a body of at most that size for as long as the block lasts.
+        """Count a body of at most that size until the block ends.
 
-        Raises ApiError: rate_limited if the address holds too much already, unavailable if all together do.
+        Raises ApiError: rate_limited if the address uses too much already, unavailable if all together do.
         """
         if self._by_address[address] + size_bytes > self._most_bytes_per_address:
             raise ApiError(

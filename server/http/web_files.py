@@ -1,7 +1,7 @@
-"""Files for browsers: read once, compressed once, named by what they contain.
+"""Files for browsers: read once, compressed once, and addressed by a digest of their content.
 
-``/web/{digest}/…`` serves them. The digest is that of all files together, so a page names one path, the modules it
-loads find each other beside it, and whatever a browser has kept is never mixed with another release.
+``/web/{digest}/…`` serves them. The digest covers all files together, so a page names one path, its modules find each
+other below it, and a browser never mixes cached files of different releases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPES: Final = {
 
 
 class WebFile(NamedTuple):
-    """One file: its bytes, the same with gzip, and its type."""
+    """One file: its bytes, plain and compressed with gzip, and its type."""
 
     body: bytes
     gzipped: bytes
@@ -36,7 +36,7 @@ class WebFiles:
     """The files of some folders below ``web/``, by their path there."""
 
     def __init__(self, folders: tuple[str, ...], root: Path = FOLDER) -> None:
-        """Raises OSError if a folder or a file can't be read."""
+        """Read the files. Raises OSError if a folder or a file can't be read."""
         paths = sorted(path for folder in folders for path in _files(root / folder))
         self._files: Mapping[str, WebFile] = {path.relative_to(root).as_posix(): _read(path) for path in paths}
         digest = hashlib.sha256()
@@ -45,7 +45,7 @@ class WebFiles:
         self.digest = digest.hexdigest()[:16]
 
     def get(self, name: str) -> WebFile | None:
-        """The file of this path, if there is one."""
+        """Return the file of this path, or None."""
         return self._files.get(name)
 
 

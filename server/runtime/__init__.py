@@ -1,1 +1,1 @@
-"""What everything that runs needs: tasks, turns of the event loop, clocks, batches, rate limits, metrics."""
+"""Basic parts of a running server: tasks, yielding to the event loop, clocks, batches, rate limits, metrics."""

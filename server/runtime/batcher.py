@@ -1,7 +1,7 @@
-"""Group commit, and gathered reads: what arrives while one batch is under way forms the next.
+"""Group commit, and batched reads: items that arrive during one batch form the next.
 
-Nobody waits for a timer: an item that finds the batcher idle goes at once, alone. Under load a batch grows to what
-arrived meanwhile, so that the cost of a commit (or of a trip to a database thread) is shared by hundreds.
+There is no timer: an item is processed at once, alone, if the batcher is idle. Under load a batch has all items that
+arrived meanwhile, so that hundreds share the cost of a commit (or of a call to a database thread).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Gathers single calls into batches; one batch at a time.
+    """Collects single calls into batches; one batch runs at a time.
 
     ``work(items)`` returns one result for each item, in order; an exception it raises goes to every caller of that
-    batch. ``max_batch`` items at most go at once, and beyond ``max_waiting`` a call is refused with ``unavailable``.
+    batch. A batch has at most ``max_batch`` items, and beyond ``max_waiting`` items a call is refused with
+    ``unavailable``.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Batcher(Generic[Item, Result]):
         self._closed = False
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
-        """Queue an item; the future has its result. Raises ApiError(unavailable) when too many wait, or after close."""
+        """Queue an item; the future gets its result. Raises ApiError(unavailable) if too many wait, or after close."""
         if self._closed or len(self._waiting) >= self._max_waiting:
             raise ApiError(ErrorCode.UNAVAILABLE, "The server has too much to write; try again shortly.", 1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -55,7 +56,7 @@ class Batcher(Generic[Item, Result]):
         return await self.submit(item)
 
     async def close(self) -> None:
-        """Finish what waits, then take no more."""
+        """Finish the waiting items and accept no more."""
         self._closed = True
         while self._worker is not None:
             await asyncio.wait([self._worker])
@@ -67,7 +68,7 @@ class Batcher(Generic[Item, Result]):
                 await self._one(batch)
         finally:
             self._worker = None
-            # Cut short (the loop is ending): nobody may wait for ever for what is not going to be done.
+            # Cancelled because the loop ends: no caller may wait for ever for a result that will not come.
             for _, future in self._waiting:
                 future.cancel()
             self._waiting.clear()
@@ -79,7 +80,7 @@ class Batcher(Generic[Item, Result]):
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
-                    future.exception()  # a caller that went away must not make the loop complain
+                    future.exception()  # if the caller was cancelled, the loop must not log an unretrieved exception
             return
         except BaseException:
             for _, future in batch:

@@ -1,4 +1,4 @@
-"""The clock that the server is given; tests give it another."""
+"""The server's clock, which tests replace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MAX_AHEAD_MS: Final = 86_400_000
 
 
 def wall_clock_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class Every:
-    """Says when something is due again. A clock that is set back makes it due at once, not after so much longer."""
+    """Decides when something is due again. If the clock was set back, it is due at once, not much later."""
 
     def __init__(self, interval_ms: int, now_ms: Callable[[], int]) -> None:
         self._interval_ms = interval_ms
@@ -24,7 +24,7 @@ class Every:
         self._last_ms: int | None = None
 
     def is_due(self) -> bool:
-        """Whether the interval has passed since this last said so."""
+        """Return whether the interval has passed since this last returned True."""
         now_ms = self._now_ms()
         if self._last_ms is not None and 0 <= now_ms - self._last_ms < self._interval_ms:
             return False

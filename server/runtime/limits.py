@@ -1,10 +1,10 @@
-"""Rate limits: token buckets, kept as one number each.
+"""Rate limits: token buckets, each stored as one number.
 
-A bucket is stored as the moment at which it will be full again (the generic cell rate algorithm: ITU-T I.371, as used
-for HTTP by https://brandur.org/rate-limiting). Taking a token moves that moment on by ``1 / rate``; when it would lie
-further ahead than the whole burst takes to refill, the token is refused. A full bucket therefore needs no memory.
+A bucket is stored as the time at which it will be full again (the generic cell rate algorithm: ITU-T I.371, as used for
+HTTP by https://brandur.org/rate-limiting). Taking a token adds ``1 / rate`` to that time; if it would then lie further
+in the future than the whole burst takes to refill, the token is refused. A full bucket therefore needs no memory.
 
-Clocks are monotonic seconds and are given by the caller or at construction, so that tests turn them by hand.
+Clocks are monotonic seconds and are passed by the caller or at construction, so that tests control them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TokenBucket:
         self._full_at = 0.0
 
     def take(self, now: float, tokens: float = 1.0) -> float:
-        """Take tokens if they are there. Returns 0.0, or how many seconds to wait (nothing was taken then)."""
+        """Take tokens if there are enough. Returns 0.0, or how many seconds to wait (nothing was taken then)."""
         full_at = self._full_at
         after = (full_at if full_at > now else now) + tokens * self._interval
         excess = after - now - self._window
@@ -40,8 +40,8 @@ class TokenBucket:
 class Buckets(Generic[Key]):
     """The same limit for each key (a person, an address), in bounded memory.
 
-    Keys live in two generations. When the young one has ``max_keys / 2`` keys it becomes the old one and the old one is
-    forgotten: only keys that were not used while that many others were lose their history, and no sweep ever runs.
+    Keys are in two generations. When the new one has ``max_keys / 2`` keys it becomes the old one and the old one is
+    dropped: only keys that were not used while that many others were lose their history, and no clean-up is needed.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class Buckets(Generic[Key]):
             full_at = self._old.get(key, 0.0)
         after = (full_at if full_at > now else now) + tokens * self._interval
         excess = after - now - self._window
-        # A key that is being refused is in use as well: it must not be forgotten meanwhile.
+        # A key that is refused is in use as well: it must not be dropped meanwhile.
         self._keep(key, full_at if excess > _ROUNDING else after)
         return excess if excess > _ROUNDING else 0.0
 
     def spend(self, key: Key, tokens: float) -> None:
-        """Take tokens that were spent already, elsewhere: the bucket may owe up to one burst."""
+        """Take tokens that were already spent elsewhere: the bucket may go below zero by up to one burst."""
         now = self._now()
         full_at = self._young.get(key) or self._old.get(key, 0.0)
         after = (full_at if full_at > now else now) + tokens * self._interval
         self._keep(key, min(after, now + 2 * self._window))
 
     def __len__(self) -> int:
-        """How many keys are remembered (one that is in both generations counts twice)."""
+        """Return how many keys are stored (one that is in both generations counts twice)."""
         return len(self._young) + len(self._old)
 
     def _keep(self, key: Key, full_at: float) -> None:
@@ -93,7 +93,7 @@ _ROUNDING = 1e-9
 
 
 def _shape(rate_per_second: float, burst: float | None) -> tuple[float, float]:
-    """(seconds between two tokens, seconds that the whole burst takes to refill)."""
+    """Return (seconds between two tokens, seconds that the whole burst takes to refill)."""
     size = rate_per_second if burst is None else burst
     if rate_per_second <= 0 or size <= 0:
         raise ValueError("a rate limit needs a positive rate and a positive burst")

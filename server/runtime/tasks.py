@@ -1,4 +1,4 @@
-"""Background tasks whose end is always seen: those that live as long as a block, and those that begin on demand."""
+"""Background tasks whose failure is always noticed: those of a block, and those that start on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _logger = structlog.get_logger("tasks")
 
 @asynccontextmanager
 async def running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run a task until the block ends. Should it fail before, the failure ends the node: nobody limps on without it."""
+    """Run a task until the block ends. If it fails before, the failure ends the block, and so the node."""
     task = asyncio.create_task(work, name=name)
     owner = asyncio.current_task()
     task.add_done_callback(lambda done: owner.cancel() if owner and not done.cancelled() and done.exception() else None)
@@ -27,9 +27,9 @@ async def running(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[N
 
 
 def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start a task that ends when its work is done, and log its failure where there is one.
+    """Start a task that ends when its work is done, and log its failure, if any.
 
-    For workers that begin when there is something to do: their owner keeps the task and waits for it when it closes.
+    For workers that start when there is work: their owner keeps the task and awaits it when it closes.
     """
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_see)

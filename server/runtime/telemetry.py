@@ -1,8 +1,7 @@
-"""What Prometheus is told of a node. No id, number or address is ever a label.
+"""The metrics of a node for Prometheus. No id, number or address is ever a label.
 
-Hot paths count in plain Python integers; at a scrape one collector turns these into Prometheus' families. Whatever has
-counts of its own (the socket, the log, the catch-up) is not told of metrics at all: it is watched, by a function that
-reads it.
+Frequent code counts in plain Python integers; at a scrape one collector converts these to Prometheus' metrics. Parts
+with counts of their own (the socket, the log, the catch-up) do not know the metrics: a function reads their counts.
 """
 
 from __future__ import annotations
@@ -65,16 +64,16 @@ class Spread:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """The upper bounds; what is beyond the last is counted as well."""
+        """The upper bounds; values beyond the last are counted as well."""
         return self._bounds
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many fell into each bucket, the one beyond the last bound included."""
+        """Return the count of each bucket, including the one beyond the last bound."""
         return tuple(self._counts)
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative counts by upper bound, as Prometheus wants them."""
+        """Return cumulative counts by upper bound, as Prometheus needs them."""
         so_far, found = 0, []
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
             so_far += count
@@ -107,13 +106,13 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def tally(self, name: str, text: str, label: str) -> Tally:
-        """A new counter by one label."""
+        """Create a counter by one label."""
         made = Tally()
         self.watch_counter(name, text, lambda: made.counts, label)
         return made
 
     def spread(self, name: str, text: str, bounds: Sequence[float]) -> Spread:
-        """A new histogram."""
+        """Create a histogram."""
         made = self._spreads[name] = Spread(bounds)
         self._add(name, lambda: HistogramMetricFamily(name, text, buckets=made.buckets(), sum_value=made.total))
         return made
@@ -143,11 +142,11 @@ class Metrics:
         self._add(name, family)
 
     def scrape(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics, in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def values(self) -> dict[str, float]:
-        """Every sample but buckets, by its name and labels: what ``stats`` and the admin page show."""
+        """Return every sample except buckets, by its name and labels, for ``stats`` and the admin page."""
         return {
             sample.name + "".join(f"{{{key}={value}}}" for key, value in sample.labels.items()): sample.value
             for family in self.registry.collect()
@@ -156,16 +155,16 @@ class Metrics:
         }
 
     def total(self, name: str) -> float:
-        """What one counter or gauge stands at, over all its labels: without the cost of a whole scrape."""
+        """Return the value of one counter or gauge, over all its labels, without the cost of a whole scrape."""
         counts = self._reads[name]()
         return sum(counts.values()) if isinstance(counts, Mapping) else counts
 
     def spread_of(self, name: str) -> Spread:
-        """The histogram of this name."""
+        """Return the histogram of this name."""
         return self._spreads[name]
 
     async def probe_loop(self) -> None:
-        """Measure the event loop's lag, for as long as the task lives."""
+        """Measure the event loop's lag until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due_at = loop.time() + _PROBE_SECONDS
@@ -179,7 +178,7 @@ class Metrics:
 
 
 class _Families(Collector):
-    """Prometheus' way to read values that are kept elsewhere."""
+    """The collector by which Prometheus reads values that are kept elsewhere."""
 
     def __init__(self, families: Mapping[str, Callable[[], Metric]]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""Long work in the event loop, in short pieces: live pushes and look-ups come in between."""
+"""Splits long work in the event loop into short pieces, so that live pushes and look-ups run in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SLICE_SECONDS = 0.002
 
 
 class Turns:
-    """For one piece of work: call :meth:`give` between its steps, each of which should be short."""
+    """One piece of long work: call :meth:`give` between its steps, each of which should be short."""
 
     __slots__ = ("_seconds", "_since")
 
@@ -19,7 +19,7 @@ class Turns:
         self._since = perf_counter()
 
     async def give(self) -> None:
-        """Give the loop a turn if the work has kept it for that long."""
+        """Yield to the event loop if the work has run for that long."""
         if perf_counter() - self._since > self._seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()

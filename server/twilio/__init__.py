@@ -1,1 +1,1 @@
-"""Twilio's side of the wire: signed requests in, its REST API out."""
+"""Twilio: checking its signed requests, and calling its REST API."""

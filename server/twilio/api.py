@@ -1,7 +1,7 @@
-"""Twilio's REST API, as far as Buzz uses it. https://www.twilio.com/docs/usage/api
+"""The part of Twilio's REST API that Buzz uses. https://www.twilio.com/docs/usage/api
 
 Every request goes to the one configured host, with the account's credentials; a URL that a callback names is never
-fetched. Redirects are not followed and answers are read to a cap.
+fetched. Redirects are not followed and responses are read up to a limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_JSON_BYTES: Final = 1_048_576
 
 
 class TwilioError(Exception):
-    """Twilio refused a request: ``status`` is HTTP's, ``code`` Twilio's own (0: none), the message says what it wrote.
+    """Twilio refused a request: ``status`` is HTTP's, ``code`` Twilio's own (0: none).
 
     https://www.twilio.com/docs/api/errors
     """
@@ -34,7 +34,7 @@ class TwilioError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether Twilio certainly did nothing (4xx). After a 5xx it is open."""
+        """Whether Twilio certainly did nothing (4xx). After a 5xx that is unknown."""
         return 400 <= self.status < 500
 
 
@@ -47,11 +47,11 @@ class TwilioApi:
         self._timeout_seconds = timeout_seconds
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """A resource below the account."""
+        """Read a resource below the account."""
         return _decoded(await self._request("GET", path, MAX_JSON_BYTES, params=parameters))
 
     async def post(self, path: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """Make or change a resource below the account."""
+        """Create or change a resource below the account."""
         return _decoded(await self._request("POST", path, MAX_JSON_BYTES, data=form))
 
     async def delete(self, path: str) -> None:
@@ -59,7 +59,7 @@ class TwilioApi:
         await self._request("DELETE", path, MAX_JSON_BYTES)
 
     async def fetch(self, path: str, limit_bytes: int) -> bytes:
-        """A file. Raises TwilioError (413) if it is larger than the limit."""
+        """Fetch a file. Raises TwilioError (413) if it is larger than the limit."""
         return await self._request("GET", path, limit_bytes)
 
     async def _request(self, method: str, path: str, limit_bytes: int, **more: Any) -> bytes:
@@ -107,9 +107,9 @@ def _decoded(body: bytes) -> dict[str, Any]:
 async def open_twilio_api(
     base_url: str, account_sid: str, auth_token: str, timeout_seconds: float = 15
 ) -> AsyncIterator[TwilioApi]:
-    """The API with its connections."""
+    """Open the API with its connections until the block ends."""
     authorization = aiohttp.encode_basic_auth(account_sid, auth_token)
-    # A kept connection may be closed by Twilio just when it is used again, and a purchase is not simply repeated.
+    # Twilio may close a kept connection just when it is used again, and a purchase can't simply be repeated.
     connector = aiohttp.TCPConnector(force_close=True)
     async with open_session({"Authorization": authorization}, connector=connector) as session:
         yield TwilioApi(session, base_url, account_sid, timeout_seconds)

@@ -10,7 +10,7 @@ from server.twilio.requests import form_pairs
 
 
 async def twilio_form(request: web.Request) -> dict[str, str]:
-    """Its fields by name. What no encoding and no database takes (NUL, broken UTF-8) is dropped from the values.
+    """Return the form's fields by name. NUL and invalid UTF-8, which can't be stored, are removed from the values.
 
     Raises ApiError(bad_request) if it has too many fields.
     """

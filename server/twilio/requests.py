@@ -1,4 +1,4 @@
-"""Twilio's signature on an aiohttp request: the body is read once and kept, the URL taken as it was received."""
+"""Checks Twilio's signature on an aiohttp request: the body is read once and kept, the URL used as received."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 class TwilioRequests:
-    """Whether a request was made by the Twilio account whose auth token this server holds."""
+    """Checks whether a request was made by the Twilio account whose auth token this server has."""
 
     def __init__(self, auth_token: str | None, base_url: str | None) -> None:
-        """``base_url`` is BUZZ_PUBLIC_URL; without it (development) the host that the request names is taken."""
+        """``base_url`` is BUZZ_PUBLIC_URL; without it (development) the request's Host is used."""
         self._auth_token = auth_token
         self._base_url = base_url
 
     async def is_genuine(self, request: web.Request) -> bool:
         """Check the signature. A request without one is refused before its body is read.
 
-        Raises ApiError(too_large). The body stays readable: ``server.http.requests.read_body`` gives it again.
+        Raises ApiError(too_large). The body stays readable: ``server.http.requests.read_body`` returns it again.
         """
         signature = request.headers.get(SIGNATURE_HEADER)
         if not self._auth_token or not signature or not request.raw_path.startswith("/"):
@@ -39,7 +39,7 @@ class TwilioRequests:
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]] | None:
-    """The decoded pairs of an urlencoded body, blank values kept; None if it has too many fields."""
+    """Return the decoded pairs of an urlencoded body, blank values kept; None if it has too many fields."""
     text = body.decode("utf-8", "surrogateescape")
     try:
         return parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=MAX_FORM_FIELDS)

@@ -1,1 +1,1 @@
-"""Webhooks on the wire: where they may go, how one is sent, and the worker that sends what is due."""
+"""Sending webhooks: the allowed addresses, how one is sent, and the worker that sends what is due."""

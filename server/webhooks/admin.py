@@ -1,4 +1,4 @@
-"""Webhook endpoints and sources in the operator's hands: made, changed, rotated, retried, tried out."""
+"""The operator's functions for webhook endpoints and sources: create, change, rotate, retry, test."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class SourceKeys(Strict):
 
 
 class Rotation(Strict):
-    """Make new keys for an endpoint; the old ones stay valid for the overlap."""
+    """New keys for an endpoint; the old ones stay valid for the overlap."""
 
     overlap_seconds: Overlap = DEFAULT_OVERLAP_SECONDS
 
 
 class WebhookAdmin:
-    """What an operator does. ``wake`` tells the worker; ``allow_loopback``: development mode."""
+    """The operator's functions. ``wake`` wakes the worker; ``allow_loopback``: development mode."""
 
     def __init__(
         self, database: Database, wake: Wake, now_ms: Callable[[], int], *, allow_loopback: bool = False
@@ -108,8 +108,10 @@ class WebhookAdmin:
     # --- endpoints ------------------------------------------------------------------------------------------------
 
     async def add_endpoint(self, new: NewEndpoint) -> Endpoint:
-        """Make an endpoint with fresh keys. Raises ApiError: bad_request for an address that it may not have,
-        not_found for an unknown company."""
+        """Create an endpoint with new keys.
+
+        Raises ApiError: bad_request for an address that is not allowed, not_found for an unknown company.
+        """
         url = self._checked(new.url)
         async with self._database.transaction() as transaction:
             await require_company(transaction, new.company_id)
@@ -118,15 +120,15 @@ class WebhookAdmin:
             )
 
     async def endpoints(self, company_id: int | None) -> list[Endpoint]:
-        """Every endpoint (of one company)."""
+        """Return every endpoint (of one company)."""
         return await webhook_endpoints.endpoints(self._database, company_id)
 
     async def unfinished(self) -> dict[int, dict[Status, int]]:
-        """By endpoint, how many deliveries wait (``pending``) and how many ``failed``."""
+        """Return by endpoint how many deliveries wait (``pending``) and how many ``failed``."""
         return await deliveries.unfinished(self._database)
 
     async def endpoint(self, endpoint_id: int) -> Endpoint:
-        """One endpoint. Raises ApiError(not_found)."""
+        """Return one endpoint. Raises ApiError(not_found)."""
         return _found(await webhook_endpoints.endpoint(self._database, endpoint_id), "endpoint")
 
     async def change_endpoint(self, endpoint_id: int, wanted: EndpointChange) -> Endpoint:
@@ -137,7 +139,9 @@ class WebhookAdmin:
         return await self._change(endpoint_id, lambda endpoint: endpoint._replace(**wishes))
 
     async def rotate_endpoint(self, endpoint_id: int, rotation: Rotation) -> Endpoint:
-        """Give an endpoint fresh keys; events are signed so that receivers with either verify them meanwhile."""
+        """Give an endpoint new keys; during the overlap, receivers with the old or the new keys can verify its
+        events.
+        """
         new, now_ms = _fresh_keys(), self._now_ms()
         until_ms = now_ms + rotation.overlap_seconds * 1000
         return await self._change(
@@ -145,13 +149,13 @@ class WebhookAdmin:
         )
 
     async def delete_endpoint(self, endpoint_id: int) -> None:
-        """Delete an endpoint; what waits for it is cancelled. Raises ApiError(not_found)."""
+        """Delete an endpoint and cancel its waiting deliveries. Raises ApiError(not_found)."""
         async with self._database.transaction() as transaction:
             if not await webhook_endpoints.delete_endpoint(transaction, endpoint_id, self._now_ms()):
                 raise _no_such("endpoint")
 
     async def _change(self, endpoint_id: int, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
-        """Change an endpoint as it stands in the database, so that changes made at once all count."""
+        """Change an endpoint in one transaction with reading it, so that concurrent changes are all kept."""
         async with self._database.transaction() as transaction:
             held = _found(await webhook_endpoints.hold_endpoint(transaction, endpoint_id), "endpoint")
             changed = change(held)._replace(updated_at_ms=self._now_ms())
@@ -168,16 +172,19 @@ class WebhookAdmin:
     # --- deliveries -----------------------------------------------------------------------------------------------
 
     async def deliveries(self, wanted: Filter) -> list[Delivery]:
-        """The log, newest first."""
+        """Return the log of deliveries, newest first."""
         return await deliveries.listed(self._database, wanted)
 
     async def test(self, endpoint_id: int) -> Delivery:
-        """Queue a marked test event; it is tried once. Raises ApiError: not_found, conflict for a paused endpoint."""
+        """Queue a marked test event, which is attempted once.
+
+        Raises ApiError: not_found, conflict for a paused endpoint.
+        """
         async with self._database.transaction() as transaction:
             endpoint = _found(await webhook_endpoints.hold_endpoint(transaction, endpoint_id), "endpoint")
             if not endpoint.enabled:
                 raise ApiError(ErrorCode.CONFLICT, "Conflict: this endpoint is paused; resume it to send it a test.")
-            # Each test has a lane of its own: it waits for nothing else.
+            # Each test has a lane of its own, so that it waits for no other delivery.
             lane = f"test:{secrets.token_hex(8)}"
             (delivery_id,) = await deliveries.queue(
                 transaction, [endpoint.id], lane, EventName.TEST.value, self._now_ms()
@@ -197,7 +204,7 @@ class WebhookAdmin:
         return retried
 
     async def retry_failed(self, endpoint_id: int) -> int:
-        """Make everything of an endpoint due that failed; returns how many. Raises ApiError(not_found)."""
+        """Make all failed deliveries of an endpoint due; returns how many. Raises ApiError(not_found)."""
         endpoint = await self.endpoint(endpoint_id)
         async with self._database.transaction() as transaction:
             count = await lanes.retry_failed(transaction, endpoint.id, self._now_ms())
@@ -207,22 +214,22 @@ class WebhookAdmin:
     # --- sources --------------------------------------------------------------------------------------------------
 
     async def add_source(self, new: NewSource) -> Source:
-        """Let another service send events for a company. Raises ApiError(not_found) for an unknown one."""
+        """Allow another service to send a company's events. Raises ApiError(not_found) for an unknown company."""
         async with self._database.transaction() as transaction:
             await require_company(transaction, new.company_id)
             keys = Keys(new.api_key, new.secret)
             return await webhook_endpoints.add_source(transaction, new.company_id, keys, self._now_ms())
 
     async def sources(self) -> list[Source]:
-        """Every source."""
+        """Return every source."""
         return await webhook_endpoints.sources(self._database)
 
     async def source(self, source_id: int) -> Source:
-        """One source. Raises ApiError(not_found)."""
+        """Return one source. Raises ApiError(not_found)."""
         return _found(await webhook_endpoints.source(self._database, source_id), "source")
 
     async def rotate_source(self, source_id: int, given: SourceKeys) -> Source:
-        """Take new keys for a source; those before count on for the overlap. Raises ApiError(not_found)."""
+        """Store a source's new keys; the previous ones stay valid for the overlap. Raises ApiError(not_found)."""
         now_ms = self._now_ms()
         async with self._database.transaction() as transaction:
             source = _found(await webhook_endpoints.hold_source(transaction, source_id), "source")
@@ -233,7 +240,7 @@ class WebhookAdmin:
         return changed
 
     async def delete_source(self, source_id: int) -> None:
-        """Take no more events from a source. Raises ApiError(not_found)."""
+        """Delete a source, so that its events are refused. Raises ApiError(not_found)."""
         async with self._database.transaction() as transaction:
             if not await webhook_endpoints.delete_source(transaction, source_id, self._now_ms()):
                 raise _no_such("source")
@@ -244,7 +251,7 @@ def _fresh_keys() -> Keys:
 
 
 def _rotated(old: Keys, new: Keys, now_ms: int, until_ms: int) -> Keys:
-    """The new keys, and until then those before. Where one stays the same, the one before it counts on, if it does."""
+    """Return the new keys, with the previous ones until then. If one stays the same, its previous key is kept."""
     before = old if now_ms < (old.previous_until_ms or 0) else old._replace(previous_api_key=None, previous_secret=None)
     return new._replace(
         previous_api_key=before.previous_api_key if new.api_key == old.api_key else old.api_key,

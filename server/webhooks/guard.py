@@ -1,7 +1,7 @@
-"""No request forgery into the operator's network: which addresses a webhook may be sent to.
+"""Prevents server-side request forgery: decides to which addresses a webhook may be sent.
 
 The address is checked where the connection is made: aiohttp calls the socket factory with every address it is about to
-connect to, after the name was resolved, literal addresses too. A check of the URL alone could be got round by a name
+connect to, after the name was resolved, literal addresses too. A check of the URL alone could be bypassed by a name
 that resolves to a private address, or to another one the second time (DNS rebinding).
 """
 
@@ -47,16 +47,16 @@ _REFUSED_IPV4: Final = [
 
 
 class RefusedAddress(OSError):
-    """A webhook would have gone to an address that is not public. The message says which, and why."""
+    """A webhook's address is not public. The message says which address, and why."""
 
     def __init__(self, address: str) -> None:
         super().__init__(errno.EACCES, f"refused: {address} is not a public address")
 
 
 def is_public(address: str, *, allow_loopback: bool = False) -> bool:
-    """Whether a webhook may be sent to this address (a literal, a zone such as ``%eth0`` included).
+    """Return whether a webhook may be sent to this address (a literal, possibly with a zone such as ``%eth0``).
 
-    Mapped addresses count as what they map to; loopback counts as public in development mode only.
+    Mapped addresses are checked as the address that they map to; loopback counts as public in development mode only.
     """
     try:
         parsed = ip_address(address)
@@ -76,7 +76,7 @@ def _is_refused(address: IPv4Address | IPv6Address) -> bool:
 
 
 def guarded_sockets(*, allow_loopback: bool = False) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """For ``aiohttp.TCPConnector(socket_factory=…)``: makes a socket for each address that is public.
+    """Return a factory for ``aiohttp.TCPConnector(socket_factory=…)`` that makes sockets to public addresses only.
 
     The factory raises RefusedAddress, an OSError, for any other; aiohttp then tries the name's next address.
     """
@@ -91,10 +91,10 @@ def guarded_sockets(*, allow_loopback: bool = False) -> Callable[[tuple[Any, ...
 
 
 def check_url(url: str, *, allow_loopback: bool = False) -> str:
-    """The URL of an endpoint, if it may be one. Raises ValueError that says what was expected.
+    """Return the URL if an endpoint may have it. Raises ValueError that says what was expected.
 
-    https alone; plain http to a loopback address in development mode. A host that is an address, in any spelling the
-    system's resolver takes (``0x7f.1``), is checked at once; a name is checked when it is connected to.
+    Only https; plain http to a loopback address in development mode. A host that is an address, in any form that the
+    system's resolver accepts (``0x7f.1``), is checked at once; a name is checked when it is connected to.
     """
     parts = urlsplit(_plain(url))
     _check_port(parts)
@@ -107,7 +107,7 @@ def check_url(url: str, *, allow_loopback: bool = False) -> str:
     public = is_public(literal, allow_loopback=allow_loopback) if literal else not on_loopback or allow_loopback
     if not public:
         raise ValueError(f"should lead to a public address: {host} is not one")
-    # Public by now: loopback is so in development mode alone.
+    # The address is public here: loopback is only in development mode.
     if parts.scheme != "https" and not (parts.scheme == "http" and on_loopback):
         raise ValueError("should begin with https://")
     return url
@@ -129,13 +129,13 @@ def _plain(url: str) -> str:
 
 
 def _literal(host: str) -> str | None:
-    """The address that a host spells, or None if it is a name."""
+    """Return the address that a host is, or None if it is a name."""
     try:
         return str(ip_address(host))
     except ValueError:
         pass
     try:
-        # inet_aton takes what getaddrinfo does: 127.1, 0x7f.1, 017700000001, 2130706433.
+        # inet_aton accepts what getaddrinfo does: 127.1, 0x7f.1, 017700000001, 2130706433.
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return None

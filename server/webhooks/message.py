@@ -1,4 +1,4 @@
-"""One webhook as bytes: the event, both signatures, the body in the format its endpoint asked for."""
+"""Builds one webhook: the event, both signatures, the body in its endpoint's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEST_REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class Message(NamedTuple):
-    """What is posted, ready to send."""
+    """The headers and body to post."""
 
     url: str
     headers: dict[str, str]
@@ -26,7 +26,7 @@ class Message(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """What is made anew for each sending: the moment, and randomness that was never used before."""
+    """What is new for each attempt: the time, and random values that were never used before."""
 
     now_ms: int
     random_token: str
@@ -36,7 +36,7 @@ class Fresh(NamedTuple):
 def build(
     endpoint: Endpoint, delivery: Delivery, request: PrivacyRequest, mp3: bytes | None, api_key: str, fresh: Fresh
 ) -> Message:
-    """The message for one delivery, with the request as it stands now."""
+    """Build the message for one delivery, with the request's present state."""
     signature = privacy_signature.sign(api_key, fresh.now_ms, fresh.random_token)
     event = event_of(EventName(delivery.event_name), signature, request, mp3)
     if endpoint.format == JSON:
@@ -50,7 +50,7 @@ def build(
 
 
 def sample_request(company_id: int, now_ms: int) -> PrivacyRequest:
-    """The request that test events are about: nobody's."""
+    """Return the request that test events contain, which belongs to no real person."""
     return PrivacyRequest(
         id=TEST_REQUEST_ID,
         company_id=company_id,

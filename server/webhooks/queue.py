@@ -1,4 +1,4 @@
-"""The queue of deliveries as the worker sees it: leases and results of many endpoints share a commit."""
+"""The worker's queue of deliveries: leases and results of many endpoints share a commit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_BATCH: Final = 100
 
 
 class Subject(NamedTuple):
-    """What a delivery is about, as it stands now."""
+    """The endpoint and the request of a delivery in their present state."""
 
     endpoint: Endpoint
     request: PrivacyRequest
@@ -41,7 +41,7 @@ class _Finish(NamedTuple):
 
 
 class DeliveryQueue:
-    """Leases deliveries and takes their results. ``now_ms`` is the wall clock in milliseconds."""
+    """Leases deliveries and stores their results. ``now_ms`` is the wall clock in milliseconds."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
@@ -51,11 +51,11 @@ class DeliveryQueue:
         )
 
     async def due_endpoints(self) -> list[int]:
-        """The endpoints for which something is due now."""
+        """Return the endpoints that have a delivery due now."""
         return await lanes.due_endpoints(self._database, self._now_ms())
 
     async def seconds_to_next(self) -> float | None:
-        """How long until something falls due that is not due yet; None if nothing waits."""
+        """Return how many seconds until the next delivery becomes due; None if none waits."""
         now_ms = self._now_ms()
         due_at_ms = await lanes.LANES.next_due_ms(self._database, now_ms)
         return None if due_at_ms is None else (due_at_ms - now_ms) / 1000
@@ -66,11 +66,11 @@ class DeliveryQueue:
         return found if isinstance(found, Leased) else None
 
     async def finish(self, leased: Leased, done: Delivery) -> bool:
-        """Keep how a delivery ended; False if the lease was lost meanwhile (somebody else makes the delivery)."""
+        """Store a delivery's result; False if the lease was lost meanwhile (another worker makes the delivery)."""
         return await self._writes.call(_Finish(leased.lease, done)) is True
 
     async def subject(self, delivery: Delivery) -> Subject | None:
-        """What is to be sent, read now; None if the endpoint or the request is gone."""
+        """Read what is to be sent; None if the endpoint or the request no longer exists."""
         endpoint = await endpoints.endpoint(self._database, delivery.endpoint_id)
         if endpoint is None:
             return None
@@ -81,11 +81,11 @@ class DeliveryQueue:
         return Subject(endpoint, kept.request, mp3) if kept else None
 
     async def close(self) -> None:
-        """Write what waits, then take no more."""
+        """Write the waiting results and accept no more."""
         await self._writes.close()
 
     async def _write(self, items: Sequence[_Lease | _Finish]) -> list[Leased | bool | None]:
-        # In one order on every node, so that two batches never wait for each other's rows.
+        # In the same order on every node, so that two batches never wait for each other's rows.
         order = sorted(range(len(items)), key=lambda number: _row(items[number]))
         results: list[Leased | bool | None] = [None] * len(items)
         async with self._database.transaction() as transaction:

@@ -1,5 +1,8 @@
-"""Name resolution with threads of its own: a company's name server that hangs delays neither the rest of the server,
-which resolves in the loop's default threads, nor (until that many hang) another company's webhooks."""
+"""Name resolution in threads of its own.
+
+A company's name server that hangs delays neither the rest of the server, which resolves in the loop's default threads,
+nor (until that many hang) another company's webhooks.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _THREADS: Final = 64
 
 
 class ThreadResolver(AbstractResolver):
-    """``getaddrinfo`` in a pool of threads, started as they are needed."""
+    """Runs ``getaddrinfo`` in a pool of threads that start when needed."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhook-names")
@@ -22,7 +25,7 @@ class ThreadResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name. Raises OSError if it has none."""
+        """Return the addresses of a name. Raises OSError if it has none."""
         found = await asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         )
@@ -39,5 +42,5 @@ class ThreadResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Start no more look-ups; those under way end by themselves."""
+        """Start no more look-ups; running ones end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Posting one webhook: within a time limit, to public addresses alone, following nothing, reading little."""
+"""Posts one webhook: within a time limit, to public addresses only, without redirects, reading little of the answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_ERROR_CHARACTERS: Final = 300
 
 
 class Answer(NamedTuple):
-    """How an attempt ended. ``status`` is None if there was no answer; ``error`` is "" after a 200 alone."""
+    """How an attempt ended. ``status`` is None if there was no answer; ``error`` is "" only after a 200."""
 
     status: int | None
     duration_ms: int
@@ -44,19 +44,19 @@ class Answer(NamedTuple):
 
     @property
     def refuses_the_key(self) -> bool:
-        """Whether the receiver may be one that does not know our newest key yet."""
+        """Whether the receiver may not know our newest key yet."""
         return self.status in (401, 403)
 
 
 class WebhookSender:
-    """Posts messages. It never raises for what an endpoint does: that is an :class:`Answer`."""
+    """Posts messages. It never raises for an endpoint's failure, but returns it as an :class:`Answer`."""
 
     def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float) -> None:
         self._session = session
         self._timeout_seconds = timeout_seconds
 
     async def post(self, message: Message) -> Answer:
-        """Send a message and read the beginning of what is answered."""
+        """Send a message and read the beginning of the response."""
         started = time.monotonic()
         status, text, error = await self._exchange(message)
         return Answer(status, int((time.monotonic() - started) * 1000), text, error[:_MAX_ERROR_CHARACTERS])
@@ -66,7 +66,7 @@ class WebhookSender:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._session.post(
                     message.url,
-                    # Written piece by piece: a recording must not hold up the loop.
+                    # Written in pieces, so that a recording does not block the event loop.
                     data=io.BytesIO(message.body),
                     headers={**_HEADERS, **message.headers},
                     allow_redirects=False,
@@ -78,7 +78,7 @@ class WebhookSender:
         try:
             return response.status, await _beginning(response), _refusal(response)
         finally:
-            # Not released for another request: what is left of the answer is never read.
+            # Not reused for another request, because the rest of the response is never read.
             response.close()
 
 
@@ -89,7 +89,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
             while len(read) < ANSWER_BYTES and (chunk := await response.content.read(ANSWER_BYTES - len(read))):
                 read += chunk
     except (TimeoutError, aiohttp.ClientError, OSError):
-        pass  # the status decides; this is for the log alone
+        pass  # the status decides; this is only for the log
     return read.decode(errors="replace").replace("\0", "�")
 
 
@@ -103,7 +103,7 @@ def _refusal(response: aiohttp.ClientResponse) -> str:
 
 @lru_cache(maxsize=8)
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    # Reading the system's authorities takes longer than starting all the rest of a node.
+    # Reading the system's certificate authorities takes longer than starting the rest of a node.
     context = ssl.create_default_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -114,18 +114,18 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
 async def open_sender(
     timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None
 ) -> AsyncIterator[WebhookSender]:
-    """A sender with its connections. ``ca_file``: certificates of authorities to trust besides the system's.
+    """Open a sender with its connections. ``ca_file``: certificates of authorities to trust besides the system's.
 
     Raises OSError (ssl.SSLError too) if that file can't be read.
     """
     context = _trusting(ca_file)
     resolver = ThreadResolver()
-    # How many go out at once is bounded by the worker, for each endpoint: a limit here would let one delay another.
+    # The worker limits how many are sent at once, for each endpoint: a limit here would let one delay another.
     connector = aiohttp.TCPConnector(
         ssl=context,
         limit=0,
-        # A receiver may close a kept connection at any moment. What is sent on it then is lost, and the next try is
-        # half an hour away. Events are rare: each gets a connection of its own.
+        # A receiver may close a kept connection at any moment. An event sent on it then is lost, and the next attempt
+        # is half an hour later. Events are rare, so each gets a connection of its own.
         force_close=True,
         resolver=resolver,
         socket_factory=guarded_sockets(allow_loopback=allow_loopback),

@@ -1,9 +1,9 @@
-"""The delivery worker: sends what is due, each endpoint in its own time.
+"""The delivery worker: sends what is due, independently for each endpoint.
 
-The rows are the truth and a wake-up only says "look": what was queued by another node, what falls due, what a dead
-worker left behind is found by looking. Every endpoint has its own few slots once it has answered quickly, so that one
-that hangs delays only itself; until then it has two. When its last answer came late or not at all, it has a single
-one, and all such together have at most half of the whole.
+The rows are the truth and a wake-up only starts a query: so it also finds what another node queued, what becomes due,
+and what a dead worker left. An endpoint that has answered quickly has a few slots of its own, so that one that hangs
+delays only itself; until then it has two. If its last answer was late or missing, it has a single one, and all such
+endpoints together have at most half of all slots.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _logger = structlog.get_logger("webhooks")
 
 
 class Sender(Protocol):
-    """Posts one message; never raises for what an endpoint does."""
+    """Posts one message; never raises for an endpoint's failure."""
 
     async def post(self, message: Message) -> Answer: ...
 
 
 class Slots:
-    """How many attempts are under way, and whether another may begin. Pure bookkeeping."""
+    """Counts the running attempts, and decides whether another may begin. No I/O."""
 
     def __init__(self, per_endpoint: int = SLOTS_PER_ENDPOINT, most: int = MAX_SLOTS) -> None:
         self._per_endpoint = per_endpoint
@@ -69,13 +69,13 @@ class Slots:
         return True
 
     def give_back(self, endpoint_id: int) -> None:
-        """The slot is free again."""
+        """Free the endpoint's slot."""
         self._taken[endpoint_id] -= 1
         if not self._taken[endpoint_id]:
             del self._taken[endpoint_id]
 
     def heard(self, endpoint_id: int, answer: Answer) -> None:
-        """An attempt ended like this: soon, late, or without an answer."""
+        """Record how an attempt ended: soon, late, or without an answer."""
         quick = answer.status is not None and answer.duration_ms < SLOW_MS
         here, there = (self._quick, self._slow) if quick else (self._slow, self._quick)
         here.add(endpoint_id)
@@ -86,7 +86,10 @@ class Slots:
 
 
 class WebhookWorker:
-    """Owns every attempt under way. ``retry_seconds``: how long to wait after each failure; then it has failed."""
+    """Owns every running attempt.
+
+    ``retry_seconds``: how long to wait after each failure; then the delivery has failed.
+    """
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class WebhookWorker:
         count: Callable[[str], None] = lambda result: None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """``count`` is told how each attempt ended: ``delivered``, ``retried``, ``failed``, ``cancelled``."""
+        """``count`` is called with each attempt's result: ``delivered``, ``retried``, ``failed`` or ``cancelled``."""
         self._queue = queue
         self._sender = sender
         self._retry_seconds = tuple(retry_seconds)
@@ -114,13 +117,13 @@ class WebhookWorker:
         self._stopping = False
 
     def wake(self, endpoint_ids: Collection[int] = ()) -> None:
-        """Something is due for these endpoints; for none in particular: look at all of them."""
+        """Look for due deliveries of these endpoints, or of all if none is given."""
         self._woken.update(endpoint_ids)
         self._look = self._look or not endpoint_ids
         self._news.set()
 
     async def run(self) -> None:
-        """Work until :meth:`stop`. Storage that can't be used is tried again; nothing queued is ever lost by it."""
+        """Work until :meth:`stop`. If storage can't be used, it is tried again, and nothing queued is lost."""
         while not self._stopping:
             self._news.clear()
             try:
@@ -134,7 +137,7 @@ class WebhookWorker:
             await self._rest(min(LOOK_SECONDS, LOOK_SECONDS if wait is None else max(0.0, wait)))
 
     async def stop(self) -> None:
-        """Begin nothing more; wait a little for the attempts under way, then give their leases back."""
+        """Begin no more attempts; wait briefly for the running ones, then release their leases."""
         self._stopping = True
         self._news.set()
         if self._attempts:
@@ -169,7 +172,7 @@ class WebhookWorker:
         task.add_done_callback(self._attempts.discard)
 
     async def _serve(self, endpoint_id: int) -> None:
-        """Make deliveries to one endpoint, one after another, while there are any."""
+        """Make deliveries to one endpoint, one after another, until none is due."""
         try:
             while not self._stopping and (leased := await self._queue.lease(endpoint_id)) is not None:
                 if leased.more:
@@ -183,7 +186,7 @@ class WebhookWorker:
             self._admit()
 
     def _admit(self) -> None:
-        """A slot is free: those who were refused one are looked at again."""
+        """Look again at endpoints that were refused a slot, because one is free now."""
         if self._refused:
             self._woken |= self._refused
             self._refused.clear()
@@ -194,12 +197,12 @@ class WebhookWorker:
         try:
             done = await self._attempt(delivery)
         except asyncio.CancelledError:
-            # Stopped in the midst of it: whether it arrived is unknown, so it is made again, at once.
+            # Stopped during the attempt: whether it arrived is unknown, so it becomes due again at once.
             await asyncio.shield(self._finish(leased, delivery._replace(next_attempt_at_ms=self._now_ms())))
             raise
         except StorageError as error:
             done = delivery._replace(next_attempt_at_ms=self._now_ms() + 1_000, error=str(error))
-        except Exception:  # one delivery that can't be made must not stop all others
+        except Exception:  # an error with one delivery must not stop all others
             _logger.exception("webhook could not be built", delivery_id=delivery.id)
             done = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms())
         await self._finish(leased, done)
@@ -235,12 +238,12 @@ class WebhookWorker:
             say = _logger.debug if done.status is Status.DELIVERED else _logger.info
             say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
             if done.status is Status.PENDING:
-                self._news.set()  # the loop rests until what fell due next before this did
+                self._news.set()  # the loop sleeps until an earlier due time that was known before this one
             return
 
 
 def after(delivery: Delivery, answer: Answer, retry_seconds: Sequence[float], now_ms: int) -> Delivery:
-    """The delivery as an attempt leaves it: delivered, waiting for its next try, or failed. A test is tried once."""
+    """Return the delivery after an attempt: delivered, waiting for the next, or failed. A test is attempted once."""
     tried = delivery._replace(
         http_status=answer.status, duration_ms=answer.duration_ms, answer=answer.text, error=answer.error
     )
@@ -254,5 +257,5 @@ def after(delivery: Delivery, answer: Answer, retry_seconds: Sequence[float], no
 
 
 def cancelled(delivery: Delivery, now_ms: int) -> Delivery:
-    """The delivery once there is nothing to tell, or nobody to tell it to."""
+    """Return the delivery as cancelled, because its request or its endpoint no longer exists."""
     return delivery._replace(status=Status.CANCELLED, next_attempt_at_ms=None, finished_at_ms=now_ms)
