@@ -16,7 +16,7 @@ import structlog
 from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
-from server.runtime.tasks import start
+from server.runtime.tasks import OnDemand
 from server.runtime.telemetry import Metrics
 from storage.contract import ActivityLog, Posting, Result, Stored
 from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
@@ -64,7 +64,7 @@ class Log:
         self._oldest = 0.0
         self._waiting: list[Submission] = []
         self._waiting_bytes = 0
-        self._writer: asyncio.Task[None] | None = None
+        self._writer = OnDemand("log writer", self._write)
         self._closed = False
         self._told_at = float("-inf")
         self._failure: str | None = None
@@ -80,7 +80,7 @@ class Log:
             self._oldest = perf_counter()
         self._waiting.append(submission)
         self._waiting_bytes += len(submission.posting.message or "")
-        self._wake()
+        self._writer.wake()
 
     async def prove(self) -> None:
         """Return if activities can be stored: the latest commit says so, or an empty one that is made to find out.
@@ -92,7 +92,7 @@ class Log:
         if not self._closed and perf_counter() - self._told_at > valid_seconds:
             if self._proving is None:
                 self._proving = asyncio.get_running_loop().create_future()
-            self._wake()
+            self._writer.wake()
             await asyncio.shield(self._proving)
         if self._failure is not None:
             raise StorageUnavailable(self._failure)
@@ -100,21 +100,13 @@ class Log:
     async def close(self) -> None:
         """Commit and answer what waits, then take no more."""
         self._closed = True
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
-
-    def _wake(self) -> None:
-        if self._writer is None:
-            self._writer = start("log writer", self._write())
+        await self._writer.finish()
 
     async def _write(self) -> None:
-        try:
-            while self._waiting or self._proving is not None:
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                self._waiting_bytes = sum(len(each.posting.message or "") for each in self._waiting)
-                await self._commit(batch, self._oldest)
-        finally:
-            self._writer = None
+        while self._waiting or self._proving is not None:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            self._waiting_bytes = sum(len(each.posting.message or "") for each in self._waiting)
+            await self._commit(batch, self._oldest)
 
     async def _commit(self, batch: list[Submission], submitted_at: float) -> None:
         started_at = self._oldest = perf_counter()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from protocol.errors import ApiError, ErrorCode
-from server.runtime.tasks import start
+from server.runtime.tasks import OnDemand
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,12 +33,11 @@ class Batcher(Generic[Item, Result]):
         max_batch: int = 1_000,
         max_waiting: int = 20_000,
     ) -> None:
-        self._name = name
         self._work = work
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._worker = OnDemand(f"batcher: {name}", self._run)
         self._closed = False
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
@@ -47,8 +46,7 @@ class Batcher(Generic[Item, Result]):
             raise ApiError(ErrorCode.UNAVAILABLE, "The server has too much to write; try again shortly.", 1)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._worker is None:
-            self._worker = start(f"batcher: {self._name}", self._run())
+        self._worker.wake()
         return future
 
     async def call(self, item: Item) -> Result:
@@ -58,8 +56,7 @@ class Batcher(Generic[Item, Result]):
     async def close(self) -> None:
         """Finish the waiting items and accept no more."""
         self._closed = True
-        while self._worker is not None:
-            await asyncio.wait([self._worker])
+        await self._worker.finish()
 
     async def _run(self) -> None:
         try:
@@ -67,7 +64,6 @@ class Batcher(Generic[Item, Result]):
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._one(batch)
         finally:
-            self._worker = None
             # Cancelled because the loop ends: no caller may wait for ever for a result that will not come.
             for _, future in self._waiting:
                 future.cancel()

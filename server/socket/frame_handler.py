@@ -20,7 +20,7 @@ from server.live.hub import Hub
 from server.live.parties import Parties
 from server.live.session import Session
 from server.runtime.limits import Buckets
-from server.runtime.tasks import start
+from server.runtime.tasks import OnDemand
 from server.services.activities import Activities, Answer, accepted
 from storage.contract import Result
 from storage.errors import StorageError
@@ -53,7 +53,7 @@ class FrameHandler:
         self._auth = auth
         self._keep = keep
         self._marks: dict[tuple[int, str], int] = {}
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = OnDemand("received marks", self._keep_marks)
         self._closing = asyncio.Event()
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
 
@@ -76,8 +76,7 @@ class FrameHandler:
     async def close(self) -> None:
         """Store the received marks that are still waiting, if storage takes them."""
         self._closing.set()
-        while self._keeper is not None:
-            await asyncio.wait([self._keeper])
+        await self._keeper.finish()
 
     def send_known(self, session: Session, frame: Send) -> bool:
         """Post the activity without waiting, if everybody concerned is known; False: nothing was done, answer it."""
@@ -111,24 +110,20 @@ class FrameHandler:
             return  # it is kept per device, and this session has not said which it is
         key = (session.caller.person, session.device_id)
         self._marks[key] = max(self._marks.get(key, 0), received_id)
-        if self._keeper is None:
-            self._keeper = start("received marks", self._keep_marks())
+        self._keeper.wake()
 
     async def _keep_marks(self) -> None:
         """One write for all the marks that came while the last one was under way."""
-        try:
-            while self._marks:
-                marks, self._marks = self._marks, {}
-                try:
-                    await self._keep([(person, device, id) for (person, device), id in marks.items()])
-                except StorageError as error:
-                    _logger.error("received marks can't be stored", reason=str(error), marks=len(marks))
-                    if self._closing.is_set():
-                        return
-                    self._marks = {key: max(marks.get(key, 0), self._marks.get(key, 0)) for key in marks | self._marks}
-                    await self._pause()
-        finally:
-            self._keeper = None
+        while self._marks:
+            marks, self._marks = self._marks, {}
+            try:
+                await self._keep([(person, device, id) for (person, device), id in marks.items()])
+            except StorageError as error:
+                _logger.error("received marks can't be stored", reason=str(error), marks=len(marks))
+                if self._closing.is_set():
+                    return
+                self._marks = {key: max(marks.get(key, 0), self._marks.get(key, 0)) for key in marks | self._marks}
+                await self._pause()
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import structlog
 
 from protocol.privacy_event import EventName
-from server.runtime.tasks import start
+from server.runtime.tasks import Tasks
 from server.webhooks.message import Fresh, Message, build
 from server.webhooks.queue import DeliveryQueue, Subject
 from server.webhooks.sender import Answer
@@ -113,7 +113,7 @@ class WebhookWorker:
         self._refused: set[int] = set()
         self._look = True
         self._news = asyncio.Event()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts = Tasks()
         self._stopping = False
 
     def wake(self, endpoint_ids: Collection[int] = ()) -> None:
@@ -140,11 +140,7 @@ class WebhookWorker:
         """Begin no more attempts; wait briefly for the running ones, then release their leases."""
         self._stopping = True
         self._news.set()
-        if self._attempts:
-            _, late = await asyncio.wait(self._attempts, timeout=self._stop_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._attempts.cancel(self._stop_seconds)
         await self._queue.close()
 
     async def _due(self) -> Collection[int]:
@@ -167,9 +163,7 @@ class WebhookWorker:
         if not self._slots.take(endpoint_id):
             self._refused.add(endpoint_id)
             return
-        task = start(f"webhook endpoint {endpoint_id}", self._serve(endpoint_id))
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self._attempts.start(f"webhook endpoint {endpoint_id}", self._serve(endpoint_id))
 
     async def _serve(self, endpoint_id: int) -> None:
         """Make deliveries to one endpoint, one after another, until none is due."""

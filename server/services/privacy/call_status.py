@@ -6,14 +6,13 @@ https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
 import structlog
 
-from server.runtime.tasks import start
+from server.runtime.tasks import Tasks
 from server.twilio.api import TwilioApi, TwilioError
 
 MAX_UNDER_WAY: Final = 32
@@ -32,7 +31,7 @@ class CallStatus:
     def __init__(self, api: TwilioApi | None, url: str | None) -> None:
         self._api = api
         self._url = url
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def report(self, call_sid: str, code: str) -> None:
         """Have the end of this call reported, for the service code that its caller has dialled."""
@@ -42,16 +41,11 @@ class CallStatus:
             _logger.warning("the end of a call will not be reported: Twilio does not answer", call_sid=call_sid)
             return
         url = f"{self._url}?{urlencode({'code': code})}"
-        task = start("status callback", self._set(self._api, call_sid, url))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start("status callback", self._set(self._api, call_sid, url))
 
     async def close(self) -> None:
         """Leave off what is under way."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     async def _set(self, api: TwilioApi, call_sid: str, url: str) -> None:
         try:

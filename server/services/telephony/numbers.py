@@ -15,7 +15,7 @@ import phonenumbers
 import structlog
 
 from server.runtime.clock import Every
-from server.runtime.tasks import start
+from server.runtime.tasks import Tasks
 from server.services.telephony_metrics import TelephonyMetrics
 from storage.errors import StorageConflict, StorageError
 from storage.telephony.numbers import NumberStore, Reservation
@@ -82,7 +82,8 @@ class Numbers:
         self._given = given
         self._attempt_seconds = attempt_seconds
         self._complaining = Every(_COMPLAIN_EVERY_MS, now_ms)
-        self._purchases: dict[int, asyncio.Task[None]] = {}
+        self._purchases = Tasks()
+        self._buying_for: set[int] = set()
 
     async def of(self, person_id: int) -> str | None:
         """The person's number (E.164); they get one from the pool if they have none. None: there is none yet.
@@ -105,21 +106,18 @@ class Numbers:
 
     async def purchases(self) -> None:
         """Wait for the purchases that are under way."""
-        if self._purchases:
-            await asyncio.wait(self._purchases.values())
+        await self._purchases.finish()
 
     async def close(self) -> None:
         """Give up the purchases under way. What was bought nevertheless is found by a later heartbeat."""
-        for task in self._purchases.values():
-            task.cancel()
-        await self.purchases()
+        await self._purchases.cancel()
 
     def _begin_purchase(self, person_id: int, provider: NumberProvider) -> None:
-        if person_id in self._purchases or len(self._purchases) >= MAX_PURCHASES:
+        if person_id in self._buying_for or len(self._buying_for) >= MAX_PURCHASES:
             return
-        task = start("number purchase", self._purchase(person_id, provider))
-        self._purchases[person_id] = task
-        task.add_done_callback(lambda _: self._purchases.pop(person_id, None))
+        self._buying_for.add(person_id)
+        task = self._purchases.start("number purchase", self._purchase(person_id, provider))
+        task.add_done_callback(lambda _: self._buying_for.discard(person_id))
 
     async def _purchase(self, person_id: int, provider: NumberProvider) -> None:
         try:
