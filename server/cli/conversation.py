@@ -20,7 +20,7 @@ HELP = """\
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened. ``about`` is the number of the message it is (``message``) or is about."""
+    """One thing that happened. ``about`` is the number of the message that it is (``message``) or refers to."""
 
     kind: str  # message, reaction, read or call
     id: int
@@ -50,7 +50,7 @@ class React:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The message of that number (None: the newest) was read."""
+    """Mark the message of that number (None: the newest) as read."""
 
     number: int | None
 
@@ -71,7 +71,7 @@ Intent = Say | React | Read | Help | Quit
 
 
 def intent(line: str) -> Intent | None:
-    """What a typed line asks for; None for an empty one."""
+    """Return the intent of a typed line; None for an empty one."""
     text = line.strip()
     if not text:
         return None
@@ -92,7 +92,7 @@ def intent(line: str) -> Intent | None:
 
 
 class Conversation:
-    """What two parties have exchanged, as one of them sees it."""
+    """The activities between two parties, as one of them sees them."""
 
     def __init__(self, me: Party, to: Party, sealer: Sealer) -> None:
         self.me = me
@@ -104,7 +104,7 @@ class Conversation:
         self._incoming: list[int] = []
 
     def take(self, activity: Activity) -> Entry | None:
-        """The entry for an activity; None when it is of another conversation, or was taken before."""
+        """Return the entry for an activity; None if it belongs to another conversation, or was taken before."""
         if {activity.sender, activity.receiver} != {self.me, self.to} or activity.id <= self.newest_id:
             return None
         self.newest_id = activity.id
@@ -125,16 +125,16 @@ class Conversation:
         )
 
     def message_id(self, number: int | None) -> str | None:
-        """The id of the message of that number; of the newest incoming one for None."""
+        """Return the id of the message of that number; of the newest incoming one for None."""
         wanted = number if number is not None else (self._incoming[-1] if self._incoming else None)
         return next((message_id for message_id, each in self._numbers.items() if each == wanted), None)
 
     def envelope(self, kind: str, message_id: str) -> Envelope:
-        """What an outgoing message is bound to."""
+        """Return the envelope of an outgoing message."""
         return Envelope(kind, str(self.me), str(self.to), message_id)
 
     def seal(self, text: str, kind: str, message_id: str) -> str:
-        """An outgoing text as the server may see it."""
+        """Encrypt an outgoing text for the server."""
         return self._sealer.seal(text, self.envelope(kind, message_id))
 
     def _number(self, activity: Activity, mine: bool) -> int | None:

@@ -1,4 +1,4 @@
-"""A line being typed: pure. Characters in, finished lines out."""
+"""The line that is being typed: characters in, finished lines out. No I/O."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ class EndOfInput(Exception):
 
 
 class LineEditor:
-    """What has been typed so far. Knows backspace, Ctrl-U (all), Ctrl-W (a word), Ctrl-D (the end)."""
+    """What has been typed so far. Handles backspace, Ctrl-U (all), Ctrl-W (a word), Ctrl-D (the end)."""
 
     def __init__(self) -> None:
         self.text = ""
 
     def feed(self, characters: str) -> list[str]:
-        """Type these; returns the lines they finish.
+        """Add these characters; returns the lines that they complete.
 
-        Raises:
-            EndOfInput: on Ctrl-D when the line is empty.
+        Raises EndOfInput on Ctrl-D if the line is empty.
         """
         lines = []
         for character in _ESCAPE.sub("", characters):
@@ -36,7 +35,7 @@ class LineEditor:
         return lines
 
     def visible(self, width: int) -> str:
-        """The end of the line that fits into so many terminal cells."""
+        """Return the end of the line that fits into so many terminal cells."""
         start = 0
         while cell_len(self.text[start:]) > width:
             start += 1

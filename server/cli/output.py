@@ -1,7 +1,7 @@
-"""What commands print: a table or lines for people, JSON for programs. Nothing else writes to the terminal.
+"""The output of commands: a table or lines for people, JSON for programs. Nothing else writes to the terminal.
 
-What a command shows was often written by somebody outside: a name, a device's id, a receiver's answer. So everything
-that is printed is made plain here (``server/config/plain_text.py``), and rich takes none of it for its markup.
+A command often prints text from outside: a name, a device's id, a receiver's answer. So everything that is printed is
+escaped here (``server/config/plain_text.py``), and none of it is read as rich's markup.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _PIPE_COLUMNS: Final = 1_000
 
 
 def say(line: str) -> None:
-    """One line on standard output."""
+    """Print one line on standard output."""
     print(one_line(line), flush=True)
 
 
 def say_lines(text: str) -> None:
-    """Text of our own with several lines: what others wrote could forge one."""
+    """Print several lines of our own text. Text from others could forge a line, so it must not be in it."""
     print(several_lines(text), flush=True)
 
 
 def tell(line: str) -> None:
-    """One line on standard error: what is said beside a command's result."""
+    """Print one line on standard error, apart from the command's result."""
     print(one_line(line), file=sys.stderr, flush=True)
 
 
 def tell_lines(text: str) -> None:
-    """Text with several lines on standard error: a traceback."""
+    """Print several lines on standard error, for a traceback."""
     print(several_lines(text), file=sys.stderr, flush=True)
 
 
 def complain(line: str) -> None:
-    """Why a command failed, on standard error."""
+    """Print why a command failed, on standard error."""
     tell(f"error: {line}")
 
 
 def show(value: Mapping[str, Any], as_json: bool, title: str = "") -> None:
-    """One object: JSON, or its fields one below the other."""
+    """Print one object: as JSON, or with one field on each line."""
     if as_json:
         print_json(value)
         return
@@ -56,7 +56,7 @@ def show(value: Mapping[str, Any], as_json: bool, title: str = "") -> None:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str], empty: str) -> None:
-    """Rows: a JSON array, or a table of ``columns``; ``empty`` is said where there are none."""
+    """Print rows: as a JSON array, or a table of ``columns``; prints ``empty`` if there are none."""
     if as_json:
         print_json(list(rows))
         return
@@ -72,23 +72,23 @@ def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequenc
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(_text(row.get(column)))) for column in columns))
-    # Into a file or a pipe a row is one line, however long.
+    # In a file or a pipe a row is one line of any length.
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
     Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def print_json(value: object) -> None:
-    """One JSON text, indented."""
+    """Print one JSON text, indented."""
     print(json_text(value, indent=2), flush=True)
 
 
 def print_json_line(value: object) -> None:
-    """One JSON text on one line, for programs that read line by line."""
+    """Print one JSON text on one line, for programs that read line by line."""
     print(json_text(value), flush=True)
 
 
 def progress_console() -> Console:
-    """Where progress is drawn: standard error."""
+    """Return the console for progress bars: standard error."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False, emoji=False)

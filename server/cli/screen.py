@@ -1,4 +1,4 @@
-"""Where a chat is shown and typed: a terminal with a line at the bottom, plain lines through pipes, or JSON lines."""
+"""The input and output of a chat: a terminal with an input line at the bottom, plain lines, or JSON lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOTE_STYLES = {"warning": "yellow", "reconnecting": "yellow", "error": "red"}
 
 
 class Screen(Protocol):
-    """What a chat needs of its surroundings."""
+    """The interface between a chat and its terminal."""
 
     def entry(self, entry: Entry) -> None:
         """Show something that happened in the conversation."""
@@ -38,17 +38,17 @@ class Screen(Protocol):
         """Show something about the chat itself; ``kind`` and ``facts`` are for programs."""
 
     def typing(self, name: str | None) -> None:
-        """Show who is typing; None: nobody any more."""
+        """Show who is typing; None: nobody."""
 
     def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
-        """The lines that are typed, until the input ends; ``on_key`` is called while one is being typed."""
+        """Yield the typed lines until the input ends; ``on_key`` is called while one is being typed."""
 
 
 class JsonScreen:
-    """One JSON object a line, for programs."""
+    """One JSON object per line, for programs."""
 
     def entry(self, entry: Entry) -> None:
-        """The entry's fields, the times in RFC 3339."""
+        """Print the entry's fields, the times in RFC 3339."""
         self._print(
             {
                 "type": entry.kind,
@@ -64,15 +64,15 @@ class JsonScreen:
         )
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
-        """The note, with its facts."""
+        """Print the note, with its facts."""
         self._print({"type": kind, "text": text, **facts})
 
     def typing(self, name: str | None) -> None:
-        """Who is typing."""
+        """Print who is typing."""
         self._print({"type": "typing", "name": name})
 
     def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
-        """Lines from standard input."""
+        """Yield lines from standard input."""
         return piped_lines()
 
     def _print(self, value: dict[str, Any]) -> None:
@@ -86,18 +86,18 @@ class PlainScreen:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def entry(self, entry: Entry) -> None:
-        """One entry, usually on one line."""
+        """Print one entry, usually on one line."""
         self._show(entry_text(entry))
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
-        """A note, set apart by its look."""
+        """Print a note in a different style."""
         self._show(Text(several_lines(text), style=_NOTE_STYLES.get(kind, "dim")))
 
     def typing(self, name: str | None) -> None:
-        """Nothing: a line for it would only be in the way."""
+        """Print nothing: a line for it would only disturb."""
 
     def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
-        """Lines from standard input."""
+        """Yield lines from standard input."""
         return piped_lines()
 
     def _show(self, text: Text) -> None:
@@ -106,7 +106,7 @@ class PlainScreen:
 
 
 class TerminalScreen(PlainScreen):
-    """A terminal: what happens scrolls above the line that is being typed."""
+    """A terminal: entries scroll above the line that is being typed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,12 +115,12 @@ class TerminalScreen(PlainScreen):
         self._reading = False
 
     def typing(self, name: str | None) -> None:
-        """Shown in the prompt."""
+        """Show who is typing in the prompt."""
         self._typing = name
         self._draw()
 
     async def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
-        """Lines as they are typed, character by character."""
+        """Yield lines as they are typed, character by character."""
         keys: asyncio.Queue[str] = asyncio.Queue()
         with raw_keys(keys.put_nowait):
             self._reading = True
@@ -156,14 +156,14 @@ class TerminalScreen(PlainScreen):
 
 
 def choose_screen(as_json: bool) -> Screen:
-    """The screen that fits: JSON if asked for, else by what standard input and output are."""
+    """Return the right screen: JSON if asked for, else according to standard input and output."""
     if as_json:
         return JsonScreen()
     return TerminalScreen() if sys.stdin.isatty() and sys.stdout.isatty() else PlainScreen()
 
 
 def entry_text(entry: Entry) -> Text:
-    """An entry as people read it: number, time, who, what, and the marks."""
+    """Return an entry as text for people: number, time, who, what, and the marks."""
     text = Text().append(f"{entry.at.astimezone():%H:%M} ", style="dim")
     if entry.kind == "message":
         text.append(f"[{entry.about}] ", style="dim")
@@ -186,7 +186,7 @@ def _words(entry: Entry) -> str:
 
 @contextmanager
 def raw_keys(on_characters: Callable[[str], None]) -> Iterator[None]:
-    """Hand over what is typed as it is typed, without the terminal's own echo and line; an empty string at the end."""
+    """Yield characters as they are typed, without the terminal's echo and line editing; an empty string at the end."""
     fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     before = termios.tcgetattr(fd)
@@ -208,10 +208,10 @@ def raw_keys(on_characters: Callable[[str], None]) -> Iterator[None]:
 
 
 async def piped_lines() -> AsyncIterator[str]:
-    """Lines from a standard input that is no terminal: a pipe or a file.
+    """Yield lines from a standard input that is no terminal: a pipe or a file.
 
-    A thread reads (the event loop cannot watch files), straight from the descriptor: as a daemon it may be left in the
-    middle of a read when the program ends, which Python's buffered reader does not survive.
+    A thread reads (the event loop cannot watch files), directly from the descriptor: as a daemon thread it may still be
+    reading when the program ends, and Python's buffered reader would then crash.
     """
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue(_MAX_LINES_WAITING)

@@ -1,9 +1,9 @@
 """Encryption for the demo chat: one passphrase that both sides know, nothing more.
 
-A real app agrees on keys device by device and has people compare fingerprints; this only shows that the server works
-with ciphertext. The key is scrypt(passphrase, salt = the two parties), the cipher AES-256-GCM with a random nonce. What
-kind of activity it is, between whom, and the message's id are authenticated with it, so that the server cannot pass one
-ciphertext off as another. There is no forward secrecy.
+A real app exchanges keys for each device and lets people compare fingerprints; this only shows that the server works
+with ciphertext. The key is scrypt(passphrase, salt = the two parties), the cipher AES-256-GCM with a random nonce. The
+activity's type, its parties and the message's id are authenticated with it, so that the server cannot replace one
+ciphertext by another. There is no forward secrecy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**15, 8, 1
 
 
 class Seal(Enum):
-    """What was found when a message was opened."""
+    """The result of decrypting a message."""
 
     OPENED = "encrypted"
     PLAIN = "not encrypted"
@@ -33,7 +33,7 @@ class Seal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What is bound to a ciphertext besides its key."""
+    """The data that a ciphertext is bound to, besides its key."""
 
     type: str
     sender: str
@@ -41,12 +41,12 @@ class Envelope:
     message_id: str
 
     def as_bytes(self) -> bytes:
-        """The additional authenticated data; none of the fields can hold a line feed."""
+        """Return the additional authenticated data; none of the fields can contain a line feed."""
         return "\n".join((self.type, self.sender, self.receiver, self.message_id)).encode()
 
 
 class Sealer:
-    """Seals and opens the messages between two parties. Without a passphrase everything passes as it is."""
+    """Encrypts and decrypts the messages between two parties. Without a passphrase they stay unchanged."""
 
     def __init__(self, passphrase: str | None, one: str, other: str) -> None:
         self._cipher = AESGCM(_key(passphrase, one, other)) if passphrase else None
@@ -57,7 +57,7 @@ class Sealer:
         return self._cipher is not None
 
     def seal(self, text: str, envelope: Envelope) -> str:
-        """The text as the server may see it."""
+        """Encrypt a text for the server."""
         if self._cipher is None:
             return text
         nonce = os.urandom(_NONCE_BYTES)
@@ -65,7 +65,9 @@ class Sealer:
         return _PREFIX + base64.b64encode(sealed).decode()
 
     def open(self, message: str, envelope: Envelope) -> tuple[str, Seal]:
-        """The text of a message from the server, and whether it was encrypted; empty when it cannot be opened."""
+        """Return the text of a message from the server (empty if it can't be decrypted), and whether it was
+        encrypted.
+        """
         if not message.startswith(_PREFIX):
             return message, Seal.PLAIN
         try:

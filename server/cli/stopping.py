@@ -16,10 +16,9 @@ from server.cli.output import complain
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, or until a signal asks to stop; then everything is closed as at the end.
+    """Run to the end, or until a signal; then everything is closed as at the end.
 
-    Raises:
-        typer.Exit: with 1 after a mistake, named on standard error.
+    Raises typer.Exit with status 1 after an error, which is printed on standard error.
     """
     try:
         asyncio.run(_run(work))
@@ -32,7 +31,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
-    """Run these side by side until one ends, then stop the others. Its error, if it has one, is raised."""
+    """Run these concurrently until one ends, then stop the others. Raises its error, if any."""
     tasks = [asyncio.create_task(each, name=f"command-{number}") for number, each in enumerate(work)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -56,5 +55,5 @@ async def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _forget_standard_output() -> None:
-    """Whoever read it is gone (``| head``): nothing more must be flushed there at the exit."""
+    """Redirect standard output after its reader has closed (``| head``), so that nothing is flushed there at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What `run.py chat` does: a conversation at a terminal, over the client library."""
+"""The command `run.py chat`: a conversation at a terminal, over the client library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.cli.stopping import first_to_end
 _TYPING_EVERY_SECONDS = 2.0
 _TYPING_SHOWN_SECONDS = 4.0
 _MAX_UNSENT = 100
-# On the way out: for one's own last messages to come back through the log and be shown.
+# At the end, time for the last own messages to come back through the log and be shown.
 _LAST_ENTRIES_SECONDS = 5.0
 _NOT_ENCRYPTED = (
     "Messages are NOT encrypted: this is a demo client, and the server sees what you write. "
@@ -27,7 +27,7 @@ _NOT_ENCRYPTED = (
 
 @dataclass(frozen=True, slots=True)
 class TalkOptions:
-    """What the command line says. ``sender`` is a company to write as; ``history`` a number of activities."""
+    """The options of the command line. ``sender`` is a company to write as; ``history`` a number of activities."""
 
     url: str
     token: str
@@ -41,15 +41,14 @@ class TalkOptions:
 async def talk(options: TalkOptions, screen: Screen) -> None:
     """Talk until the input ends or ``/quit``.
 
-    Raises:
-        BuzzError: the session cannot go on.
+    Raises BuzzError if the session cannot continue.
     """
     buzz = BuzzClient(options.url, options.token, open_timeout_seconds=None)
     connection = _ConnectionNotes(screen)
     buzz.on("client.state", connection.changed)
     async with buzz:
         me = options.sender or Party("person", buzz.welcome.person_id)
-        # The key takes a tenth of a second to make: not in the event loop.
+        # Deriving the key takes a tenth of a second, so not in the event loop.
         sealer = await asyncio.to_thread(Sealer, options.passphrase, str(me), str(options.to))
         screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
         if not sealer.encrypts:
@@ -58,7 +57,7 @@ async def talk(options: TalkOptions, screen: Screen) -> None:
 
 
 class Talk:
-    """One running chat: shows what comes, sends what is typed, in order."""
+    """One running chat: shows what arrives, sends what is typed, in order."""
 
     def __init__(self, buzz: BuzzClient, conversation: Conversation, screen: Screen, options: TalkOptions) -> None:
         self._buzz = buzz
@@ -72,13 +71,13 @@ class Talk:
         self._typing_shown: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Until the input ends."""
+        """Run until the input ends."""
         self._buzz.on("typing", self._on_typing)
         await self._show_history()
         await first_to_end(self._receive(), self._send_in_order(), self._type())
 
     async def _show_history(self) -> None:
-        """The latest of the conversation up to where the session began; from there on it is live."""
+        """Show the newest activities from before the session; later ones arrive live."""
         if not self._options.history:
             return
         before = self._buzz.welcome.head_id + 1
@@ -143,7 +142,7 @@ class Talk:
 
     async def _do(self, wish: Intent) -> Ack | None:
         if not isinstance(wish, Say):
-            await self._until_shown()  # what it is about may be on its way back
+            await self._until_shown()  # the message that it refers to may not have come back yet
         match wish:
             case Say(text):
                 message_id = str(uuid.uuid4())
@@ -189,14 +188,14 @@ class Talk:
 
 
 class _ConnectionNotes:
-    """Tells when the connection goes and when it is back, once each."""
+    """Shows a lost connection and a new one, once each."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._away = False
 
     def changed(self, state: dict[str, Any]) -> None:
-        """Take a ``client.state`` event."""
+        """Handle a ``client.state`` event."""
         if state["state"] == "waiting" and not self._away:
             self._away = True
             self._screen.note("reconnecting", f"… no connection ({state['reason']}), reconnecting", **state)

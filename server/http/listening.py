@@ -86,7 +86,7 @@ async def accept(
 
 
 async def _readable(listening: socket.socket) -> None:
-    """Wait until a connection waits. ``loop.sock_accept`` loses a connection if it is cancelled at the wrong moment."""
+    """Return when a connection waits. ``loop.sock_accept`` may lose a connection if it is cancelled."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(listening, ready.set)

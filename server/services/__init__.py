@@ -1,1 +1,1 @@
-"""The rules: what the routes and the socket ask, one service per subject."""
+"""The services, one per subject, that the routes and the socket call. They contain the rules."""

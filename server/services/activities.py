@@ -1,6 +1,6 @@
-"""What may be posted, by whom, and how often; and reading the log back.
+"""Posting activities (what, by whom, how often) and reading them.
 
-The one way into the log for ``POST activity``, the socket's ``send`` and the calls that Twilio reports.
+``POST activity``, the socket's ``send`` and the calls that Twilio reports all write to the log through it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ class Activities:
         now_ms: Callable[[], int],
         calls: CallReports | None = None,
     ) -> None:
-        """``sends``: the rate limit of each person's sends. ``calls``: told of each call that is recorded under its
-        name."""
+        """``sends``: the rate limit of each person's sends.
+
+        ``calls``: gets each call that is recorded under its message id.
+        """
         self._store = store
         self._log = log
         self._parties = parties
@@ -51,7 +53,7 @@ class Activities:
     # --- posting ------------------------------------------------------------------------------------------------
 
     async def post(self, author: int, new: NewActivity, key: str | None = None, limited: bool = True) -> Stored:
-        """Store an activity durably. ``key`` is the Idempotency-Key; ``limited``: it counts as a send of its author.
+        """Store an activity durably. ``key`` is the Idempotency-Key; ``limited``: count it as a send of its author.
 
         Raises ApiError: forbidden, not_found, unprocessable, rate_limited, unavailable.
         """
@@ -71,9 +73,9 @@ class Activities:
     async def submit(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
     ) -> None:
-        """Check an activity and hand it to the log; ``answer`` is called right after its commit.
+        """Check an activity and pass it to the log; ``answer`` is called right after its commit.
 
-        Raises ApiError for what can be refused before.
+        Raises ApiError if it is refused before.
         """
         if self.submit_known(author, new, key, answer, limited):
             return
@@ -95,7 +97,7 @@ class Activities:
     def submit_known(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
     ) -> bool:
-        """As :meth:`submit` without waiting, when everybody concerned is known; False: nothing was done, submit it."""
+        """Submit without waiting, if all parties are in memory; False: nothing was done, use :meth:`submit`."""
         acting = new.acting
         companies = self._parties.known_companies(author) if acting != author else ()
         sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
@@ -118,7 +120,7 @@ class Activities:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
 
     def _reporting(self, author: int, new: NewActivity, answer: Answer) -> Answer:
-        """For a call that has a name: have it told of, and answer with the activity as it is then."""
+        """Report a call that has a name, and answer with its activity afterwards."""
         key, calls = call_key(new), self._calls
         if key is None or calls is None:
             return answer
@@ -141,7 +143,7 @@ class Activities:
         return report
 
     def _posting(self, author: int, new: NewActivity, sender: int, receiver: int, key: str | None) -> Posting:
-        # A call that has a name is known by it, whatever else its request is known by.
+        # A call that has a name is identified by it, even if the request has an idempotency key.
         named = call_key(new)
         key = named or key
         return Posting(
@@ -160,17 +162,17 @@ class Activities:
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def parties_of(self, person: int) -> tuple[int, ...]:
-        """The keys whose activity a person sees: their own and their companies'."""
+        """Return the keys whose activities a person sees: their own and their companies'."""
         return (person, *await self._parties.companies_of(person))
 
     async def read(self, wanted: Range) -> Page[Activity]:
-        """One page; the names of its parties are known afterwards."""
+        """Read one page; the names of its parties are in memory afterwards."""
         [page] = await self._store.read([wanted])
         await self._parties.load({key for row in page.rows for key in (row.sender, row.receiver)})
         return page
 
     async def stream(self, wanted: Range) -> AsyncIterator[list[Activity]]:
-        """Everything in the range whatever its limit, page by page, in the memory of one page."""
+        """Yield everything in the range, ignoring its limit, page by page, with the memory of one page."""
         more = True
         while more:
             page, more = await self.read(wanted._replace(limit=ROWS_A_TRIP))
@@ -179,28 +181,28 @@ class Activities:
                 wanted = wanted.beyond(page[-1].id)
 
     async def last_id(self, person: int) -> int:
-        """The id of the newest activity that a person is a party to; 0 if there is none."""
+        """Return the id of the newest activity that a person is a party to; 0 if there is none."""
         [page] = await self._store.read([Range(await self.parties_of(person), limit=1, newest_first=True)])
         return page.rows[0].id if page.rows else 0
 
     async def conversations(self, person: int, limit: int, before: int) -> Page[Conversation]:
-        """Whom a person has talked with, the latest first: those whose newest activity is older than ``before``."""
+        """Return a person's conversations, the latest first: those whose newest activity is older than ``before``."""
         page = await self._store.conversations(await self.parties_of(person), limit, before)
         await self._parties.load({key for row in page.rows for key in (row.party, row.last.sender, row.last.receiver)})
         return page
 
     def name(self, key: int) -> dict[str, Any]:
-        """A party's id and names; it must be known (:meth:`read`, :meth:`conversations`)."""
+        """Return a party's id and names, which must be in memory (:meth:`read`, :meth:`conversations`)."""
         found: dict[str, Any] = msgspec.json.decode(self._parties.shown(key).json)
         return found
 
     def encoded(self, activity: Activity, codec: Codec) -> bytes:
-        """An activity as it is shown to clients; its parties' names must be known (:meth:`read`)."""
+        """Return an activity as clients get it; its parties' names must be in memory (:meth:`read`)."""
         return codec.activity(activity, self._parties.shown(activity.sender), self._parties.shown(activity.receiver))
 
 
 def accepted(result: Result) -> Stored:
-    """What was stored; raises ApiError for what the log refused."""
+    """Return what was stored. Raises ApiError if the log refused it."""
     if isinstance(result, Stored):
         return result
     if result is Refusal.MESSAGE_NOT_FOUND:
@@ -209,9 +211,10 @@ def accepted(result: Result) -> Stored:
 
 
 def _in_the_directory(new: NewActivity) -> tuple[int, ...]:
-    """Which of its parties must be in the directory. Who wrote a message may have left it before the message is read.
+    """Return which of its parties must be in the directory.
 
-    The log itself asks that there is such a message between the two.
+    The author of a message may be removed before it is read; for a read indicator the log itself requires that the
+    message exists.
     """
     return (new.sender,) if new.kind is ActivityType.chat_read_indicator else (new.sender, new.receiver)
 
@@ -227,17 +230,17 @@ def _not_a_party(new: NewActivity) -> str:
 
 
 def _after(done: asyncio.Future[Activity], result: Stored) -> Result | Exception:
-    """The answer to a call that had to be put right."""
+    """Return the answer to a call that was corrected."""
     if done.cancelled() or done.exception() is not None:
         return ApiError(ErrorCode.UNAVAILABLE, "The activity was not changed; try again.", 1)
     return Stored(done.result(), result.duplicate)
 
 
 def _digest(new: NewActivity, call: str | None) -> bytes:
-    """What must be the same when an idempotency key is used again: every field, however the JSON was written.
+    """Return the digest that must be equal if an idempotency key is used again: of every field, in any JSON form.
 
-    A chat message may have been encrypted anew: there the message id is what counts. Of a call that has a name, the
-    app and Twilio may say different things: there it is the parties.
+    A chat message may be encrypted again, so only its message id counts. For a call that has a name, the app and Twilio
+    may report different outcomes, so only the parties count.
     """
     if call is not None:
         return _hash(new.kind.author_is_receiver, new.sender, new.receiver)

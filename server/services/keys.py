@@ -1,4 +1,4 @@
-"""Encryption data and public keys; whoever talks with a person is told at once when one of their keys changes."""
+"""Encryption data and public keys; when a person's key changes, their partners are notified at once."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ have talked with is told of each."""
 
 
 class Partners(Protocol):
-    """Who has talked with whom (the activity log)."""
+    """The parties that have talked with each other (the activity log)."""
 
     async def partners(self, party: int) -> list[int]:
-        """The keys of everybody this party has talked with."""
+        """Return the keys of all parties that this party has talked with."""
         ...
 
 
 class People(Protocol):
-    """Who exists, and whose members they are (``server.live.parties.Parties``)."""
+    """The existing people, and their companies (``server.live.parties.Parties``)."""
 
     async def exists(self, key: int) -> bool: ...
 
@@ -58,37 +58,39 @@ class Keys:
         self._changes: Buckets[int] = Buckets(1 / CHANGE_EVERY_SECONDS, CHANGES_AT_ONCE)
 
     async def encryption(self, person_id: int) -> EncryptionAnswer:
-        """The person's own data. Raises ApiError(not_found) if it was never set."""
+        """Return the person's own data. Raises ApiError(not_found) if it was never set."""
         found = await self._store.encryption(person_id)
         if found is None:
             raise ApiError(ErrorCode.NOT_FOUND, "Not Found: no encryption data has been put yet.")
         return EncryptionAnswer(found.hash, found.e2e_id, rfc3339(found.updated_at_ms))
 
     async def put_encryption(self, person_id: int, data: EncryptionData) -> EncryptionAnswer:
-        """Store the person's data in place of what was there. Raises ApiError(rate_limited)."""
+        """Replace the person's data. Raises ApiError(rate_limited)."""
         self._take(person_id)
         now_ms = self._now_ms()
         await self._store.put_encryption(person_id, Encryption(data.hash, data.e2e_id, now_ms))
         return EncryptionAnswer(data.hash, data.e2e_id, rfc3339(now_ms))
 
     async def keys(self, person_id: int) -> list[PublicKeyAnswer]:
-        """All keys of a person, revoked ones too. Raises ApiError(not_found) if there is no such person."""
+        """Return all keys of a person, revoked ones too. Raises ApiError(not_found) if there is no such person."""
         if not await self._people.exists(person_id):
             raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no person:{person_id}.")
         return [_shown(key) for key in await self._store.keys(person_id)]
 
     async def changed(self, person_id: int, after: tuple[int, str], limit: int) -> list[ChangedKey]:
-        """The keys that came or were revoked behind a time (milliseconds) and id, in that order: the person's own, and
-        those of everybody whom they, or a company of theirs, have talked with."""
+        """Return the keys that were added or revoked after a time (milliseconds) and id, in that order.
+
+        They are the person's own, and those of everybody whom they, or a company of theirs, have talked with.
+        """
         people = {person_id}
         for party in (person_id, *await self._people.companies_of(person_id)):
             people.update(key for key in await self._partners.partners(party) if key > 0)
         return await self._store.changed(sorted(people), after, limit)
 
     async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
-        """Put a key in force and tell those who have talked with the person, and the person's other devices.
+        """Put a key in force and notify those who have talked with the person, and the person's other devices.
 
-        The same key again changes nothing. Raises ApiError: conflict when too many are in force, rate_limited.
+        The same key again changes nothing. Raises ApiError: conflict if too many are in force, rate_limited.
         """
         self._take(person_id)
         key = PublicKey(
@@ -111,7 +113,7 @@ class Keys:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have changed your keys too often.", wait)
 
     def _tell(self, person_id: int, partners: Sequence[int], result: Published) -> None:
-        # A key for one more device is told as well: it is how somebody could listen in unseen.
+        # A key for an additional device is announced too, because an attacker could use one to listen in unnoticed.
         shown = msgspec.to_builtins(_shown(result.key))
         del shown["public_key"], shown["revoked_at"]
         data = {"person_id": person_id, **shown, "previous_fingerprint": result.previous}
@@ -119,7 +121,7 @@ class Keys:
 
 
 def shown_change(found: ChangedKey) -> ChangedKeyAnswer:
-    """A changed key as ``GET public-key?since=`` lists it."""
+    """Return a changed key as in ``GET public-key?since=``."""
     return ChangedKeyAnswer(person_id=found.person_id, **msgspec.to_builtins(_shown(found.key)))
 
 

@@ -1,4 +1,4 @@
-"""Retention: the text of activities older than the operator keeps it is emptied, a little at a time."""
+"""Retention: empties the text of old activities, a few at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = structlog.get_logger("retention")
 
 
 class Retention:
-    """Empties what is older than ``days``. All but the text stays: no cursor breaks, and a repeat is still known."""
+    """Empties activities older than ``days``. All but the text stays: cursors stay valid, repeats are recognised."""
 
     def __init__(self, log: ActivityLog, hub: Hub, days: int, now_ms: Callable[[], int]) -> None:
         self._log = log
@@ -33,11 +33,11 @@ class Retention:
         self._now_ms = now_ms
 
     async def run(self) -> None:
-        """Every ten minutes, for as long as the task lives."""
+        """Sweep every ten minutes until cancelled."""
         await repeatedly(self.sweep)
 
     async def sweep(self) -> int:
-        """Empty all that is due; returns how many activities that were. Raises StorageError."""
+        """Empty all old activities; returns how many. Raises StorageError."""
         now_ms = self._now_ms()
         total = 0
         try:
@@ -46,14 +46,14 @@ class Retention:
                 await asyncio.sleep(BREATH_SECONDS)
         finally:
             if total:
-                # What is kept ready in memory for the live path may still have the bodies.
+                # The cache of the live path may still have the bodies.
                 self._hub.forget()
                 _logger.info("old activities emptied", activities=total, older_than_days=self._days)
         return total
 
 
 async def repeatedly(sweep: Callable[[], Awaitable[object]]) -> None:
-    """Sweep now and every ten minutes. While storage can't be used, old things wait."""
+    """Sweep now and every ten minutes. While storage can't be used, nothing is deleted."""
     while True:
         try:
             await sweep()

@@ -1,4 +1,4 @@
-"""What Prometheus is told about look-ups, blocked calls and numbers. No number and no id is ever a label."""
+"""Metrics of look-ups, blocked calls and numbers. No number and no id is ever a label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TelephonyMetrics:
     """Counts of one node.
 
     ``blocked`` and ``rung``: calls that did not ring, and that did, which were ``stored``, found to be ``repeated``, or
-    ``lost`` (storage refused). ``attested``: what trust look-ups said of the call's signature, or ``unknown``.
+    ``lost`` (storage refused). ``attested``: the result of the call's signature in trust look-ups, or ``unknown``.
     ``numbers``: heartbeats of people without a number who were ``given`` one, for whom there was ``none``, or for whom
     the provider ``failed``.
     """
@@ -40,6 +40,6 @@ class TelephonyMetrics:
         )
 
     def looked_up(self, lookup: Literal["trust", "call"], answer: str, seconds: float) -> None:
-        """A look-up was answered."""
+        """Count an answered look-up."""
         self._lookups[lookup].add(answer)
         self._seconds.observe(seconds)

@@ -139,9 +139,7 @@ class WebhookAdmin:
         return await self._change(endpoint_id, lambda endpoint: endpoint._replace(**wishes))
 
     async def rotate_endpoint(self, endpoint_id: int, rotation: Rotation) -> Endpoint:
-        """Give an endpoint new keys; during the overlap, receivers with the old or the new keys can verify its
-        events.
-        """
+        """Give an endpoint new keys. Receivers with either keys can verify its events during the overlap."""
         new, now_ms = _fresh_keys(), self._now_ms()
         until_ms = now_ms + rotation.overlap_seconds * 1000
         return await self._change(

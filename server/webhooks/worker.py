@@ -232,7 +232,7 @@ class WebhookWorker:
             say = _logger.debug if done.status is Status.DELIVERED else _logger.info
             say("webhook", delivery_id=done.id, status=done.status.value, http_status=done.http_status)
             if done.status is Status.PENDING:
-                self._news.set()  # the loop sleeps until an earlier due time that was known before this one
+                self._news.set()  # the loop sleeps until a due time that it read before this one was stored
             return
 
 

@@ -1,1 +1,1 @@
-"""What became of calls: the list of calls, and reports that come twice."""
+"""Calls: the decisions, the list of calls, and repeated reports."""

@@ -1,8 +1,7 @@
-"""The calls of each person: what was decided when the phone rang is stored soon after the answer, and what became of a
-call when that is known.
+"""The calls of each person: the decision is stored soon after the answer, the outcome when it is known.
 
-Decisions are remembered here until storage has them, and for as long as a repeat of the request can come: nobody is
-decided about twice, and the end of a call finds what was decided, however soon it comes.
+Decisions are in memory until they are stored, and for as long as the request can be repeated: so no call is decided
+twice, and the end of a call finds its decision, even if it comes at once.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _logger = structlog.get_logger("calls")
 
 
 class CallLog:
-    """Keeps decisions, tells the called person's devices, and lists their calls."""
+    """Keeps decisions, notifies the called person's devices, and lists their calls."""
 
     def __init__(self, calls: CallStore, events: Events, metrics: TelephonyMetrics, now_ms: Callable[[], int]) -> None:
         self._calls = calls
@@ -61,9 +60,9 @@ class CallLog:
         self._storing: dict[tuple[str, str, str], asyncio.Future[None]] = {}
 
     def remembered(self, call: Call, *, any_verdict: bool = False) -> Decision | None:
-        """What was decided of this call a moment ago: known by its tokens, or else by the pair of numbers.
+        """Return the recent decision on this call, found by its tokens, or else by its pair of numbers.
 
-        Of a pair, another verdict on the signature makes another call, unless ``any_verdict``.
+        For a pair, a different result of the signature check means another call, unless ``any_verdict``.
         """
         found = self._recent.find(_keys(call.called, call.caller, call.tokens), self._now_ms())
         if found is None or call.tokens or any_verdict or found.row.verified == call.verified:
@@ -71,7 +70,7 @@ class CallLog:
         return None
 
     def keep(self, decision: Decision) -> None:
-        """Remember a decision, tell the called person, and have it stored soon."""
+        """Keep a decision, notify the called person, and store it soon."""
         row = decision.row
         keys, now_ms = _keys(row.called, row.caller, decision.tokens), row.created_at_ms
         if decision.tokens:
@@ -87,21 +86,21 @@ class CallLog:
         self._storing[_known(row)] = storing
 
     async def find(self, call: Call) -> CallRow | None:
-        """What was decided of a call that has a name, on whichever node. Raises StorageUnavailable."""
+        """Return the decision on a call that has a name, from any node. Raises StorageUnavailable."""
         found = self.remembered(call)
         if found is not None:
             return found.row
         return await self._calls.find(call.called or "", call.name, call.caller)
 
     async def end(self, row: CallRow, outcome: CallOutcome, call_time: int | None) -> None:
-        """Store what became of a call, unless more is known already. Raises StorageUnavailable."""
+        """Store the outcome of a call, unless a better one is stored already. Raises StorageUnavailable."""
         storing = self._storing.get(_known(row))
         if storing is not None:
             await asyncio.wait([storing])
         await self._calls.end(row, End(outcome, call_time))
 
     async def reported(self, name: str, activity: Activity) -> None:
-        """A call was recorded under this message id: note what became of it, if it is one of the newest."""
+        """Store the outcome of the call that was recorded under this message id, if it is one of the newest."""
         if self._storing:
             await asyncio.wait(list(self._storing.values()))
         for row in await self._calls.latest(activity.receiver):
@@ -110,19 +109,19 @@ class CallLog:
                 return
 
     async def recorded(self, row: CallRow, activity: Activity) -> None:
-        """Note what the activity says became of a call. Raises StorageUnavailable."""
+        """Store the outcome of a call according to its activity. Raises StorageUnavailable."""
         await self.end(row, outcome_of(ActivityType(activity.type).name), activity.call_time)
 
     async def latest(self, person_id: int) -> list[CallEntry]:
-        """The person's newest 100 calls, the newest first. Raises StorageUnavailable."""
+        """Return the person's newest 100 calls, the newest first. Raises StorageUnavailable."""
         return [entry(row) for row in await self._calls.latest(person_id)]
 
     async def blocked(self, person_id: int) -> list[BlockedCallAnswer]:
-        """The newest 100 that did not ring. Raises StorageUnavailable."""
+        """Return the newest 100 calls that did not ring. Raises StorageUnavailable."""
         return [blocked(row) for row in await self._calls.latest(person_id, blocked_only=True)]
 
     async def close(self) -> None:
-        """Store what is to be stored."""
+        """Store the waiting decisions and outcomes."""
         await self._unstored.close()
 
     async def _store(self, decisions: Sequence[Decision]) -> Sequence[None]:
@@ -149,7 +148,11 @@ class CallLog:
         return [None] * len(decisions)
 
     def _lose(self, decision: Decision) -> None:
-        """A repeat of a blocked call may be stored yet. What rings stays decided, and is stored when it has ended."""
+        """Handle decisions that could not be stored.
+
+        A repeat of a blocked call may still store it. A call that rings keeps its decision, and is stored when it has
+        ended.
+        """
         self._count(decision, "lost")
         if not decision.trusted:
             row = decision.row
@@ -168,13 +171,15 @@ def _pair(called: str | None, caller: str) -> Hashable:
 
 
 def _keys(called: str | None, caller: str, tokens: tuple[str, ...]) -> list[Hashable]:
-    """By the tokens if there are any, and the pair of numbers; otherwise by the pair alone. No caller is trusted by
-    what was decided of another."""
+    """Return the keys of a call: its tokens, if any, with the pair of numbers; otherwise only the pair.
+
+    So a decision on one caller is never used for another.
+    """
     return [(called, caller, token) for token in tokens] or [_pair(called, caller)]
 
 
 def ringing(decision: Decision) -> dict[str, Any]:
-    """The data of ``call.ringing``: what call-lookup says, and the call."""
+    """Return the data of ``call.ringing``: call-lookup's answer, and the call."""
     row = decision.row
     return {
         "call_id": row.call_id,
@@ -192,7 +197,7 @@ def ringing(decision: Decision) -> dict[str, Any]:
 
 
 def blocked(row: CallRow) -> BlockedCallAnswer:
-    """A call that did not ring as ``GET blocked`` and ``call.blocked`` show it."""
+    """Return a call that did not ring, as in ``GET blocked`` and ``call.blocked``."""
     return BlockedCallAnswer(
         id=row.person_id,
         call_id=row.call_id,
@@ -208,7 +213,7 @@ def blocked(row: CallRow) -> BlockedCallAnswer:
 
 
 def entry(row: CallRow) -> CallEntry:
-    """A call as ``GET calls`` shows it."""
+    """Return a call as in ``GET calls``."""
     return CallEntry(
         call_id=row.call_id,
         message_id=message_id(row.call_id),
@@ -228,7 +233,7 @@ def entry(row: CallRow) -> CallEntry:
 
 
 def _number(row: CallRow) -> str | None:
-    """The caller's number, E.164; callers without one are kept as they were given."""
+    """Return the caller's number, E.164; callers without one stay as they were given."""
     return row.caller if phone.parse_e164(row.caller) else None
 
 

@@ -1,5 +1,7 @@
-"""Calls that are reported twice, by the app and by Twilio's callback, in whichever order: one activity, which is put
-right when a missed call turns out to be connected, and one outcome in the list of calls.
+"""Calls that are reported twice, by the app and by Twilio's callback, in any order.
+
+They make one activity, which is corrected if a missed call turns out to be connected, and one outcome in the list of
+calls.
 
 The activity's id, place and time stay; a call that was connected stays connected.
 """
@@ -27,7 +29,7 @@ _logger = structlog.get_logger("calls")
 
 
 def call_key(new: NewActivity) -> str | None:
-    """The idempotency key of a call that is recorded under its message id; None for every other activity."""
+    """Return the idempotency key of a call that is recorded under its message id; None for every other activity."""
     if new.kind.is_chat or new.message_id is None or not names_a_call(new.message_id):
         return None
     return f"call:{new.message_id.lower()}"
@@ -43,13 +45,15 @@ class Report(NamedTuple):
 
     @property
     def connects(self) -> bool:
-        """Whether the log has the call as missed, and it was not."""
+        """Whether the call is missed in the log, and connected by this report."""
         return self.new.kind.is_connected_call and not ActivityType(self.stored.activity.type).is_connected_call
 
 
 class CallReports:
-    """Works reports off, one after the other. ``amended`` is told of an activity that was put right, before anybody is
-    shown the old one again."""
+    """Processes reports, one after the other.
+
+    ``amended`` gets each corrected activity, before the old one can be shown again.
+    """
 
     def __init__(self, database: Database, calls: CallLog, events: Events, amended: Callable[[Activity], None]) -> None:
         self._database = database
@@ -59,14 +63,14 @@ class CallReports:
         self._reports: Batcher[Report, Activity] = Batcher("call reports", self._work, max_batch=1)
 
     def submit(self, report: Report) -> asyncio.Future[Activity]:
-        """The activity as it is afterwards; the future may raise StorageError.
+        """Queue a report; the future gets the activity afterwards, or raises StorageError.
 
-        Raises ApiError(unavailable) when too many wait.
+        Raises ApiError(unavailable) if too many wait.
         """
         return self._reports.submit(report)
 
     async def close(self) -> None:
-        """Finish what waits."""
+        """Finish the waiting reports."""
         await self._reports.close()
 
     async def _work(self, reports: Sequence[Report]) -> Sequence[Activity]:
@@ -91,7 +95,7 @@ class CallReports:
         return activity
 
     async def _list(self, name: str, activity: Activity) -> None:
-        """The list says what the activity does, whoever reported last."""
+        """Store the activity's outcome in the list of calls, whichever report came last."""
         try:
             await self._calls.reported(name, activity)
         except StorageError as error:

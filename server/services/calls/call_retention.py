@@ -1,4 +1,4 @@
-"""How long calls are kept: what is older goes, a little at a time."""
+"""Deletes old calls, a few at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _logger = structlog.get_logger("retention")
 
 
 class CallRetention:
-    """Deletes calls that are older than ``days``, and what repeats of a call were known by once none can come."""
+    """Deletes calls that are older than ``days``, and the tokens of calls that can no longer be repeated."""
 
     def __init__(self, calls: CallStore, days: int, now_ms: Callable[[], int]) -> None:
         self._calls = calls
@@ -27,11 +27,11 @@ class CallRetention:
         self._now_ms = now_ms
 
     async def run(self) -> None:
-        """Every ten minutes, for as long as the task lives."""
+        """Sweep every ten minutes until cancelled."""
         await repeatedly(self.sweep)
 
     async def sweep(self) -> int:
-        """Delete all that is due; returns how many calls that were. Raises StorageError."""
+        """Delete all old calls; returns how many. Raises StorageError."""
         now_ms = self._now_ms()
         await _all(lambda: self._calls.forget_tokens(now_ms, CALLS_AT_ONCE))
         deleted = await _all(lambda: self._calls.delete_before(now_ms - self._days * _DAY_MS, CALLS_AT_ONCE))
@@ -41,7 +41,7 @@ class CallRetention:
 
 
 async def _all(some: Callable[[], Awaitable[int]]) -> int:
-    """Batch after batch, until there is nothing left; whoever else writes comes in between."""
+    """Delete batch after batch until nothing is left, so that other writers get in between."""
     total = 0
     while done := await some():
         total += done

@@ -1,4 +1,4 @@
-"""Is this caller trusted, by what, and whose call is it: the rules. Pure."""
+"""The rules for calls: is the caller trusted, by what, and who recorded as the caller. No I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _json = msgspec.json.Encoder()
 
 
 class Decision(NamedTuple):
-    """What was decided of a call when the phone rang, and what is stored of it. ``known``: who is shown as calling."""
+    """The decision on a call when it came in, and what is stored of it. ``known``: who is shown as the caller."""
 
     row: CallRow
     known: CallAnswer
@@ -36,7 +36,7 @@ class Decision(NamedTuple):
 
 
 def decide(call: Call, found: Callers, attestation: Attestation, now_ms: int, *, late: bool = False) -> Decision:
-    """Decide a call to the person that storage found. ``late``: the answer did not wait for it, so nothing rings."""
+    """Decide a call to the person that storage found. ``late``: it was answered before, so the phone does not ring."""
     reason: BlockReason | None = "late" if late else _block_reason(call, found, attestation)
     trusted = reason is None
     reasons = found.reasons if trusted else ()
@@ -67,7 +67,7 @@ def _block_reason(call: Call, found: Callers, attestation: Attestation) -> Block
         if found.is_distrusted:
             return "untrusted_contact"
         return "unknown" if call.number is not None or call.person is not None else "no_number"
-    # An app is no caller from the telephone network: Twilio has checked who it is.
+    # An app does not call from the telephone network: Twilio has authenticated it.
     if call.person is None and not attestation.at_least(found.attestation).admits(call.verified, call.caller):
         return "failed_verification" if call.verified is Verified.FAILED else "not_verified"
     return None
@@ -80,7 +80,7 @@ def _certainty(call: Call) -> Certainty:
 
 
 def _recorded_from(reasons: tuple[Reason, ...], known: CallAnswer, caller_name: str) -> int | None:
-    """The party whose call it is: the only one among the reasons, or else the only one that has the caller's name."""
+    """Return the party that the call is recorded from: the only reason, or else the only one with the caller's name."""
     parties = {-reason.id if reason.kind == "company" else reason.id for reason in reasons if reason.kind != "contact"}
     if len(parties) < 2:
         return parties.pop() if parties else None
@@ -91,8 +91,10 @@ def _recorded_from(reasons: tuple[Reason, ...], known: CallAnswer, caller_name: 
 
 
 def is_name_of(name: str, caller_name: str, *, company: bool = False) -> bool:
-    """Whether the network's name for a caller (``RAY BOB``) is this one's: each of its words is one of the name's, in
-    any order. A company's may go on (``ACME INC``); the last word of one that was cut off may be the beginning of one.
+    """Return whether the network's name for a caller (``RAY BOB``) fits this name.
+
+    Each of its words is one of the name's words, in any order. A company's may have more words (``ACME INC``); if the
+    network's name was cut off, its last word may be the beginning of a word.
     """
     words, given = _words(name), _words(caller_name)
     if not words or not given:

@@ -1,4 +1,4 @@
-"""What happened a moment ago, in bounded memory."""
+"""Recent events, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values under keys, each for a time of its own; at most ``capacity``, the oldest marks are forgotten first."""
+    """Values by key, each kept for a time of its own; at most ``capacity``, the oldest are dropped first."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._marks: OrderedDict[Hashable, tuple[int, int, Value]] = OrderedDict()
 
     def find(self, keys: Iterable[Hashable], now_ms: int) -> Value | None:
-        """The value under the first of the keys that has one. A clock that was set back forgets."""
+        """Return the value of the first key that has one. Values are dropped if the clock was set back."""
         for key in keys:
             at_ms, window_ms, value = self._marks.get(key) or (0, 0, None)
             if value is not None and abs(now_ms - at_ms) < window_ms:
@@ -25,7 +25,7 @@ class Recent(Generic[Value]):
         return None
 
     def mark(self, keys: Iterable[Hashable], at_ms: int, window_ms: int, value: Value) -> None:
-        """Remember a value for less than ``window_ms``."""
+        """Keep a value for less than ``window_ms``."""
         for key in keys:
             self._marks.pop(key, None)
             self._marks[key] = (at_ms, window_ms, value)
@@ -33,6 +33,6 @@ class Recent(Generic[Value]):
             self._marks.popitem(last=False)
 
     def forget(self, keys: Iterable[Hashable]) -> None:
-        """As if it had not been marked."""
+        """Drop the value of a key."""
         for key in keys:
             self._marks.pop(key, None)

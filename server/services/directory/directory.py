@@ -1,8 +1,8 @@
-"""The directory's rules: one object or millions, all or nothing, and those concerned hear of it.
+"""The directory's rules: changes of one object or millions, all or nothing, with events to the people concerned.
 
-A change is planned first, from committed rows and without holding up anybody: what differs from what is stored is kept,
-the rest is left alone. Only that is written, in one transaction; then the caches forget and the events go out. So the
-same import again writes nothing, moves no times and tells nobody.
+A change is planned first, from committed rows and without locks: the plan has only what differs from the stored
+objects. Only that is written, in one transaction; then the caches are cleared and the events are sent. So repeating an
+import writes nothing, changes no times and sends no events.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _logger = structlog.get_logger("directory")
 class Directory:
     """Reads and changes the directory. One change at a time on this node; raises StorageUnavailable.
 
-    ``relay`` is told of each change after the commit, so that the other nodes look for it at once.
-    ``spool_folder``: where an import's temporary files go (None: the system's folder for them).
+    ``relay`` is called after the commit of each change, so that the other nodes read it at once. ``spool_folder``:
+    where an import's temporary files go (None: the system's folder for them).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Directory:
         self._changing = asyncio.Lock()
 
     async def find(self, kind: Kind, path: tuple[str, ...]) -> Object:
-        """The object that an admin path names. Raises ApiError: not_found, bad_request."""
+        """Return the object that an admin path names. Raises ApiError: not_found, bad_request."""
         identity = parse_object(kind, path, {"deleted": True}).identity
         found = await directory_stores.read(self._database, kind, [identity])
         if identity not in found:
@@ -75,20 +75,20 @@ class Directory:
         return found[identity]
 
     async def is_empty(self) -> bool:
-        """Whether there is nobody in the directory."""
+        """Return whether the directory has no person or company."""
         return not await directory_reads.anybody(self._database)
 
     async def put(self, kind: Kind, path: tuple[str, ...], body: Mapping[str, Any]) -> tuple[Object | None, bool]:
-        """Make one object what the body says: the object as it is now, and whether that is a change.
+        """Store one object as in the body; returns the object, and whether it has changed.
 
-        Raises ApiError: bad_request, not_found, conflict (whom it refers to is not there).
+        Raises ApiError: bad_request, not_found, conflict (it refers to a party that does not exist).
         """
         entry = parse_object(kind, path, body)
         refuse_ahead(entry, self._now_ms())
         report = await self._change_one(entry)
         if isinstance(entry, Removed):
             return None, report.changed > 0
-        # A number for the pool may be somebody's by now, and stays theirs.
+        # A number for the pool may be assigned by now, and stays assigned.
         now = await directory_stores.read(self._database, kind, [entry.identity]) if kind is Kind.NUMBER else {}
         return now.get(entry.identity, entry), report.changed > 0
 
@@ -99,10 +99,10 @@ class Directory:
             raise ApiError(ErrorCode.NOT_FOUND)
 
     async def import_lines(self, stream: AsyncIterator[bytes], dry_run: bool = False, deletions: bool = True) -> Report:
-        """Apply a stream of NDJSON, all of it or nothing. ``dry_run``: say what would change, and change nothing.
+        """Apply a stream of NDJSON, all of it or nothing. ``dry_run``: report what would change, and change nothing.
 
-        Raises ApiError: bad_request that names the lines at fault, too_large, or conflict if it would remove something
-        and ``deletions`` are not wanted.
+        Raises ApiError: bad_request that names the wrong lines, too_large, or conflict if it would remove something and
+        ``deletions`` is false.
         """
         async with Spool[LineEntry](LineEntry, self._spool_folder) as entries:
             survey = await check(stream, entries, self._now_ms())
@@ -154,7 +154,7 @@ class Directory:
         return effects
 
     async def _spread(self, change: DirectoryChange) -> None:
-        """Have this node and the others forget what is stale. What fails here is made good by their next poll."""
+        """Clear what is stale on this node and the others. If this fails, their next poll does it."""
         try:
             await self._parties.poll()
         except StorageError as error:
@@ -162,7 +162,7 @@ class Directory:
         self._relay(change)
 
     async def _tell(self, effects: Effects) -> None:
-        """One event for each person, however much has changed for them; new requests for trust one by one."""
+        """Send one event to each person, for all their changes; new requests for trust one by one."""
         together: dict[int, list[int]] = {}
         for person, lists in effects.concerned.items():
             together.setdefault(lists, []).append(person)

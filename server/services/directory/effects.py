@@ -1,7 +1,7 @@
-"""Whom a change of the directory concerns, and in what: the heartbeat's times to move, the events to send.
+"""The effects of a change of the directory on people: the heartbeat's times to set, the events to send.
 
-A change of a contact concerns the person whose it is; of a person, their coworkers and themself; of a company, those
-who trust it; of a membership, all the company's members.
+A change of a contact affects its owner; of a person, their coworkers and themself; of a company, the people who trust
+it; of a membership, all the company's members.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_REQUESTS = 1_000
 _MAX_NOTED = 2_000
 
 
-# What an app mirrors, and what the heartbeat has a time for each of. Plain integers: an import adds up millions.
+# The lists of an app, each with a time in the heartbeat. Plain integers, because an import combines millions.
 CONTACTS: Final = 1
 TRUST_REQUESTS: Final = 2
 COMPANIES: Final = 4
@@ -39,12 +39,12 @@ _NAMES: Final = {
 
 
 def list_names(lists: int) -> list[str]:
-    """As ``directory.changed`` carries them."""
+    """Return the lists' names for ``directory.changed``."""
     return [name for each, name in _NAMES.items() if lists & each]
 
 
 class Effects:
-    """Collects, over all changes of one transaction, what follows from them."""
+    """Collects the effects of all changes of one transaction."""
 
     def __init__(self) -> None:
         self.concerned: dict[int, int] = {}
@@ -59,7 +59,7 @@ class Effects:
         self._colleagues: dict[int, int] = {}
 
     def note(self, change: Change) -> None:
-        """One object was put or removed (a party's removal: :meth:`note_removed_party`)."""
+        """Note an object that was put or removed (for a party's removal: :meth:`note_removed_party`)."""
         if change.kind in (Kind.PERSON, Kind.COMPANY):
             self._note_party(change)
             return
@@ -70,7 +70,7 @@ class Effects:
             self._note_request(change.after)
 
     def note_removed_party(self, found: Object) -> None:
-        """A person or a company is going; :meth:`spread` before it is gone."""
+        """Note the removal of a person or company; call :meth:`spread` before it is removed."""
         if isinstance(found, Person):
             self._changed_people.append(found.id)
             self._note_name(found.key)
@@ -81,7 +81,7 @@ class Effects:
             self._note_name(found.key)
 
     async def spread(self, transaction: Transaction) -> None:
-        """Find the coworkers and the trusting of what was noted since the last time, as the tables are now."""
+        """Read the coworkers and the trusting people of what was noted since the last call."""
         for person, companies in (await read_memberships(transaction, self._changed_people)).items():
             for key in companies:
                 self._note_colleague(-key, person)
@@ -93,23 +93,23 @@ class Effects:
         self._changed_people, self._changed_companies, self._colleagues = [], [], {}
 
     async def spread_removal(self, transaction: Transaction, company_ids: Iterable[int]) -> None:
-        """The same for parties that are about to go: their members are members no longer."""
+        """Do the same for parties that will be removed: their memberships end."""
         for _, person in await members(transaction, list(company_ids)):
             self._note_membership(person)
         await self.spread(transaction)
 
     def times(self, now_ms: int) -> list[tuple[LastTimes, list[int]]]:
-        """The times to move, and whose; people in the order of their ids, so that two nodes do not deadlock."""
+        """Return the times to set, and the people by id, so that two nodes lock them in the same order."""
         found: dict[LastTimes, list[int]] = {}
         for person, lists in sorted(self._moved.items()):
             found.setdefault(_moved_times(lists, now_ms), []).append(person)
         for person, requested_at_ms in sorted(self._requested_at_ms.items()):
-            # Nobody has received yet what a clock elsewhere dated ahead of ours.
+            # If another node's clock is ahead of ours, no app has received its time yet.
             found.setdefault(LastTimes(trust_request=min(requested_at_ms, now_ms)), []).append(person)
         return list(found.items())
 
     def change(self) -> DirectoryChange:
-        """What is stale now in the caches of every node; everything, where that is shorter to say."""
+        """Return what is stale now in the caches of every node; everything, if the list would be too long."""
         return DirectoryChange(
             None if self._names is None else tuple(self._names),
             None if self._members is None else tuple(self._members),
@@ -135,7 +135,7 @@ class Effects:
         if isinstance(found, Company):
             self._changed_companies.append(found.id)
             return
-        # The upsert itself moves a person's own time. Somebody new has no coworkers but by `member` lines.
+        # The upsert itself sets a person's own time. A new person gets coworkers only by `member` lines.
         self._concern(found.id, USER)
         if before is None:
             self._note_membership(found.id)
@@ -154,7 +154,7 @@ class Effects:
             self.requests.append(found)
 
     def _note_colleague(self, company_id: int, person_id: int) -> None:
-        """A company's member changed. Alone, they are no news to themself."""
+        """Note a change of a company's member. A member without coworkers is not notified of themself."""
         known = self._colleagues.setdefault(company_id, person_id)
         if known != person_id:
             self._colleagues[company_id] = _SEVERAL

@@ -1,4 +1,4 @@
-"""Checking an import as it streams in: every line, before anything is touched. What is good goes to a spool."""
+"""Checks every line of an import as it arrives, before anything is changed. Valid lines go to a spool."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LineEntry = tuple[int, Entry]
 
 
 class LineConflict(Exception):
-    """A line that is right by itself does not fit what is stored, or what else is imported."""
+    """A line that is valid by itself conflicts with what is stored, or with another line."""
 
     def __init__(self, line: int, reason: str, code: ErrorCode = ErrorCode.CONFLICT) -> None:
-        """``code``: what a request that asks for this alone is refused with."""
+        """``code``: the error of a request for this one object."""
         super().__init__(f"line {line}: {reason}")
         self.line = line
         self.reason = reason
@@ -41,7 +41,7 @@ class LineConflict(Exception):
 
 
 def refuse_ahead(entry: Entry, now_ms: int) -> None:
-    """Raises ApiError(bad_request) for a time that no clock shows yet: it would be the latest one for ever."""
+    """Raise ApiError(bad_request) for a time in the future: it would stay the latest one for long."""
     if isinstance(entry, TrustRequest) and entry.created_at_ms > now_ms + MAX_AHEAD_MS:
         raise ApiError(
             ErrorCode.BAD_REQUEST,
@@ -52,7 +52,7 @@ def refuse_ahead(entry: Entry, now_ms: int) -> None:
 async def check(stream: AsyncIterator[bytes], entries: Spool[LineEntry], now_ms: int) -> Survey:
     """Read a stream of NDJSON to its end.
 
-    Raises ApiError: bad_request that names the first lines at fault and says how many there are; too_large.
+    Raises ApiError: bad_request that names the first wrong lines and their number; too_large.
     """
     checker = _Checker(entries, now_ms)
     splitter = LineSplitter(MAX_LINE_BYTES)

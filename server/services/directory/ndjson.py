@@ -1,4 +1,4 @@
-"""Lines of a stream that comes in pieces of any size: numbered from 1, and bounded in length."""
+"""Splits a stream that arrives in pieces of any size into lines: numbered from 1, and bounded in length."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _SPACES = b" \t\r"
 
 
 class Line(NamedTuple):
-    """One line without its end; ``text`` is None where it was longer than allowed (it was not kept)."""
+    """One line without its end; ``text`` is None if it was longer than allowed (it was not kept)."""
 
     number: int
     text: bytes | None
 
 
 class LineSplitter:
-    """Puts lines together from pieces. Holds at most one unfinished line of ``max_bytes``."""
+    """Joins lines from pieces. Holds at most one unfinished line of ``max_bytes``."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -25,7 +25,7 @@ class LineSplitter:
         self._too_long = False
 
     def feed(self, data: bytes) -> list[Line]:
-        """The lines that ``data`` completes, blank ones left out but counted."""
+        """Return the lines that ``data`` completes; blank ones are left out but counted."""
         first, *others = data.split(b"\n")
         if not others:
             self._keep(first)
@@ -38,7 +38,7 @@ class LineSplitter:
         return [line for line in lines if line.text is None or line.text]
 
     def end(self) -> list[Line]:
-        """The last line, if it had no end."""
+        """Return the last line, if it had no line end."""
         line = self._finish(b"")
         return [line] if line.text is None or line.text else []
 

@@ -1,7 +1,7 @@
-"""What a change of the directory would do: everything it asks for, compared with what is stored.
+"""Plans a change of the directory: compares what it asks for with what is stored.
 
-Reads committed rows and writes nothing. What does not differ is left out, so that an import of a whole directory costs
-the writer only what has changed since the last one.
+It reads committed rows and writes nothing. Unchanged objects are left out, so that an import of a whole directory
+writes only what has changed since the last one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ E = TypeVar("E", bound=Entry)
 
 @dataclass(slots=True)
 class Report:
-    """What was (or would be) done: lines read, and by kind how many objects were put and removed.
+    """The changes that were (or would be) made: lines read, and by kind how many objects were put and removed.
 
-    ``warnings``: numbers of contacts that were left out, as nobody could call them; ``warned`` names the first lines.
+    ``warnings``: how many contacts' numbers were left out as not callable; ``warned`` names the first lines.
     """
 
     lines: int = 0
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def changed(self) -> int:
-        """How many objects differ from what was stored."""
+        """Return how many objects differ from what was stored."""
         return sum(self.put.values()) + sum(self.removed.values())
 
     def count(self, change: Change) -> None:
@@ -53,16 +53,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``gone``: the parties that are removed first, with all they have. Everything else is in the spool of changes."""
+    """A planned change. ``gone``: the parties that are removed first, with all their objects. The rest is spooled."""
 
     report: Report
     gone: list[Person | Company]
 
 
 async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
-    """Compare, and spool what differs.
+    """Compare with what is stored, and spool what differs.
 
-    Raises LineConflict for a line that refers to nobody, takes another's number, or brings an id that is too large.
+    Raises LineConflict for a line that refers to an unknown party, has another party's number, or a new id that is too
+    large.
     """
     await _check_needed(database, survey)
     report = Report(lines=survey.lines, warnings=survey.dropped_numbers, warned=survey.warned)
@@ -109,7 +110,7 @@ async def _differing(
         for identity, entry in zip(identities, entries, strict=True):
             before = current.get(identity)
             if before is not None and not gone_keys.isdisjoint(before.goes_with):
-                before = None  # it is removed with a party, before the changes are written
+                before = None  # it is removed together with a party, before the changes are written
             after = None if isinstance(entry, Removed) else entry
             if before != after:
                 found.append(Change(kind, before, after))
@@ -120,7 +121,7 @@ async def _differing(
 
 
 async def _without_known_numbers(database: Database, changes: list[Change]) -> list[Change]:
-    """A line for the pool asks only that Buzz has the number: given away or resting by now, it stays as it is."""
+    """Leave out lines for the pool whose number exists: an assigned or resting number stays unchanged."""
     pool = {match_key(change.after.number) for change in changes if _is_for_pool(change.after)}
     known = await numbers.known(database, list(pool)) if pool else set()
     return [each for each in changes if not (_is_for_pool(each.after) and match_key(each.after.number) in known)]
@@ -145,7 +146,7 @@ def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:
 
 
 def _check_new_ids(chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:
-    """What has a larger id already may be changed and removed; nothing new gets one."""
+    """Check that new objects have no id that is too large; existing ones may be changed and removed."""
     for _, before, after in changes:
         known = before.brings.values() if before is not None else ()
         for name, id in after.brings.items() if after is not None else ():

@@ -1,4 +1,4 @@
-"""Values on their way through a job that is larger than memory: written once, read in order as often as needed."""
+"""Stores the values of a job that is larger than memory: written once, read in order as often as needed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _IN_MEMORY_BYTES = 256 * 1024
 
 
 class Spool(Generic[Value]):
-    """Chunks of values: in memory while they are few, then in a temporary file without a name.
+    """Chunks of values: in memory while they are few, then in an unnamed temporary file.
 
-    The file is gone with the process, whatever happens to it: what is spooled holds names and numbers of people.
-    ``of`` is the type of one value, as msgspec needs it to decode; ``folder`` is where the file is made.
+    The file disappears with the process in every case, because it contains names and numbers of people. ``of`` is the
+    type of one value, which msgspec needs for decoding; ``folder`` is where the file is created.
     """
 
     def __init__(self, of: Any, folder: Path | None = None) -> None:
@@ -53,7 +53,7 @@ class Spool(Generic[Value]):
         self._lengths.append(len(data))
 
     async def read(self) -> AsyncIterator[list[Value]]:
-        """The chunks, from the first. One reader at a time, after the last :meth:`add`."""
+        """Yield the chunks, from the first. One reader at a time, after the last :meth:`add`."""
         for data in self._chunks:
             yield self._decode(data)
         if self._file is not None:

@@ -1,4 +1,4 @@
-"""Each kind of object to the store that keeps it: numbers and service codes have their own."""
+"""Calls the right store for each kind of object: numbers and service codes have their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.telephony import numbers
 
 
 async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> dict[Identity, Object]:
-    """Those of these objects that exist, as they are."""
+    """Return those of these objects that exist."""
     if kind is Kind.NUMBER:
         found = await numbers.imported(reader, [str(key) for (key,) in identities])
         return {(key,): Number(line.e164, line.person_id) for key, line in found.items()}
@@ -35,7 +35,7 @@ async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change],
 
 
 async def remove_parties(transaction: Transaction, parties: Sequence[Object], now_ms: int) -> None:
-    """Remove people and companies with all they have: their Buzz numbers rest, their codes take no more requests."""
+    """Remove people and companies with all their objects: their Buzz numbers rest, their codes are deleted."""
     people = [found.id for found in parties if isinstance(found, Person)]
     companies = [found.id for found in parties if isinstance(found, Company)]
     await directory_writes.remove_parties(transaction, [*people, *(-company for company in companies)])
@@ -47,7 +47,7 @@ async def remove_parties(transaction: Transaction, parties: Sequence[Object], no
 
 
 def imported(found: Number) -> numbers.ImportedNumber:
-    """A ``number`` object as the number store takes it."""
+    """Convert a ``number`` object to the form of the number store."""
     return numbers.ImportedNumber(found.number, found.person_id)
 
 

@@ -1,8 +1,8 @@
-"""What an import asks for as a whole: which of its lines count, and what they need that it does not bring.
+"""Surveys an import as a whole: which of its lines are effective, and which parties must exist already.
 
-Lines are in order: of several for one object the last counts, and removing a party removes what earlier lines gave it.
-From that a survey makes something that can be applied in any order: first the parties that are removed, then every line
-that is not superseded. What a line refers to may come later in the same import.
+Lines are in order: of several for one object the last is effective, and removing a party removes what earlier lines
+added to it. The result can be applied in any order: first the parties that are removed, then every line that is not
+superseded. A line may refer to an object that comes later in the same import.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WARNINGS_SHOWN: Final = 10
 
 
 class Survey:
-    """Takes each line once, in order. Holds ids, not objects: some 100 bytes a line."""
+    """Reads each line once, in order. It keeps ids, not objects: about 100 bytes for each line."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -34,7 +34,7 @@ class Survey:
         self._given: set[int] = set()
 
     def take(self, line: int, entry: Entry) -> None:
-        """Count a line in. Raises ApiError (bad_request) if it can't stand beside the earlier ones."""
+        """Add a line. Raises ApiError (bad_request) if it conflicts with earlier ones."""
         self.lines += 1
         if isinstance(entry, Removed):
             self._take_removed(line, entry)
@@ -53,12 +53,14 @@ class Survey:
 
     @property
     def all_stand(self) -> bool:
-        """Whether every line counts as it reads: no object twice, no party removed."""
+        """Return whether every line is effective as it is: no object twice, no party removed."""
         return not self._last and not self.deleted
 
     def standing(self, line: int, entry: Entry) -> Entry | None:
-        """What becomes of a line: the entry itself; its removal, if a party that it goes with is removed later; None
-        if a later line for the same object counts instead, or :attr:`deleted` says it already.
+        """Return the effective entry of a line.
+
+        That is the entry itself; its removal, if a party that it is removed with is removed later; None if a later line
+        replaces it, or :attr:`deleted` has it already.
         """
         if self._last.get((entry.kind, entry.identity), 0) > line:
             return None
@@ -69,7 +71,7 @@ class Survey:
         return entry
 
     def is_gone(self, key: int) -> bool:
-        """Whether the import removes this party for good."""
+        """Return whether the import removes this party in the end."""
         return key in self.deleted and key not in self._present
 
     def _take_party(self, line: int, entry: Person | Company) -> None:

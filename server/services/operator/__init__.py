@@ -1,1 +1,1 @@
-"""What operators ask of a node: figures, backups, erasure, the doctor."""
+"""The operators' functions: figures, backups, erasure, doctor."""

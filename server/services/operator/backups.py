@@ -1,4 +1,4 @@
-"""Backups of a running node's SQLite database, made into a folder of the data directory."""
+"""Backups of a running node's SQLite database, in a folder of the data directory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Backup(NamedTuple):
 
 
 class Backups:
-    """Makes backups. The API names no path: who may ask for a backup may not choose where files are written."""
+    """Makes backups. The API accepts no path, so that a client can't choose where files are written."""
 
     def __init__(self, data_dir: Path, database: Database) -> None:
         self._data_dir = data_dir
         self._database = database
 
     async def make(self) -> Backup:
-        """Copy the database as it is now; it goes on being written. Raises ApiError(conflict), StorageError."""
+        """Copy the database as it is now, while it is in use. Raises ApiError(conflict), StorageError."""
         if self._database.dialect != "sqlite":
             raise ApiError(ErrorCode.CONFLICT, "Conflict: the database is PostgreSQL: back it up with pg_dump.")
         name = f"buzz-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.db"

@@ -1,4 +1,4 @@
-"""What a node holds, in figures: for `run.py stats` and the operators' page."""
+"""The figures of a node: for `run.py stats` and the operators' page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from storage.telephony.numbers import NumberStore
 
 
 class Census:
-    """Counts what is there."""
+    """Counts the stored objects."""
 
     def __init__(self, settings: Settings, database: Database, log: ActivityLog, hub: Hub, metrics: Metrics) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class Census:
         self._started_at = time.monotonic()
 
     async def take(self) -> dict[str, Any]:
-        """Figures by subject. Raises StorageUnavailable."""
+        """Return figures by subject. Raises StorageUnavailable."""
         epoch, head_id, _ = await self._log.state()
         live = sum(session.live for session in self._hub)
         return {
@@ -52,7 +52,7 @@ class Census:
         }
 
     def metrics(self) -> dict[str, float]:
-        """Every metric's value, by its name and labels."""
+        """Return every metric's value, by its name and labels."""
         return self._metrics.values()
 
     def _storage(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Is this installation sound? Each finding says what was looked at, how it is, and what to do if it is not well."""
+"""Checks an installation: each finding says what was checked, the result, and what to do about a problem."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WAL_RESET_FIXED: Final = (3, 51, 3)
 
 
 class Health(StrEnum):
-    """How something is. ``warn``: it works, but look at it; ``fail``: it does not work, or not for long."""
+    """The result of a check. ``warn``: it works but needs attention; ``fail``: it does not work, or soon will not."""
 
     OK = "ok"
     WARN = "warn"
@@ -39,7 +39,7 @@ class Health(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     check: str
     health: Health
@@ -47,7 +47,7 @@ class Finding(NamedTuple):
 
 
 def examine_machine(settings: Settings) -> list[Finding]:
-    """What can be seen without the database."""
+    """Check what does not need the database."""
     return [
         Finding("python", Health.OK, sys.version.split()[0]),
         _sqlite_version(),
@@ -60,7 +60,7 @@ def examine_machine(settings: Settings) -> list[Finding]:
 
 
 async def examine_storage(settings: Settings, database: Database, log: ActivityLog) -> list[Finding]:
-    """What the database says of itself. Reads all of a SQLite file. Raises StorageError."""
+    """Check the database. Reads a SQLite file completely. Raises StorageError."""
     epoch, head_id, _ = await log.state()
     newest = await newest_activity(database)
     steps = await pending(database)
@@ -91,7 +91,7 @@ def _address_books(numbers: int, contacts: int) -> Finding:
 
 
 async def examine_services(checks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[Finding]:
-    """What Buzz uses beside its database and can do without, by name: each check raises what is wrong with it."""
+    """Check the optional services by name: each check raises an error if something is wrong."""
     return [await _examined(name, check) for name, check in checks.items()]
 
 
@@ -106,7 +106,7 @@ async def _examined(name: str, check: Callable[[], Awaitable[None]]) -> Finding:
 
 
 def _postgresql(found: Mapping[str, str]) -> list[Finding]:
-    """https://www.postgresql.org/docs/current/runtime-config-wal.html says what each of them gives up."""
+    """https://www.postgresql.org/docs/current/runtime-config-wal.html says what each setting gives up."""
     unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found.get(name) == "off"]
     return [
         Finding("postgresql", Health.OK, found.get("server_version", "unknown")),

@@ -1,7 +1,7 @@
-"""Erasing a person: everything about them goes, and nobody's cursor breaks.
+"""Erases a person: everything about them is deleted, and every client's cursor stays valid.
 
-Steps run in an order that can be run again: each is one transaction, and what a later step needs to find is erased
-last. So after a crash the same command finishes the work.
+The order of the steps allows repeating them: each is one transaction, and what a later step must find is erased last.
+So after a crash the same command finishes the work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TRIES: Final = 5
 
 
 class Erased(NamedTuple):
-    """What was done for one person. ``in_directory``: they were there. The others are counts."""
+    """What was erased for one person. ``in_directory``: they were in the directory. The other fields are counts."""
 
     person_id: int
     in_directory: bool
@@ -40,7 +40,7 @@ class Erased(NamedTuple):
 
 
 class There(NamedTuple):
-    """What is here of a person: their name (empty: not in the directory), and counts."""
+    """The stored data of a person: their name (empty: not in the directory), and counts."""
 
     person_id: int
     in_directory: bool
@@ -53,15 +53,15 @@ class There(NamedTuple):
 
 
 class Compactable(Protocol):
-    """A database that keeps changes beside its file until told to fold them in (SQLite's WAL)."""
+    """A database that keeps changes beside its file until a checkpoint (SQLite's WAL)."""
 
     async def checkpoint(self) -> bool:
-        """Leave nothing of the past beside the file. False: something was in the way, try again."""
+        """Remove old data beside the file. False: a reader prevented it, try again."""
         ...
 
 
 class Erasure:
-    """Erases people, on command of the operator."""
+    """Erases people at the operator's command."""
 
     def __init__(
         self,
@@ -96,13 +96,13 @@ class Erasure:
         devices = await AccountStore(self._database).erase_person(person_id)
         in_directory = await self._leave_directory(person_id)
         emptied = await self._log.erase(person_id)
-        # What is kept ready in memory for the live path still has the bodies: from here on it is read from the log.
+        # The cache of the live path still has the bodies: it is cleared, so that activities are read from the log.
         self._hub.forget()
         await self._leave_no_trace()
         return Erased(person_id, in_directory, emptied, devices, requests)
 
     async def preview(self, person_id: int) -> There:
-        """What :meth:`person` would find. Changes nothing."""
+        """Return what :meth:`person` would erase. Changes nothing."""
         numbers = await numbers_of_person(self._database, person_id)
         name = (await read_names(self._database, [person_id])).get(person_id)
         return There(

@@ -1,4 +1,4 @@
-"""What production must be given: nothing that development makes up may face real people."""
+"""The settings that production must have: the defaults of development must not serve real people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MIN_SECRET_CHARACTERS = 16
 
 
 def faults(settings: Settings) -> list[str]:
-    """Why Buzz must not start in production with these settings, one sentence each. Reads the key file."""
+    """Return why Buzz must not start in production with these settings, one sentence each. Reads the key file."""
     found = [*_address(settings), *_secrets(settings), *_signing_key(settings)]
     return [] if settings.development else found
 
@@ -33,7 +33,7 @@ def _secrets(settings: Settings) -> list[str]:
 def _signing_key(settings: Settings) -> list[str]:
     path = settings.signing_key_path
     if not path.exists():
-        return []  # the first start makes a fresh one
+        return []  # the first start creates a new one
     try:
         ring, exposed = load(path), is_exposed(path)
     except KeyFileError as error:

@@ -1,7 +1,7 @@
-"""How a node's figures moved during the last hour: what the charts of the operators' page show.
+"""The history of a node's figures during the last hour, for the charts of the operators' page.
 
-Kept by the node, so that a page which is just opened has a past to show. One sample costs a few dozen reads of plain
-integers; nothing is written to storage, and a restart begins anew.
+The node keeps it, so that a page shows it as soon as it is opened. One sample costs a few dozen reads of integers;
+nothing is written to storage, and a restart begins with an empty history.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _QUANTILES: Final = {"p50": 0.5, "p99": 0.99}
 
 
 class Reading(NamedTuple):
-    """Everything at one moment. ``at_seconds`` is monotonic; the counts only grow."""
+    """All figures at one time. ``at_seconds`` is monotonic; the counts only grow."""
 
     at_seconds: float
     gauges: dict[str, float]
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One point of every chart. None: nothing happened that could be measured."""
+    """One point of every chart. None: there was nothing to measure."""
 
     at_ms: int
     values: dict[str, float | None]
@@ -71,7 +71,7 @@ class Trends:
         self._last = self._read()
 
     async def run(self) -> None:
-        """Take samples for as long as the task lives."""
+        """Take samples until cancelled."""
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             self.sample()
@@ -83,7 +83,7 @@ class Trends:
         self._last = now
 
     def since(self, after_ms: int = 0) -> dict[str, Any]:
-        """The points later than that, as columns: what a chart takes as it is."""
+        """Return the later points, as columns, which a chart can use directly."""
         points = [point for point in self._points if point.at_ms > after_ms]
         names = points[0].values if points else {}
         return {
@@ -104,7 +104,7 @@ class Trends:
 
 
 def movement(before: Reading, now: Reading, bounds: dict[str, tuple[float, ...]]) -> dict[str, float | None]:
-    """What happened between two readings."""
+    """Return the point between two readings."""
     seconds = max(now.at_seconds - before.at_seconds, 1e-3)
     found: dict[str, float | None] = {**now.gauges}
     for name, total in now.totals.items():
@@ -121,8 +121,8 @@ def movement(before: Reading, now: Reading, bounds: dict[str, tuple[float, ...]]
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
     """Estimate a quantile from a histogram, evenly spread inside a bucket, as Prometheus' ``histogram_quantile`` does.
 
-    ``counts`` has one more entry than ``bounds``: what is beyond the last bound, which is then the answer.
-    None without any observation.
+    ``counts`` has one more entry than ``bounds``: the values beyond the last bound, which is then the result. None if
+    there are no observations.
     """
     wanted = share * sum(counts)
     if not wanted:

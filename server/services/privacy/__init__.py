@@ -1,1 +1,1 @@
-"""Privacy requests: how they come in, what becomes of them, how long they are kept."""
+"""Privacy requests: receiving, changing and deleting them."""

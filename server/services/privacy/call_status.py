@@ -1,6 +1,6 @@
-"""Has Twilio tell of the end of a call, also of one whose caller hangs up where no TwiML would say so.
+"""Asks Twilio to report the end of a call, also if the caller hangs up where no TwiML would report it.
 
-A number's own status callback is for its operator to set; this one is set on the call itself, while it goes on.
+A number's own status callback belongs to its operator; this one is set on the call itself, during the call.
 https://www.twilio.com/docs/voice/api/call-resource#update-a-call-resource
 """
 
@@ -23,9 +23,9 @@ _logger = structlog.get_logger("call status")
 
 
 class CallStatus:
-    """Asks for status callbacks in the background; nobody waits for Twilio, and a request that fails is not repeated.
+    """Asks for status callbacks in the background, without waiting for Twilio. A failed request is not repeated.
 
-    ``api`` None: no account is configured, and nothing is asked for. ``url`` is where Twilio then reports.
+    ``api`` None: no account is configured, and nothing is done. ``url`` is where Twilio reports.
     """
 
     def __init__(self, api: TwilioApi | None, url: str | None) -> None:
@@ -34,7 +34,7 @@ class CallStatus:
         self._tasks = Tasks()
 
     def report(self, call_sid: str, code: str) -> None:
-        """Have the end of this call reported, for the service code that its caller has dialled."""
+        """Ask for a report of this call's end, for the service code that its caller has dialled."""
         if self._api is None or self._url is None:
             return
         if len(self._tasks) >= MAX_UNDER_WAY:
@@ -44,7 +44,7 @@ class CallStatus:
         self._tasks.start("status callback", self._set(self._api, call_sid, url))
 
     async def close(self) -> None:
-        """Leave off what is under way."""
+        """Cancel the running requests."""
         await self._tasks.cancel()
 
     async def _set(self, api: TwilioApi, call_sid: str, url: str) -> None:

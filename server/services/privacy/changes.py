@@ -1,7 +1,7 @@
-"""The one way in which a privacy request changes.
+"""All changes of privacy requests go through this module.
 
-The row, its audit entry and the deliveries it queues are one transaction. Only when that is durable is the company told
-live, and the worker woken that sends the webhooks.
+The row, its audit entry and the queued deliveries are one transaction. After its commit the company gets a live event,
+and the worker that sends the webhooks is woken.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LIVE_NAMES = {
 
 
 class PrivacyChanges:
-    """Opens changes. ``now_ms`` is the wall clock in milliseconds."""
+    """Begins changes. ``now_ms`` is the wall clock in milliseconds."""
 
     def __init__(self, database: Database, events: Events, wake: Wake, now_ms: Callable[[], int]) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class PrivacyChanges:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Change]:
-        """One change (to one request, as a rule): it is durable when the block has ended, and told then."""
+        """Open a change (usually of one request): it is durable, and the company notified, when the block has ended."""
         async with self._database.transaction() as transaction:
             change = Change(transaction, self._now_ms())
             yield change
@@ -50,7 +50,7 @@ class PrivacyChanges:
 
 
 class Change:
-    """What is done within one transaction. ``told`` and ``endpoint_ids`` are for those who are told afterwards."""
+    """The changes of one transaction. ``told`` and ``endpoint_ids`` are those to notify afterwards."""
 
     def __init__(self, transaction: Transaction, now_ms: int) -> None:
         self.transaction = transaction
@@ -59,7 +59,7 @@ class Change:
         self.endpoint_ids: set[int] = set()
 
     async def receive(self, kept: KeptRequest, actor: str, detail: str = "", *, with_recording: bool = False) -> bool:
-        """Store a new request; False, and nothing happens, if its id is there already.
+        """Store a new request; False, and nothing is done, if its id exists already.
 
         Raises StorageConflict if its call made another request already.
         """
@@ -73,13 +73,13 @@ class Change:
     async def update(
         self, kept: KeptRequest, actor: str, action: str, detail: str = "", *, with_recording: bool = False
     ) -> PrivacyRequest:
-        """Store a request that was held in this transaction, as it now is, and tell of it."""
+        """Store a changed request that was held in this transaction, and notify of it."""
         saved = await self.note(kept, actor, action, detail)
         await self._tell(EventName.UPDATED, saved.request, with_recording)
         return saved.request
 
     async def note(self, kept: KeptRequest, actor: str, action: str, detail: str = "") -> KeptRequest:
-        """Store it without telling anybody: for what is no news by itself."""
+        """Store a changed request without notification, for changes that are not worth one."""
         saved = await requests.save(self.transaction, await self._changed_now(kept))
         await requests.audit(self.transaction, saved, actor, action, detail)
         return saved

@@ -1,4 +1,4 @@
-"""The legal clock over all companies: which privacy requests are due, and which are late."""
+"""The legal deadlines over all companies: which privacy requests are due, and which are late."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Due(NamedTuple):
 
 
 class PrivacyDeadlines:
-    """Answers the operator's question: what is due?"""
+    """Lists the requests that are due, for the operator."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
 
     async def due(self, which: Which, offset: int, limit: int) -> Due:
-        """One page, the earliest deadline first. Raises StorageUnavailable."""
+        """Return one page, the earliest deadline first. Raises StorageUnavailable."""
         today = utc_date(self._now_ms())
         cut = cutoffs(today)
         counts = await deadlines.due_counts(self._database, cut)
@@ -45,7 +45,7 @@ class PrivacyDeadlines:
 
 
 def cutoffs(today: date) -> Cutoffs:
-    """What arrived before these days is late today. A deadline's own day is in time to its end, in UTC."""
+    """Return the days before which requests arrived that are late today. A deadline's day counts to its end, in UTC."""
     return Cutoffs(
         answer=day_number(today - timedelta(days=DEADLINE_DAYS)),
         extended_answer=day_number(today - timedelta(days=EXTENDED_DEADLINE_DAYS)),

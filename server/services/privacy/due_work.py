@@ -1,4 +1,4 @@
-"""The loop of a worker whose work is rows that fall due: it does what is due, then waits for the next or for news."""
+"""The loop of a worker for rows that become due: it does the due work, then waits for the next row or a wake-up."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _logger = structlog.get_logger("due work")
 
 
 class DueWork:
-    """``do_next`` does what has been due longest, False: nothing is due; ``next_due_ms``: when the next falls due.
+    """Runs due work. ``do_next`` does the oldest due work (False: none); ``next_due_ms``: when the next is due.
 
-    Both may raise StorageError: they are tried again a second later.
+    Both may raise StorageError: then they are called again a second later.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class DueWork:
         self._news = asyncio.Event()
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Check at once for due work."""
         self._news.set()
 
     async def run(self) -> None:
-        """One after another, until cancelled."""
+        """Do the due work, one after another, until cancelled."""
         while True:
             self._news.clear()
             try:

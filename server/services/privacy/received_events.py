@@ -1,8 +1,9 @@
-"""Events in: what another such service tells of a company's requests, verified and merged.
+"""Verifies and merges the events that another such service sends about a company's requests.
 
 Requests are upserted by id and ordered by the signature's time: an older event never overwrites a newer state, and an
 ``updated`` that comes before its ``received`` is stored. Company members may change a request too: of the three flags,
-those are taken over that the other service changed since it last spoke, so that neither side undoes the other's work.
+only those that the other service has changed since its last event are applied, so that neither side undoes the other's
+work.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TOKENS_KEPT_MS = 86_400_000
 
 
 class ReceivedEvents:
-    """Takes events in. ``tolerance_seconds``: how far off a signature's time may be, either way."""
+    """Receives events. ``tolerance_seconds``: how far a signature's time may differ, in both directions."""
 
     def __init__(
         self, database: Database, changes: PrivacyChanges, tolerance_seconds: float, now_ms: Callable[[], int]
@@ -41,7 +42,7 @@ class ReceivedEvents:
         self._now_ms = now_ms
 
     async def source(self, source_id: int) -> Source:
-        """The source that a URL names. Raises ApiError(unauthorized): an unknown one looks like a bad signature."""
+        """Return the source of a URL. Raises ApiError(unauthorized): an unknown one is refused like a bad signature."""
         found = await endpoints.source(self._database, source_id)
         if found is None:
             raise _unauthorized()
@@ -69,7 +70,7 @@ class ReceivedEvents:
         )
 
     async def take(self, source: Source, headers: Mapping[str, str], body: bytes, tree: Tree) -> str:
-        """Verify an event and merge it, durably; returns what became of it.
+        """Verify an event and merge it durably; returns the result.
 
         Raises ApiError: unauthorized, bad_request naming the field, conflict for a token seen before and for an id that
         is another company's.
@@ -80,7 +81,7 @@ class ReceivedEvents:
         except FormError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, str(error)) from error
         if event.created_at_ms > self._now_ms() + MAX_AHEAD_MS:
-            # The legal deadlines are counted from it: such a request would never be due.
+            # The legal deadlines are counted from it: a request with such a time would never be due.
             raise ApiError(ErrorCode.BAD_REQUEST, "'created_at' lies more than a day ahead of this server's clock")
         async with self._changes.open() as change:
             await self._first_time(change, source, event.signature)
@@ -101,7 +102,7 @@ class ReceivedEvents:
 
 
 async def _first(change: Change, event: ReceivedEvent, source: Source, signed_at_ms: int) -> bool:
-    """Store the request if its id is new; of two events at once, on two nodes, one finds that it is not."""
+    """Store the request if its id is new. If two nodes do so at the same time, one finds that it is not."""
     kept = _new(event, source, signed_at_ms, change.now_ms)
     is_new = await change.receive(kept, _actor(source), event.name.value, with_recording=event.mp3 is not None)
     if is_new and event.mp3 is not None:
@@ -126,7 +127,7 @@ def _new(event: ReceivedEvent, source: Source, signed_at_ms: int, now_ms: int) -
 
 
 def _recorded(kept: KeptRequest) -> KeptRequest:
-    """``completed`` is when bytes are available, as the seed says."""
+    """Return the recording's progress: ``completed`` only if its bytes are available, as the seed says."""
     call = kept.request.call_session
     assert call is not None, "only a call has a recording"
     completed = replace(call, recording_status=Progress.COMPLETED)
@@ -140,7 +141,7 @@ async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source
         marked = replace(kept, source_signed_at_ms=signed_at_ms, source_state=event.state)
         kept = replace(marked, request=merge(kept, event))
     if has_news:
-        kept = _recorded(kept)  # also where the newer event, which overtook this one, knew of no recording
+        kept = _recorded(kept)  # also if the newer event, which arrived first, had no recording
     if has_news or kept.request != before.request:
         await change.update(kept, _actor(source), event.name.value, with_recording=has_news)
         return "stored"
@@ -149,10 +150,10 @@ async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source
 
 
 async def _keep_recording(change: Change, kept: KeptRequest, event: ReceivedEvent, *, only_the_first: bool) -> bool:
-    """Keep the recording if the event carries one that is not held; True if it did.
+    """Store the event's recording if there is none yet; True if it was stored.
 
-    Never for a call that was taken here: its recording is our own. A recording is sent in one event only. If that event
-    is late, it still brings the first one, and never an older one.
+    Never for a call that was received here, which has our own recording. A recording is sent in only one event. Even if
+    that event is late, its recording is the first one, and never an older one.
     """
     if event.mp3 is None or kept.source_id is None or kept.request.erased_at_ms is not None:
         return False
@@ -164,9 +165,9 @@ async def _keep_recording(change: Change, kept: KeptRequest, event: ReceivedEven
 
 
 def merge(kept: KeptRequest, event: ReceivedEvent) -> PrivacyRequest:
-    """The request with a newer event merged in.
+    """Return the request with a newer event merged into it.
 
-    What was taken in here, or erased here, keeps its own session: only the flags follow the other service.
+    A request that was received or erased here keeps its own session: only its flags are updated.
     """
     request = kept.request
     state = _merged_state(request.state, kept.source_state, event.state)
@@ -174,8 +175,8 @@ def merge(kept: KeptRequest, event: ReceivedEvent) -> PrivacyRequest:
         return replace(request, state=state)
     call = event.call_session
     if call is not None and request.call_session is not None:
-        # The recording is held here: an event without its bytes does not take it back. What the voicemail asks for was
-        # said here, and events do not have it.
+        # The recording is stored here: an event without its bytes does not remove it. What the voicemail asks for was
+        # recorded here, and events do not have it.
         held = request.call_session.recording_status is Progress.COMPLETED
         call = replace(
             call,

@@ -1,7 +1,7 @@
-"""The fetcher: gets recordings from Twilio, in its own time, and tries again what failed.
+"""Fetches recordings from Twilio in the background, and repeats failed attempts.
 
-Twilio is told at once that its callback was understood; what is to be fetched is a row, so that a crash at any point
-loses nothing. Storing a recording, ending its order and queuing the event that carries it are one transaction.
+Twilio's callback is answered at once; a row says what to fetch, so that a crash at any point loses nothing. Storing a
+recording, deleting that row and queuing the event with the recording are one transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = structlog.get_logger("recordings")
 
 
 class RecordingFetcher:
-    """Owns the fetch under way. ``api`` None: no Twilio account is configured, and every recording fails."""
+    """Owns the running fetch. ``api`` None: no Twilio account is configured, and every recording fails."""
 
     def __init__(
         self, database: Database, changes: PrivacyChanges, api: TwilioApi | None, now_ms: Callable[[], int]
@@ -43,11 +43,11 @@ class RecordingFetcher:
         self._work = DueWork(self.fetch_next, lambda now: FETCHES.next_due_ms(database, now), now_ms)
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Check at once for due fetches."""
         self._work.wake()
 
     async def run(self) -> None:
-        """Fetch what is due, one after another, until cancelled. A fetch that is cut short is made again."""
+        """Fetch due recordings, one after another, until cancelled. A fetch that is cancelled is repeated later."""
         await self._work.run()
 
     async def fetch_next(self) -> bool:
@@ -69,7 +69,7 @@ class RecordingFetcher:
         return True
 
     async def _fetch(self, order: Fetch) -> bytes | None:
-        """The MP3, or None if there is none to be had, whenever it is asked for."""
+        """Fetch the MP3; None if it will never be available."""
         if self._api is None:
             _logger.error("downloading a recording requires BUZZ_TWILIO_ACCOUNT_SID and BUZZ_TWILIO_AUTH_TOKEN")
             return None

@@ -1,4 +1,4 @@
-"""Privacy requests: taking them in by web form, and what a company's members and the operator do with them."""
+"""Privacy requests: receiving them by web form, and the functions of company members and the operator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SUBMISSIONS = UUID("5d0c8a0e-54a1-4a39-9d0e-5a7a6a0a8a57")
 
 
 class StateChange(Strict):
-    """What a member changes; what is left out stays.
+    """A member's changes; omitted fields stay unchanged.
 
     ``do_not_sell``: whether a voicemail asks for an end of the sale of data. A web form states this itself.
     """
@@ -46,8 +46,11 @@ class StateChange(Strict):
 
 
 class PrivacyRequests:
-    """The rules. ``companies_of`` gives the party keys (negative) of the companies a person is a member of;
-    ``wake`` tells that something is to be deleted at Twilio."""
+    """The rules of privacy requests.
+
+    ``companies_of`` returns the party keys (negative) of the companies that a person is a member of; ``wake`` is called
+    when something is to be deleted at Twilio.
+    """
 
     def __init__(
         self,
@@ -66,14 +69,14 @@ class PrivacyRequests:
     # --- taking in ------------------------------------------------------------------------------------------------
 
     async def service_code(self, code: str) -> OwnedCode:
-        """The code that a consumer names. Raises ApiError(not_found)."""
+        """Return the code that a consumer names. Raises ApiError(not_found)."""
         found = await service_codes.find(self._database, code)
         if found is None:
             raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such service code.")
         return found
 
     async def take_web_form(self, code: str, form: WebForm, remote_ip: str) -> PrivacyRequest:
-        """Store what a consumer wrote. The same submission again is the same request.
+        """Store a consumer's web form. A repeated submission is the same request.
 
         Raises ApiError(not_found) for an unknown code.
         """
@@ -97,12 +100,15 @@ class PrivacyRequests:
     # --- a company's members --------------------------------------------------------------------------------------
 
     async def listed(self, person_id: int, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
-        """The requests of the person's companies behind a time of change (milliseconds) and id, by time of change."""
+        """Return the requests of the person's companies after a time of change (milliseconds) and id, in that order."""
         company_ids = [-key for key in await self._companies_of(person_id)]
         return await requests.listed(self._database, company_ids, *after, limit)
 
     async def of_member(self, person_id: int, request_id: str) -> PrivacyRequest:
-        """One request of the person's companies. Raises ApiError(not_found): theirs or not, it looks the same."""
+        """Return one request of the person's companies.
+
+        Raises ApiError(not_found), also for other companies' requests.
+        """
         found = await requests.find(self._database, request_id.lower())
         if found is None or -found.request.company_id not in await self._companies_of(person_id):
             raise _no_such_request()
@@ -111,31 +117,31 @@ class PrivacyRequests:
     # --- anybody who may --------------------------------------------------------------------------------------------
 
     async def every(self, after: tuple[int, str], limit: int) -> list[PrivacyRequest]:
-        """The same for all companies: the operator's list."""
+        """Return the requests of all companies: the operator's list."""
         return await requests.every(self._database, *after, limit)
 
     async def one(self, request_id: str) -> PrivacyRequest:
-        """Any request. Raises ApiError(not_found)."""
+        """Return any request. Raises ApiError(not_found)."""
         found = await requests.find(self._database, request_id.lower())
         if found is None:
             raise _no_such_request()
         return found.request
 
     async def trail(self, request_id: str) -> list[AuditEntry]:
-        """Who did what to a request, oldest first."""
+        """Return the audit trail of a request, oldest first."""
         return await requests.trail(self._database, request_id.lower())
 
     async def recording(self, request_id: str) -> bytes:
-        """The MP3. Raises ApiError(not_found) if there is none."""
+        """Return the MP3. Raises ApiError(not_found) if there is none."""
         mp3 = await requests.recording(self._database, request_id.lower())
         if mp3 is None:
             raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no recording of this request.")
         return mp3
 
     async def change(self, request_id: str, wanted: StateChange, actor: str) -> PrivacyRequest:
-        """Change the state, on behalf of ``actor`` (for the audit trail). What changes nothing is not told.
+        """Change the state, on behalf of ``actor`` (for the audit trail). If nothing changes, nobody is notified.
 
-        Raises ApiError: not_found, conflict for what the request does not allow.
+        Raises ApiError: not_found, conflict if the request does not allow it.
         """
         async with self._changes.open() as change:
             kept = await requests.hold(change.transaction, request_id.lower())
@@ -165,7 +171,7 @@ class PrivacyRequests:
         return told
 
     async def erase_callers(self, numbers: Sequence[str], actor: str) -> int:
-        """The same for every request left by a call from one of these numbers (E.164); returns how many."""
+        """Erase every request made by a call from one of these numbers (E.164); returns how many."""
         request_ids = await requests.of_callers(self._database, numbers)
         for request_id in request_ids:
             await self.erase(request_id, actor)
@@ -175,7 +181,7 @@ class PrivacyRequests:
 def _request_id(code: str, form: WebForm) -> str:
     if not form.submission:
         return str(uuid4())
-    # The content is part of the name: a form corrected and sent again is another request.
+    # The content is part of the id: a form that was corrected and sent again is another request.
     return str(uuid5(_SUBMISSIONS, f"{code}\n{form.model_dump_json(exclude=set(TRAPS))}"))
 
 
@@ -191,7 +197,7 @@ def _session(form: WebForm, remote_ip: str, now_ms: int) -> WebFormSession:
 
 
 def _changed(request: PrivacyRequest, wanted: StateChange, today: date) -> PrivacyRequest:
-    """The request with the wanted changes. Raises ApiError(conflict) for what it does not allow."""
+    """Return the request with the changes. Raises ApiError(conflict) if it does not allow them."""
     wishes = wanted.model_dump(exclude_none=True)
     do_not_sell = wishes.pop("do_not_sell", None)
     state = replace(request.state, **wishes)

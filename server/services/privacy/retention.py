@@ -1,4 +1,4 @@
-"""How long the log of deliveries and answered privacy requests are kept: what is older goes, a little at a time."""
+"""Deletes old deliveries and completed privacy requests, a few at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _logger = structlog.get_logger("retention")
 
 
 class Purge(Strict):
-    """``POST /admin/privacy-requests/purge``. ``dry_run``: say how many, and delete nothing."""
+    """``POST /admin/privacy-requests/purge``. ``dry_run``: report how many, and delete nothing."""
 
     months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)]
     dry_run: bool = False
@@ -39,10 +39,9 @@ class Purged(NamedTuple):
 
 
 class PrivacyRetention:
-    """``log_days``: how long made deliveries are kept. ``months``: how long completed requests are; None: for ever.
+    """Deletes old rows. ``log_days``: how long deliveries are kept; ``months``: completed requests (None: for ever).
 
-    Deliveries that wait or have failed, and requests that are not completed, stay however old they are: something is
-    still to be done about them.
+    Waiting and failed deliveries, and requests that are not completed, stay at any age: they still need work.
     """
 
     def __init__(self, database: Database, log_days: int, months: int | None, now_ms: Callable[[], int]) -> None:
@@ -52,11 +51,11 @@ class PrivacyRetention:
         self._now_ms = now_ms
 
     async def run(self) -> None:
-        """Every ten minutes, for as long as the task lives."""
+        """Sweep every ten minutes until cancelled."""
         await repeatedly(self.sweep)
 
     async def sweep(self) -> None:
-        """Delete all that is due. Raises StorageError."""
+        """Delete all old rows. Raises StorageError."""
         pruned = await self._prune()
         if pruned:
             _logger.info("old deliveries deleted", deliveries=pruned, older_than_days=self._log_days)
@@ -64,7 +63,7 @@ class PrivacyRetention:
             await self.purge(Purge(months=self._months), "retention")
 
     async def purge(self, wanted: Purge, actor: str) -> Purged:
-        """Delete completed requests whose last change is so many months ago, with all that belongs to them."""
+        """Delete completed requests whose last change is that many months ago, with all their data."""
         before_ms = months_before(self._now_ms(), wanted.months)
         if wanted.dry_run:
             requests = await retention.closed_requests(self._database, before_ms)
@@ -80,7 +79,7 @@ class PrivacyRetention:
 
 
 async def _all(some: Callable[[], Awaitable[int]]) -> int:
-    """Batch after batch, until there is nothing left; whoever else writes comes in between."""
+    """Delete batch after batch until nothing is left, so that other writers get in between."""
     total = 0
     while done := await some():
         total += done

@@ -1,4 +1,4 @@
-"""Service codes in the operator's hands. An import writes them with the store's functions itself."""
+"""The operator's functions for service codes. An import uses the store's functions directly."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from storage.directory.service_codes import OwnedCode
 
 
 class ServiceCodes:
-    """Made, changed, listed, deleted."""
+    """Creates, changes, lists and deletes service codes."""
 
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
 
     async def put(self, code: str, company_id: int, name: str) -> OwnedCode:
-        """Make a code, or change whose it is or how it is called. Raises ApiError(not_found) for an unknown company."""
+        """Create a code, or change its company or name. Raises ApiError(not_found) for an unknown company."""
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             await require_company(transaction, company_id)
             return await service_codes.put(transaction, code, company_id, name, self._now_ms())
 
     async def listed(self) -> list[OwnedCode]:
-        """Every code."""
+        """Return every code."""
         return await service_codes.all_codes(self._database)
 
     async def remove(self, code: str) -> None:
-        """Take no more requests for a code. Raises ApiError(not_found)."""
+        """Stop accepting requests for a code. Raises ApiError(not_found)."""
         async with self._database.transaction(Lane.DIRECTORY) as transaction:
             if not await service_codes.remove(transaction, code, self._now_ms()):
                 raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such service code.")

@@ -1,7 +1,7 @@
-"""Deletes at Twilio what is erased here: recordings and transcriptions, in its own time, until Twilio has done it.
+"""Deletes at Twilio the recordings and transcriptions that were erased here, in the background, until it succeeds.
 
-What is to be deleted is a row that is written together with the erasure, so no crash and no outage loses it. Twilio is
-asked again without end: an erasure that the law asks for is not given up.
+A row, written together with the erasure, says what to delete, so no crash and no outage loses it. Attempts are repeated
+without limit, because the law requires the erasure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = structlog.get_logger("deletions")
 
 
 class TwilioDeletions:
-    """Owns the deletion under way. ``api`` None: no Twilio account is configured, and what is to be deleted waits."""
+    """Owns the running deletion. ``api`` None: no Twilio account is configured, and deletions wait."""
 
     def __init__(self, database: Database, api: TwilioApi | None, now_ms: Callable[[], int]) -> None:
         self._database = database
@@ -41,11 +41,11 @@ class TwilioDeletions:
         self._told = False
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Check at once for due deletions."""
         self._work.wake()
 
     async def run(self) -> None:
-        """Delete what is due, one after another, until cancelled. A deletion that is cut short is made again."""
+        """Delete what is due, one after another, until cancelled. A deletion that is cancelled is repeated later."""
         await self._work.run()
 
     async def delete_next(self) -> bool:
@@ -69,7 +69,7 @@ class TwilioDeletions:
         return True
 
     async def _failure(self, api: TwilioApi, copy: Copy) -> float | None:
-        """Ask Twilio; after how many seconds it is to be asked again, None if it has the thing no more."""
+        """Delete at Twilio; returns after how many seconds to try again, None if Twilio no longer has it."""
         wait = RETRY_SECONDS[min(copy.failures, len(RETRY_SECONDS) - 1)]
         try:
             await api.delete(f"{_RESOURCES[copy.sid[:2]]}/{copy.sid}.json")

@@ -1,8 +1,8 @@
-"""The privacy line: a call that names a service code and leaves a message makes one privacy request.
+"""The privacy line: a call with a service code and a message makes one privacy request.
 
-Twilio reports what becomes of the call in callbacks that may be repeated and come in any order. Each of them names the
-call and (in its URL, which Twilio's signature covers) the code: whichever comes first makes the request, under an id
-that follows from the call. The recording and the transcription each make one update; ``completed`` is final.
+Twilio reports the progress of the call in callbacks that may be repeated and come in any order. Each names the call and
+(in its URL, which Twilio's signature covers) the code: the first one makes the request, under an id derived from the
+call. The recording and the transcription each make one update; ``completed`` is final.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ACTOR: Final = "twilio"
 
 
 class Call(NamedTuple):
-    """What every one of Twilio's requests says of a call, and the service code that the caller dialled."""
+    """The data about a call in each of Twilio's requests, and the service code that the caller dialled."""
 
     call_sid: str
     code: str
@@ -36,19 +36,19 @@ class Call(NamedTuple):
 
 
 class Voicemail:
-    """The rules. ``wake`` tells the workers that something is to be fetched or deleted at Twilio."""
+    """The rules of voicemails. ``wake`` wakes the workers that fetch and delete at Twilio."""
 
     def __init__(self, changes: PrivacyChanges, wake: Callable[[], None]) -> None:
         self._changes = changes
         self._wake = wake
 
     async def begin(self, call: Call) -> bool:
-        """The caller has named a code: make the request. False if there is no such code."""
+        """Make the request after the caller has dialled a code. False if there is no such code."""
         async with self._changes.open() as change:
             return await _held(change, call) is not None
 
     async def ended(self, call: Call) -> None:
-        """The caller has hung up. No news by itself: the next event carries it."""
+        """Record that the caller has hung up. It is sent with the next event, not in one of its own."""
         async with self._changes.open() as change:
             kept = await _held(change, call)
             session = kept and kept.request.call_session
@@ -56,7 +56,7 @@ class Voicemail:
                 await change.note(_with(kept, replace(session, ended_at_ms=change.now_ms)), _ACTOR, "call ended")
 
     async def recorded(self, call: Call, recording_sid: str, *, completed: bool) -> None:
-        """A recording is there to be fetched, or there will be none."""
+        """Record that a recording can be fetched, or that there will be none."""
         async with self._changes.open() as change:
             kept = await _held(change, call)
             session = kept and kept.request.call_session
@@ -76,7 +76,7 @@ class Voicemail:
             await change.update(_with_recording(kept, Progress.FAILED, change.now_ms), _ACTOR, "recording failed")
 
     async def transcribed(self, call: Call, text: str, transcription_sid: str, *, completed: bool) -> None:
-        """The words of the recording, or that there will be none. An empty SID is nothing that could be deleted."""
+        """Store the transcription, or that there will be none. An empty SID means that Twilio has none to delete."""
         status = Progress.COMPLETED if completed else Progress.FAILED
         async with self._changes.open() as change:
             kept = await _held(change, call)
@@ -100,7 +100,7 @@ class Voicemail:
 
 
 async def keep_recording(change: Change, request_id: str, mp3: bytes | None) -> None:
-    """Store what was fetched (None: it could not be), as part of a change. Nothing, if that is settled already."""
+    """Store the fetched recording (None: it failed), as part of a change. Does nothing if the result is final."""
     kept = await requests.hold(change.transaction, request_id)
     if kept is None or kept.request.erased_at_ms is not None or kept.request.call_session is None:
         return
@@ -121,7 +121,7 @@ async def _note_copy(change: Change, kept: KeptRequest, sid: str) -> None:
 
 
 async def _held(change: Change, call: Call) -> KeptRequest | None:
-    """The call's request, locked; made now if this is the first that is heard of it and its code is known."""
+    """Return the call's request, locked; it is made now if this is the first callback and its code exists."""
     request_id = str(uuid5(_CALLS, call.call_sid))
     kept = await requests.hold(change.transaction, request_id)
     if kept is not None:

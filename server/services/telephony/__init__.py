@@ -1,1 +1,1 @@
-"""What the telephone network and the apps' calls need: look-ups, screening, numbers, tokens."""
+"""Telephony: look-ups of callers, call screening, Buzz numbers, tokens for calls."""

@@ -1,4 +1,4 @@
-"""What people ask of calls to them: more than the operator's settings do, never less."""
+"""People's own settings for calls to them: they may be stricter than the operator's, never less strict."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from storage.telephony.call_settings import CallSettingStore
 
 
 class OwnCallSettings:
-    """Raises StorageUnavailable. ``setting``: the operator's."""
+    """A person's own settings. Raises StorageUnavailable. ``setting``: the operator's."""
 
     def __init__(self, store: CallSettingStore, setting: Attestation) -> None:
         self._store = store
         self._setting = setting
 
     async def get(self, person_id: int) -> CallSettingsAnswer:
-        """What the person asks for, and what counts."""
+        """Return the person's own setting, and the one in force."""
         own = await self._store.attestation(person_id)
         return CallSettingsAnswer(own, self._setting.at_least(own).policy)  # type: ignore[arg-type]
 
     async def put(self, person_id: int, settings: CallSettings) -> CallSettingsAnswer:
-        """Store what the person asks for. It counts from the next call on."""
+        """Store the person's own setting. It applies from the next call on."""
         await self._store.put_attestation(person_id, settings.attestation)
         return await self.get(person_id)

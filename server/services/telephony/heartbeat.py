@@ -1,6 +1,6 @@
-"""The heartbeat: gives the caller a number if they have none, and says what has changed since the app last looked.
+"""The heartbeat: gives the person a number if they have none, and says when each of the app's lists changed.
 
-A number from the pool is in the answer. One that must be bought is in a later one, and told by ``number.given``.
+A number from the pool is in the answer. One that must be bought is in a later one, and in ``number.given``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class LastActivity(Protocol):
     """The newest activity that a person is a party to (``server.services.activities.Activities``)."""
 
     async def last_id(self, person: int) -> int:
-        """Its id; 0 if there is none."""
+        """Return its id; 0 if there is none."""
         ...
 
 
 def tell_number(events: Events) -> Callable[[int, str], None]:
-    """What tells a person's devices of the number that was bought for them, after the heartbeat had found none."""
+    """Return the function that sends ``number.given`` to a person's devices after a number was bought for them."""
 
     def tell(person_id: int, e164: str) -> None:
         country_code, number = phone.split(e164)
@@ -44,7 +44,7 @@ class Heartbeats:
         self._numbers = numbers
 
     async def beat(self, person_id: int) -> Heartbeat:
-        """The answer for one person. Raises StorageUnavailable."""
+        """Return the answer for one person. Raises StorageUnavailable."""
         number = await self._numbers.of(person_id)
         times = await last_times(self._database, person_id)
         return heartbeat(times, await self._activities.last_id(person_id), number)

@@ -1,7 +1,7 @@
 """Every person gets one Buzz number: from the pool, or from a provider that sells them.
 
-A provider is asked outside any transaction, under a reservation that was stored before: a crash, a time-out or a second
-node can only find what was bought for the reservation, never buy twice.
+A provider is called outside any transaction, under a reservation that was stored before: after a crash, a timeout or on
+a second node, the purchase for the reservation is found and never repeated.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ _logger = structlog.get_logger("numbers")
 
 
 class Bought(NamedTuple):
-    """A number that a provider sold: E.164, and its name there."""
+    """A number that a provider sold: E.164, and its id there."""
 
     e164: str
     provider_id: str
 
 
 class NumberUnavailable(Exception):
-    """The provider has certainly sold nothing; the message says why. Any other failure leaves it open."""
+    """The provider has certainly sold nothing; the message says why. After any other failure that is unknown."""
 
 
 class NumberProvider(Protocol):
-    """Sells numbers. An order carries the allocation's id, by which it can be found again."""
+    """Sells numbers. An order has the allocation's id, by which it can be found again."""
 
     async def find(self, allocation_id: str) -> Bought | None:
-        """What was bought for this allocation by an attempt that did not come back; None: certainly nothing."""
+        """Return what an unfinished attempt has bought for this allocation; None: certainly nothing."""
         ...
 
     async def buy(self, allocation_id: str) -> Bought:
-        """Buy one. Raises NumberUnavailable; any other exception means that it may have been bought."""
+        """Buy a number. Raises NumberUnavailable; any other exception means that it may have been bought."""
         ...
 
 
 class Numbers:
-    """Gives numbers. ``provider`` None: the pool alone. ``fictional``: an empty pool fills itself (development).
+    """Gives numbers. ``provider`` None: the pool alone. ``fictional``: an empty pool is filled (development).
 
-    Nobody waits for a provider: a purchase is a task of its own, and ``given(person_id, e164)`` is called after it.
+    No request waits for a provider: a purchase is a task of its own, and ``given(person_id, e164)`` is called after it.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Numbers:
         self._buying_for: set[int] = set()
 
     async def of(self, person_id: int) -> str | None:
-        """The person's number (E.164); they get one from the pool if they have none. None: there is none yet.
+        """Return the person's number (E.164), from the pool if they have none. None: there is none yet.
 
-        If the pool is empty a purchase is begun, where there is a provider, and not waited for. An empty pool or a
-        failing provider is logged and counted, never raised. Raises StorageUnavailable.
+        If the pool is empty and there is a provider, a purchase is started and not awaited. An empty pool or a failing
+        provider is logged and counted, never raised. Raises StorageUnavailable.
         """
         found = await self._store.of_person(person_id)
         if found is not None and found.e164 is not None:
@@ -105,11 +105,11 @@ class Numbers:
         return given
 
     async def purchases(self) -> None:
-        """Wait for the purchases that are under way."""
+        """Wait for the running purchases."""
         await self._purchases.finish()
 
     async def close(self) -> None:
-        """Give up the purchases under way. What was bought nevertheless is found by a later heartbeat."""
+        """Cancel the running purchases. A number that was bought nevertheless is found by a later heartbeat."""
         await self._purchases.cancel()
 
     def _begin_purchase(self, person_id: int, provider: NumberProvider) -> None:
@@ -132,7 +132,7 @@ class Numbers:
             self._given(person_id, bought)
 
     def _complain(self) -> None:
-        """Once a minute: every heartbeat of everybody without a number comes by here."""
+        """Log a warning once a minute, because every heartbeat of a person without a number comes here."""
         if self._complaining.is_due():
             _logger.warning("no number is available: add some with `run.py numbers add`")
 
@@ -149,7 +149,7 @@ class Numbers:
     async def _from_provider(self, person_id: int, provider: NumberProvider) -> str | None:
         reservation = await self._store.reserve(person_id, self._now_ms(), LEASE_MS)
         if reservation is None:
-            # Somebody else is at it, or was faster.
+            # Another attempt is running, or came first.
             found = await self._store.of_person(person_id)
             return found.e164 if found is not None else None
         bought = await self._buy(provider, reservation)
@@ -173,14 +173,14 @@ class Numbers:
             _logger.warning("the number provider has no number", reason=str(error))
             await self._store.cancel(reservation.allocation_id)
         except Exception:  # a failing provider never fails the heartbeat
-            # The reservation stays: when its lease has run out, the next heartbeat looks what became of it.
+            # The reservation stays: when its lease has expired, the next heartbeat checks its result.
             self._metrics.numbers.add("failed")
             _logger.exception("the number provider failed", allocation_id=reservation.allocation_id)
         return None
 
 
 def fictional_blocks() -> Iterator[list[str]]:
-    """555-0100 to 555-0199 of one area code of the United States after the other: numbers that are nobody's."""
+    """Yield 555-0100 to 555-0199 of each area code of the United States: numbers that are never assigned."""
     for area_code in _area_codes():
         yield [f"+1{area_code}55501{number:02}" for number in range(100)]
 

@@ -1,4 +1,4 @@
-"""Call screening: whom a call rings, and what is recorded of it when it has ended."""
+"""Call screening: decides whether a call rings, and records it when it has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _logger = structlog.get_logger("screening")
 
 
 class Screening:
-    """The rules."""
+    """The rules of call screening."""
 
     def __init__(self, trust: Trust, calls: CallLog, activities: Activities) -> None:
         self._trust = trust
@@ -31,10 +31,10 @@ class Screening:
         self._activities = activities
 
     async def ring(self, call: IncomingCall, idempotency_token: str | None) -> int | RejectReason:
-        """The person whose app rings, or why the call is rejected. The called person is told live either way.
+        """Return the person whose app rings, or why the call is rejected. The called person gets a live event for both.
 
-        Nobody rings on a guess, and a caller is not kept waiting for a database. But "not in service" is for callers
-        who were found to be untrusted: where that could not be looked up, the caller hears "busy" and may try again.
+        A phone never rings without a decision, and a caller does not wait for a slow database. But "not in service" is
+        only for callers who were found to be untrusted: if that is unknown, the caller hears "busy" and may try again.
         """
         try:
             answer, in_time = await self._trust.verdict(lookup_of(call), call_tokens(idempotency_token, call.call_sid))
@@ -46,7 +46,7 @@ class Screening:
         return RejectReason.REJECTED if in_time else RejectReason.BUSY
 
     async def ended(self, call: IncomingCall, outcome: Outcome) -> None:
-        """Note what became of a call that rang, and record it from the person or company that it was decided by.
+        """Store the outcome of a call that rang, and record it from the person or company of its decision.
 
         A call that was connected stays connected. Raises StorageUnavailable, and ApiError as ``Activities.post``.
         """
@@ -57,7 +57,7 @@ class Screening:
         if activity is None:
             await self._calls.end(row, outcome.name, outcome.call_time)
         else:
-            # The app may have said it first, and in other words.
+            # The app may have reported it first, with another outcome.
             await self._calls.recorded(row, activity)
 
     async def _record(self, row: CallRow, outcome: Outcome) -> Activity | None:

@@ -1,7 +1,7 @@
-"""Is this caller trusted, and who is it: the look-ups that the telephone network waits for while a phone rings.
+"""The look-ups during a call: is this caller trusted, and who is it?
 
-Concurrent look-ups share one trip to storage. Nothing that follows from an answer (the stored call, live events) is
-waited for by it, and whatever the parameters are worth, the same query runs.
+Concurrent look-ups share one query. An answer waits for nothing that follows from it (storing the call, live events),
+and the same query runs for valid and invalid parameters.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from storage.telephony.calls import CallRow
 
 
 class Verdict(NamedTuple):
-    """The answer to a trust look-up. ``in_time``: it was decided; otherwise storage has not said what it knows by the
-    deadline, and the answer is "untrusted" because nobody rings on a guess."""
+    """The answer to a trust look-up.
+
+    ``in_time``: it was decided; otherwise storage did not answer by the deadline, and the answer is "untrusted",
+    because a phone must not ring without a decision.
+    """
 
     answer: TrustAnswer
     in_time: bool
 
 
 class Trust:
-    """Answers both look-ups, and has each call kept with what it was decided by.
+    """Answers both look-ups, and keeps each call with the reasons of its decision.
 
-    ``deadline_seconds``: an answer that storage has not given by then is "untrusted". ``attestation``: what is asked of
-    a call's signature.
+    ``deadline_seconds``: if storage has not answered by then, the answer is "untrusted". ``attestation``: what is
+    required of a call's signature.
     """
 
     def __init__(
@@ -55,19 +58,20 @@ class Trust:
         self._asks: Batcher[_Asked, Callers | None] = Batcher("look-ups", self._look_up, max_batch=MAX_ASKS)
 
     async def trust(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> TrustAnswer:
-        """May the phone ring? Arguments and errors as of :meth:`verdict`."""
+        """Return whether the phone may ring. Arguments and errors as for :meth:`verdict`."""
         return (await self.verdict(lookup, tokens)).answer
 
     async def verdict(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> Verdict:
-        """May the phone ring, and was that decided? ``tokens`` are what a repeat of the request is known by
-        (protocol.lookup.call_tokens).
+        """Return whether the phone may ring, and whether that was decided in time.
 
-        Raises StorageUnavailable, and ApiError(unavailable) when too many wait.
+        ``tokens`` identify a repeat of the request (protocol.lookup.call_tokens).
+
+        Raises StorageUnavailable, and ApiError(unavailable) if too many wait.
         """
         call = call_of(lookup, tokens)
         verified, is_known = read_verstat(lookup.stir_verstat or "")
         self._metrics.attested.add(verified.value if is_known else "unknown")
-        # An answer that came too late has not let the phone ring, whoever called.
+        # After a late answer the phone has not rung, whoever called.
         found = await self._find("trust", call, lambda late: self._decided(call, late, late=True))
         if found is not None:
             trusted = self._decided(call, found)
@@ -79,7 +83,10 @@ class Trust:
         return Verdict(TrustAnswer(before.trusted, before.row.person_id), in_time=not _is_late(before))
 
     async def call(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> CallAnswer:
-        """Look up who is calling; returns nothing about a caller who is not trusted. Raises as :meth:`trust`."""
+        """Look up who is calling; returns nothing about a caller who is not trusted.
+
+        Raises the same as :meth:`trust`.
+        """
         call = call_of(lookup, tokens)
         found = await self._find("call", call, lambda late: None)
         before = self._log.remembered(call, any_verdict=call.verstat is None)
@@ -90,9 +97,9 @@ class Trust:
         return decide(call, found, self._attestation, self._now_ms()).known
 
     async def of_ended(self, call: Call) -> CallRow | None:
-        """What was decided of a call that has ended; if nothing was, it is decided now. None: it is nobody's call.
+        """Return the decision on a call that has ended, made now if there is none.
 
-        Raises StorageUnavailable.
+        None: the called number is unassigned. Raises StorageUnavailable.
         """
         row = await self._log.find(call)
         if row is not None:
@@ -103,11 +110,11 @@ class Trust:
         return decide(call, found, self._attestation, self._now_ms()).row
 
     async def close(self) -> None:
-        """Answer what waits."""
+        """Answer the waiting look-ups."""
         await self._asks.close()
 
     def _decided(self, call: Call, found: Callers, *, late: bool = False) -> bool:
-        """Whether the call is trusted: as it was decided before, however often Twilio asks, or else from now on."""
+        """Return whether the call is trusted: by its earlier decision, or by one made and kept now."""
         if found.person_id is None:
             return False
         before = self._log.remembered(call)
@@ -122,11 +129,11 @@ class Trust:
     async def _find(
         self, kind: Literal["trust", "call"], call: Call, when_late: Callable[[Callers], object]
     ) -> Callers | None:
-        """What storage knows; None if it did not say so in time: then ``when_late`` is called once it has."""
+        """Return storage's answer; None if it is late: then ``when_late`` is called when it arrives."""
         started = time.perf_counter()
         asked = _Asked(_ask(call))
         answer = self._asks.submit(asked)
-        # A third of the cost of asyncio.timeout, which would cancel this task to wake it.
+        # This costs a third of asyncio.timeout, which would cancel this task to wake it.
         late = asyncio.get_running_loop().call_later(self._deadline_seconds, asked.give_up, answer, when_late)
         try:
             found = await answer
@@ -136,7 +143,7 @@ class Trust:
         return found
 
     async def _look_up(self, asked: Sequence[_Asked]) -> Sequence[Callers]:
-        """One trip for many; who has been answered meanwhile is told now."""
+        """Run one query for many look-ups; those that were already answered as late get ``when_late`` called."""
         found = await self._callers.look_up([each.ask for each in asked])
         for each, callers in zip(asked, found, strict=True):
             if each.when_late is not None:
@@ -145,7 +152,7 @@ class Trust:
 
 
 class _Asked:
-    """A look-up on its way. ``when_late`` is set when it has been answered without what storage knows."""
+    """A running look-up. ``when_late`` is set if it was answered before storage did."""
 
     __slots__ = ("ask", "when_late")
 
@@ -154,14 +161,14 @@ class _Asked:
         self.when_late: Callable[[Callers], object] | None = None
 
     def give_up(self, answer: asyncio.Future[Callers | None], when_late: Callable[[Callers], object]) -> None:
-        """The deadline has come."""
+        """Answer without storage, because the deadline has passed."""
         if not answer.done():
             self.when_late = when_late
             answer.set_result(None)
 
 
 def _is_late(before: Decision | None) -> bool:
-    """Whether a call was blocked only because storage was late: that holds for its repeats, too."""
+    """Return whether a call was blocked only because storage was late, which is then true for its repeats too."""
     return before is not None and before.row.reason == "late"
 
 

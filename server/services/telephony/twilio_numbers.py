@@ -1,4 +1,4 @@
-"""Numbers bought from Twilio, under the allocation's own name, so that none is ever bought twice.
+"""Buys numbers from Twilio under the allocation's own name, so that none is bought twice.
 
 https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 """
@@ -23,8 +23,10 @@ _MAX_BACK_OFF_SECONDS: Final = 300.0
 
 
 class VoiceUrls(NamedTuple):
-    """Where Twilio asks what to do with a call to a number: at ``first``, and at ``fallback`` if that gave no answer,
-    or none that it understood."""
+    """The URLs that Twilio requests for a call to a number.
+
+    ``first``, and ``fallback`` if the first gave no valid answer.
+    """
 
     first: str
     fallback: str
@@ -33,7 +35,7 @@ class VoiceUrls(NamedTuple):
 class TwilioNumbers:
     """The ``twilio`` provider. ``voice_urls`` are those of the numbers bought here.
 
-    After a 429 nothing is asked for until its time is over; ``now`` is a monotonic clock in seconds.
+    After a 429 no request is sent until its time is over; ``now`` is a monotonic clock in seconds.
     """
 
     def __init__(
@@ -46,9 +48,9 @@ class TwilioNumbers:
         self._not_before = 0.0
 
     async def find(self, allocation_id: str) -> Bought | None:
-        """What was bought under this allocation's name by an attempt that did not come back.
+        """Return what an unfinished attempt has bought under this allocation's name.
 
-        Raises TwilioError, never NumberUnavailable: until it has answered, a number may be there.
+        Raises TwilioError, never NumberUnavailable: without an answer, a number may have been bought.
         """
         if self._must_wait():
             raise TwilioError(429, 0, _WAITING)
@@ -63,10 +65,10 @@ class TwilioNumbers:
         return _bought(named[0]) if named else None
 
     async def buy(self, allocation_id: str) -> Bought:
-        """Buy the first candidate that is still there.
+        """Buy the first candidate that is still available.
 
-        Raises NumberUnavailable where Twilio certainly sold nothing; after a time-out or a 5xx the error stands as it
-        is, and whoever tries next looks the name up first.
+        Raises NumberUnavailable if Twilio certainly sold nothing; after a timeout or a 5xx the error is raised
+        unchanged, and the next attempt looks the name up first.
         """
         if self._must_wait():
             raise NumberUnavailable(_WAITING)
@@ -85,7 +87,7 @@ class TwilioNumbers:
                 {"VoiceEnabled": "true", "ExcludeAllAddressRequired": "true", "PageSize": str(CANDIDATES)},
             )
         except TwilioError as error:
-            # Nothing was ordered yet, whatever it was.
+            # Nothing was ordered yet, whatever the error.
             self._note(error)
             raise NumberUnavailable(str(error)) from error
         numbers = [one.get("phone_number") for one in _listed(answer, "available_phone_numbers")]

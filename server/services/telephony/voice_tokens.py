@@ -1,4 +1,4 @@
-"""Twilio access tokens: what a person's app needs to take the calls that ``<Dial><Client>person_N`` sends to it.
+"""Twilio access tokens: a person's app needs one to accept the calls that ``<Dial><Client>person_N`` sends to it.
 
 https://www.twilio.com/docs/iam/access-tokens describes the token: a JWT signed (HS256) with an API key's secret, with a
 grant for Programmable Voice.
@@ -30,16 +30,16 @@ class VoiceToken:
 
 
 class VoiceTokens:
-    """Makes tokens with the operator's Twilio API key; nothing is asked of Twilio."""
+    """Creates tokens with the operator's Twilio API key, without a request to Twilio."""
 
     def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
         self._settings = settings
         self._now_ms = now_ms
 
     def make(self, caller: Caller) -> VoiceToken:
-        """A token for the caller's own app. It ends with the caller's access token, if that ends sooner.
+        """Create a token for the caller's own app. It expires with the caller's access token, if that expires sooner.
 
-        Raises ApiError(not_found) where no API key is configured.
+        Raises ApiError(not_found) if no API key is configured.
         """
         settings = self._settings
         key_sid, secret = settings.twilio_api_key_sid, settings.twilio_api_key_secret
