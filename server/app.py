@@ -1,7 +1,7 @@
-"""The composition root: builds the parts, joins them, and settles in which order they start and stop.
+"""The composition root: builds the parts of a node, joins them, and runs it.
 
-Everything is put on one exit stack in the order in which it starts, so it stops in the reverse order: services, then
-the log (sends in flight are finished and answered), then the sockets, then storage.
+What a node is built of is put on one exit stack in the order in which it is opened, and closed in the reverse order.
+Before that, whatever has work under way is stopped by ``Node.stop`` (server/node/node.py).
 """
 
 from __future__ import annotations
@@ -11,70 +11,36 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
-from server.auth.authentication import Authentication
-from server.cluster.cluster import Cluster
 from server.config.settings import Settings
-from server.http.listening import listen, served
+from server.http.listening import listen
 from server.http.origins import preflights, share
 from server.http.responses import PREFLIGHT, add_request_id, errors_middleware
 from server.http.sending import Sending
 from server.http.web_files import WebFiles
-from server.live.hub import Hub
-from server.live.log import Log
-from server.live.parties import Parties
 from server.node.demo import load_demo
 from server.node.foundation import Foundation, open_foundation
 from server.node.live_metrics import watch_sending
 from server.node.live_path import LivePath, open_live_path
+from server.node.node import Node
 from server.node.operator import operator_routes
-from server.node.privacy import PrivacyNode, open_privacy
+from server.node.privacy import open_privacy
 from server.node.telephony import open_telephony
 from server.node.twilio_account import open_account
 from server.routes import activities, admin_page, description, directory_admin, encryption, health, public_keys
 from server.runtime.clock import wall_clock_ms
 from server.runtime.tasks import running
-from server.runtime.telemetry import Metrics
-from server.services.activities import Activities
 from server.services.directory.directory import Directory
 from server.services.keys import Keys
 from server.services.operator.trends import Trends
 from server.services.retention import Retention
-from server.socket.endpoint import SocketEndpoint
-from storage.contract import ActivityLog
-from storage.database import Database
 from storage.directory.keys import KeyStore
 from storage.telephony.calls import CallStore
 
 _logger = structlog.get_logger("app")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A running node without its ports: the HTTP application, the one for a port of the metrics' own, and the parts
-    that others ask for."""
-
-    application: web.Application
-    watching: web.Application
-    settings: Settings
-    database: Database
-    store: ActivityLog
-    auth: Authentication
-    hub: Hub
-    cluster: Cluster
-    log: Log
-    socket: SocketEndpoint
-    parties: Parties
-    directory: Directory
-    activities: Activities
-    sending: Sending
-    metrics: Metrics
-    trends: Trends
-    privacy: PrivacyNode
 
 
 @asynccontextmanager
@@ -104,7 +70,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         routes = [
             *live.socket.routes(),
             *_messages(base, live, sending),
-            *telephony,
+            *telephony.routes,
             *directory_admin.routes(directory, base.auth),
             *privacy.routes,
             *operator_routes(base, live, trends, directory.remove, privacy.requests),
@@ -112,25 +78,21 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             *admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
             *watched,
         ]
-        yield Node(
-            _application(routes, settings.origins),
-            _application(watched),
-            settings,
-            base.database,
-            base.store,
-            base.auth,
-            live.hub,
-            live.cluster,
-            live.log,
-            live.socket,
-            base.parties,
-            directory,
-            live.activities,
-            sending,
-            base.metrics,
-            trends,
-            privacy,
+        node = Node(
+            base=base,
+            live=live,
+            telephony=telephony,
+            privacy=privacy,
+            directory=directory,
+            sending=sending,
+            trends=trends,
+            application=_application(routes, settings.origins),
+            watching=_application(watched),
         )
+        try:
+            yield node
+        finally:
+            await node.stop()
 
 
 def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.RouteDef]:
@@ -174,28 +136,20 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
     async with open_node(settings) as node:
         if demo:
             await load_demo(node.directory)
-        async with (
-            _watched(node),
-            served(
-                node.application, listen(settings.host, settings.port), max_connections=settings.max_connections
-            ) as url,
-        ):
-            _calm_the_collector()
-            signals = _catch_signals()
-            ready(url)
-            await _until_stopped(node, settings.drain_seconds, *signals)
+        url = await _listen(node, settings)
+        _calm_the_collector()
+        asked_to_stop = _catch_signals(node)
+        ready(url)
+        await asked_to_stop.wait()
+        await node.stop(settings.drain_seconds)
 
 
-@asynccontextmanager
-async def _watched(node: Node) -> AsyncIterator[None]:
-    """Serve the metrics on a port of their own, if they were given one."""
-    settings = node.settings
-    if settings.metrics_port is None:
-        yield
-        return
-    async with served(node.watching, listen(settings.metrics_host or settings.host, settings.metrics_port)) as url:
+async def _listen(node: Node, settings: Settings) -> str:
+    """Open the metrics' port, if they have one of their own, then the node's."""
+    if settings.metrics_port is not None:
+        url = await node.listen_for_metrics(listen(settings.metrics_host or settings.host, settings.metrics_port))
         _logger.info("metrics have a port of their own", url=f"{url}/metrics")
-        yield
+    return await node.listen(listen(settings.host, settings.port))
 
 
 def _calm_the_collector() -> None:
@@ -210,23 +164,16 @@ def _calm_the_collector() -> None:
     gc.set_threshold(10_000, 4, 2_500)
 
 
-def _catch_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Set by the first and by the second signal to stop. Before anybody is told that the node is ready: a signal that
-    comes at once must drain, too."""
-    loop = asyncio.get_running_loop()
-    first, second = asyncio.Event(), asyncio.Event()
+def _catch_signals(node: Node) -> asyncio.Event:
+    """Set by the first signal to stop; the second one skips the drain's wait. Before anybody is told that the node is
+    ready: a signal that comes at once must drain, too."""
+    first = asyncio.Event()
+
+    def stop() -> None:
+        if first.is_set():
+            node.socket.skip_drain()
+        first.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, lambda: second.set() if first.is_set() else first.set())
-    return first, second
-
-
-async def _until_stopped(node: Node, drain_seconds: float, first: asyncio.Event, second: asyncio.Event) -> None:
-    await first.wait()
-    draining = asyncio.create_task(node.socket.drain(drain_seconds), name="drain")
-    skip = asyncio.create_task(second.wait(), name="second signal")
-    await asyncio.wait((draining, skip), return_when=asyncio.FIRST_COMPLETED)
-    for task in (draining, skip):
-        task.cancel()
-    await asyncio.wait((draining, skip))
-    await node.log.close()
-    await node.socket.close()
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    return first

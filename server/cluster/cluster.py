@@ -89,6 +89,12 @@ class Cluster:
         if self.tail is not None:
             await self.tail.catch_up_to(id, epoch)
 
+    async def leave(self) -> None:
+        """Tell the other nodes that this one has no sessions any more, after all that was told before."""
+        if self.bus.shared:
+            self.presence.leave()
+            await self.bus.flushed(FLUSH_SECONDS)
+
 
 @asynccontextmanager
 async def open_cluster(
@@ -122,8 +128,6 @@ async def open_cluster(
         await stack.enter_async_context(running("log's tail", tail.run()))
         await stack.enter_async_context(running("cluster listener", listener.run()))
         yield Cluster(bus, hub, tail, events, presence, sends, tail)
-        presence.leave()
-        await bus.flushed(FLUSH_SECONDS)
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -42,29 +42,46 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
-@asynccontextmanager
-async def served(
-    application: web.Application,
-    listening: socket.socket,
-    shutdown_timeout: float = 5,
-    max_connections: int = MAX_CONNECTIONS,
-    **more: Any,
-) -> AsyncIterator[str]:
-    """Serve an application on a listening socket until the block ends; yields its URL. ``more`` as for aiohttp.
+class HttpServer:
+    """Serves an application on a listening socket, which it owns."""
 
-    ``shutdown_timeout`` (seconds): how long running requests may take at the end. ``max_connections``: without live
-    sockets; beyond it idle ones are closed, and if there are none, new connections wait in the kernel's backlog.
-    """
-    with listening:
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
-        await runner.setup()
-        try:
-            lobby = Lobby(max_connections)
-            async with running("accepting", accept(listening, connections(runner, lobby, **more), lobby.has_room)):
-                host, port = listening.getsockname()[:2]
-                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        finally:
-            await runner.cleanup()
+    def __init__(
+        self,
+        application: web.Application,
+        listening: socket.socket,
+        shutdown_timeout: float = 5,
+        max_connections: int = MAX_CONNECTIONS,
+        **more: Any,
+    ) -> None:
+        """``more`` as for aiohttp's connections.
+
+        ``shutdown_timeout`` (seconds): how long requests under way are given at the end. ``max_connections``: live
+        sockets are not counted; beyond it quiet ones are closed, and if there are none the kernel's backlog waits.
+        """
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=shutdown_timeout)
+        self._listening = listening
+        self._max_connections = max_connections
+        self._more = more
+        self._accepting = AsyncExitStack()
+
+    async def start(self) -> str:
+        """Begin to accept connections; returns the URL. A failure to accept ends the task that called this."""
+        self._accepting.callback(self._listening.close)
+        await self._runner.setup()
+        lobby = Lobby(self._max_connections)
+        work = accept(self._listening, connections(self._runner, lobby, **self._more), lobby.has_room)
+        await self._accepting.enter_async_context(running("accepting", work))
+        host, port = self._listening.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def stop_accepting(self) -> None:
+        """Close the listening socket: the kernel refuses new connections. The open ones go on."""
+        await self._accepting.aclose()
+
+    async def close(self) -> None:
+        """Stop accepting, wait for the requests under way, at most ``shutdown_timeout``, and close every connection."""
+        await self.stop_accepting()
+        await self._runner.cleanup()
 
 
 async def accept(

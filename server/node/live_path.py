@@ -38,6 +38,7 @@ class LivePath:
     cluster: Cluster
     log: Log
     call_log: CallLog
+    call_reports: CallReports
     activities: Activities
     socket: SocketEndpoint
 
@@ -49,7 +50,7 @@ class LivePath:
 
 @asynccontextmanager
 async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
-    """Build it and start its tasks. At the end the log stops first: its answers still reach their sockets.
+    """Build it and run its tasks until the block ends; before that, ``Node.stop`` closes what has work under way.
 
     Raises StorageError or BusError with what to do about it.
     """
@@ -70,9 +71,6 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         )
         acceptor = Acceptor(settings, hub, timers, base.auth, parties, now_ms, cluster.presence, cluster.catch_up_to)
         socket = SocketEndpoint(settings, acceptor, frame_handler)
-        # The log first: its answers still reach their sockets, and calls are put right after it.
-        for stop in (call_log.close, frame_handler.close, socket.close, call_reports.close, log.close):
-            stack.push_async_callback(stop)
         stack.callback(timers.close)
         _follow(hub, parties, base.auth)
         watch_live_path(base.metrics, hub, socket, log, catch_up)
@@ -80,7 +78,7 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         await stack.enter_async_context(running("event loop probe", base.metrics.probe_loop()))
         for number in range(settings.catch_up_readers):
             await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
-        yield LivePath(hub, cluster, log, call_log, activities, socket)
+        yield LivePath(hub, cluster, log, call_log, call_reports, activities, socket)
 
 
 def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:

@@ -51,11 +51,17 @@ class PrivacyNode:
     worker: WebhookWorker
     fetcher: RecordingFetcher
     deletions: TwilioDeletions
+    call_status: CallStatus
+
+    async def stop(self) -> None:
+        """Send no more webhooks and requests to Twilio; wait a few seconds for those under way."""
+        await self.worker.stop()
+        await self.call_status.close()
 
 
 @asynccontextmanager
 async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | None) -> AsyncIterator[PrivacyNode]:
-    """Build it and start its workers; at the end they stop first.
+    """Build it and run its workers until the block ends.
 
     Raises SettingsError for a file of call texts that can't be used.
     """
@@ -73,7 +79,6 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
         worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=base.metrics.webhooks.add)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
         call_status = CallStatus(twilio, settings.public_url and settings.public_url + twilio_privacy_line.STATUS_PATH)
-        stack.push_async_callback(call_status.close)
         deletions = TwilioDeletions(database, twilio, now_ms)
         requests = PrivacyRequests(database, changes, base.parties.companies_of, now_ms, deletions.wake)
         fetcher = RecordingFetcher(database, changes, twilio, now_ms)
@@ -95,7 +100,6 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
         ]
         await reclaim_leases(database)
         await stack.enter_async_context(running("webhook worker", worker.run()))
-        stack.push_async_callback(worker.stop)
         await stack.enter_async_context(running("recording fetcher", fetcher.run()))
         await stack.enter_async_context(running("deletions at Twilio", deletions.run()))
         await stack.enter_async_context(running("privacy retention", retention.run()))
@@ -106,7 +110,7 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
 
         faults = ClockFaults(database, settings.webhook_retry_seconds, look_again, now_ms)
         await stack.enter_async_context(running("clock faults", faults.run()))
-        yield PrivacyNode(routes, requests, worker, fetcher, deletions)
+        yield PrivacyNode(routes, requests, worker, fetcher, deletions, call_status)
 
 
 async def reclaim_leases(database: Database) -> None:

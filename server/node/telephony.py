@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -28,11 +29,23 @@ from storage.telephony.calls import CallStore
 from storage.telephony.numbers import NumberStore
 
 
+@dataclass(frozen=True)
+class TelephonyNode:
+    """What the rest of the node needs of it."""
+
+    routes: list[web.RouteDef]
+    trust: Trust
+    numbers: Numbers
+
+    async def stop(self) -> None:
+        """Answer the look-ups that wait, and give up the purchases under way."""
+        await self.trust.close()
+        await self.numbers.close()
+
+
 @asynccontextmanager
-async def open_telephony(
-    base: Foundation, live: LivePath, twilio: TwilioApi | None
-) -> AsyncIterator[list[web.RouteDef]]:
-    """Build it and start its tasks, until the block ends; yields its routes."""
+async def open_telephony(base: Foundation, live: LivePath, twilio: TwilioApi | None) -> AsyncIterator[TelephonyNode]:
+    """Build it and run its tasks until the block ends."""
     settings, database, auth, now_ms = base.settings, base.database, base.auth, base.now_ms
     async with AsyncExitStack() as stack:
         attestation = Attestation(settings.attestation, settings.attestation_level)
@@ -44,7 +57,6 @@ async def open_telephony(
             now_ms,
             attestation,
         )
-        stack.push_async_callback(trust.close)
         numbers = Numbers(
             NumberStore(database),
             base.telephony,
@@ -53,10 +65,9 @@ async def open_telephony(
             fictional=settings.development and settings.number_provider == "pool",
             given=tell_number(live.events),
         )
-        stack.push_async_callback(numbers.close)
         retention = CallRetention(CallStore(database), settings.call_log_days, now_ms)
         await stack.enter_async_context(running("calls' retention", retention.run()))
-        yield [
+        routes = [
             *lookups.routes(trust, auth),
             *heartbeat.routes(Heartbeats(database, live.activities, numbers), auth),
             *blocked.routes(live.call_log, auth),
@@ -64,3 +75,4 @@ async def open_telephony(
             *voice_token.routes(VoiceTokens(settings, now_ms), auth),
             *twilio_voice.routes(Screening(trust, live.call_log, live.activities), auth),
         ]
+        yield TelephonyNode(routes, trust, numbers)

@@ -21,6 +21,7 @@ from server.socket.frame_handler import FrameHandler
 
 ADMITTED_PER_TURN = 16
 """Upgrades in one turn of the event loop, however many come at once."""
+_GOING_AWAY = "node is going away"
 
 
 class SocketEndpoint:
@@ -36,6 +37,8 @@ class SocketEndpoint:
         self._sockets: dict[Wire, None] = {}
         self._preparing = 0
         self._empty = asyncio.Event()
+        self._drain_skipped = False
+        self._closed = False
         self.draining = False
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,6 +69,8 @@ class SocketEndpoint:
             self._preparing -= 1
         opened = Connection(self.acceptor, self.frame_handler, request, socket)
         self._sockets[opened.wire] = None
+        if self._closed:  # while the upgrade was answered
+            opened.wire.close(CloseCode.GOING_AWAY, _GOING_AWAY)
         try:
             await opened.serve()
         finally:
@@ -108,15 +113,20 @@ class SocketEndpoint:
         sessions = list(self._hub)
         for number, session in enumerate(sessions):
             after_ms = int(seconds * 800 * number / len(sessions))
-            reason = "this node is going away"
-            session.tell(Reconnect(after_ms, session.id, reason))
-        await self._emptied(seconds)
+            session.tell(Reconnect(after_ms, session.id, f"this {_GOING_AWAY}"))
+        await self._emptied(0 if self._drain_skipped else seconds)
+
+    def skip_drain(self) -> None:
+        """End the wait of :meth:`drain`, now or when it begins."""
+        self._drain_skipped = True
+        if not self._closed:
+            self._empty.set()
 
     async def close(self) -> None:
         """Close what is left with 1001 and wait for the handlers to end, a few seconds at most."""
-        self.draining = True
+        self.draining = self._closed = True
         for wire in list(self._sockets):
-            wire.close(CloseCode.GOING_AWAY, "node going away")
+            wire.close(CloseCode.GOING_AWAY, _GOING_AWAY)
         await self._emptied(CLOSE_SECONDS)
         for wire in list(self._sockets):
             wire.abort()

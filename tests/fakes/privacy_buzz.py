@@ -13,7 +13,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from protocol.directory import Company, Kind, Member, Object, Person
 from protocol.twilio_signature import sign
-from server.app import Node
+from server.node.node import Node
 from storage.database import Database
 from storage.directory import service_codes
 from storage.directory import writes as directory_writes

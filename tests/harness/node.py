@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.app import Node, open_node
+from server.app import open_node
 from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_person, mint_service
 from server.config.settings import Mode, Settings
-from server.http.listening import listen, served
+from server.http.listening import listen
 from server.live.log import Submission
+from server.node.node import Node
 from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.harness.backend import noted
@@ -85,7 +86,7 @@ class RunningNode:
 async def running_node(
     settings: Settings, now_ms: Callable[[], int] = wall_clock_ms, *, send_buffer: int | None = None
 ) -> AsyncIterator[RunningNode]:
-    """Open a node and listen; stop in the order in which ``server.app.serve`` does.
+    """Open a node and listen; at the end of the block ``Node.stop`` stops it, as it does under ``serve``.
 
     ``send_buffer`` (bytes): what the kernel keeps for each connection, so that a reader who stalls is soon noticed.
     """
@@ -93,17 +94,9 @@ async def running_node(
         listening = listen(settings.host, settings.port)
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # accepted ones inherit it
-        async with served(
-            node.application,
-            listening,
-            shutdown_timeout=1,
-            max_connections=settings.max_connections,
-            lingering_time=0.1,
-        ):
-            host, port = listening.getsockname()[:2]
-            yield RunningNode(node, host, port, settings)
-            await node.log.close()
-            await node.socket.close()
+        host, port = listening.getsockname()[:2]
+        await node.listen(listening, shutdown_timeout=1, lingering_time=0.1)
+        yield RunningNode(node, host, port, settings)
 
 
 _SERVE = """

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from protocol.directory import Kind
-from server.app import Node
+from server.node.node import Node
 from server.runtime.clock import wall_clock_ms
 from tests.harness.backend import noted
 from tests.harness.http import Http

@@ -14,7 +14,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from protocol.directory import Company, Contact, Kind, Member, Object, Person, TrustedCompany
 from protocol.twilio_signature import sign
-from server.app import Node
+from server.node.node import Node
 from storage.database import Database
 from storage.directory import writes as directory_writes
 from storage.directory.writes import Change

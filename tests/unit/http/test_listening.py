@@ -6,8 +6,9 @@ import asyncio
 import resource
 import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,7 +16,7 @@ from aiohttp import web
 from server.http import connection as http_connection
 from server.http import listening
 from server.http.connection import IDLE_SECONDS, Lobby, connections
-from server.http.listening import ACCEPTED_PER_TURN, accept, listen, served
+from server.http.listening import ACCEPTED_PER_TURN, HttpServer, accept, listen
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.waiting import until
 
@@ -126,6 +127,17 @@ async def test_a_connection_on_which_no_whole_request_comes_is_closed(said: byte
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+@asynccontextmanager
+async def served(
+    application: web.Application, listening: socket.socket, shutdown_timeout: float = 5, **more: Any
+) -> AsyncIterator[str]:
+    server = HttpServer(application, listening, shutdown_timeout, **more)
+    try:
+        yield await server.start()
+    finally:
+        await server.close()
 
 
 async def test_an_hour_is_not_what_an_idle_connection_gets() -> None:
