@@ -65,9 +65,7 @@ class Sealer:
         return _PREFIX + base64.b64encode(sealed).decode()
 
     def open(self, message: str, envelope: Envelope) -> tuple[str, Seal]:
-        """Return the text of a message from the server (empty if it can't be decrypted), and whether it was
-        encrypted.
-        """
+        """Return the text of a message from the server and whether it was encrypted; empty if it can't be decrypted."""
         if not message.startswith(_PREFIX):
             return message, Seal.PLAIN
         try:

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by playwright, for tests that look at Buzz's pages as people do.
+"""The system's Chromium, driven by playwright, for tests that use Buzz's pages as people do.
 
 Nothing is installed here. `.ci/browser` (called by `.ci/run`) installs Chromium where that is possible; by hand:
 `apt-get install chromium`. Without one a test is skipped with the reason, and under ``CI=true`` it fails.
@@ -21,7 +21,7 @@ WAIT_MS = 20_000
 
 
 def chromium() -> str:
-    """Where Chromium is."""
+    """Return the path of Chromium."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is not None:
         return found
@@ -33,10 +33,10 @@ def chromium() -> str:
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """A browser without a window."""
+    """Open a browser without a window."""
     path = chromium()
     async with async_playwright() as playwright:
-        # Chromium's own sandbox can't be had by root, which is who tests are on a throw-away machine.
+        # Chromium's own sandbox does not work for root, which runs the tests on a temporary machine.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=path, args=arguments)
         try:
@@ -46,7 +46,7 @@ async def open_browser() -> AsyncIterator[Browser]:
 
 
 class Watched:
-    """A page, and everything that went wrong on it: errors, broken policies, files that are missing, other hosts."""
+    """A page, and everything that went wrong on it: errors, violated policies, missing files, other hosts."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -59,7 +59,8 @@ class Watched:
         page.on("request", lambda request: self._asked(request.url))
 
     def _said(self, message: ConsoleMessage) -> None:
-        # What the browser notes of failed requests is judged by their answers, and said by the page itself.
+        # The browser's messages about failed requests are ignored: the responses are checked, and the page reports
+        # them.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.faults.append(message.text)
 
@@ -75,7 +76,7 @@ class Watched:
 
 @asynccontextmanager
 async def open_page(browser: Browser, url: str, width: int = 1280, scheme: str = "light") -> AsyncIterator[Watched]:
-    """A fresh tab on ``url``. At its end nothing may have gone wrong."""
+    """Open a new tab on ``url``. At its end nothing may have gone wrong."""
     context: BrowserContext = await browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if scheme == "dark" else "light",

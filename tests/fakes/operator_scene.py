@@ -1,6 +1,6 @@
-"""A node with something to see for an operator: sessions, a failing webhook, privacy requests of every age, numbers.
+"""A node with data for an operator: sessions, a failing webhook, privacy requests of every age, numbers.
 
-Two months pass in it, by a clock that is turned by hand and then follows the real one.
+Two months pass in it, by a clock that the test sets and that then follows the real one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TurnedClock:
 
 @dataclass
 class Scene:
-    """What there is to see."""
+    """The node and its data."""
 
     world: World
     receiver: Receiver
@@ -68,7 +68,10 @@ class Scene:
 
 @asynccontextmanager
 async def open_scene(data_dir: Path) -> AsyncIterator[Scene]:
-    """Build it. The receiver refuses everything until it is told otherwise, and nothing is retried by itself."""
+    """Build the scene.
+
+    The receiver refuses everything until a test changes that, and nothing is retried automatically.
+    """
     clock = TurnedClock()
     receiver = await Receiver().start()
     receiver.status = 503
@@ -104,7 +107,7 @@ async def _ask(world: World, first: str, last: str, done: dict[str, bool]) -> No
 
 
 async def _settled(world: World) -> None:
-    """Wait until no webhook is under way: the clock must not turn meanwhile."""
+    """Wait until no webhook is being sent, because the clock must not change meanwhile."""
     admin = world.http(token=world.tokens.service("admin"))
     async with asyncio.timeout(10):
         while (await admin.get("/admin/webhook-deliveries?status=pending")).json:
@@ -112,7 +115,7 @@ async def _settled(world: World) -> None:
 
 
 async def _talk(world: World) -> None:
-    """Jane on two devices and Bob; one message that all three have."""
+    """Connect Jane on two devices and Bob, and send one message that all three receive."""
     phone = await world.join(JANE, device_id="jane-phone")
     desk = await world.join(JANE, device_id="jane-desk")
     bob = await world.join(BOB, device_id="bob-phone")

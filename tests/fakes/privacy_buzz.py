@@ -1,4 +1,4 @@
-"""A node with two companies and their members, for the tests of privacy requests; asked over real HTTP."""
+"""A node with two companies and their members, for the tests of privacy requests; used over real HTTP."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _OBJECTS: Mapping[Kind, tuple[Object, ...]] = {
 
 @dataclass
 class Clock:
-    """The server's wall clock, in milliseconds, turned by hand."""
+    """The server's wall clock, in milliseconds, which tests set."""
 
     ms: int = START_MS
 
@@ -63,7 +63,7 @@ class Clock:
 
 @dataclass
 class Buzz:
-    """A running server, and the ways in."""
+    """A running server, and the clients of it."""
 
     client: ClientSession
     node: Node
@@ -80,13 +80,13 @@ class Buzz:
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
     ) -> tuple[int, Any]:
-        """One request; the answer as JSON where it is JSON, else as text."""
+        """Send one request; returns the response as JSON if it is JSON, else as text."""
         async with self.client.request(method, path, headers=headers, **more) as response:
             is_json = response.content_type == "application/json"
             return response.status, await response.json() if is_json else await response.text()
 
     async def ask_admin(self, method: str, path: str, body: Any = None) -> Any:
-        """A request with the admin token that must succeed."""
+        """Send a request with the admin token, which must succeed."""
         status, answer = await self.ask(method, path, self.admin, **({} if body is None else {"json": body}))
         assert status < 300, (status, answer)
         return answer
@@ -95,11 +95,11 @@ class Buzz:
         await self.ask_admin("POST", "/admin/service-codes", {"code": code, "company_id": company_id, "name": name})
 
     async def endpoint(self, url: str, company_id: int = ACME, **more: Any) -> Any:
-        """Make a webhook endpoint; the answer with its keys."""
+        """Create a webhook endpoint; returns the answer with its keys."""
         return await self.ask_admin("POST", "/admin/webhook-endpoints", {"company_id": company_id, "url": url, **more})
 
     async def submit(self, code: str = CODE, **changes: str) -> str:
-        """Send the form as a program would; the request's id."""
+        """Send the form as a program would; returns the request's id."""
         status, answer = await self.ask("POST", f"/privacy-requests/{code}", json={**FORM, **changes})
         assert status == 201, answer
         return str(answer["id"])
@@ -110,11 +110,11 @@ class Buzz:
         return answer
 
     async def settled(self, statuses: tuple[str, ...] = ("delivered", "failed", "cancelled")) -> Any:
-        """The log of deliveries, once every one of them has one of these statuses."""
+        """Return the log of deliveries, when each has one of these statuses."""
         return await self.until(lambda log: all(one["status"] in statuses for one in log))
 
     async def until(self, ready: Callable[[Any], bool], within: float = 30) -> Any:
-        """The log of deliveries, once it is as wanted."""
+        """Return the log of deliveries, when the condition holds."""
         async with asyncio.timeout(within):
             while True:
                 log = await self.deliveries(limit="500")
@@ -122,21 +122,21 @@ class Buzz:
                     return log
 
     def later(self, seconds: float) -> None:
-        """Turn the clock, and let the worker see it."""
+        """Move the clock forward, and wake the worker."""
         self.clock.advance(seconds)
         self.node.privacy.worker.wake()
 
     def signed(self, path_and_query: str, form: Mapping[str, str]) -> dict[str, str]:
-        """The headers of Twilio's request."""
+        """Return the headers of Twilio's request."""
         return {"X-Twilio-Signature": sign(TWILIO_TOKEN, PUBLIC_URL + path_and_query, form.items())}
 
     async def twilio(self, path_and_query: str, form: Mapping[str, str]) -> tuple[int, str]:
-        """A request by Twilio."""
+        """Send a request as Twilio."""
         return await self.ask("POST", path_and_query, self.signed(path_and_query, form), data=form)
 
     @asynccontextmanager
     async def live(self, person_id: int) -> AsyncIterator[ClientWebSocketResponse]:
-        """A person's session, welcomed."""
+        """Open a person's session and wait for ``welcome``."""
         async with self.client.ws_connect("/apps/buzz/socket", headers=self.person(person_id)) as socket:
             await socket.send_json({"type": "hello"})
             assert (await socket.receive_json(timeout=5))["type"] == "welcome"
@@ -144,7 +144,7 @@ class Buzz:
 
 
 async def event(socket: ClientWebSocketResponse) -> tuple[str, Any]:
-    """The next live event's name and data."""
+    """Return the next live event's name and data."""
     while True:
         frame = await socket.receive_json(timeout=5)
         if frame["type"] == "event":
@@ -156,7 +156,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def make_template(data_dir: Path) -> Path:
-    """A data directory with the people above and the service code, to be copied for each test."""
+    """Create a data directory with the people above and the service code, which is copied for each test."""
     asyncio.run(_fill(data_dir / "buzz.db"))
     return data_dir
 
@@ -169,7 +169,7 @@ async def _fill(path: Path) -> None:
 
 
 async def fill(database: Database) -> None:
-    """Put the people, the companies and the service code into a migrated database."""
+    """Write the people, the companies and the service code into a migrated database."""
     async with database.transaction() as transaction:
         for kind, objects in _OBJECTS.items():
             await directory_writes.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)

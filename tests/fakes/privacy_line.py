@@ -24,7 +24,7 @@ class Caller:
         return answer
 
     async def dial(self, digits: str = "2") -> dict[str, Any]:
-        """Enter the code; the attributes of the <Record> that follows."""
+        """Enter the code; returns the attributes of the <Record> that follows."""
         return attributes(await self.post(f"{LINE}/code?attempt=1", Digits=digits), "Record")
 
     async def recorded(self, status: str = "completed", sid: str = RECORDING) -> None:

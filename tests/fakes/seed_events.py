@@ -1,4 +1,4 @@
-"""The two example events of the seed, as a form would carry them."""
+"""The two example events of the seed, as form fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local server that plays Twilio's REST API, and Twilio's side of a call: signed requests to a server's callbacks."""
+"""A local server that stands in for Twilio's REST API, and sends Twilio's signed requests of a call."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Twilio:
     """Recordings and numbers of one account.
 
     ``recordings``: SID to bytes, to a status to answer with, or to an address to redirect to. ``for_sale``: numbers
-    offered, in order; ``sold``: the orders that went through. ``answers``: statuses, or (status, code), for the next
-    purchases, ``delete_answers`` for the next deletions; ``lose``: how many purchases go through while their answers
-    get lost. ``calls``: what was changed about which call; ``calls_answer``: the status that this is answered with,
-    after which time ``calls_hang`` prevents.
+    offered, in order; ``sold``: the orders that succeeded. ``answers``: statuses, or (status, code), for the next
+    purchases, ``delete_answers`` for the next deletions; ``lose``: how many purchases succeed while their answers are
+    lost. ``calls``: the changes of each call; ``calls_answer``: the status of their answers, which ``calls_hang``
+    prevents.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Twilio:
 
 
 def call(sid: str = "CA" + "1" * 32, **more: str) -> Mapping[str, str]:
-    """What every request of Twilio's says of a call."""
+    """Return the fields of a call in every request of Twilio's."""
     return {
         "AccountSid": ACCOUNT,
         "CallSid": sid,
@@ -146,7 +146,7 @@ def call(sid: str = "CA" + "1" * 32, **more: str) -> Mapping[str, str]:
 
 
 def attributes(document: str, verb: str) -> dict[str, Any]:
-    """The attributes of the first such verb in a TwiML document."""
+    """Return the attributes of the first such verb in a TwiML document."""
     from defusedxml.ElementTree import fromstring
 
     found = next(fromstring(document.encode()).iter(verb))

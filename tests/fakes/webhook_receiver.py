@@ -1,4 +1,4 @@
-"""A company's own system: a receiver written from the seed and its security page alone. Imports nothing of Buzz."""
+"""A company's own system: a receiver written only from the seed and its security page. It imports nothing of Buzz."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Behave = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
-    """Takes events over real HTTP(S). ``answers``: statuses for the next requests; then ``status`` for all others.
+    """Receives events over real HTTP(S). ``answers``: statuses for the next requests; then ``status`` for all others.
 
     ``received`` are the events of requests that were answered 200, ``seen`` those of every request.
     """
@@ -52,15 +52,15 @@ class Receiver:
         return str(self.server.make_url("/hook"))
 
     async def wait_for(self, count: int, within: float = 30) -> list[dict[str, Any]]:
-        """The accepted events, once there are that many."""
+        """Return the accepted events, when there are that many."""
         return await self._wait(lambda: self.received if len(self.received) >= count else None, within)
 
     async def wait_for_tries(self, count: int, within: float = 30) -> list[dict[str, Any]]:
-        """Every event that came, once there are that many, and answered."""
+        """Return all events that arrived, when that many were answered."""
         return await self._wait(lambda: self.seen if len(self.seen) >= count and not self._at_once else None, within)
 
     async def wait_for_arrivals(self, count: int, within: float = 30) -> list[dict[str, Any]]:
-        """Every event that came, once there are that many, answered or not."""
+        """Return all events that arrived, when there are that many, answered or not."""
         return await self._wait(lambda: self.seen if len(self.seen) >= count else None, within)
 
     async def _wait(self, ready: Callable[[], Any], within: float) -> Any:
@@ -98,7 +98,7 @@ class Receiver:
 
 
 def genuine(event: dict[str, Any], api_key: str) -> bool:
-    """The security page: hex HMAC-SHA256 of timestamp and random_token with the API key."""
+    """Check the signature as on the security page: hex HMAC-SHA256 of timestamp and random_token with the API key."""
     signature = event["signature"]
     message = signature["timestamp"] + signature["random_token"]
     expected = hmac.new(api_key.encode(), message.encode(), hashlib.sha256).hexdigest()
@@ -106,7 +106,7 @@ def genuine(event: dict[str, Any], api_key: str) -> bool:
 
 
 def nested(fields: Any) -> dict[str, Any]:
-    """``a[b]=c`` to ``{"a": {"b": "c"}}``."""
+    """Convert ``a[b]=c`` to ``{"a": {"b": "c"}}``."""
     event: dict[str, Any] = {}
     for name, value in fields.items():
         assert isinstance(value, str), f"{name} is no plain field"

@@ -1,1 +1,1 @@
-"""What end-to-end tests and drills stand on: real nodes, a client of our own making, people to talk, and a watch."""
+"""The base of end-to-end tests and drills: real nodes, an independent client, people, and checks for errors."""

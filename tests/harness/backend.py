@@ -1,7 +1,7 @@
-"""Where a test's data directory leads: SQLite in it, or a PostgreSQL database and a Valkey that a note in it names.
+"""The backend of a test's data directory: SQLite in it, or the PostgreSQL database and Valkey that a file in it names.
 
-Everything that opens a node on a data directory, or looks at its rows from outside, asks here. So a test says nothing
-of where its activities are kept, and the same test runs on every backend.
+All code that opens a node on a data directory, or reads its rows from outside, uses this. So a test does not mention
+its backend, and the same test runs on every one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Backend(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What leads a node there."""
+        """Return the settings with which a node uses it."""
         if self.database_url is None:
             return {}
         names = ("database_url", "bus_url", "bus_namespace")
@@ -43,19 +43,19 @@ class Backend(NamedTuple):
 
 
 def noted(data_dir: Path) -> Backend:
-    """The backend of a data directory."""
+    """Return the backend of a data directory."""
     note = data_dir / NOTE
     return Backend(**json.loads(note.read_text())) if note.exists() else Backend()
 
 
 def note(data_dir: Path, backend: Backend) -> None:
-    """Make the directory lead to this backend."""
+    """Write this backend into the directory."""
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / NOTE).write_text(json.dumps(backend._asdict()))
 
 
 def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    """What the database says now, read beside the node."""
+    """Read rows of the database, not through the node."""
     url = noted(data_dir).database_url
     if url is not None:
         return aside(_postgres_rows(url, sql, parameters))
@@ -64,7 +64,7 @@ def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ..
 
 
 def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-    """Change the database of a running node as another process would (and leave SQLite's WAL alone)."""
+    """Change the database of a running node as another process would (without a checkpoint of SQLite's WAL)."""
     url = noted(data_dir).database_url
     if url is not None:
         aside(_postgres_write(url, list(statements)))
@@ -77,7 +77,7 @@ def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) 
 
 
 def aside(work: Coroutine[Any, Any, T]) -> T:
-    """Run it to its end in a loop of its own, also from within another loop's step."""
+    """Run it to its end in a loop of its own, even while another loop is running."""
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(asyncio.run, work).result()
 

@@ -23,7 +23,7 @@ _FLAGS: Final = (
 
 
 class Watched:
-    """A page, and what it complained about."""
+    """A page, and its errors."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -38,7 +38,7 @@ class Watched:
 
 @asynccontextmanager
 async def open_page(width: int = 1_280, height: int = 900) -> AsyncIterator[Watched]:
-    """A fresh page of a fresh browser."""
+    """Open a new page of a new browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
         try:

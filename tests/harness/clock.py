@@ -1,4 +1,4 @@
-"""A wall clock that tests turn."""
+"""A wall clock that tests set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from server.runtime.clock import wall_clock_ms
 
 
 class Clock:
-    """The real time, and what it was turned by. Given to a node in place of its wall clock."""
+    """The real time plus an offset. It replaces a node's wall clock."""
 
     def __init__(self) -> None:
         self._turned_ms = 0
@@ -15,5 +15,5 @@ class Clock:
         return wall_clock_ms() + self._turned_ms
 
     def turn(self, seconds: float) -> None:
-        """Forward, or back when negative."""
+        """Move the clock forward, or back if negative."""
         self._turned_ms += round(seconds * 1000)

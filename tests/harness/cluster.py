@@ -22,7 +22,7 @@ _PEOPLED = "buzz_people"
 
 
 async def people_into(url: str) -> None:
-    """The same people as in the SQLite tests."""
+    """Write the same people as in the SQLite tests."""
     everybody = [*NAMES.items(), *((id, f"P{id}") for id in CROWD)]
     connection = await asyncpg.connect(url)
     try:
@@ -36,7 +36,7 @@ async def people_into(url: str) -> None:
 
 
 async def new_database(server: PostgresServer) -> str:
-    """A migrated database with people in it. Returns its address, for ``server.databases.give_back``."""
+    """Take a migrated database with people in it. Returns its address, for ``server.databases.give_back``."""
     if not server.databases.knows(_PEOPLED):
         await make_migrated(server, _PEOPLED)
         await people_into(server.url(_PEOPLED))
@@ -46,7 +46,7 @@ async def new_database(server: PostgresServer) -> str:
 
 @asynccontextmanager
 async def peopled_database(server: PostgresServer) -> AsyncIterator[str]:
-    """The same, until the block ends."""
+    """Take a migrated database with people in it until the block ends."""
     url = await new_database(server)
     try:
         yield url
@@ -63,7 +63,7 @@ async def open_nodes(
     now_ms: Callable[[], int] = wall_clock_ms,
     **settings: Any,
 ) -> AsyncIterator[list[World]]:
-    """``count`` nodes of one cluster, each with people's way to it. They share a signing key and nothing else here."""
+    """``count`` nodes of one cluster, each with a function to connect people. They share only a signing key."""
     settings.setdefault("bus_namespace", f"test-{secrets.token_hex(8)}")
     settings.setdefault("signing_key_file", folder / "signing-key.pem")
     async with AsyncExitStack() as stack:

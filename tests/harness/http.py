@@ -1,4 +1,4 @@
-"""HTTP requests as a client makes them, answers as plain values."""
+"""HTTP requests as a client sends them, with responses as plain values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multidict import CIMultiDictProxy
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, whole."""
+    """One complete HTTP response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -24,7 +24,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The error's message, whichever shape it has."""
+        """The error's message, in either form."""
         value = self.json
         return str(value["message"] if value["error"] is True else value["error"]["message"])
 

@@ -1,7 +1,7 @@
 """The live path without sockets: real log, hub, catch-up readers and SQLite, where a test decides what happens when.
 
-Every trip to the store stops at two gates, before and after; the test opens them one by one. So a commit may be on disk
-and not yet with the hub, a page read and not yet handed over, for as long as the test likes.
+Every call of the store stops at two gates, before and after it; the test opens them one by one. So a commit can be on
+disk and not yet in the hub, or a page read and not yet delivered, for as long as the test needs.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Gate(NamedTuple):
 
 
 class GatedLog(SqliteActivityLog):
-    """The real log behind gates. ``wait_at_gates`` False lets everything through."""
+    """The real log behind gates. With ``wait_at_gates`` False nothing stops."""
 
     def __init__(self, database: SqliteDatabase, on_commit: Callable[[Commit], None]) -> None:
         super().__init__(database)
         self._on_commit = on_commit
         self._calls = itertools.count()
-        # In the order in which the calls began: threads may finish in another, and a plan must mean the same each time.
+        # In the order in which the calls began: threads may finish in another, and a plan must be reproducible.
         self.gates: list[Gate] = []
         self.wait_at_gates = True
         self.working = 0
@@ -77,12 +77,12 @@ class GatedLog(SqliteActivityLog):
         return pages
 
     def open(self, index: int, well: bool = True) -> None:
-        """Let one of those who wait at a gate go on; not ``well``: a commit fails, or its answer is lost."""
+        """Let one waiting call continue; not ``well``: a commit fails, or its answer is lost."""
         if self.gates:
             self.gates.pop(index % len(self.gates)).opened.set_result(well)
 
     async def settle(self) -> None:
-        """Run until everybody waits: at a gate, or for something to do."""
+        """Run until every task waits: at a gate, or for work."""
         while True:
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -108,7 +108,7 @@ class GatedLog(SqliteActivityLog):
 
 
 class RecordingWire(FakeWire):
-    """Keeps the ids of the activities that were written, and nothing else."""
+    """Keeps only the ids of the activities that were written."""
 
     def __init__(self, room: int | None) -> None:
         super().__init__(room)
@@ -122,7 +122,7 @@ class RecordingWire(FakeWire):
 
 @dataclass
 class Reader:
-    """One session, where it started, and what its person was a party to since."""
+    """One session, its start, and what its person was a party to since."""
 
     session: TracedSession
     wire: RecordingWire
@@ -142,7 +142,7 @@ class Reader:
 
 
 class LivePath:
-    """The parts, joined as ``server.app`` joins them, and the model that they are held against."""
+    """The parts, connected as in ``server.app``, and the model that they are compared with."""
 
     def __init__(self, database: SqliteDatabase, ring_size: int) -> None:
         self.database = database
@@ -163,7 +163,7 @@ class LivePath:
 
     @classmethod
     async def open(cls, data_dir: Path, people: Sequence[int], companies: Sequence[int], ring_size: int) -> LivePath:
-        """On a data directory that has these people and companies (keys); their names are known from the start."""
+        """Open it on a data directory with these people and companies (keys); their names are in memory."""
         path = cls(await SqliteDatabase.open(database_path(data_dir), readers=2), ring_size)
         await path.parties.load([*people, *companies])
         for person in people:
@@ -173,7 +173,7 @@ class LivePath:
     # --- what may happen ----------------------------------------------------------------------------------------
 
     async def connect(self, person: int, start: int | None, *, room: int | None, binary: bool, page: int) -> Reader:
-        """A session at this cursor (None: the head); its socket takes ``room`` writes."""
+        """Open a session at this cursor (None: the head); its socket accepts ``room`` writes."""
         while (companies := self.parties.known_companies(person)) is None:
             await self.parties.companies_of(person)
         self.moment += 1
@@ -204,7 +204,7 @@ class LivePath:
         self.deliveries += len(reader.wire.received)
 
     def send(self, sender: int, receiver: int) -> None:
-        """Into the log, past who may."""
+        """Append to the log, without the checks of permission."""
         posting = Posting(
             ActivityType.chat_message, sender, receiver, abs(sender), None, "x", str(uuid.uuid4()), 1_720_181_685_000
         )
@@ -224,9 +224,9 @@ class LivePath:
     # --- what must hold -----------------------------------------------------------------------------------------
 
     def check(self, reader: Reader) -> None:
-        """Received: exactly what its person is a party to in (start, cursor], in increasing order, no gap, no repeat.
+        """Check that it received exactly what its person is a party to in (start, cursor], in order, no gap, no repeat.
 
-        Where membership changed between an activity's commit and its delivery, either answer is right.
+        If the membership changed between an activity's commit and its delivery, both results are correct.
         """
         received = reader.wire.received
         reached = self.hub.head if reader.session.live else reader.cursor
@@ -234,7 +234,7 @@ class LivePath:
         last = received[reader.checked - 1] if reader.checked else reader.start
         assert all(a < b for a, b in zip([last, *fresh], fresh, strict=False)), (last, fresh)
         assert not fresh or fresh[-1] <= reached, (fresh, reached)
-        # What was handed over stays so: only what is new since the last look is looked at.
+        # What was delivered stays delivered: only what is new since the last check is checked.
         for id in range(reader.decided + 1, reached + 1):
             activity, at = self.committed[id]
             memberships = self._memberships(reader, at)
@@ -252,7 +252,7 @@ class LivePath:
             self._check_state(reader, listed[reader.session])
 
     def _check_state(self, reader: Reader, places: int) -> None:
-        """The session's state is where the table leads from what it was told, and everybody else sees it so."""
+        """Check that the session is in the state that the table gives for its events, and that other parts agree."""
         opened = reader.session
         reader.expected, taken = replayed(reader.expected, opened)
         self.transitions.update(taken)
@@ -261,7 +261,7 @@ class LivePath:
         assert (self.hub.get(opened.id) is None) == opened.closed
 
     async def let_through(self) -> None:
-        """Everything that waits at a gate, or comes to one meanwhile, goes through."""
+        """Let everything through that waits at a gate, or arrives at one meanwhile."""
         self.store.wait_at_gates = False
         while self.store.gates:
             self.store.open(0)
@@ -269,7 +269,7 @@ class LivePath:
         self.store.wait_at_gates = True
 
     async def finish(self) -> None:
-        """Everybody reads, nothing stops any more: all get everything and are live."""
+        """Open all gates and let all readers read: all get everything and are live."""
         self.store.wait_at_gates = False
         while self.store.gates:
             self.store.open(0)

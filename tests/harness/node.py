@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def settings_for(data_dir: Path, **more: Any) -> Settings:
-    """Settings of a test node: development, a free port, the directory's backend, nothing else unless said."""
+    """Return the settings of a test node: development, a free port, the directory's backend, and the given ones."""
     return Settings(mode=Mode.DEVELOPMENT, data_dir=data_dir, port=0, **{**noted(data_dir).settings, **more})
 
 

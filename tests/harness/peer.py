@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Peer:
-    """One socket. Everything that arrives is in ``frames``; ``until`` waits for a condition on it."""
+    """One socket. All frames that arrive are in ``frames``; ``until`` waits for a condition on them."""
 
     def __init__(self, connection: ClientConnection, binary: bool) -> None:
         self.connection = connection
@@ -46,7 +46,7 @@ class Peer:
 
     @property
     def activities(self) -> list[dict[str, Any]]:
-        """All activities in the order in which they came."""
+        """Return all activities in the order of their arrival."""
         return [activity for frame in self.of_type("activities") for activity in frame["activities"]]
 
     @property
@@ -68,7 +68,7 @@ class Peer:
     # --- waiting ------------------------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[Peer], T], seconds: float = WAIT_SECONDS) -> T:
-        """Wait until the condition holds and return what it gave. Fails with what was seen instead."""
+        """Wait until the condition holds and return its value. Fails with the frames that arrived instead."""
         try:
             async with asyncio.timeout(seconds):
                 while not (found := condition(self)):
@@ -80,7 +80,7 @@ class Peer:
             raise AssertionError(f"nothing for {seconds} s; {self._seen()}") from None
 
     async def until_frame(self, kind: str, **fields: Any) -> Frame:
-        """The first frame of this type with these fields."""
+        """Wait for the first frame of this type with these fields and return it."""
         return await self.until(lambda peer: peer.find(kind, **fields))
 
     def find(self, kind: str, **fields: Any) -> Frame | None:
@@ -88,13 +88,13 @@ class Peer:
         return next(matching, None)
 
     async def until_ids(self, *ids: int, seconds: float = WAIT_SECONDS) -> list[int]:
-        """Wait until all of these have come; returns everything that has."""
+        """Wait until all of these have arrived; returns everything that has."""
         wanted = set(ids)
         await self.until(lambda peer: wanted <= set(peer.ids), seconds)
         return self.ids
 
     async def until_closed(self) -> int:
-        """The close code."""
+        """Wait for the close and return its code."""
         await self.until(lambda peer: peer.closed)
         assert self.close_code is not None
         return self.close_code
@@ -111,36 +111,36 @@ class Peer:
         await self.connection.send(data)
 
     async def hello(self, token: str | None = None, **fields: Any) -> Frame:
-        """Say hello and wait for the welcome."""
+        """Send ``hello`` and wait for ``welcome``."""
         await self.send("hello", **({} if token is None else {"token": token}), **fields)
         return await self.until_frame("welcome")
 
     async def ask(self, type: str, **fields: Any) -> Frame:
-        """Send a frame with a ref and wait for whatever answers it."""
+        """Send a frame with a ref and wait for its answer."""
         self._refs += 1
         ref = f"r{self._refs}"
         await self.send(type, ref=ref, **fields)
         return await self.until(lambda peer: next((f for f in peer.frames if f.get("ref") == ref), None))
 
     async def post(self, activity: dict[str, Any]) -> Frame:
-        """``send`` an activity; the ``ack`` or ``error``."""
+        """Send an activity; returns the ``ack`` or ``error``."""
         return await self.ask("send", activity=activity)
 
     async def alive(self) -> None:
-        """The session still answers."""
+        """Check that the session still answers."""
         assert (await self.ask("ping"))["type"] == "pong"
 
     # --- misbehaving --------------------------------------------------------------------------------------------
 
     def stall(self) -> None:
-        """Stop reading: the library's queue fills, then the kernel's buffers, then the server's."""
+        """Stop reading, so that first the library's queue fills, then the kernel's buffers, then the server's."""
         self._reading.clear()
 
     def wake(self) -> None:
         self._reading.set()
 
     def cut(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         self.connection.transport.abort()
 
     async def close(self, code: int = 1000) -> None:
@@ -181,9 +181,10 @@ async def peer(
     headers: dict[str, str] | None = None,
     receive_buffer: int | None = None,
 ) -> AsyncIterator[Peer]:
-    """Open a socket (no hello yet). Closed at the end, whatever happened.
+    """Open a socket (no hello yet). It is closed at the end in every case.
 
-    ``token`` goes into the upgrade request; ``receive_buffer`` (bytes) makes the kernel hold little for a slow reader.
+    ``token`` goes into the upgrade request; ``receive_buffer`` (bytes) limits what the kernel buffers for a slow
+    reader.
     """
     more = dict(headers or {})
     if token is not None:
@@ -219,7 +220,7 @@ async def _small_socket(url: str, receive_buffer: int) -> socket.socket:
 
 
 def chat(sender: int, receiver: int, message: str = "ciphertext", **more: Any) -> dict[str, Any]:
-    """A chat message between two people, with a message id of its own."""
+    """Return a chat message between two people, with a message id of its own."""
     return {
         "type": "chat_message",
         "sendable_type": "person",

@@ -1,4 +1,4 @@
-"""Who lives in the test directory, written with the real migrations and read by the real node."""
+"""The people of the test directory, written with the real migrations and read by the real node."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def database_path(data_dir: Path) -> Path:
 
 
 def make_directory(data_dir: Path) -> Path:
-    """A data directory whose database is migrated and has the people above. Returns it."""
+    """Create a data directory whose database is migrated and has the people above. Returns it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    # A loop of its own, also where one is running: fixtures of a whole session come here.
+    # A loop of its own, even if one is running, because session fixtures use this.
     asyncio.run(_migrated(database_path(data_dir)))
     people = [*NAMES.items(), *((id, f"P{id}") for id in CROWD)]
     with closing(sqlite3.connect(database_path(data_dir), isolation_level=None)) as connection:
@@ -52,7 +52,7 @@ async def _migrated(path: Path) -> None:
 
 
 def copy_directory(template: Path, data_dir: Path) -> Path:
-    """A fresh data directory with the template's database. Much cheaper than making one."""
+    """Create a data directory with the template's database. Much cheaper than a new database."""
     data_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(database_path(template), database_path(data_dir))
     return data_dir

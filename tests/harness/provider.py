@@ -1,4 +1,4 @@
-"""An identity provider of the operator's: it publishes keys over HTTP, signs tokens with them, and takes keys away."""
+"""An identity provider: it publishes keys over HTTP, signs tokens with them, and removes keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ISSUER, AUDIENCE = "https://login.example", "buzz-app"
 
 
 class Provider:
-    """Keys by their ids. ``settings`` makes a node trust it."""
+    """Keys by their ids. With ``settings`` a node trusts it."""
 
     def __init__(self) -> None:
         self._keys: dict[str, ec.EllipticCurvePrivateKey] = {}
@@ -32,7 +32,7 @@ class Provider:
         self._keys[kid] = ec.generate_private_key(ec.SECP256R1())
 
     def take_away(self, kid: str) -> None:
-        """Publish the key no longer."""
+        """Stop publishing the key."""
         del self._keys[kid]
 
     def token(self, person: int, kid: str) -> str:
@@ -48,7 +48,7 @@ class Provider:
 
 @asynccontextmanager
 async def identity_provider() -> AsyncIterator[Provider]:
-    """A provider that answers on a free port until the block ends."""
+    """Run a provider on a free port until the block ends."""
     provider = Provider()
     app = web.Application()
     app.add_routes([web.get("/jwks", provider.serve)])

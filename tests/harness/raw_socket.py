@@ -1,4 +1,4 @@
-"""A websocket by hand: the very bytes on the wire, right or wrong (RFC 6455, section 5.2)."""
+"""A websocket with full control of the bytes on the wire, valid or not (RFC 6455, section 5.2)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 class RawFrame(NamedTuple):
-    """One frame as it came."""
+    """One frame as it arrived."""
 
     opcode: int
     payload: bytes
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, reserved: int = 0) -> bytes:
-    """One frame's bytes. ``reserved``: the three reserved bits (0x70)."""
+    """Return one frame's bytes. ``reserved``: the three reserved bits (0x70)."""
     first = (0x80 if fin else 0) | reserved | opcode
     mark, size = (0x80 if masked else 0), len(payload)
     if size < 126:
@@ -33,7 +33,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool =
         head = bytes((first, mark | 126)) + size.to_bytes(2, "big")
     else:
         head = bytes((first, mark | 127)) + size.to_bytes(8, "big")
-    # A mask of zeros leaves the payload readable here and is as good as any other.
+    # A mask of zeros leaves the payload readable here and is as valid as any other.
     return head + (b"\0\0\0\0" if masked else b"") + payload
 
 
@@ -54,7 +54,7 @@ class RawSocket:
         await self.write(frame(self._kind, payload))
 
     async def read(self) -> RawFrame | None:
-        """The next frame, or None at the end of the connection."""
+        """Return the next frame, or None at the end of the connection."""
         async with asyncio.timeout(WAIT_SECONDS):
             try:
                 first, size = await self._reader.readexactly(2)
@@ -68,7 +68,7 @@ class RawSocket:
                 return None
 
     async def value(self) -> dict[str, Any]:
-        """The next data frame, decoded."""
+        """Return the next data frame, decoded."""
         while (found := await self.read()) is not None:
             if found.opcode in (TEXT, BINARY):
                 value = msgpack.unpackb(found.payload) if found.opcode == BINARY else json.loads(found.payload)
@@ -89,7 +89,7 @@ class RawSocket:
 
 @asynccontextmanager
 async def raw_socket(url: str, subprotocol: str) -> AsyncIterator[RawSocket]:
-    """Connect and upgrade by hand."""
+    """Connect and send the upgrade request."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:

@@ -1,7 +1,7 @@
-"""Every right that a node keeps in memory, every way in which one can end, and which ending ends which right.
+"""Every right that a node caches, every way in which rights can end, and which of them end which rights.
 
-A right is asked for from outside, at one node; an ending is brought about at one node, as an operator does it. Each
-ending gets people and a company of its own, so that one after the other runs on the same nodes.
+A right is checked from outside, at one node; an ending is caused at one node, as an operator does it. Each ending has
+people and a company of its own, so that all run one after another on the same nodes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Scene:
         self.admin = self._tokens.service("admin")
 
     async def open(self) -> None:
-        """Everybody is there, and every node has been asked for every right, so that it keeps what it keeps."""
+        """Create the people, and ask every node for every right, so that its caches are filled."""
         await self.import_lines(
             {"kind": "person", "id": self.person, "first_name": "Paula", "numbers": []},
             {"kind": "company", "id": self.company, "name": "Initech", "numbers": [f"+1{self.companys_phone}"]},
@@ -93,7 +93,7 @@ class Scene:
         return await self.ask(node, self._tokens.person(BOB), method, path, **more)
 
     async def as_operator(self, node: int, method: str, path: str, **more: Any) -> Answer:
-        """Through a token of this moment: the operator's own rights end with none of the scene's."""
+        """Return the operator's client with a new token: the operator's own rights must not end with the scene's."""
         answer = await self.ask(node, self._tokens.service("admin"), method, path, **more)
         assert answer.status < 300, (method, path, answer.status, answer.body)
         return answer
@@ -104,16 +104,16 @@ class Scene:
         await self.as_operator(node, "POST", "/admin/directory/import", data=text, headers=headers)
 
     def late_token(self) -> str:
-        """One that the person is given now."""
+        """Return a token that the person is given now."""
         return self._tokens.person(self.person)
 
     async def post_to(self, node: int, receiver: int, kind: str = "person") -> Answer:
         return await self.as_bob(node, "POST", "/apps/buzz/activity", json=chat(BOB, receiver, receivable_type=kind))
 
     async def trusted(self, node: int, inbound: str, token: str | None = None) -> bool:
-        """What the telephone network is told about a call to the person."""
+        """Return the look-up's answer about a call to the person."""
         query = {"number_code": "1", "number": self.phone, "inbound_code": "1", "inbound": inbound}
-        query["CallSid"] = f"CA{next(_numbers)}"  # another call each time: one call keeps the answer that it got
+        query["CallSid"] = f"CA{next(_numbers)}"  # another call each time, because the same call keeps its decision
         asked = token or self._tokens.service("lookup")
         answer = await self.ask(node, asked, "GET", "/apps/buzz/trust-lookup", params=query)
         return answer.status == 200 and answer.json["trusted"] is True
@@ -129,7 +129,7 @@ class Scene:
                         await asyncio.sleep(0.02)
 
     async def still_held(self, ending: str, seconds: float) -> list[str]:
-        """The pairs of right and node that outlive the ending by more than that; [] once all are gone."""
+        """Return the pairs of right and node that last longer than that after the ending; [] when all have ended."""
         left = {(name, node) for name in ENDS[ending] for node in range(len(self.urls))}
         deadline = asyncio.get_running_loop().time() + seconds
         while left:
@@ -205,7 +205,7 @@ async def _read_company(scene: Scene, node: int) -> bool:
 
 
 async def _pushed(scene: Scene, node: int) -> bool:
-    """Of one message to the company and one to the person after it, the session gets the first."""
+    """Return whether the session gets a message to the company that is sent before one to the person."""
     session = scene.sessions[scene.urls[node]]
     to_company = await scene.post_to(node, scene.company, "company")
     to_person = await scene.post_to(node, scene.person)
@@ -238,7 +238,7 @@ async def _companys_call(scene: Scene, node: int) -> bool:
 
 async def _service_token(scene: Scene, node: int) -> bool:
     answer = await scene.ask(node, scene.service, "GET", "/apps/buzz/trust-lookup")
-    return answer.status == 400  # past the credential, and asked for its parameters
+    return answer.status == 400  # the credential was accepted, and the parameters are missing
 
 
 async def _admin_token(scene: Scene, node: int) -> bool:
@@ -355,9 +355,9 @@ ENDS: Final[Mapping[str, set[str]]] = {
 
 
 async def outlived(scene: Scene, ending: str, node: int, seconds: float) -> list[str]:
-    """Bring the ending about at this node; the rights that are there after ``seconds``, each with its node.
+    """Cause the ending at this node; returns the rights that still exist after ``seconds``, each with its node.
 
-    Fails where a right was lost that the ending does not take away.
+    Fails if a right was lost that must not end.
     """
     await ENDINGS[ending](scene, node)
     left = await scene.still_held(ending, seconds)

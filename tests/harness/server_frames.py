@@ -1,17 +1,17 @@
-"""What a server says on the wire, read on the way by a proxy: the opcodes of its frames, in order."""
+"""The opcodes of a server's frames, in order, read by a proxy."""
 
 from __future__ import annotations
 
 
 class ServerFrames:
-    """Reads the bytes of one connection from its first on, in whatever pieces they come (RFC 6455, section 5.2)."""
+    """Reads the bytes of one connection from its first on, in pieces of any size (RFC 6455, section 5.2)."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._upgraded = False
 
     def feed(self, data: bytes) -> list[int]:
-        """The opcodes of the frames that are whole with these bytes."""
+        """Return the opcodes of the frames that these bytes complete."""
         self._data += data
         if not self._upgraded:
             head = self._data.find(b"\r\n\r\n")
@@ -26,7 +26,7 @@ class ServerFrames:
         return opcodes
 
     def _end(self) -> int | None:
-        """Where the first frame ends, when all of it has come. A server's frames have no mask."""
+        """Return where the first frame ends, if it is complete. A server's frames have no mask."""
         if len(self._data) < 2:
             return None
         size, start = self._data[1] & 0x7F, 2

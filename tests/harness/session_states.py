@@ -1,4 +1,4 @@
-"""The table of a session's states, held against what sessions do."""
+"""Compares the table of a session's states with what sessions do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Transition = tuple[SessionState, Trigger]
 
 
 class TracedSession(Session):
-    """Keeps what it was told, in order, until :func:`replayed` reads it."""
+    """Records its events, in order, until :func:`replayed` reads them."""
 
     __slots__ = ("told",)
 
@@ -34,7 +34,7 @@ class TracedSession(Session):
 
 
 def replayed(state: SessionState, session: TracedSession) -> tuple[SessionState, list[Transition]]:
-    """Where the table leads from ``state`` with what the session was told since, and by which of its transitions."""
+    """Return the state that the table gives after the session's events since ``state``, and the transitions used."""
     taken: list[Transition] = []
     for trigger in session.told:
         taken.append((state, trigger))

@@ -1,4 +1,4 @@
-"""HTTP answers that nobody reads: a connection that stops after the head of its answer, and may go on later."""
+"""Unread HTTP responses: a connection that stops reading after the head, and may continue later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUFFER_BYTES = 8 * 1024
 
 
 class Unread:
-    """One answer: its status and headers, and the rest where it was left."""
+    """One response: its status and headers, and the rest, which is not read yet."""
 
     def __init__(self, reader: asyncio.StreamReader, status: int, headers: Mapping[str, str]) -> None:
         self._reader = reader
@@ -23,7 +23,10 @@ class Unread:
         self.headers = headers
 
     async def rest(self, seconds: float = WAIT_SECONDS) -> bytes:
-        """Read on to the end of the body. Raises IncompleteReadError or ConnectionError if it was broken off."""
+        """Read on to the end of the body.
+
+        Raises IncompleteReadError or ConnectionError if the server closed it early.
+        """
         async with asyncio.timeout(seconds):
             if self.headers.get("transfer-encoding") != "chunked":
                 return await self._reader.readexactly(int(self.headers["content-length"]))
@@ -36,7 +39,7 @@ class Unread:
 
 @asynccontextmanager
 async def unread(url: str, path: str, token: str, accepted: str = "identity") -> AsyncIterator[Unread]:
-    """Ask for a path and read the head of the answer, and no more than the buffers on the way take of its body."""
+    """Request a path and read only the head of the response; of its body no more than the buffers hold."""
     parts = urlsplit(url)
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)

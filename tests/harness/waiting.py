@@ -1,4 +1,4 @@
-"""Waiting for what nobody tells us of: a condition on the server's own state."""
+"""Waits for a condition on the server's own state, for which there is no event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.harness.peer import WAIT_SECONDS
 
 
 async def until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """Look again and again until it holds; fails when it does not in time."""
+    """Check the condition repeatedly until it holds; fails if it does not in time."""
     try:
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - there is no event: the condition is somebody else's state

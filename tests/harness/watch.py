@@ -1,4 +1,4 @@
-"""What must never happen while a test runs: an exception nobody took, a task left behind, an error in the log."""
+"""Fails a test on an unretrieved exception, a task that was not ended, or an error in the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAST_SECONDS = 2
 
 
 class Watch:
-    """The complaints of one test. ``expect`` names errors in the log that the test brings about on purpose."""
+    """The problems of one test. ``expect`` names errors in the log that the test causes on purpose."""
 
     def __init__(self) -> None:
         self.loop_exceptions: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ class Watch:
 
 
 class _Errors(logging.Handler):
-    """What the web server's own logger calls an error."""
+    """Collects the errors of the web server's own logger."""
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(logging.ERROR)
@@ -54,14 +54,14 @@ def _heard(handler: logging.Handler) -> Iterator[None]:
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Watch]:
-    """Watch the loop, its tasks and the log until the block ends, then fail on what should not have been."""
+    """Watch the loop, its tasks and the log until the block ends, then fail on any problem."""
     watch = Watch()
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
     loop.set_exception_handler(lambda _, context: watch.loop_exceptions.append(context))
     with capture_logs() as watch.log, _heard(_Errors(watch)):
         yield watch
-        # Tasks that are about to end (a transport's goodbye, a request's last breath) are given the time to.
+        # Tasks that are about to end (a transport that closes, a request's clean-up) get the time to.
         if going := asyncio.all_tasks() - before - {asyncio.current_task()}:
             await asyncio.wait(going, timeout=_LAST_SECONDS)
     left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]

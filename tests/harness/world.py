@@ -1,6 +1,6 @@
-"""Nodes and the people who use them: what most end-to-end tests need, in one object.
+"""Nodes and the people who use them, in one object for most end-to-end tests.
 
-Usually one node. Where the data directory leads to a cluster there are several, and people are spread over them: each
+Usually one node. If the data directory's backend is a cluster there are several, and people are spread over them: each
 new socket and each request goes to the next one.
 """
 
@@ -25,7 +25,7 @@ from tests.harness.peer import JSON, Peer, peer
 
 
 class World:
-    """Running nodes, and everybody's way to them. ``running`` and ``node`` are the first one."""
+    """Running nodes, and how people connect to them. ``running`` and ``node`` are the first one."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class World:
         return self.running.settings.data_dir
 
     def http(self, person: int | None = None, *, token: str | None = None) -> Http:
-        """Requests as this person (None: without a credential)."""
+        """Return a client for requests as this person (None: without a credential)."""
         given = self.tokens.person(person) if person is not None else token
         return Http(self._http, next(self._next).url, given)
 
     async def connect(self, subprotocol: str | None = JSON, **more: Any) -> Peer:
-        """A socket that has not said hello."""
+        """Open a socket that has not sent ``hello``."""
         return await self._stack.enter_async_context(peer(next(self._next).url, subprotocol, **more))
 
     async def join(
@@ -73,7 +73,7 @@ class World:
         receive_buffer: int | None = None,
         **hello: Any,
     ) -> Peer:
-        """A session: connected, welcomed, delivering from ``last`` (None: from the head)."""
+        """Open a session: connected, welcomed, delivering from ``last`` (None: from the head)."""
         opened = await self.connect(subprotocol, receive_buffer=receive_buffer)
         if last is not None:
             hello["last_activity_id"] = last
@@ -81,7 +81,7 @@ class World:
         return opened
 
     async def set_member(self, company: int, person: int, member: bool = True) -> None:
-        """Make somebody a member of a company, or no longer one."""
+        """Add or remove a person's membership of a company."""
         path = (str(company), str(person))
         if member:
             await self.node.directory.put(Kind.MEMBER, path, {})
@@ -93,7 +93,7 @@ class World:
 async def open_world(
     data_dir: Path, now_ms: Callable[[], int] = wall_clock_ms, *, send_buffer: int | None = None, **settings: Any
 ) -> AsyncIterator[World]:
-    """A world in this process; its peers are closed before its node. ``send_buffer``: see :func:`running_node`."""
+    """Open a world in this process; its peers are closed before its node. ``send_buffer``: see :func:`running_node`."""
     folders = (data_dir, *(data_dir / f"node-{number}" for number in range(2, noted(data_dir).nodes + 1)))
     if len(folders) > 1:
         settings = {**noted(data_dir).settings, "signing_key_file": data_dir / "signing-key.pem", **settings}
@@ -111,7 +111,7 @@ async def open_world(
 
 
 async def _bus_up(nodes: Sequence[RunningNode]) -> None:
-    """Nodes find each other some milliseconds after they listen; tests begin with that done."""
+    """Wait until the nodes know each other, which takes some milliseconds after they listen."""
     async with asyncio.timeout(READY_SECONDS):
         while not all(running.node.cluster.bus.up for running in nodes):  # noqa: ASYNC110 - plain state, no event
             await asyncio.sleep(0.005)

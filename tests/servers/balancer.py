@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Balancer:
-    """A plain TCP load balancer. ``nodes`` are base URLs; whoever changes them says who is in rotation."""
+    """A plain TCP load balancer. ``nodes`` are the base URLs in rotation; tests change them."""
 
     def __init__(self) -> None:
         self.nodes: list[str] = []

@@ -1,4 +1,4 @@
-"""Databases of a test server: each test gets one that looks fresh, and the next test gets the same one, emptied.
+"""Databases of a test server: each test gets one like new, and the next test gets the same one, emptied.
 
 Copying a template and dropping the copy costs PostgreSQL several hundred milliseconds, as it copies and deletes as many
 files and writes three checkpoints. Deleting the rows and writing back the few that a fresh schema has costs a tenth of
@@ -44,7 +44,7 @@ _NEW_EPOCH = "UPDATE log SET epoch = md5(random()::text)"
 
 
 class _Template(NamedTuple):
-    """What a database looks like before a test has used it; ``rows``: JSON of each table that has any."""
+    """A database's content before a test has used it; ``rows``: JSON of each table that has any."""
 
     name: str
     schema: str
@@ -63,11 +63,11 @@ class Databases:
         self._free: dict[str, list[str]] = {}
 
     def knows(self, template: str) -> bool:
-        """Whether ``add_template`` was called with this name."""
+        """Return whether ``add_template`` was called with this name."""
         return template in self._templates
 
     async def add_template(self, name: str) -> None:
-        """Let ``take`` give databases that look like this one, which nobody may change any more."""
+        """Let ``take`` return databases like this one, which must not change any more."""
         connection = await asyncpg.connect(self._url(name))
         try:
             tables = [row[0] for row in await connection.fetch(_TABLES)]
@@ -80,7 +80,7 @@ class Databases:
         self._templates[name] = _Template(name, schema, tables, found, sequences)
 
     async def take(self, template: str) -> str:
-        """A database like the template; returns its address. What is random in a fresh schema is random again."""
+        """Take a database like the template; returns its address. Random values of a new schema are created again."""
         free = self._free.setdefault(template, [])
         url = free.pop() if free else await self._copied(template)
         self._used[url] = self._templates[template]
@@ -88,11 +88,11 @@ class Databases:
         return url
 
     async def create(self, template: str = "template1") -> str:
-        """A database of its own, that nobody gets after it; returns its address."""
+        """Create a database that is not reused; returns its address."""
         return await self._copied(template)
 
     async def give_back(self, url: str) -> None:
-        """End whoever is still connected, and empty the database for the next test or drop it."""
+        """End open connections, and empty the database for the next test or drop it."""
         template = self._used.pop(url, None)
         if template is not None and await self._emptied(url, template):
             self._free[template.name].append(url)

@@ -19,7 +19,7 @@ _TEMPLATE = "buzz_template"
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A running PostgreSQL. Tests that stop or harm it start their own."""
+    """A running PostgreSQL. Tests that stop or damage it start their own."""
     server = PostgresServer(FLEETING)
     server.start()
     yield server
@@ -28,7 +28,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[ValkeyServer]:
-    """A running Valkey. Tests that stop or harm it start their own; others keep apart by namespace."""
+    """A running Valkey. Tests that stop or damage it start their own; others use separate namespaces."""
     server = ValkeyServer.started()
     yield server
     server.close()

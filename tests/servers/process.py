@@ -15,7 +15,7 @@ _STOP_SECONDS = 20
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on right now."""
+    """Return a TCP port on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """In the child: be killed when the test process ends, however it ends (Linux; prctl(2))."""
+    """Called in the child: let it be killed when the test process ends, for any reason (Linux; prctl(2))."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -51,7 +51,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """Send the signal and wait for the end; whoever does not end is killed."""
+    """Send the signal and wait for the end; a process that does not end is killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
         process.send_signal(how)

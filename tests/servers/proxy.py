@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Proxy:
-    """Passes bytes on to a port of this machine until it is told to cut or to hold them."""
+    """Forwards bytes to a port of this machine until a test cuts or holds the connections."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -41,7 +41,7 @@ class Proxy:
         await self._server.wait_closed()
 
     def cut(self, *, server_side: bool = True) -> None:
-        """Reset every connection; without ``server_side`` the server does not hear of it."""
+        """Reset every connection; without ``server_side`` the server does not notice."""
         for client, server in self._pairs:
             client.transport.abort()
             if server_side:
@@ -50,11 +50,11 @@ class Proxy:
             self._pairs.clear()
 
     def hold(self) -> None:
-        """Connections stay open and nothing passes, as with a peer that has frozen."""
+        """Keep connections open without forwarding anything, as with a frozen peer."""
         self._flowing.clear()
 
     def flow(self) -> None:
-        """Go on after :meth:`hold`."""
+        """Continue after :meth:`hold`."""
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

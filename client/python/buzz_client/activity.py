@@ -1,4 +1,4 @@
-"""What a client reads from the log: parties and activities."""
+"""Parties and activities, as a client reads them from the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buzz_client.errors import UnreadableAnswer
 
 PartyKind = Literal["person", "company"]
 
-# Answers about the log carry the long names, everything else the short ones; both are read.
+# Answers about the log have the long names, everything else the short ones; both are accepted.
 _KINDS: Mapping[str, PartyKind] = {
     "person": "person",
     "AppModelsPerson": "person",
@@ -22,7 +22,7 @@ _KINDS: Mapping[str, PartyKind] = {
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Someone who can send or receive: a person or a company."""
+    """A person or a company, who can send and receive."""
 
     kind: PartyKind
     id: int
@@ -31,8 +31,7 @@ class Party:
     def parse(cls, text: str) -> Party:
         """Read ``person:7`` or ``company:123``.
 
-        Raises:
-            ValueError: when the text is neither.
+        Raises ValueError if the text is neither.
         """
         kind, _, digits = text.partition(":")
         if kind not in ("person", "company") or not (digits.isascii() and digits.isdigit()):
@@ -43,16 +42,16 @@ class Party:
         return f"{self.kind}:{self.id}"
 
     def as_wire(self) -> dict[str, Any]:
-        """The map that frames such as ``typing`` carry."""
+        """Return the map for frames such as ``typing``."""
         return {"type": self.kind, "id": self.id}
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One entry of the log, as a party to it sees it.
+    """One entry of the log, as one of its parties sees it.
 
-    ``message`` is what the sender put in: ciphertext that only the parties can read. ``raw`` is the map as it came,
-    with whatever a newer server may have added.
+    ``message`` is the sender's ciphertext, which only the parties can read. ``raw`` is the map as it arrived, with any
+    fields that a newer server added.
     """
 
     id: int
@@ -69,10 +68,9 @@ class Activity:
 
     @classmethod
     def from_wire(cls, raw: Mapping[str, Any]) -> Activity:
-        """Read one activity as ``GET activity/<id>`` and the ``activities`` frame carry it.
+        """Read one activity from ``GET activity/<id>`` or an ``activities`` frame.
 
-        Raises:
-            UnreadableAnswer: when something every activity has is missing or of another kind.
+        Raises UnreadableAnswer if a required field is missing or has another type.
         """
         try:
             return cls(
@@ -95,7 +93,7 @@ class Activity:
 
 
 def display_name(entry: Mapping[str, Any] | None) -> str:
-    """The name to show for a person (first, middle, last) or a company; empty when there is none."""
+    """Return the name of a person (first, middle, last) or a company for display; empty if there is none."""
     if not entry:
         return ""
     if entry.get("name"):

@@ -1,4 +1,4 @@
-"""Where a Buzz server is: one base address, and the two kinds of URL made from it."""
+"""The address of a Buzz server: one base address, and the two kinds of URL made from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SOCKET_SCHEME = {"http": "ws", "https": "wss"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's base address, normalised: ``http`` or ``https``, no slash at the end."""
+    """A server's base address, normalised: ``http`` or ``https``, without a slash at the end."""
 
     http_base: str
 
@@ -20,8 +20,7 @@ class Address:
     def parse(cls, url: str) -> Address:
         """Read ``http(s)://host[:port][/prefix]`` or the same with ``ws(s)``.
 
-        Raises:
-            ValueError: when the scheme is another one or the host is missing.
+        Raises ValueError if the scheme is another one or the host is missing.
         """
         parts = urlsplit(url)
         scheme = _HTTP_SCHEME.get(parts.scheme.lower())
@@ -40,12 +39,12 @@ class Address:
         return f"{_SOCKET_SCHEME[scheme]}://{rest}/apps/buzz/socket"
 
     def route(self, path: str) -> str:
-        """The URL of one of the app's routes, such as ``heartbeat``."""
+        """Return the URL of one of the app's routes, such as ``heartbeat``."""
         return f"{self.http_base}/apps/buzz/{path}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the server is this machine: then a configured proxy is not asked."""
+        """Whether the server is this machine: then a configured proxy is not used."""
         host = urlsplit(self.http_base).hostname or ""
         if host == "localhost":
             return True

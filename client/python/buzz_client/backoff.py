@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Random = Callable[[], float]
 
 
 class Backoff:
-    """Exponential backoff with full jitter: anything from nothing up to a limit that doubles with each failure.
+    """Exponential backoff with full jitter: a random wait from zero to a limit that doubles with each failure.
 
-    Full jitter spreads a crowd of clients that were cut at the same moment best, with the least work for the server.
+    Full jitter best spreads many clients that were disconnected at the same time, with the least work for the server.
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
 
@@ -24,16 +24,16 @@ class Backoff:
         self._failures = 0
 
     def next_seconds(self) -> float:
-        """The wait before the next try; each call counts as one more failure."""
-        # 2**16 is past any sensible cap; the bound keeps the power from growing for days of outage.
+        """Return the wait before the next attempt; each call counts as one more failure."""
+        # 2**16 is above any sensible limit; the bound stops the power from growing during days of outage.
         limit = min(self._cap_seconds, self._base_seconds * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return self._random() * limit
 
     def at_least(self, seconds: float) -> float:
-        """A wait the server asked for, plus jitter, so that those who were told the same do not come back together."""
+        """Return a wait that the server asked for, plus jitter, so that clients do not all return at once."""
         return seconds + self.next_seconds()
 
     def reset(self) -> None:
-        """Things are well again: the next failure starts from the smallest wait."""
+        """Reset after a success: the next failure starts from the smallest wait."""
         self._failures = 0

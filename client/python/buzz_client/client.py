@@ -31,25 +31,22 @@ from buzz_client.tokens import Tokens, TokenSource
 
 _LOG = logging.getLogger("buzz_client")
 _INBOX_LIMIT = 1000
-# For the last `received` mark, on the way out.
+# For the last `received` frame, at the end.
 _LAST_WORD_SECONDS = 1.0
 
 
 class BuzzClient:
-    """A session that survives: connections come and go, sends and activities go on without loss or repeat.
+    """A session that continues across reconnects: no activity is lost or repeated.
 
-    Args:
-        url: the server's base address, ``http(s)://`` or ``ws(s)://``.
-        token: a person's access token, or a callable (plain or async) that fetches a fresh one whenever it is needed.
-        since: where to start when the cursor holds nothing yet: an activity id (0: the whole history), or None for
-            what comes from now on.
-        cursor: keeps the place between runs; in memory if none is given.
-        device_id: a stable name of this device, at most 64 characters. A second session with it replaces the first.
-        encoding: which of the two subprotocols to speak.
-        mark_received: tell the server by itself what this device has handled, if it has a ``device_id``.
-        open_timeout_seconds: how long ``async with`` tries to get the first session; None: for ever.
-        backoff: how long to wait between tries; half a second at first, half a minute at most, if none is given.
-        tap: called with every frame that comes in, for watching.
+    ``url`` is the server's base address, ``http(s)://`` or ``ws(s)://``. ``token`` is a person's access token, or a
+    callable (plain or async) that fetches a new one whenever it is needed. ``since`` is where to start if the cursor is
+    empty: an activity id (0: the whole history), or None for new activities only. ``cursor`` stores the position
+    between runs; in memory if none is given. ``device_id`` is a stable name of this device, at most 64 characters. A
+    second session with it replaces the first. ``encoding`` is the subprotocol to use. With ``mark_received`` the client
+    automatically tells the server what this device has handled, if it has a ``device_id``. ``open_timeout_seconds`` is
+    how long ``async with`` tries to open the first session; None: for ever. ``backoff`` is the wait between attempts;
+    by default half a second at first, half a minute at most. ``tap`` is called with every frame that arrives, for
+    debugging.
     """
 
     def __init__(
@@ -97,9 +94,8 @@ class BuzzClient:
     async def __aenter__(self) -> Self:
         """Open the first session.
 
-        Raises:
-            SessionEnded: the server does not want this token, this client or this origin.
-            TimeoutError: no session within ``open_timeout_seconds``.
+        Raises SessionEnded if the server refuses this token, this client or this origin; TimeoutError if there is no
+        session within ``open_timeout_seconds``.
         """
         await self.http.__aenter__()
         self._runner = asyncio.create_task(self._run(), name="buzz-client")
@@ -125,39 +121,40 @@ class BuzzClient:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Keep the place, close the socket normally. What was being iterated counts as handled unless it failed."""
+        """Store the position and close the socket.
+
+        The activity being handled counts as handled unless the block raised.
+        """
         if kind is None:
             self._keeping.handled_all()
         await self._stop()
 
     @property
     def welcome(self) -> Welcome:
-        """What the server said when the latest connection was opened: person, device, head and epoch of the log."""
+        """The server's answer when the latest connection was opened: person, device, head and epoch of the log."""
         if self._session.welcome is None:
             raise ClientClosed("there is no session yet: use the client with `async with`")
         return self._session.welcome
 
     @property
     def connected(self) -> bool:
-        """Whether there is a live connection at this moment."""
+        """Whether there is a live connection now."""
         return self._sending.connected
 
     async def send(self, activity: Mapping[str, Any]) -> Ack:
         """Store an activity (the fields of ``POST activity``) and return once it is durable.
 
-        It is made idempotent by itself: a ``chat_message`` gets a ``message_id`` and everything else an
-        ``idempotency_key``, once, unless it has one. So it is stored once, however often the connection is cut
-        meanwhile, and this call simply takes longer. Sends that run at the same time go out in the order of the calls.
+        The client makes it idempotent: a ``chat_message`` gets a ``message_id`` and everything else an
+        ``idempotency_key``, once, unless it has one. So it is stored once even if the connection is lost several times
+        meanwhile; the call only takes longer. Concurrent sends are sent in the order of the calls.
 
-        Cancelling it (a timeout, say) before the activity was written to a connection takes it back: it is never sent.
-        Afterwards it can't be taken back: it may or may not be stored, and is not sent again. To be sure that it is
-        stored, give it a ``message_id`` (or ``idempotency_key``) of your own and send it again with the same one.
+        If it is cancelled (by a timeout, for example) before the activity was written to a connection, the activity is
+        never sent. Afterwards it may or may not be stored, and is not sent again. To be sure that it is stored, give it
+        a ``message_id`` (or ``idempotency_key``) of your own and send it again with the same one.
 
-        Raises:
-            SendRefused: the server does not take it as it is; ``code`` says why.
-            FrameTooLarge: it is larger than the server takes.
-            BuzzError: the session ended first; whether it is stored is then unknown, and sending the same
-                ``message_id`` again is safe.
+        Raises SendRefused if the server refuses it (``code`` says why); FrameTooLarge if it is larger than the server
+        accepts; BuzzError if the session ended first: whether it is stored is then unknown, and sending the same
+        ``message_id`` again is safe.
         """
         if self._runner is None:
             raise ClientClosed("use the client with `async with`")
@@ -166,9 +163,9 @@ class BuzzClient:
     async def send_message(
         self, to: Party | str, ciphertext: str, *, message_id: str | None = None, sender: Party | str | None = None
     ) -> Ack:
-        """Send a chat message to a person or company. Encrypting it is the caller's: the server sees what is given.
+        """Send a chat message to a person or company. The caller must encrypt it: the server sees what is passed.
 
-        ``sender`` is a company of this person's, to write in its name.
+        ``sender`` is a company of this person, to write in its name.
         """
         return await self._send_chat("chat_message", sender, to, message=ciphertext, message_id=message_id)
 
@@ -183,48 +180,49 @@ class BuzzClient:
         return await self._send_chat("chat_read_indicator", sender, to, message_id=message_id)
 
     def activities(self) -> AsyncIterator[Activity]:
-        """Every activity of this person from the start on: each once, in id order, across any number of reconnects.
+        """Return an iterator over every activity of this person: each once, in id order, across reconnects.
 
-        An activity counts as handled when the next one is asked for; only then does the cursor that is kept move on.
-        After a crash the last few may therefore come again, and none is lost. Iterate in one place at a time.
+        An activity counts as handled when the next one is requested; only then is the cursor stored. So after a crash
+        the last few may be repeated, and none is lost. Only one iteration may run at a time.
 
-        Raises:
-            SessionEnded: when the session cannot go on, after everything that had arrived.
+        Raises SessionEnded if the session can't continue, after everything that had arrived.
         """
         return ActivityIterator(self._next_activity)
 
     def on(self, name: str, callback: Callback) -> Callable[[], None]:
-        """Call back with the data of each live event of that name, one after another; returns how to end this.
+        """Call back with the data of each live event of that name, in order; returns a function that ends this.
 
         Besides the server's events: ``client.state`` (``live`` or ``waiting``), ``client.caught_up``,
-        ``client.epoch_changed`` (the log was restored or cleared: everything comes again from the first activity)
-        and ``client.error`` (the server refused a frame nobody waits for).
+        ``client.epoch_changed`` (the log was restored or cleared: all activities are delivered again from the first)
+        and ``client.error`` (the server refused a frame that no call waits for).
         """
         return self._events.on(name, callback)
 
     def typing(self, to: Party | str) -> None:
-        """Tell that party, live, that this person is typing. Not worth waiting for, nor repeating."""
+        """Tell that party, live, that this person is typing. It is not awaited and not repeated."""
         party = as_party(to)
         if self.connected:
             self._sending.post(("typing", party), {"type": "typing", "to": party.as_wire()})
 
     def received(self, activity_id: int) -> None:
-        """Tell the server that this device has safely kept everything up to this id.
+        """Tell the server that this device has stored everything up to this id.
 
-        Raises:
-            ValueError: without a ``device_id`` there is no device to keep this for.
+        Raises ValueError without a ``device_id``.
         """
         if self.welcome.device_id is None:
             raise ValueError("pass a device_id to the client: the server stores what was received for each device")
         self._mark_received(activity_id)
 
     async def refresh(self) -> None:
-        """Fetch a new token and go on with it in the running session. Done by itself when the token is expiring."""
+        """Fetch a new token and use it in the running session.
+
+        The client does so itself when the token expires soon.
+        """
         self._tokens.reject()
         self._sending.post("refresh", {"type": "refresh", "token": await self._tokens.current()})
 
     async def _run(self) -> None:
-        """Everything that works in the background; ends with what to raise in `_over`."""
+        """Run all background tasks; at the end `_over` has the error to raise."""
         supervisor = Supervisor(self._open, self._session, self._tokens, self._backoff)
         try:
             async with asyncio.TaskGroup() as group:
@@ -274,11 +272,11 @@ class BuzzClient:
             try:
                 await self.refresh()
             except OSError as error:
-                # The server will close with 4401, and the supervisor asks again, for as long as it takes.
+                # The server will close with 4401, and the supervisor then fetches a token until it succeeds.
                 _LOG.warning("cannot get a new token yet: %s", error)
 
     async def _page_after(self, activity_id: int) -> Sequence[Activity]:
-        """A page of this epoch's log; nothing when there is none, or none to be had just now."""
+        """Return a page of this epoch's log; nothing if there is none, or none is available now."""
         try:
             page = await self.http.activities_after(activity_id)
         except (HttpError, aiohttp.ClientError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""What to do when a socket was closed or refused: one table for close codes, one for HTTP refusals."""
+"""What to do after a socket was closed or refused: one table for close codes, one for HTTP refusals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a socket is gone and what follows. ``error`` is what to raise when nothing else helps."""
+    """Why a socket ended and what to do next. ``error`` is what to raise if nothing else helps."""
 
     action: Action
     reason: str
@@ -47,7 +47,7 @@ _RETRY_AFTER = re.compile(r"retry_after\W{0,3}(\d+(?:\.\d+)?)")
 
 
 def after_close(code: int | None, reason: str) -> Verdict:
-    """Judge a close by the table of close codes; ``code`` is None when the connection just broke."""
+    """Return the verdict for a close code; ``code`` is None if the connection was lost."""
     if code is None:
         return Verdict(Action.RECONNECT, "the connection broke")
     text = f"closed with {code}" + (f": {reason}" if reason else "")
@@ -62,7 +62,7 @@ def after_close(code: int | None, reason: str) -> Verdict:
 
 
 def after_refusal(status: int, retry_after: str | None) -> Verdict:
-    """Judge an upgrade that was answered with an HTTP status instead; ``retry_after`` is that header's value."""
+    """Return the verdict for an upgrade that got an HTTP error; ``retry_after`` is that header's value."""
     text = f"refused with HTTP {status}"
     if status == 401:
         return Verdict(Action.NEW_TOKEN, text, error=TokenRefused(f"the token was not accepted ({text})"))
@@ -75,7 +75,7 @@ def after_refusal(status: int, retry_after: str | None) -> Verdict:
 
 
 def delay_seconds(retry_after: str | None) -> float | None:
-    """A ``Retry-After`` given in seconds (the date form is not what Buzz sends); None when there is none."""
+    """Parse a ``Retry-After`` in seconds (Buzz does not send the date form); None if there is none."""
     if retry_after is None:
         return None
     try:

@@ -17,7 +17,7 @@ Encoding = Literal["msgpack", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One subprotocol: its name, and how a frame is written and read."""
+    """One subprotocol: its name, and how frames are encoded and decoded."""
 
     subprotocol: str
     encode: Callable[[Mapping[str, Any]], str | bytes]
@@ -26,8 +26,7 @@ class Codec:
     def decode(self, data: str | bytes) -> Frame:
         """Read one frame.
 
-        Raises:
-            UnreadableAnswer: when it is not this subprotocol, or no map with a ``type``.
+        Raises UnreadableAnswer if it is not in this subprotocol, or no map with a ``type``.
         """
         try:
             frame = self._parse(data)
@@ -60,5 +59,5 @@ CODECS: Mapping[Encoding, Codec] = {
 
 
 def encoded_bytes(data: str | bytes) -> int:
-    """The size of a frame on the wire."""
+    """Return the size of a frame on the wire."""
     return len(data) if isinstance(data, bytes) else len(data.encode())

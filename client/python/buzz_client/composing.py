@@ -1,4 +1,4 @@
-"""Activities as the server takes them: made idempotent, once, before they are sent for the first time."""
+"""Builds activities for the server, and makes them idempotent before they are sent for the first time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from buzz_client.activity import Party
 
 
 def chat_activity(kind: str, sender: Party, to: Party, **fields: str | None) -> dict[str, Any]:
-    """One of the three chat activities from one party to another; fields that are None are left out."""
+    """Build one of the three chat activities from one party to another; fields that are None are left out."""
     return {
         "type": kind,
         "sendable_type": sender.kind,
@@ -22,15 +22,15 @@ def chat_activity(kind: str, sender: Party, to: Party, **fields: str | None) -> 
 
 
 def idempotent(activity: Mapping[str, Any]) -> dict[str, Any]:
-    """The activity with what lets it be sent twice and stored once.
+    """Return the activity with an id or key, so that it can be sent twice and is stored once.
 
-    A message is known by its own ``message_id``; in the other types that field names what they are about, so they get
-    an ``idempotency_key``.
+    A message is identified by its own ``message_id``; in the other types that field names the message that they refer
+    to, so they get an ``idempotency_key``.
     """
     name = "message_id" if activity.get("type") == "chat_message" else "idempotency_key"
     return {name: str(uuid.uuid4()), **activity}
 
 
 def as_party(to: Party | str) -> Party:
-    """Read ``person:7`` where it is not a `Party` already."""
+    """Return a `Party`, parsed from ``person:7`` if needed."""
     return Party.parse(to) if isinstance(to, str) else to

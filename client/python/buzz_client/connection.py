@@ -1,6 +1,6 @@
-"""One socket, from its upgrade to its close: frames in, frames out, and a verdict when it is gone.
+"""One socket, from its upgrade to its close: frames in, frames out, and a verdict at its end.
 
-Nothing here tries again; that is the supervisor's.
+Nothing here reconnects; the supervisor does.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from buzz_client.errors import NotTheProtocol, UnreadableAnswer
 
 _OPEN_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 2.0
-# The client's own life signs: a dead server is noticed within half a minute, even if nothing is being sent.
+# The client's own pings: a dead server is noticed within half a minute, even if nothing is sent.
 _PING_INTERVAL_SECONDS = 20.0
 _PING_TIMEOUT_SECONDS = 10.0
-# A frame holds up to 500 activities of up to 64 KiB each; this bounds memory without ever refusing an honest one.
+# A frame holds up to 500 activities of up to 64 KiB each; this limits memory without refusing a valid one.
 _MAX_INCOMING_BYTES = 64 * 1024 * 1024
 
 
 class ConnectionGone(Exception):
-    """The socket is closed: what was to be sent did not go out whole."""
+    """The socket is closed: the frame was not sent completely."""
 
 
 class OpenFailed(Exception):
-    """No session came about; ``verdict`` says what to do."""
+    """No session could be opened; ``verdict`` says what to do."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.reason)
@@ -56,8 +56,7 @@ class Welcome:
     def from_wire(cls, frame: Frame) -> Welcome:
         """Read the frame.
 
-        Raises:
-            UnreadableAnswer: when a field is missing or of another kind.
+        Raises UnreadableAnswer if a field is missing or has another type.
         """
         try:
             return cls(
@@ -74,7 +73,7 @@ class Welcome:
 
 
 class Connection:
-    """A socket that has had its welcome."""
+    """A socket that has received its ``welcome``."""
 
     def __init__(self, socket: ClientConnection, codec: Codec, welcome: Welcome) -> None:
         self._socket = socket
@@ -83,10 +82,9 @@ class Connection:
 
     @classmethod
     async def open(cls, address: Address, codec: Codec, token: str, hello: Mapping[str, Any]) -> Connection:
-        """Upgrade, say hello, wait for the welcome.
+        """Upgrade, send ``hello``, wait for ``welcome``.
 
-        Raises:
-            OpenFailed: whatever the reason: refused, closed, timed out, unreachable, not a Buzz server.
+        Raises OpenFailed for every reason: refused, closed, timed out, unreachable, not a Buzz server.
         """
         try:
             async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
@@ -111,10 +109,9 @@ class Connection:
         return cls(socket, codec, welcome)
 
     async def send(self, data: str | bytes) -> None:
-        """Put one encoded frame on the wire; waits while the write buffer is full.
+        """Send one encoded frame; waits while the write buffer is full.
 
-        Raises:
-            ConnectionGone: when the socket is closed.
+        Raises ConnectionGone if the socket is closed.
         """
         try:
             await self._socket.send(data)
@@ -126,10 +123,9 @@ class Connection:
         await self.send(self._codec.encode(frame))
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Every frame as it comes, until the socket is gone; `verdict` then says why.
+        """Yield every frame as it arrives, until the socket ends; `verdict` then says why.
 
-        Raises:
-            UnreadableAnswer: when the server sends something that is no frame.
+        Raises UnreadableAnswer if the server sends something that is no frame.
         """
         try:
             while True:
@@ -139,11 +135,11 @@ class Connection:
 
     @property
     def verdict(self) -> Verdict:
-        """Why the socket is gone and what follows. Ask only after `frames` has ended."""
+        """Why the socket ended and what to do next. Only valid after `frames` has ended."""
         return _judge(self._socket.close_code, self._socket.close_reason)
 
     async def close(self, code: Literal[1000, 1001] = 1000) -> None:
-        """Close normally; does nothing on a socket that is closed already."""
+        """Close normally; does nothing if the socket is closed already."""
         await self._socket.close(code)
 
 
@@ -170,7 +166,7 @@ async def _greet(socket: ClientConnection, codec: Codec, hello: Mapping[str, Any
         frame = codec.decode(await socket.recv())
         if frame["type"] == "welcome":
             return Welcome.from_wire(frame)
-        # Before the welcome only an error can come, and the close that follows it says what to do.
+        # Before the welcome only an error can arrive, and the close after it says what to do.
 
 
 def _close_verdict(error: ConnectionClosed) -> Verdict:

@@ -1,4 +1,4 @@
-"""Where a device keeps how far it has come, so that it goes on from there after a restart."""
+"""Stores a device's position in the log, so that it continues there after a restart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a device has come: everything of that person up to ``last_activity_id``, in that epoch of the log."""
+    """A device's position: it has everything of that person up to ``last_activity_id``, in that epoch of the log."""
 
     epoch: str
     last_activity_id: int
@@ -19,13 +19,13 @@ class Position:
 
 
 class CursorStore(Protocol):
-    """Keeps one position. `save` is called from a worker thread, never twice at once."""
+    """Stores one position. `save` is called from a worker thread, never concurrently."""
 
     def load(self) -> Position | None:
-        """The position kept last, or None if there is none yet."""
+        """Return the last stored position, or None if there is none yet."""
 
     def save(self, position: Position) -> None:
-        """Keep this position in place of the one before."""
+        """Store this position in place of the last one."""
 
 
 class MemoryCursor:
@@ -35,25 +35,24 @@ class MemoryCursor:
         self._position = position
 
     def load(self) -> Position | None:
-        """The position kept last."""
+        """Return the last stored position."""
         return self._position
 
     def save(self, position: Position) -> None:
-        """Keep this position."""
+        """Store this position."""
         self._position = position
 
 
 class FileCursor:
-    """A cursor in a small JSON file, replaced in one step: after a crash the file holds the old position or the new."""
+    """A cursor in a small JSON file, replaced in one step: after a crash the file has the old position or the new."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def load(self) -> Position | None:
-        """The position in the file, or None when there is no file.
+        """Return the position in the file, or None if there is no file.
 
-        Raises:
-            ValueError: when the file is not one that `save` wrote.
+        Raises ValueError if the file was not written by `save`.
         """
         try:
             text = self.path.read_text("utf-8")
@@ -65,7 +64,7 @@ class FileCursor:
             raise ValueError(f"{self.path} contains no cursor; delete it to start from the beginning") from error
 
     def save(self, position: Position) -> None:
-        """Write beside the file, flush to the disk, then rename over it."""
+        """Write a temporary file, flush it to the disk, then rename it over the old one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         with draft.open("w", encoding="utf-8") as file:

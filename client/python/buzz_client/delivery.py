@@ -1,10 +1,10 @@
-"""From frames to the one who iterates: back-pressure on the socket, and pages over HTTP for what was passed over.
+"""Delivers activities from frames to the iterator: back-pressure on the socket, and pages over HTTP for skipped ones.
 
-A slow consumer makes the client stop reading its socket; the server keeps the rest in its log. But acknowledgements
-and events come by the same socket, so reading must go on when somebody waits for an answer (perhaps the consumer
-itself, inside its loop), and when nothing moves for so long that life signs would be missed. Then activities are
-passed over, and fetched by pages when the consumer has caught up. Where no page can be had, a new session from the
-cursor on does the same. Memory stays bounded and nothing is lost in any case.
+If the consumer is slow, the client stops reading its socket; the server keeps the rest in its log. But acknowledgements
+and events arrive on the same socket, so reading must continue while a call waits for an answer (perhaps by the consumer
+itself, inside its loop), and when nothing was read for so long that pings would be missed. Then activities are skipped,
+and fetched by pages when the consumer has caught up. If no page is available, a new session from the cursor on does the
+same. Memory stays bounded and nothing is lost in any case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Self
 from buzz_client.activity import Activity
 from buzz_client.inbox import Inbox
 
-# Well under the ten seconds in which a life sign must be answered.
+# Well below the ten seconds in which a ping must be answered.
 _PATIENCE_SECONDS = 4.0
 
 FetchPage = Callable[[int], Awaitable[Sequence[Activity]]]
@@ -24,7 +24,7 @@ Resync = Callable[[], Awaitable[None]]
 
 
 class Delivery:
-    """Joins the reader of the socket with the consumer."""
+    """Connects the reader of the socket with the consumer."""
 
     def __init__(
         self,
@@ -44,11 +44,11 @@ class Delivery:
         self._over: BaseException | None = None
 
     async def accept(self, activities: Sequence[Activity]) -> None:
-        """Take in one frame's activities, or pass them over. Waits while the consumer is slow and that is harmless."""
+        """Add one frame's activities, or skip them. Waits while the consumer is slow and waiting is harmless."""
         epoch = self._inbox.epoch
         await self._wait_for_room()
         if self._inbox.epoch != epoch:
-            return  # a new history began meanwhile, and this belongs to the old one
+            return  # a new history began meanwhile, and this page belongs to the old one
         if self._inbox.full or self._inbox.behind:
             self._inbox.pass_over(activities)
         else:
@@ -56,20 +56,19 @@ class Delivery:
         self._arrived.set()
 
     def wake_reader(self) -> None:
-        """Something changed that a waiting reader must look at: room was made, or an answer is awaited."""
+        """Wake a waiting reader, because there is room or a call waits for an answer."""
         self._reader_may_go.set()
 
     def end(self, error: BaseException) -> None:
-        """The session is over: the consumer gets what is left, then this error."""
+        """End the session: the consumer gets the remaining activities, then this error."""
         self._over = error
         self._arrived.set()
         self.wake_reader()
 
     async def next(self) -> Activity:
-        """The next activity in id order; waits until there is one.
+        """Return the next activity in id order; waits until there is one.
 
-        Raises:
-            BuzzError: the one given to `end`, once nothing is left.
+        Raises the BuzzError passed to `end`, when nothing is left.
         """
         while True:
             if (activity := self._inbox.take()) is not None:
@@ -103,9 +102,9 @@ class Delivery:
 
 
 class ActivityIterator:
-    """The iterator that `BuzzClient.activities` hands out.
+    """The iterator that `BuzzClient.activities` returns.
 
-    No generator: leaving the loop must not depend on when the garbage collector finalises one.
+    It is no generator, because leaving the loop must not depend on when the garbage collector finalises one.
     """
 
     def __init__(self, next_activity: Callable[[], Awaitable[Activity]]) -> None:

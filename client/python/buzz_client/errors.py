@@ -1,4 +1,4 @@
-"""Everything the library raises. All of it is a `BuzzError`."""
+"""All errors of the library. Each is a `BuzzError`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UnreadableAnswer(BuzzError):
 
 
 class FrameTooLarge(BuzzError):
-    """What was to be sent is larger than the server takes (close code 1009). Nothing was sent."""
+    """The frame is larger than the server accepts (close code 1009). Nothing was sent."""
 
 
 class SendRefused(BuzzError):
@@ -29,15 +29,15 @@ class SendRefused(BuzzError):
 
 
 class SessionEnded(BuzzError):
-    """The session cannot go on, and trying again would not help. The subclasses say why."""
+    """The session can't continue, and trying again would not help. The subclasses say why."""
 
 
 class NotTheProtocol(SessionEnded):
-    """The server does not take this client's frames (close code 4400), or is no Buzz server at all."""
+    """The server does not accept this client's frames (close code 4400), or is no Buzz server."""
 
 
 class TokenRefused(SessionEnded):
-    """The token is missing, bad, expired or revoked (close code 4401), and there was no better one to be had."""
+    """The token is missing, bad, expired or revoked (close code 4401), and no other one was available."""
 
 
 class OriginRefused(SessionEnded):
@@ -49,13 +49,13 @@ class DeviceReplaced(SessionEnded):
 
 
 class ForeignCursor(SessionEnded):
-    """The cursor kept on this device belongs to another person; going on with it would skip messages."""
+    """The cursor stored on this device belongs to another person; using it would skip messages."""
 
 
 class HttpError(BuzzError):
     """An HTTP route answered with an error.
 
-    ``status`` is the HTTP status, ``retry_after_seconds`` the server's wish when it named one.
+    ``status`` is the HTTP status, ``retry_after_seconds`` the wait that the server asked for, if any.
     """
 
     def __init__(self, status: int, message: str, retry_after_seconds: float | None = None) -> None:

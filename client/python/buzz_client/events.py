@@ -1,4 +1,4 @@
-"""Live events to callbacks: one after another, apart from the reader, so that a callback may itself use the client."""
+"""Calls callbacks for live events: one after another, in a task of their own, so that a callback may use the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 _LOG = logging.getLogger("buzz_client")
-# Events are live only: when callbacks are this far behind, the oldest news is of no use any more.
+# Events are only live: if callbacks are this far behind, the oldest events are useless.
 _MAX_WAITING = 1000
 
 Callback = Callable[[Any], Awaitable[None] | None]
@@ -30,13 +30,13 @@ class Events:
         return lambda: self._callbacks[name].remove(callback)
 
     def emit(self, name: str, data: Any) -> None:
-        """Queue an event; nothing happens if nobody listens."""
+        """Queue an event; does nothing if there is no callback."""
         if self._callbacks.get(name):
             self._waiting.append((name, data))
             self._arrived.set()
 
     async def run(self) -> None:
-        """Call back, for ever. A callback's own error is logged, and the next one is called."""
+        """Run the callbacks until cancelled. A callback's error is logged, and the next one is called."""
         while True:
             while self._waiting:
                 await self._dispatch(*self._waiting.popleft())

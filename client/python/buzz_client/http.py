@@ -1,4 +1,4 @@
-"""The app's HTTP routes, as calls."""
+"""The app's HTTP routes, as methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of the log. ``more``: there is more in the direction of reading; ``epoch``: of the log read from."""
+    """A page of the log. ``more``: there are further activities in the direction of reading; ``epoch``: the log's."""
 
     activities: Sequence[Activity]
     more: bool
@@ -42,9 +42,9 @@ class Page:
 class BuzzHttp:
     """One caller's HTTP calls. Use it with ``async with``, or as ``buzz.http`` of a `BuzzClient`.
 
-    Every call raises `HttpError` when the server refuses, after it was asked again where that is harmless (429 and 503
-    are waited out as long as the server wishes, a refused token is renewed once), and `aiohttp.ClientError` when no
-    answer came.
+    Every call raises `HttpError` if the server refuses, after repeating the request where that is harmless (after a 429
+    or 503 it waits as long as the server asks, a refused token is renewed once), and `aiohttp.ClientError` if no answer
+    arrived.
     """
 
     def __init__(self, address: Address, tokens: Tokens) -> None:
@@ -60,35 +60,35 @@ class BuzzHttp:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections that were kept for the next call."""
+        """Close the kept connections."""
         if self._session is not None:
             await self._session.close()
 
     async def heartbeat(self) -> Json:
-        """When contacts, companies, coworkers and the person changed last, the newest activity, the person's number."""
+        """Return when the app's lists last changed, the newest activity's id, and the person's number."""
         return await self._json("GET", "heartbeat")
 
     async def blocked(self) -> list[Json]:
-        """The latest 100 calls that were not let through, newest first."""
+        """Return the latest 100 calls that did not ring, newest first."""
         return await self._list("GET", "blocked")
 
     async def post_activity(self, activity: Mapping[str, Any], idempotency_key: str | None = None) -> Json:
-        """Store one activity and return it as stored. The key (one is made if none is given) makes it once only."""
+        """Store one activity and return it as stored. Its key (created if none is given) makes it idempotent."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return await self._data("POST", "activity", body=activity, headers=headers)
 
     async def activities_after(self, activity_id: int, *, limit: int = _PAGE, party: Party | None = None) -> Page:
-        """The next ``limit`` activities newer than that id, oldest first; 0 is before the first."""
+        """Return the next ``limit`` activities newer than that id, oldest first; 0 is before the first."""
         return await self._page(f"activity/{activity_id}", {"limit": limit, "party": party})
 
     async def activities_before(
         self, activity_id: int | None = None, *, limit: int = 50, party: Party | None = None
     ) -> Page:
-        """The ``limit`` activities before that id (None: the latest there are), newest first."""
+        """Return the ``limit`` activities before that id (None: the latest), newest first."""
         return await self._page("activity", {"before": activity_id, "limit": limit, "party": party})
 
     async def history(self, activity_id: int = 0, *, party: Party | None = None) -> AsyncIterator[Activity]:
-        """Everything newer than that id there is now, oldest first, fetched page by page."""
+        """Yield everything newer than that id, oldest first, fetched page by page."""
         more = True
         while more:
             page = await self.activities_after(activity_id, party=party)
@@ -98,11 +98,11 @@ class BuzzHttp:
             more = page.more
 
     async def conversations(self) -> list[Json]:
-        """Whom the caller has talked with: party with name, last activity, unread count."""
+        """Return the caller's conversations: party with name, last activity, unread count."""
         return await self._list("GET", "conversations")
 
     async def encryption(self) -> Json:
-        """The caller's encryption data; `HttpError` 404 if none is set."""
+        """Return the caller's encryption data; `HttpError` 404 if none is set."""
         return await self._data("GET", "encryption")
 
     async def set_encryption(self, hash: str, e2e_id: str) -> Json:
@@ -115,11 +115,11 @@ class BuzzHttp:
         return await self._data("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
 
     async def public_keys(self, person_id: int) -> Any:
-        """That person's public keys, with fingerprints, revoked ones too."""
+        """Return that person's public keys, with fingerprints, revoked ones too."""
         return await self._call("GET", f"public-key/{person_id}")
 
     async def privacy_requests(self, since: str | None = None) -> AsyncIterator[Json]:
-        """The privacy requests of the caller's companies, changed since then (RFC 3339) if given, page by page."""
+        """Yield the requests of the caller's companies, changed since then (RFC 3339) if given, page by page."""
         query: Mapping[str, Any] | None = {"since": since}
         while query is not None:
             rows, headers = await self._exchange("GET", "privacy-requests", query=query)
@@ -128,7 +128,7 @@ class BuzzHttp:
             query = _next_query(headers.get("Link", ""))
 
     async def privacy_request(self, request_id: str) -> Json:
-        """One privacy request."""
+        """Return one privacy request."""
         return await self._json("GET", f"privacy-requests/{request_id}")
 
     async def update_privacy_request(self, request_id: str, **changes: bool) -> Json:
@@ -151,7 +151,7 @@ class BuzzHttp:
         return answer
 
     async def _data(self, method: str, route: str, **request: Any) -> Json:
-        """For the routes that wrap their answer: ``{"success": true, "data": …}``."""
+        """Return ``data`` of a route that wraps its answer: ``{"success": true, "data": …}``."""
         answer = await self._json(method, route, **request)
         if not isinstance(answer.get("data"), dict):
             raise UnreadableAnswer("the answer has no data; is it a Buzz server?")
@@ -163,7 +163,7 @@ class BuzzHttp:
         return answer
 
     async def _exchange(self, method: str, route: str, **request: Any) -> tuple[Any, Mapping[str, str]]:
-        """One call, repeated while that is harmless and promising."""
+        """Send one request, repeated while that is harmless and may help."""
         backoff = Backoff()
         for tries_left in range(_TRIES - 1, -1, -1):
             try:
@@ -205,7 +205,7 @@ class BuzzHttp:
 
 
 def _next_query(link: str) -> Mapping[str, str] | None:
-    """The query of the next page, from a ``Link`` header (RFC 8288); None after the last."""
+    """Return the query of the next page, from a ``Link`` header (RFC 8288); None after the last."""
     found = _NEXT.search(link)
     return dict(parse_qsl(urlsplit(found.group(1)).query)) if found else None
 
@@ -218,7 +218,7 @@ def _parse(text: str) -> Any:
 
 
 def _error(status: int, text: str, retry_after: str | None) -> HttpError:
-    """Read either of the two shapes errors come in."""
+    """Read an error in either of its two forms."""
     try:
         body = json.loads(text)
         detail = body["error"]

@@ -1,6 +1,6 @@
-"""Keeps the place in the log: what the consumer has handled goes to the cursor store, then to the server as `received`.
+"""Stores the position in the log: the handled id goes to the cursor store, then to the server as `received`.
 
-In this order, for `received` says "safely kept". Both at most a few times a second, whatever the pace of the consumer.
+In this order, because `received` means "stored". Both at most a few times a second, at any speed of the consumer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INTERVAL_SECONDS = 0.25
 
 
 class Keeping:
-    """Handed out, handled, kept: three marks that follow one another."""
+    """Three positions, each behind the one before: delivered, handled, stored."""
 
     def __init__(self, store: CursorStore, tell: Callable[[int], None] | None) -> None:
         self._store = store
@@ -29,23 +29,23 @@ class Keeping:
         self._saving = asyncio.Lock()
 
     def start(self, place: Position) -> None:
-        """Keep where the session starts, so that the next run starts there even if nothing comes in this one."""
+        """Store where the session starts, so that the next run starts there even if nothing arrives in this one."""
         if self._handled is None:
             self._began = self._handled = place
             self._changed.set()
 
     def handing(self, place: Position) -> None:
-        """The consumer now has the activity that leads to this place."""
+        """Note that the consumer now has the activity of this position."""
         self._handed = place
 
     def handled_all(self) -> None:
-        """The consumer is done with all it was given."""
+        """Note that the consumer has handled everything that was delivered."""
         if self._handed is not None and self._handed != self._handled:
             self._handled = self._handed
             self._changed.set()
 
     async def run(self) -> None:
-        """Keep what changes, for ever."""
+        """Store changed positions until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -53,7 +53,7 @@ class Keeping:
             await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def flush(self) -> None:
-        """Keep what is handled now. A store that fails is tried again later: it costs repeats, not messages."""
+        """Store what is handled now. A store that fails is tried again later: that costs repeats, not messages."""
         async with self._saving:
             place = self._handled
             if place is None or place == self._kept:

@@ -1,7 +1,7 @@
-"""Activities on their way to the log: each is kept until its answer has come, and goes out again when a socket is lost.
+"""Activities being sent: each is kept until its answer has arrived, and is sent again when a socket is lost.
 
-Pure: no socket, no waiting, the time is handed in. Sending again is safe because every activity carries what makes it
-idempotent (its own ``message_id``, or an ``idempotency_key``), made once when it is put in.
+No I/O: no socket, no waiting, the time is passed in. Sending again is safe because every activity has its own
+``message_id`` or an ``idempotency_key``, created once when it is added.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from itertools import islice
 from buzz_client.codec import Frame
 from buzz_client.errors import BuzzError, SendRefused
 
-# What the server may well take a moment later.
+# Errors after which the server may accept the same activity later.
 _PASSING = frozenset({"rate_limited", "unavailable", "internal"})
 _PASSING_PAUSE_SECONDS = 0.5
-# A fault that meets the same activity this often will meet it again.
+# An error that repeats this often for the same activity will not go away.
 _MAX_INTERNAL_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The activity is durable. ``duplicate``: it had been stored before, by an earlier try."""
+    """The activity is stored durably. ``duplicate``: an earlier attempt had stored it."""
 
     id: int
     created_at: str
@@ -33,7 +33,7 @@ class Ack:
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """One activity on its way. ``on_wire`` names the connection it went out by, if any."""
+    """One activity being sent. ``on_wire`` names the connection that it was sent on, if any."""
 
     ref: int
     data: str | bytes
@@ -44,7 +44,7 @@ class Parcel:
 
 
 class Outbox:
-    """Parcels in the order they were put in: idle ones that should go out, flying ones that wait for their answer."""
+    """Parcels in the order in which they were added: idle ones to send, sent ones that wait for their answer."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -56,22 +56,22 @@ class Outbox:
         return len(self._idle) + len(self._flying)
 
     def put(self, parcel: Parcel) -> None:
-        """Keep a parcel until its answer comes."""
+        """Keep a parcel until its answer arrives."""
         self._idle[parcel.ref] = parcel
 
     def drop(self, parcel: Parcel) -> None:
-        """Nobody waits for this one any more: it does not go out (again)."""
+        """Drop a parcel that no call waits for any more: it is not sent (again)."""
         self._idle.pop(parcel.ref, None)
         self._flying.pop(parcel.ref, None)
 
     def due(self, now: float) -> list[Parcel]:
-        """What should go out now: the oldest idle ones, no more than the window lets be unanswered."""
+        """Return what to send now: the oldest idle ones, as many as the window allows unanswered."""
         if now < self._paused_until:
             return []
         return list(islice(self._idle.values(), max(0, self._window - len(self._flying))))
 
     def sent(self, parcel: Parcel, connection: object) -> bool:
-        """This one goes out by that connection now. False: it must not, as it was dropped or answered since."""
+        """Mark a parcel as sent on that connection. False: do not send it, because it was dropped or answered since."""
         if self._idle.pop(parcel.ref, None) is None:
             return False
         parcel.on_wire = connection
@@ -79,11 +79,11 @@ class Outbox:
         return True
 
     def pause_left(self, now: float) -> float | None:
-        """Seconds until what waits may go out; None when nothing waits for the clock."""
+        """Return the seconds until waiting parcels may be sent; None if none waits for a time."""
         return self._paused_until - now if self._idle and now < self._paused_until else None
 
     def acked(self, frame: Frame) -> bool:
-        """The server has stored one. Returns whether it was one of these."""
+        """Handle an acknowledgement. Returns whether it was for one of these."""
         parcel = self._parcel(frame)
         if parcel is None:
             return False
@@ -93,7 +93,7 @@ class Outbox:
         return True
 
     def refused(self, frame: Frame, now: float) -> bool:
-        """The server refused one: keep it for later if that may help. Returns whether it was one of these."""
+        """Handle a refusal: keep the parcel for later if that may help. Returns whether it was one of these."""
         parcel = self._parcel(frame)
         if parcel is None:
             return False
@@ -109,11 +109,11 @@ class Outbox:
         return True
 
     def lost(self, connection: object) -> None:
-        """This connection is gone: what was unanswered on it goes out again by the next one."""
+        """Handle a lost connection: its unanswered parcels are sent again on the next one."""
         self._requeue([parcel for parcel in self._flying.values() if parcel.on_wire is connection])
 
     def end(self, error: BuzzError) -> None:
-        """The session is over: nothing more will be answered."""
+        """End the session: no more answers will arrive."""
         for parcel in [*self._idle.values(), *self._flying.values()]:
             self._fail(parcel, error)
 
@@ -121,7 +121,7 @@ class Outbox:
         ref = frame.get("ref")
         if not isinstance(ref, int):
             return None
-        # An answer may still come by an old socket for what is to go out again by the new one.
+        # An answer may still arrive on an old socket for a parcel that is to be sent again on the new one.
         return self._flying.get(ref) or self._idle.get(ref)
 
     def _requeue(self, parcels: Iterable[Parcel]) -> None:

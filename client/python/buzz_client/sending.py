@@ -1,4 +1,4 @@
-"""Everything that goes out, by one task: activities from the outbox, `received` marks, typing, new tokens."""
+"""Sends everything, in one task: activities from the outbox, `received` frames, typing, new tokens."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from buzz_client.connection import Connection, ConnectionGone
 from buzz_client.errors import BuzzError, FrameTooLarge
 from buzz_client.outbox import Ack, Outbox, Parcel
 
-# What a server without other word takes (socket.md, "Largest frame").
+# The default limit of a server (socket.md, "Largest frame").
 _DEFAULT_MAX_FRAME_BYTES = 128 * 1024
-# Unanswered at once: enough to fill a group commit, too few to run into a server's frame rate limit.
+# Unanswered at the same time: enough to fill a group commit, too few for a server's frame rate limit.
 _WINDOW = 100
-# More callers than this wait for room before their activity is even kept.
+# More callers than this wait for room before their activity is queued.
 _MAX_KEPT = 1000
 
 
 class Sending:
-    """The way out. Survives connections: `use` and `lost` say which one there is."""
+    """Sends over changing connections: `use` and `lost` say which one to use."""
 
     def __init__(self, codec: Codec, answer_wanted: Callable[[], None]) -> None:
         self._codec = codec
@@ -37,23 +37,22 @@ class Sending:
 
     @property
     def answer_awaited(self) -> bool:
-        """Whether somebody waits for an acknowledgement."""
+        """Whether a call waits for an acknowledgement."""
         return len(self._outbox) > 0
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection to send by."""
+        """Whether there is a connection to send on."""
         return self._connection is not None
 
     async def send(self, activity: Mapping[str, Any]) -> Ack:
-        """Keep an activity until the server has stored it, by whatever connections it takes.
+        """Send an activity until the server has stored it, over any number of connections.
 
-        Cancelled before the activity was handed to a connection, it is not sent. Cancelled later, it is not sent again,
-        and may or may not be stored.
+        If it is cancelled before the activity was written to a connection, it is not sent. If later, it is not sent
+        again, and may or may not be stored.
 
-        Raises:
-            FrameTooLarge, SendRefused: it cannot be stored as it is.
-            BuzzError: the session ended before an answer came; it may or may not be stored.
+        Raises FrameTooLarge or SendRefused if it can't be stored; BuzzError if the session ended before an answer
+        arrived: it may or may not be stored.
         """
         async with self._room:
             parcel = self._parcel(activity)
@@ -66,18 +65,18 @@ class Sending:
                 self._outbox.drop(parcel)
 
     def post(self, key: object, frame: Frame) -> None:
-        """Send a frame that may be lost. One that still waits under the same key is replaced."""
+        """Send a frame that may be lost. A waiting one with the same key is replaced."""
         self._live_only[key] = frame
         self._wake.set()
 
     def use(self, connection: Connection) -> None:
-        """From now on everything goes out by this connection."""
+        """Send everything on this connection from now on."""
         self._connection = connection
         self._max_frame_bytes = connection.welcome.max_frame_bytes
         self._wake.set()
 
     def lost(self, connection: Connection) -> None:
-        """This one is gone: what it left unanswered goes out again."""
+        """Handle a lost connection: what is unanswered on it is sent again."""
         self._outbox.lost(connection)
         if self._connection is connection:
             self._connection = None
@@ -91,19 +90,19 @@ class Sending:
         return self._outbox.refused(frame, _now())
 
     def end(self, error: BuzzError) -> None:
-        """The session is over: whoever waits gets this error."""
+        """End the session: waiting calls get this error."""
         self._over = error
         self._outbox.end(error)
 
     async def run(self) -> None:
-        """Put things on the wire as they come, for ever."""
+        """Send what is queued until cancelled."""
         while True:
             self._wake.clear()
             await self.flush()
             await self._until_woken(self._outbox.pause_left(_now()))
 
     async def flush(self) -> None:
-        """Put on the wire what may go out now."""
+        """Send what may be sent now."""
         if self._connection is not None:
             await self._flush(self._connection)
 
@@ -116,7 +115,7 @@ class Sending:
             for parcel in self._outbox.due(_now()):
                 if connection is not self._connection:
                     return
-                # While the ones before it went out this one's caller may have been cancelled.
+                # This one's caller may have been cancelled while the ones before it were sent.
                 if self._outbox.sent(parcel, connection):
                     await connection.send(parcel.data)
         except ConnectionGone:

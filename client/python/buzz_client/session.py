@@ -1,4 +1,4 @@
-"""What travels by the sockets: the supervisor's handler. Joins inbox, sending, events and the place in the log."""
+"""The supervisor's handler of frames: connects inbox, sending, events and the position in the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Tap = Callable[[Frame], None]
 class Session:
     """One person's device, over any number of connections.
 
-    ``welcome`` is the latest connection's; ``start`` the place from which the first one delivers.
+    ``welcome`` is the latest connection's; ``start`` the position from which the first one delivers.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Session:
         self.token_expiring = asyncio.Event()
 
     def hello(self) -> dict[str, Any]:
-        """From where the next connection shall deliver: after the newest activity taken in."""
+        """Return the next ``hello``, which asks for everything after the newest activity that was added."""
         fields = {
             "client": _CLIENT_NAME,
             "device_id": self._device_id,
@@ -64,15 +64,14 @@ class Session:
         return {name: value for name, value in fields.items() if value is not None}
 
     def waiting(self, reason: str, seconds: float) -> None:
-        """Tell that there is no connection for a while."""
+        """Emit that there is no connection for now."""
         _LOG.info("no connection (%s), trying again in %.1f s", reason, seconds)
         self._events.emit("client.state", {"state": "waiting", "reason": reason, "seconds": seconds})
 
     def live(self, connection: Connection) -> None:
-        """Take up a connection that has had its welcome.
+        """Start to use a connection that has received its ``welcome``.
 
-        Raises:
-            ForeignCursor: when it is another person's than the cursor.
+        Raises ForeignCursor if the cursor belongs to another person.
         """
         welcome = connection.welcome
         self._check_owner(welcome.person_id)
@@ -88,10 +87,9 @@ class Session:
         self._events.emit("client.state", {"state": "live", "session_id": welcome.session_id})
 
     async def frame(self, connection: Connection, frame: Frame) -> None:
-        """Do what a frame asks for.
+        """Handle a frame.
 
-        Raises:
-            UnreadableAnswer: when a field is missing or of another kind.
+        Raises UnreadableAnswer if a field is missing or has another type.
         """
         if self._tap:
             self._tap(frame)
@@ -101,22 +99,22 @@ class Session:
             raise UnreadableAnswer(f"a {frame['type']!r} frame from the server cannot be read ({error!r})") from error
 
     def gone(self, connection: Connection) -> None:
-        """Send again by the next connection what this one left unanswered."""
+        """Let the next connection send again what is unanswered on this one."""
         self._sending.lost(connection)
 
     def place_of(self, activity: Activity) -> Position:
-        """The position of a device that has handled this activity and all before it."""
+        """Return the position of a device that has handled this activity and all before it."""
         return Position(self._inbox.epoch or "", activity.id, self._owner_id)
 
     async def resync(self) -> None:
-        """Cut the connection: the next one delivers from the cursor on."""
+        """Close the connection: the next one delivers from the cursor on."""
         if self._source is not None:
             await self._source.close()
 
     async def _on_frame(self, connection: Connection, frame: Frame) -> None:
         match frame["type"]:
             case "activities":
-                # A replaced socket's activities come by its successor too; only that one may say what was passed over.
+                # A replaced socket's activities also arrive on its successor; only that one may skip activities.
                 if connection is self._source:
                     await self._delivery.accept([Activity.from_wire(raw) for raw in frame["activities"]])
             case "ack":
@@ -147,7 +145,7 @@ class Session:
         self._owner_id = person_id
 
     def _take_place(self, welcome: Welcome) -> None:
-        """Go on from the cursor; from 0 in a log with a new epoch; from its head when there was no cursor."""
+        """Continue from the cursor; from 0 in a log with a new epoch; from its head if there was no cursor."""
         if self._inbox.cursor is None:
             self._inbox.begin(welcome.epoch, welcome.head_id)
         elif self._inbox.epoch is None:

@@ -1,7 +1,7 @@
-"""Keeps one live connection to the server, whatever happens to single sockets.
+"""Keeps one live connection to the server, across lost sockets.
 
-`Supervisor` knows when to open, wait, renew the token, give up, and how to move to a new socket before the old one goes
-(make-before-break). What travels by the sockets is its handler's business.
+`Supervisor` decides when to open, wait, renew the token and stop, and moves to a new socket before the old one closes
+(make-before-break). Its handler handles the frames.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from buzz_client.connection import Connection, OpenFailed
 from buzz_client.errors import SessionEnded, TokenRefused
 from buzz_client.tokens import Tokens
 
-# A connection that lived this long was a good one: the next failure starts from the smallest wait.
+# After a connection of this duration the next failure starts from the smallest wait.
 _STEADY_SECONDS = 10.0
-# How long a replaced socket may go on to bring acknowledgements before it is closed from this side.
+# How long a replaced socket may still deliver acknowledgements before the client closes it.
 _RETIRE_SECONDS = 10.0
-# Fresh tokens refused one after another until it is clear that the next will be refused, too.
+# After so many refused new tokens in a row the session ends.
 _MAX_TOKENS_REFUSED = 3
 
 Open = Callable[[str, Mapping[str, Any]], Awaitable[Connection]]
 
 
 class Handler(Protocol):
-    """What the supervisor asks and tells."""
+    """What the supervisor calls."""
 
     def hello(self) -> dict[str, Any]:
-        """The fields of the next ``hello``."""
+        """Return the fields of the next ``hello``."""
 
     def waiting(self, reason: str, seconds: float) -> None:
-        """No connection; the next try is in so many seconds."""
+        """Handle that there is no connection; the next attempt is in so many seconds."""
 
     def live(self, connection: Connection) -> None:
-        """This connection is the one to use from now on."""
+        """Use this connection from now on."""
 
     async def frame(self, connection: Connection, frame: Frame) -> None:
-        """A frame came by this connection, which may be one that is being replaced."""
+        """Handle a frame from this connection, which may be one that is being replaced."""
 
     def gone(self, connection: Connection) -> None:
-        """This connection brings nothing more."""
+        """Handle the end of this connection."""
 
 
 class Supervisor:
-    """Runs until it is cancelled or nothing helps any more."""
+    """Runs until it is cancelled or the session can't continue."""
 
     def __init__(self, open_connection: Open, handler: Handler, tokens: Tokens, backoff: Backoff) -> None:
         self._open_connection = open_connection
@@ -58,10 +58,9 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Hold a connection for ever.
+        """Keep a connection until cancelled.
 
-        Raises:
-            SessionEnded, FrameTooLarge: when the server's close or refusal says that trying again is pointless.
+        Raises SessionEnded or FrameTooLarge if the server's close or refusal says that trying again would not help.
         """
         try:
             connection = await self._open({})
@@ -75,7 +74,7 @@ class Supervisor:
             await self._stop()
 
     async def _serve(self, connection: Connection) -> Connection | None:
-        """Use a connection until it is gone (None) or another has taken its place."""
+        """Use a connection until it has ended (None) or another has replaced it."""
         loop = asyncio.get_running_loop()
         since = loop.time()
         move: asyncio.Future[Frame] = loop.create_future()
@@ -109,13 +108,13 @@ class Supervisor:
                 self._handler.gone(connection)
 
     async def _succeed(self, order: Frame, reading: asyncio.Task[None]) -> Connection:
-        """Open the next socket when the server wants it, or at once when the old one goes before that."""
+        """Open the next socket when the server asks for it, or at once if the old one ends before that."""
         await asyncio.wait({reading}, timeout=max(0.0, float(order.get("after_ms") or 0)) / 1000)
         resume = {"resume_id": order["resume_id"]} if order.get("resume_id") else {}
         return await self._open(resume)
 
     async def _retire(self, connection: Connection, reading: asyncio.Task[None]) -> None:
-        """Let the replaced socket bring its last acknowledgements; the server closes it, or this does."""
+        """Let the replaced socket deliver its last acknowledgements; the server or this method closes it."""
         await asyncio.wait({reading}, timeout=_RETIRE_SECONDS)
         await connection.close()
         await reading
@@ -134,7 +133,10 @@ class Supervisor:
             await self._act_on(verdict)
 
     async def _token(self) -> str:
-        """The current token. A source that cannot be reached is asked again later; its other errors end the session."""
+        """Return the current token.
+
+        If its source can't be reached, try again later; its other errors end the session.
+        """
         while True:
             try:
                 return await self._tokens.current()
@@ -142,7 +144,7 @@ class Supervisor:
                 await self._wait(f"no token: {error}", self._backoff.next_seconds())
 
     async def _act_on(self, verdict: Verdict) -> None:
-        """Do what a lost or refused connection asks for: wait, drop the token, or raise."""
+        """Act on a lost or refused connection: wait, drop the token, or raise."""
         if verdict.action is Action.GIVE_UP:
             raise verdict.error or SessionEnded(verdict.reason)
         if verdict.action is Action.NEW_TOKEN:
@@ -169,7 +171,7 @@ class Supervisor:
         return task
 
     async def _stop(self) -> None:
-        """End what reads the sockets, which closes them."""
+        """Cancel the tasks that read the sockets, which closes them."""
         for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

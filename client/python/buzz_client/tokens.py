@@ -10,7 +10,7 @@ TokenSource = str | Callable[[], str | Awaitable[str]]
 
 
 class Tokens:
-    """Hands out the current token, and fetches a new one when the current is no longer accepted."""
+    """Returns the current token, and fetches a new one when the current is no longer accepted."""
 
     def __init__(self, source: TokenSource) -> None:
         self._source = source
@@ -19,18 +19,18 @@ class Tokens:
 
     @property
     def renewable(self) -> bool:
-        """Whether a new token can be had at all."""
+        """Whether a new token can be fetched."""
         return not isinstance(self._source, str)
 
     async def current(self) -> str:
-        """The token to show now. Those who find none at the same time share one fetch."""
+        """Return the token to use now. Concurrent calls without a token share one fetch."""
         async with self._lock:
             if self._token is None:
                 self._token = await self._fetch()
             return self._token
 
     def reject(self, token: str | None = None) -> None:
-        """This token (None: whatever is current) is no longer accepted: the next `current` fetches another."""
+        """Drop this token (None: the current one), which is no longer accepted: the next `current` fetches another."""
         if self.renewable and token in (None, self._token):
             self._token = None
 
