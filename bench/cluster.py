@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey of the bench's own, as the tests start them, on the load's core.
+"""A PostgreSQL and a Valkey of the bench's own, on the load's core.
 
 On two cores one of the three has to share: the load needs the least of its own.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from bench.cores import pinned_to
-from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
+from local_servers.postgres import PostgresServer
+from local_servers.valkey import ValkeyServer
 
 POSTGRES_OPTIONS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 

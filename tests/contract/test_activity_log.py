@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 
 import pytest
 
@@ -26,22 +25,7 @@ from storage.pages import size_of
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.reads import pages, pages_binds
 from storage.sqlite.reads import by_party, by_party_binds
-
-ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
-
-
-def message(sender: int, receiver: int, author: int = 0, text: str = "ciphertext", **other: object) -> Posting:
-    fields = {
-        "type": ActivityType.chat_message,
-        "sender": sender,
-        "receiver": receiver,
-        "author": author or sender,
-        "call_time": None,
-        "message": text,
-        "message_id": str(uuid.uuid4()),
-        "created_at_ms": 1_720_181_685_000,
-    }
-    return Posting(**(fields | other))  # type: ignore[arg-type]
+from tests.harness.postings import ACME, ALICE, BOB, CAROL, message
 
 
 async def ids(log: ActivityLog, *parties: int, **other: int) -> list[int]:

@@ -10,7 +10,7 @@ from storage.contract import ActivityLog, Posting, Range, Refusal, Stored
 from storage.database import Database
 from storage.postgresql.database import PostgresDatabase
 from storage.sqlite.database import SqliteDatabase
-from tests.contract.test_activity_log import ACME, ALICE, BOB, message
+from tests.harness.postings import ACME, ALICE, BOB, message
 
 READ, REACTION = ActivityType.chat_read_indicator, ActivityType.chat_reaction_emoji
 LONG_AFTER_MS = 9_000_000_000_000

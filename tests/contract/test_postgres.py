@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 
 import asyncpg
 import pytest
 
+from local_servers.valkey import ValkeyServer
 from storage.errors import OutcomeUnknown, SchemaTooNew, StorageConflict, StorageError, StorageUnavailable
 from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
+from tests.harness.postgresql import eventually, opened, waiting_for
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
-from tests.servers.valkey import ValkeyServer
 
 
 @pytest.fixture
 async def postgres(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     async with opened(postgres_url) as database:
         yield database
-
-
-@asynccontextmanager
-async def opened(url: str, connections: int = 10) -> AsyncIterator[PostgresDatabase]:
-    database = await PostgresDatabase.open(url, connections)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 async def command(url: str, *statements: str) -> None:
@@ -244,28 +236,3 @@ class TestLostConnections:
 _CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-
-
-async def waiting_for(database: PostgresDatabase, what: str) -> None:
-    """Wait until the server shows a session of this database like that."""
-    await until(database, f"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND {what}")
-
-
-async def until(database: PostgresDatabase, question: str) -> None:
-    """Ask until the answer is yes."""
-    while await database.fetch(question) != [(True,)]:  # noqa: ASYNC110 - another process's state
-        await asyncio.sleep(0.005)
-
-
-async def eventually(action: Callable[[], Awaitable[None]], seconds: float = 10) -> None:
-    """Try until it does not raise StorageUnavailable."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        try:
-            await action()
-        except StorageUnavailable:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(0.02)
-        else:
-            return

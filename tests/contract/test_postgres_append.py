@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -14,11 +12,11 @@ from storage.contract import Posting, Range, Refusal, Stored
 from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
-from tests.contract.test_postgres import opened, until, waiting_for
+from tests.harness.postgresql import a_log, chat, opened, until, waiting_for
+from tests.harness.postings import ALICE, BOB
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 
-ALICE, BOB = 1, 2
 # Commits of this text take half a second: long enough to lose the connection meanwhile.
 SLOW = """
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
@@ -31,10 +29,6 @@ def call(text: str | None = "slow") -> Posting:
     return Posting(ActivityType.outgoing_call_missed, ALICE, BOB, ALICE, None, text, None, 0)
 
 
-def chat(number: int) -> Posting:
-    return Posting(ActivityType.chat_message, ALICE, BOB, ALICE, None, "x", str(uuid.UUID(int=number)), 0)
-
-
 @pytest.fixture
 async def postgres(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     """A node whose connections stay whole."""
@@ -42,14 +36,6 @@ async def postgres(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
         async with database.connection() as connection:
             await connection.execute(SLOW)
         yield database
-
-
-@asynccontextmanager
-async def a_log(url: str) -> AsyncIterator[PostgresActivityLog]:
-    async with opened(url, connections=3) as database:
-        log = PostgresActivityLog(database)
-        yield log
-        await log.close()
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql import append as postgresql_append
 from storage.postgresql.database import PostgresDatabase
 from storage.telephony.numbers import NumberStore
-from tests.contract.test_postgres import eventually, opened, waiting_for
-from tests.contract.test_postgres_append import a_log, chat
+from tests.harness.postgresql import a_log, chat, eventually, opened, waiting_for
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import asyncpg
 
+from local_servers.valkey import ValkeyServer
 from server.bus.notices import Committed
 from server.bus.valkey import SILENCE_SECONDS, ValkeyBus
 from storage.postgresql.errors import DRIVER_ERRORS
@@ -27,7 +28,6 @@ from tests.harness.cluster import new_database, open_nodes
 from tests.harness.waiting import until
 from tests.harness.world import World
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 LOOK_SECONDS = 1.0
 _CALM_SECONDS = 0.4

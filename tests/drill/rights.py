@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import aiohttp
 
+from local_servers.valkey import ValkeyServer
 from server.auth import authentication
 from server.auth.authentication import Authentication
 from server.live.parties import Parties
@@ -28,7 +29,6 @@ from tests.harness.rights import ENDINGS, PROVIDERS, RIGHTS, Scene, outlived
 from tests.harness.waiting import until
 from tests.harness.world import World, open_world
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 SECONDS = 2.0
 CONTROLS = ("person removed by route", "member removed by route", "signing key forgotten")

@@ -19,6 +19,7 @@ import asyncpg
 from websockets.exceptions import WebSocketException
 
 from buzz_client import Backoff, BuzzClient, BuzzError
+from local_servers.valkey import ValkeyServer
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.cluster import new_database
 from tests.harness.node import NodeProcess, Tokens, node_process
@@ -27,7 +28,6 @@ from tests.harness.people import CROWD
 from tests.harness.waiting import until
 from tests.servers.balancer import Balancer
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 PEOPLE = CROWD[:6]
 DRAIN_SECONDS = 1.0

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import asyncpg
 
+from local_servers.valkey import ValkeyServer
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.cluster import new_database
 from tests.harness.node import NodeProcess, Tokens, node_process
@@ -34,7 +35,6 @@ from tests.harness.peer import Peer, chat, peer
 from tests.harness.people import ACME, CROWD
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
-from tests.servers.valkey import ValkeyServer
 
 SEND_SECONDS, REVOKE_SECONDS, OTHER_SECONDS = 3.0, 2.0, 10.0
 """What else is written has lanes, which a machine that is busy with other work fills by itself: its bar is wider."""

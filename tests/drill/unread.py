@@ -22,6 +22,7 @@ from pathlib import Path
 
 import aiohttp
 
+from local_servers.postgres import FLEETING
 from protocol.activity import ActivityType
 from protocol.codec import JSON as JSON_CODEC
 from protocol.names import nameless
@@ -36,7 +37,7 @@ from tests.harness.node import Tokens
 from tests.harness.peer import JSON, MSGPACK, Peer, peer
 from tests.harness.people import BOB, JANE, make_directory
 from tests.harness.unread import Unread, unread
-from tests.servers.postgres import FLEETING, PostgresServer
+from tests.servers.postgres import PostgresServer
 
 READERS = 20
 MOST_GROWTH_BYTES = 64 * 1024 * 1024

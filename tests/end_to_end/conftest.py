@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local_servers.valkey import ValkeyServer
 from tests.harness.backend import BACKENDS, SQLITE, TWO_NODES, Backend, aside, note
 from tests.harness.cluster import new_database
 from tests.harness.peer import JSON, MSGPACK
@@ -15,7 +16,6 @@ from tests.harness.people import copy_directory, make_directory
 from tests.harness.watch import Watch, watched
 from tests.harness.world import World, open_world
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 OpenWorld = Callable[..., Awaitable[World]]
 

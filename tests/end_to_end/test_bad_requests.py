@@ -19,13 +19,13 @@ from protocol.activity import Activity
 from storage.contract import Range
 from storage.errors import StorageUnavailable
 from tests.end_to_end.conftest import OpenWorld
-from tests.end_to_end.test_bad_frames import CASES, MISSING, changed, shown
 from tests.harness.backend import SQLITE
+from tests.harness.bad_values import CASES, MISSING, changed, shown
 from tests.harness.http import Answer
 from tests.harness.peer import chat
-from tests.harness.people import BOB, JANE, rows
+from tests.harness.people import BOB, JANE
 from tests.harness.watch import Watch
-from tests.harness.world import World
+from tests.harness.world import World, stored
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -70,12 +70,6 @@ def check(answer: Answer, status: int, flat: bool = False) -> None:
         assert error["message"].startswith(WORDS[status]), error
     if status in (429, 503):
         assert int(answer.headers["Retry-After"]) >= 1
-
-
-def stored(world: World) -> int:
-    [(count,)] = rows(world.data_dir, "SELECT count(*) FROM activity")
-    assert isinstance(count, int)
-    return count
 
 
 # The fields of POST activity

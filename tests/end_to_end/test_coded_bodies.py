@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp.http_parser import DeflateBuffer
 
-from tests.end_to_end.test_bad_requests import stored
 from tests.harness.backend import SQLITE
 from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE
-from tests.harness.world import World
+from tests.harness.world import World, stored
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 from server.auth.signing_keys import load
-from tests.end_to_end.test_commands import Done, RunPy, as_before, run_py
 from tests.harness.backend import SQLITE
+from tests.harness.commands import Done, RunPy, as_before, commands, run_py
 from tests.harness.node import ROOT
 from tests.harness.people import ACME, BOB, GLOBEX, JANE, rows
-from tests.unit.test_commands_page import commands
 
 __all__ = ["as_before", "run_py"]
 pytestmark = pytest.mark.backends(SQLITE)

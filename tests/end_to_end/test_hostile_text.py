@@ -32,12 +32,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from storage.data_dir import hold
-from tests.end_to_end.test_commands import RunPy, as_before, run_py, serving
+from tests.fakes.small_server import small_server
 from tests.harness.backend import SQLITE
+from tests.harness.commands import RunPy, as_before, commands, run_py, serving
 from tests.harness.node import ROOT, Tokens
 from tests.harness.people import ACME, JANE, copy_directory
-from tests.unit.client.small_server import small_server
-from tests.unit.test_commands_page import commands
 
 __all__ = ["as_before", "run_py"]
 pytestmark = pytest.mark.backends(SQLITE)

@@ -16,8 +16,8 @@ import pytest
 
 from protocol.privacy_request import deadline, received_on
 from storage.data_dir import DATABASE_NAME
-from tests.end_to_end.test_commands import RunPy, as_before, held, on_target, run_py, target
 from tests.harness.backend import SQLITE
+from tests.harness.commands import RunPy, as_before, held, on_target, run_py, target
 
 # Like every command, these speak to the admin API alone: which database stands behind it makes no difference to them.
 pytestmark = pytest.mark.backends(SQLITE)

@@ -32,7 +32,7 @@ from storage.sqlite.log import SqliteActivityLog
 from storage.sqlite.reads import SMALL_BYTES
 from tests.harness.people import database_path
 from tests.harness.session_states import TracedSession, Transition, replayed
-from tests.unit.live.pieces import FakeWire, session
+from tests.harness.sessions import FakeWire, session
 
 T = TypeVar("T")
 Membership = tuple[int, tuple[int, ...]]

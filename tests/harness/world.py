@@ -22,6 +22,7 @@ from tests.harness.backend import noted
 from tests.harness.http import Http
 from tests.harness.node import READY_SECONDS, RunningNode, Tokens, running_node, settings_for
 from tests.harness.peer import JSON, Peer, peer
+from tests.harness.people import rows
 
 
 class World:
@@ -115,3 +116,10 @@ async def _bus_up(nodes: Sequence[RunningNode]) -> None:
     async with asyncio.timeout(READY_SECONDS):
         while not all(running.node.cluster.bus.up for running in nodes):  # noqa: ASYNC110 - plain state, no event
             await asyncio.sleep(0.005)
+
+
+def stored(world: World) -> int:
+    """How many activities the node's database has."""
+    [(count,)] = rows(world.data_dir, "SELECT count(*) FROM activity")
+    assert isinstance(count, int)
+    return count

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from local_servers.postgres import FLEETING
+from local_servers.valkey import ValkeyServer
 from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
-from tests.servers.postgres import FLEETING, PostgresServer
-from tests.servers.valkey import ValkeyServer
+from tests.servers.postgres import PostgresServer
 
 _TEMPLATE = "buzz_template"
 

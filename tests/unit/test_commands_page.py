@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
 from server.cli.application import COMMANDS, build
+from tests.harness.commands import commands
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
-
-
-def commands() -> Iterator[tuple[str, Any]]:
-    """Every command by its whole name; groups are gone through."""
-    whole: Any = get_command(build())
-    for name, command in whole.commands.items():
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
-        else:
-            yield name, command
 
 
 def test_the_page_lists_every_command() -> None:

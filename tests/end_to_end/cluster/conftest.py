@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from local_servers.valkey import ValkeyServer
 from tests.harness.cluster import open_nodes, peopled_database
 from tests.harness.watch import Watch
 from tests.harness.world import World
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 OpenNodes = Callable[..., Awaitable[list[World]]]
 

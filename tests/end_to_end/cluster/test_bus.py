@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from local_servers.valkey import ValkeyServer
 from server.bus.contract import BusError
 from server.bus.notices import MAX_MESSAGE_BYTES, Happened, encode
 from server.bus.valkey import ValkeyBus
@@ -21,7 +22,6 @@ from tests.harness.people import BOB, JANE
 from tests.harness.watch import Watch
 from tests.harness.world import World
 from tests.servers.postgres import PostgresServer
-from tests.servers.valkey import ValkeyServer
 
 
 @pytest.fixture

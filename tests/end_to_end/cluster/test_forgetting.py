@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from local_servers.valkey import ValkeyServer
 from server.live.ring import Entry
 from server.services.retention import Retention
 from tests.end_to_end.cluster.conftest import OpenNodes, bus_up, until
 from tests.harness.peer import chat
 from tests.harness.people import BOB, CAROL, JANE
 from tests.harness.world import World
-from tests.servers.valkey import ValkeyServer
 
 SECRET = "what Jane wrote"
 DAY_MS = 86_400_000

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.small_server import SmallServer, small_server
+from tests.fakes.small_server import SmallServer, small_server
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = "import typer; from server.cli import chat; app = typer.Typer(); chat.register(app); app()"

@@ -24,7 +24,7 @@ from buzz_client import (
     SendRefused,
     TokenRefused,
 )
-from tests.unit.client.small_server import SmallServer, answer, small_server
+from tests.fakes.small_server import SmallServer, answer, small_server
 
 
 @pytest.fixture

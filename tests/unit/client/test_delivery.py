@@ -10,7 +10,7 @@ import pytest
 from buzz_client import Activity, ClientClosed
 from buzz_client.delivery import Delivery
 from buzz_client.inbox import Inbox
-from tests.unit.client.test_rules import activities
+from tests.harness.client_activities import activities
 
 
 class World:

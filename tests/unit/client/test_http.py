@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from buzz_client import BuzzHttp, HttpError, Party, UnreadableAnswer
 from buzz_client.address import Address
 from buzz_client.tokens import Tokens
-from tests.unit.client.test_rules import RAW
+from tests.harness.client_activities import RAW
 
 
 class Script:

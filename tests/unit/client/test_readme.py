@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import buzz_client
-from tests.unit.client.small_server import small_server
+from tests.fakes.small_server import small_server
 
 CLIENT = Path(__file__).parents[3] / "client" / "python"
 README = (CLIENT / "README.md").read_text("utf-8")

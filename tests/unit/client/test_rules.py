@@ -19,21 +19,7 @@ from buzz_client.composing import idempotent
 from buzz_client.inbox import Inbox
 from buzz_client.outbox import Outbox, Parcel
 from buzz_client.tokens import Tokens
-
-RAW: dict[str, Any] = {
-    "id": 5,
-    "type": "chat_message",
-    "receivable_type": "AppModelsCompany",
-    "receivable_id": 123,
-    "sendable_type": "AppModelsPerson",
-    "sendable_id": 7,
-    "call_time": None,
-    "message": "c2VjcmV0",
-    "message_id": "b39a5c7a-c85e-c479-f921-cdfaae4b4eee",
-    "created_at": "2024-07-05T12:14:45Z",
-    "sendable": {"id": 7, "first_name": "Jane", "middle_name": "A.", "last_name": "Smith"},
-    "receivable": {"id": 123, "name": "Acme"},
-}
+from tests.harness.client_activities import RAW, activities
 
 
 @pytest.mark.parametrize(
@@ -218,10 +204,6 @@ def test_sends_are_made_idempotent_once() -> None:
     reaction = idempotent({"type": "chat_reaction_emoji", "message_id": "m"})
     assert reaction["idempotency_key"]
     assert reaction["message_id"] == "m"
-
-
-def activities(*ids: int) -> list[Activity]:
-    return [Activity.from_wire(RAW | {"id": number}) for number in ids]
 
 
 def drained(inbox: Inbox) -> list[int]:

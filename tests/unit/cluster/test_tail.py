@@ -25,7 +25,7 @@ from server.live.session import Session
 from storage.contract import LogState, Page, Range
 from storage.errors import StorageUnavailable
 from tests.harness.peer import WAIT_SECONDS
-from tests.unit.live.pieces import entry, name, session, wire_of
+from tests.harness.sessions import entry, name, session, wire_of
 
 PEOPLE = (1, 2, 3)
 COMPANY = -9

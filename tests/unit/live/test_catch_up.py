@@ -9,7 +9,7 @@ from typing import Any
 from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.session_states import SessionState
-from tests.unit.live.pieces import FakeWire, entry, session
+from tests.harness.sessions import FakeWire, entry, session
 
 ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
 LARGE = "x" * 80_000

@@ -10,7 +10,7 @@ from protocol.events import EventName
 from protocol.frames import Ack
 from server.live.hub import Hub
 from server.live.session import Session
-from tests.unit.live.pieces import FakeWire, entry, session, wire_of
+from tests.harness.sessions import FakeWire, entry, session, wire_of
 
 ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
 

@@ -19,7 +19,7 @@ from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
-from tests.contract.test_activity_log import ALICE, BOB, message
+from tests.harness.postings import ALICE, BOB, message
 
 
 class Failing(SqliteActivityLog):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.codec import JSON, MAX_FRAME_BYTES, MSGPACK, Codec
 from server.live.ring import MAX_RING_BYTES, Ring, frames
-from tests.unit.live.pieces import BOTH, entry, unframed
+from tests.harness.sessions import BOTH, entry, unframed
 
 ALICE, BOB = 1, 2
 

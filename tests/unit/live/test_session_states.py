@@ -16,7 +16,7 @@ from server.live import session as session_module
 from server.live.hub import Hub
 from server.live.session import Session
 from server.live.session_states import TRANSITIONS, IllegalTransition, SessionState, Trigger
-from tests.unit.live.pieces import FakeWire, entry, session, wire_of
+from tests.harness.sessions import FakeWire, entry, session, wire_of
 
 ROOT = Path(__file__).parents[3]
 ALICE, BOB = 1, 2

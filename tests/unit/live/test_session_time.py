@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import CloseCode
 from server.live.session import Session
-from tests.unit.live.pieces import HandTimers, caller, session, wire_of
+from tests.harness.sessions import HandTimers, caller, session, wire_of
 
 
 @pytest.fixture

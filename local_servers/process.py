@@ -1,4 +1,4 @@
-"""Child processes that never outlive the tests, and ports that are free."""
+"""Child processes that end with the process that started them, and ports that are free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """Called in the child: let it be killed when the test process ends, for any reason (Linux; prctl(2))."""
+    """Called in the child: let it be killed when the parent ends, for any reason (Linux; prctl(2))."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

