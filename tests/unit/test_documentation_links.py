@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "client").rglob("*.md")]
+PAGES = [
+    *ROOT.glob("*.md"),
+    ROOT / "tests" / "README.md",
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "client").rglob("*.md"),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
