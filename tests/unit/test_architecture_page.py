@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import grimp
 import pytest
 
 from docs import rooms
+from tests.harness.source import names_in
 
 PAGE = rooms.PAGE.read_text("utf-8")
 STEP = re.compile(r"`([a-z_0-9/]+\.py)`\s+`([\w.]+)`")
@@ -92,25 +90,3 @@ def test_imports_connect_the_files_of_a_journey(graph: grimp.ImportGraph, title:
 
 def _linked(graph: grimp.ImportGraph, module: str) -> set[str]:
     return graph.find_modules_directly_imported_by(module) | graph.find_modules_that_directly_import(module)
-
-
-@cache
-def names_in(file: str) -> set[str]:
-    """The functions, classes, methods and constants of a file, methods as ``Class.method``."""
-    path = rooms.ROOT / file
-    return set(_names(ast.parse(path.read_text("utf-8")))) if path.exists() else set()
-
-
-def _names(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name
-        elif isinstance(node, ast.ClassDef):
-            yield node.name
-            yield from (f"{node.name}.{each.name}" for each in node.body if isinstance(each, FUNCTIONS))
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (target.id for target in targets if isinstance(target, ast.Name))
-
-
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
