@@ -1,8 +1,8 @@
-"""The catch-up list: sessions that are behind, worked off fairly by a fixed number of readers, page by page.
+"""The catch-up list: sessions that are behind, served fairly by a fixed number of readers, page by page.
 
-A reader takes a few sessions, reads their next pages from the log in one trip, hands them over and puts who is not done
-at the end of the list. Readers give way to the loop between frames, so that a storm of reconnects starves nobody. What
-one trip holds is bounded in bytes, whatever the activities are: storage ends each page by its size.
+A reader takes a few sessions, reads their next pages from the log in one query, delivers them and puts unfinished
+sessions at the end of the list. Readers yield to the event loop between frames, so that many reconnects do not delay
+other work. The bytes of one query are bounded: storage ends each page by its size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = structlog.get_logger("catch_up")
 
 
 class CatchUp:
-    """The list and its readers. ``run`` is one reader; start as many as there should be reads at the same time."""
+    """The list and its readers. ``run`` is one reader; start as many as there should be concurrent reads."""
 
     def __init__(self, hub: Hub, log: ActivityLog, parties: Parties, *, slice_seconds: float = SLICE_SECONDS) -> None:
         self._hub = hub
@@ -54,7 +54,7 @@ class CatchUp:
             self._wake.set()
 
     async def run(self) -> None:
-        """Work the list off until cancelled."""
+        """Serve the list until cancelled."""
         while True:
             await self._wake.wait()
             group = self._take()
@@ -87,7 +87,7 @@ class CatchUp:
         behind = []
         for session in group:
             if session.state is not SessionState.BEHIND:
-                continue  # its socket has drained meanwhile, and the hub went on with it
+                continue  # its socket has drained meanwhile, and the hub serves it again
             if self._hub.join(session):
                 await turns.give()
             else:
@@ -110,12 +110,12 @@ class CatchUp:
     async def _hand_over(
         self, session: Session, wanted: Range, page: Page[Activity], horizon: int, turns: Turns
     ) -> None:
-        """One page to its session, frame by frame; whoever else has moved the session on meanwhile goes on with it."""
+        """Deliver one page to its session, frame by frame; stops if something else has moved its cursor meanwhile."""
         if not _is_at(session, wanted.after):
             return
         whole = True
         for last, frame in frames(session.codec, map(self._entry, page.rows)):
-            # Its person's membership may have changed meanwhile: then the page is not theirs any more.
+            # Its person's membership may have changed meanwhile: then the page must not be delivered.
             whole = session.parties == wanted.parties and session.hand_over(last, frame)
             if not whole:
                 break
@@ -134,5 +134,5 @@ class CatchUp:
 
 
 def _is_at(session: Session, cursor: int) -> bool:
-    """Whether nobody else has taken the session on, with this page or past it."""
+    """Return whether nothing else has moved the session's cursor since the page was read."""
     return session.state is SessionState.BEHIND and session.cursor == cursor

@@ -1,4 +1,4 @@
-"""Where live events go in: what connected sessions are told now and is never part of the log."""
+"""The interface for live events, which connected sessions get now and which are never stored."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from protocol.events import EventName
 
 
 class Events(Protocol):
-    """Where services put live events. Delivery is best effort and never waits for a socket."""
+    """Publishes live events of the services. Delivery is best effort and never waits for a socket."""
 
     def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
-        """Tell every live session of these parties, on every node. A company (``-id``) stands for its members.
+        """Send an event to every live session of these parties, on every node.
 
-        ``but``: a person who is not told, on none of their devices: it is their own doing.
+        A company (``-id``) stands for its members.
+
+        ``but``: a person none of whose devices get it, because they caused it.
         """
         ...

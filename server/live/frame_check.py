@@ -1,8 +1,9 @@
 """Checks a client's frames before aiohttp reads them: masks, sizes, fragments and the rate.
 
 aiohttp accepts unmasked frames (RFC 6455, section 5.1, forbids them) and does not report fragments and control frames
-as they come. It closes the connection of a message that is too large while the client still sends it: TCP then discards
-the close frame that says why. What is found here first can be read to its end, so that the client gets the close frame.
+as they arrive. It closes the connection of a message that is too large while the client still sends it: TCP then
+discards the close frame with the reason. A message that is refused here first is read to its end, so that the client
+gets the close frame.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ OVER = (FrameFinding.UNMASKED, FrameFinding.CLOSE, FrameFinding.ENOUGH)
 
 
 class FrameCheck:
-    """Follows the bytes of one socket from frame header to frame header; payloads are stepped over."""
+    """Follows the bytes of one socket from frame header to frame header; payloads are skipped."""
 
     __slots__ = (
         "_after_refusal", "_fragments", "_frames", "_header", "_limit", "_message", "_skip", "good_bytes", "refused",
@@ -51,7 +52,7 @@ class FrameCheck:
         self._frames = TokenBucket(frames_per_second)
         self._header = b""
         self._skip = 0
-        self._message = 0  # what came of a message whose last piece did not: bytes, and frames
+        self._message = 0  # what has arrived of an unfinished message: bytes, and frames
         self._fragments = 0
         self._after_refusal = 0
         self.refused = False
@@ -61,17 +62,17 @@ class FrameCheck:
 
     @property
     def between_frames(self) -> bool:
-        """Whether the bytes until now end with a frame, and more may be taken."""
+        """Whether the bytes until now end with a complete frame, and more may be accepted."""
         return not self._header and not self._skip and not self.refused
 
     def look(self, data: bytes, now: float) -> FrameFinding | None:
-        """Look at the frames that begin in these next bytes; ``now`` in monotonic seconds.
+        """Check the frames that begin in these next bytes; ``now`` in monotonic seconds.
 
-        After a finding that is not :data:`OVER`, go on with what follows :attr:`good_bytes`.
+        After a finding that is not :data:`OVER`, continue with the bytes after :attr:`good_bytes`.
         """
         # Pieces end anywhere. Between two of them either the beginning of a header is kept (`_header`), and put before
-        # the next piece, or a number of payload bytes is still to be stepped over (`_skip`), never both. `at` is where
-        # the next header begins in `data`: beyond its end, while a payload is not complete.
+        # the next piece, or a number of payload bytes is still to be skipped (`_skip`), never both. `at` is where the
+        # next header begins in `data`: beyond its end, while a payload is not complete.
         carried = len(self._header)
         if carried:
             data = self._header + data
@@ -95,7 +96,7 @@ class FrameCheck:
         return None
 
     def _judge(self, first: int, size: int, now: float) -> FrameFinding | None:
-        """What is wrong with a frame that begins with this byte and has this many bytes."""
+        """Return what is wrong with a frame that begins with this byte and has this many bytes."""
         if self._frames.take(now):
             return FrameFinding.TOO_MANY_FRAMES
         if first & 0x0F < _CLOSE and self._message + size > self._limit:
@@ -110,14 +111,14 @@ class FrameCheck:
         return None
 
     def _judge_after_refusal(self, first: int) -> FrameFinding | None:
-        """Whether this frame, which came after a refusal, ends the reading."""
+        """Return whether this frame, which arrived after a refusal, ends the reading."""
         self._after_refusal += 1
         if first & 0x0F == _CLOSE:
             return FrameFinding.CLOSE
         return FrameFinding.ENOUGH if self._after_refusal > FRAMES_AFTER_REFUSAL else None
 
     def _found(self, finding: FrameFinding, at: int, carried: int) -> FrameFinding:
-        """The frame at ``at``; the first ``carried`` bytes were given before, and are kept if they are this frame's."""
+        """Record a finding on the frame at ``at``; its first ``carried`` bytes were passed in an earlier call."""
         self.refused = self.refused or finding not in OVER
         self.good_bytes = max(0, at - carried)
         self._skip = 0

@@ -1,7 +1,7 @@
-"""The hub: which sessions are here, and the one step that hands each commit to them.
+"""The hub: the sessions of this node, and the single step that delivers each commit to them.
 
-``committed`` is called by the log straight after a commit and never awaits: it appends to the ring and writes each
-concerned socket once. Behind sessions are left to the catch-up readers.
+``committed`` is called by the log straight after a commit and never awaits: it appends to the ring and writes once to
+each socket that gets something. The catch-up readers serve sessions that are behind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Hub:
     def __init__(
         self, epoch: str, head: int, ring_size: int, max_per_person: int = 16, *, partial: bool = False
     ) -> None:
-        """``partial``: other nodes write as well; of theirs only what concerns somebody here comes into the ring."""
+        """``partial``: of other nodes' activities the ring has only those of parties with sessions here."""
         self.epoch = epoch
         self.on_removed: Callable[[Session], None] = lambda session: None
         self.on_forget: Callable[[], None] = lambda: None
@@ -48,7 +48,7 @@ class Hub:
         return iter(list(self._by_id.values()))
 
     def people(self) -> Collection[int]:
-        """The people with live sessions."""
+        """Return the people with live sessions."""
         return _People(self._by_party)
 
     def catch_up_with(self, listed: Callable[[Session], None]) -> None:
@@ -58,7 +58,7 @@ class Hub:
     # --- sessions -----------------------------------------------------------------------------------------------
 
     def add(self, session: Session) -> None:
-        """Take in a session; it replaces an older one of its device, and the oldest one beyond the person's limit."""
+        """Add a session; it replaces an older one of its device, and the oldest one beyond the person's limit."""
         for other in self.sessions_of(session.caller.person):
             if session.device_id is not None and other.device_id == session.device_id:
                 other.close(CloseCode.REPLACED, "the same device_id opened a newer session")
@@ -71,26 +71,26 @@ class Hub:
         self._whole_from_here(session)
 
     def remove(self, session: Session) -> None:
-        """Forget a session. Harmless if it is not here."""
+        """Remove a session. Does nothing if it is not here."""
         if self._by_id.pop(session.id, None) is not None:
             for party in session.parties:
                 self._leave(session, party)
             self.on_removed(session)
 
     def get(self, session_id: str) -> Session | None:
-        """The session with this id, if it is here."""
+        """Return the session with this id, if it is here."""
         return self._by_id.get(session_id)
 
     def concerns(self, sender: int, receiver: int) -> bool:
-        """Whether somebody here is a party to what these two exchange."""
+        """Return whether a session here gets what these two parties exchange."""
         return sender in self._by_party or receiver in self._by_party
 
     def sessions_of(self, party: int) -> list[Session]:
-        """The sessions of a party (a company's: all its members'), oldest first."""
+        """Return the sessions of a party (for a company: of all its members), oldest first."""
         return list(self._by_party.get(party, ()))
 
     def follow(self, session: Session, parties: tuple[int, ...]) -> None:
-        """Its person's membership changed: from now on these are its parties."""
+        """Set a session's parties after its person's membership changed."""
         if session.id in self._by_id:
             for gone in set(session.parties) - set(parties):
                 self._leave(session, gone)
@@ -100,7 +100,7 @@ class Hub:
             self._whole_from_here(session)
 
     def _whole_from_here(self, session: Session) -> None:
-        """From now on nothing of its parties is left out of the ring; what was before comes from the log."""
+        """Note that from now on the ring has everything of its parties; earlier activities are in the log."""
         if self._partial:
             session.whole_from(self.head)
 
@@ -119,18 +119,19 @@ class Hub:
         self.resume(session)
 
     def resume(self, session: Session) -> None:
-        """Go on with a session that is behind: from the ring if that reaches back far enough, else from the log.
+        """Continue a session that is behind: from the ring if that reaches back far enough, else from the log.
 
-        Harmless in any other state: a listed session's turn comes, a live one has everything.
+        Does nothing in any other state: a listed session will be served, a live one has everything.
         """
         if session.state is SessionState.BEHIND and not self.join(session):
             self._catch_up(session)
 
     def join(self, session: Session) -> bool:
-        """Serve the rest from the ring and make a session live that is behind. False if the ring starts too late.
+        """Serve the rest from the ring to a session that is behind, and make it live.
 
-        If that is much, a step of it: the session goes to the catch-up list for the next one. A socket that gets full
-        meanwhile leaves the session behind; it is resumed when the socket has drained.
+        False if the ring starts too late. If there is much, only a part is served: the session goes to the catch-up
+        list for the next one. If its socket gets full meanwhile, the session stays behind; it is resumed when the
+        socket has drained.
         """
         if session.cursor < self.ring.start or session.cursor < session.ring_from:
             return False
@@ -144,18 +145,18 @@ class Hub:
         return True
 
     def answer(self, session: Session, frame: ServerFrame) -> None:
-        """Put an answer to a frame of this batch; it is written with the batch's activities, or by :meth:`flush`."""
+        """Queue an answer to a frame of this batch; it is written with the batch's activities, or by :meth:`flush`."""
         session.put(frame)
         self._answered.append(session)
 
     def flush(self) -> None:
-        """Write the answers that no activity took along."""
+        """Write the answers that were not sent together with an activity."""
         for session in self._answered:
             session.flush()
         self._answered.clear()
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
-        """A commit that covers (previous_head, head]: move every live session on."""
+        """Deliver a commit that covers (previous_head, head] to every live session."""
         missed = self._fall_behind() if previous_head != self.head else ()
         self.ring.append(previous_head, head, entries)
         for session in missed:
@@ -166,7 +167,7 @@ class Hub:
         self.flush()
 
     def _fall_behind(self) -> list[Session]:
-        """The log went on without the hub: who was live gets what was missed from the log, before anything newer."""
+        """Handle commits that the hub missed: live sessions get them from the log, before anything newer."""
         live = [session for session in self if session.live]
         for session in live:
             session.missed(self.head)
@@ -187,7 +188,7 @@ class Hub:
         return concerned
 
     def _frames(self, codec: Codec, entries: list[Entry]) -> list[tuple[int, bytes]]:
-        """The entries as frames, (last id, bytes) each; sessions that get the same activities share them."""
+        """Return the entries as frames, (last id, bytes) each; sessions that get the same activities share them."""
         key = (codec.binary, tuple([entry.id for entry in entries]))
         ready = self._recent.get(key)
         if ready is None:
@@ -195,7 +196,7 @@ class Hub:
         return ready
 
     def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
-        """Tell every live session of these parties; see :class:`server.live.events.Events`."""
+        """Send an event to every live session of these parties; see :class:`server.live.events.Events`."""
         sessions = {session: None for party in parties for session in self._by_party.get(party, ())}
         if but is not None:
             sessions = {session: None for session in sessions if session.caller.person != but}
@@ -206,23 +207,26 @@ class Hub:
                 session.event(ready[session.codec.binary])
 
     def forget(self) -> None:
-        """Bodies were erased: what is kept ready in memory may still have them. It comes from the log instead."""
+        """Clear the ring after bodies were erased, because it may still have them.
+
+        Activities are then read from the log.
+        """
         self.ring.restart(self.head)
         self.on_forget()
 
     # --- all of them --------------------------------------------------------------------------------------------
 
     def rewritten(self, epoch: str, head: int) -> None:
-        """History was rewritten: every session comes again and, with the new epoch, gets everything from 0."""
+        """Close every session after history was rewritten: clients reconnect and, by the new epoch, get all from 0."""
         self.epoch = epoch
-        # A commit may have been handed over while its caller looked for the head.
+        # A commit may have been delivered while the caller read the head.
         self.ring.restart(max(head, self.head))
         for session in self:
             session.close(CloseCode.GOING_AWAY, "the log has a new epoch")
 
 
 class _People(Collection[int]):
-    """The people among the parties (companies are negative), without a list of their own to keep."""
+    """A view of the people among the parties (companies are negative), without a copy."""
 
     __slots__ = ("_by_party",)
 

@@ -1,7 +1,7 @@
-"""The log's group commit: what arrives while one commit is under way forms the next; nobody waits for a timer.
+"""The log's group commit: postings that arrive during one commit form the next; there is no timer.
 
-After a commit, in one step without awaiting, the batch goes to the hub, its answers go to who sent it, and each socket
-is written once: an acknowledgement travels with the activities of its batch.
+After a commit, in one step without awaiting, the batch goes to the hub, its answers go to the senders, and each socket
+is written once: an acknowledgement is sent together with the activities of its batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _logger = structlog.get_logger("log")
 
 
 class Submission(NamedTuple):
-    """A posting on its way into the log. ``answer`` is called once, right after the commit, and must not block."""
+    """A posting that waits for its commit. ``answer`` is called once, right after the commit, and must not block."""
 
     posting: Posting
     sender: EncodedName
@@ -43,10 +43,10 @@ class Submission(NamedTuple):
 
 
 class Commits(Protocol):
-    """Whom each commit is handed to: the hub, or with several nodes what puts theirs in order first."""
+    """Receives each commit: the hub, or with several nodes the tail, which first orders theirs."""
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
-        """This node has committed (previous_head, head]."""
+        """Take a commit of this node, (previous_head, head]."""
         ...
 
     def flush(self) -> None:
@@ -55,7 +55,7 @@ class Commits(Protocol):
 
 
 class Log:
-    """One writer. ``submit`` from anywhere; ``close`` finishes what waits."""
+    """The single writer of the log. Any code may call ``submit``; ``close`` finishes the waiting postings."""
 
     def __init__(self, store: ActivityLog, commits: Commits, metrics: Metrics) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class Log:
         self.committed = 0
 
     def submit(self, submission: Submission) -> None:
-        """Queue a posting for the next commit. Raises ApiError(unavailable) when too much waits, or after close."""
+        """Queue a posting for the next commit. Raises ApiError(unavailable) if too much waits, or after close."""
         if self._closed or len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             raise ApiError(ErrorCode.UNAVAILABLE, "The server has too many activities to store; try again shortly.", 1)
         if not self._waiting:
@@ -83,10 +83,10 @@ class Log:
         self._writer.wake()
 
     async def prove(self) -> None:
-        """Return if activities can be stored: the latest commit says so, or an empty one that is made to find out.
+        """Return if activities can be stored: by the latest commit's result, or by an empty commit made to find out.
 
-        Raises StorageUnavailable. However often it is asked, one empty commit is made in PROVEN_SECONDS (RETRY_SECONDS
-        after a failure), on the way that activities take, and none while activities are being stored.
+        Raises StorageUnavailable. At most one empty commit is made in PROVEN_SECONDS (RETRY_SECONDS after a failure),
+        by the same code as for activities, and none while activities are being stored.
         """
         valid_seconds = PROVEN_SECONDS if self._failure is None else RETRY_SECONDS
         if not self._closed and perf_counter() - self._told_at > valid_seconds:
@@ -98,7 +98,7 @@ class Log:
             raise StorageUnavailable(self._failure)
 
     async def close(self) -> None:
-        """Commit and answer what waits, then take no more."""
+        """Commit and answer the waiting postings, and accept no more."""
         self._closed = True
         await self._writer.finish()
 
@@ -117,7 +117,7 @@ class Log:
             self._tell(str(error))
             self._refuse(batch, _UNKNOWN if isinstance(error, OutcomeUnknown) else _NOT_STORED)
             return
-        except Exception as error:  # whatever it was: its senders are told, it is logged, the log goes on
+        except Exception as error:  # after any error its senders get an error, it is logged, and the log continues
             _logger.exception("commit failed", postings=len(batch))
             self._tell(f"a commit failed: {type(error).__name__}")
             self._refuse(batch, _NOT_STORED)
@@ -140,7 +140,7 @@ class Log:
         self._count(commit.results, len(entries), submitted_at)
 
     def _tell(self, failure: str | None) -> None:
-        """How the latest commit ended, to whoever waits to know whether activities can be stored."""
+        """Pass the latest commit's result to those who wait in :meth:`prove`."""
         self._told_at, self._failure = perf_counter(), failure
         proving, self._proving = self._proving, None
         if proving is not None and not proving.done():
@@ -154,7 +154,7 @@ class Log:
             metrics.sends.add("duplicate", duplicates)
         if len(results) > stored + duplicates:
             metrics.sends.add("refused", len(results) - stored - duplicates)
-        # One observation a batch, for its oldest: an upper bound for each of its activities.
+        # One observation for each batch, of its oldest posting: an upper bound for all of its activities.
         metrics.push_seconds.observe(perf_counter() - submitted_at, len(results))
 
     def _refuse(self, batch: list[Submission], message: str) -> None:

@@ -1,10 +1,10 @@
-"""Who exists, what they are called and whose members they are, for the hot path.
+"""The cache of existing parties, their names and memberships, for the most frequent operations.
 
-Every activity that goes out shows who its two parties are: names are kept ready encoded, so that putting one into a
-frame costs a copy. Every credential of a person asks whether the person is in the directory: that and their companies
-are one entry. What the directory's changes make stale is read from storage (:meth:`Parties.poll`), after each change of
-this node's, on another node's notice, and every second. With several nodes everything is also read again after
-``fresh_seconds``: a node of an older release, or an operator's own SQL, changes the tables without saying so.
+Every activity that is sent has its two parties' names: they are kept encoded, so that adding one to a frame is a copy.
+Every credential of a person is valid only while the person is in the directory: that and their companies are one entry.
+The rows of the directory's changes say what is stale; they are read from storage (:meth:`Parties.poll`) after each
+change by this node, on another node's notice, and every second. With several nodes everything is also read again after
+``fresh_seconds``: a node of an older release, or an operator's own SQL, changes the tables without writing such rows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MembershipCallback = Callable[[int, tuple[int, ...] | None], None]
 
 
 class PartyName(msgspec.Struct, frozen=True, gc=False):
-    """Who a party is: the ``sendable``/``receivable`` object, encoded once in both codecs for embedding as it is."""
+    """A party's ``sendable``/``receivable`` object, encoded once in both codecs, to be embedded unchanged."""
 
     key: int
     json: msgspec.Raw
@@ -73,56 +73,56 @@ class Parties:
         self._subscribers: list[tuple[MembershipCallback, Callable[[], Collection[int]]]] = []
 
     async def load(self, keys: Iterable[int]) -> None:
-        """Make these parties known, in one query for those that are not yet; then :meth:`get` answers for all."""
+        """Load these parties, in one query for those that are missing; then :meth:`get` returns all."""
         await self._names.load(keys)
 
     def get(self, key: int) -> PartyName | None:
-        """The party, or None: it does not exist, or it was not loaded yet."""
+        """Return the party, or None: it does not exist, or it was not loaded yet."""
         return self._names.get(key)
 
     def shown(self, key: int) -> PartyName:
-        """As :meth:`get`, and the bare id with null names for a party that is no longer in the directory."""
+        """Return the party as :meth:`get` does, or its id with null names if it is no longer in the directory."""
         return self._names.get(key) or PartyName.of(nameless(key))
 
     async def exists(self, key: int) -> bool:
-        """Whether the directory has this party."""
+        """Return whether the directory has this party."""
         await self.load((key,))
         return self.get(key) is not None
 
     def is_known(self, person_id: int) -> bool:
-        """Whether the directory has this person, without waiting; False also if that is not known now."""
+        """Return whether the directory has this person, without waiting; False also if that is not known now."""
         return self._companies.get(person_id) is not None
 
     def is_gone(self, person_id: int) -> bool:
-        """Whether the directory is known not to have this person, without waiting."""
+        """Return whether the directory is known not to have this person, without waiting."""
         return self._companies.knows(person_id) and self._companies.get(person_id) is None
 
     async def find_person(self, person_id: int) -> None:
-        """Make it known whether the directory has this person: then either of the two above holds."""
+        """Load whether the directory has this person: then one of the two methods above returns True."""
         while not self._companies.knows(person_id):
             await self._companies.load((person_id,))
 
     async def companies_of(self, person_id: int) -> tuple[int, ...]:
-        """The companies that a person is a member of: party keys (negative), sorted. None for who is not there."""
+        """Return a person's companies: party keys (negative), sorted. None if the person is not in the directory."""
         await self.find_person(person_id)
         return self._companies.get(person_id) or ()
 
     def known_companies(self, person_id: int) -> tuple[int, ...] | None:
-        """The same without waiting; None if it is not known now, or the person is not there.
+        """Return a person's companies without waiting; None if not known now, or the person is not in the directory.
 
-        A session that is put among the live ones in the step in which this answered misses no change: any later one
-        comes to its subscriber.
+        A session that is added to the live ones in the same step as this call misses no change: its subscriber gets
+        every later one.
         """
         return self._companies.get(person_id)
 
     def subscribe(self, callback: MembershipCallback, live: Callable[[], Collection[int]]) -> None:
-        """Call ``callback(person_id, companies)`` when the companies of somebody in ``live()`` may have changed."""
+        """Call ``callback(person_id, companies)`` when the companies of a person in ``live()`` may have changed."""
         self._subscribers.append((callback, live))
 
     async def poll(self) -> None:
-        """Forget what the directory's changes have made stale since the last poll, and tell subscribers.
+        """Drop what the directory's changes have made stale since the last poll, and call subscribers.
 
-        Raises StorageUnavailable; then the next poll begins where this one did.
+        Raises StorageUnavailable; then the next poll begins at the same change.
         """
         async with self._polling:
             version, change = await directory_changes.since(self._database, self._version)
@@ -131,20 +131,20 @@ class Parties:
             self._version = version
 
     async def apply(self, change: DirectoryChange) -> None:
-        """Forget what a change has made stale, and tell subscribers of the people it may concern."""
+        """Drop what a change has made stale, and call subscribers for the people that it may affect."""
         self._names.drop(change.names)
         self._companies.drop(change.members)
         await self._tell(change.members)
 
     async def reload_live(self) -> None:
-        """Read the memberships of everybody who is live again: for changes that nothing tells of."""
+        """Read the memberships of everybody with a session again, to find changes without a notice."""
         before = {person: self._companies.get(person) for _, live in self._subscribers for person in live()}
         self._companies.drop(before)
         await self._companies.load(before)
         await self._tell([person for person, companies in before.items() if self._companies.get(person) != companies])
 
     async def close(self) -> None:
-        """Finish the reads under way."""
+        """Finish the running reads."""
         await self._names.close()
         await self._companies.close()
 
@@ -154,7 +154,7 @@ class Parties:
             concerned = list(people) if members is None else [person for person in members if person in people]
             await self._companies.load(concerned)
             for number, person in enumerate(concerned, 1):
-                # Dropped again meanwhile: whoever did that tells.
+                # Dropped again meanwhile: that call notifies the subscribers.
                 if self._companies.knows(person):
                     callback(person, self._companies.get(person))
                 if number % _TOLD_AT_ONCE == 0:

@@ -1,7 +1,7 @@
-"""A bounded cache in front of a read by key: misses are gathered into one query, and a change is never overtaken.
+"""A bounded read-through cache: misses are combined into one query, and a stale read never replaces a change.
 
-The most recent are kept in two generations: when the younger one is full it becomes the older one, and what was not
-asked for since is forgotten with it. A look costs one or two dictionary reads; no order is kept up to date on each.
+The most recent values are kept in two generations: when the newer one is full it becomes the older one, and values that
+were not used since are dropped. A look-up costs one or two dictionary reads, and keeps no order.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class _Entry(NamedTuple, Generic[Value]):
 
 
 class ReadThrough(Generic[Value]):
-    """Values by integer key, read when they are first asked for.
+    """Values by integer key, read when they are first requested.
 
-    ``read(keys)`` returns what exists; a key that it leaves out is remembered as absent for ``absent_seconds``. What
-    exists is kept for ``fresh_seconds`` (None: until it is dropped). ``capacity`` bounds each of the two generations
-    together; ``now`` is a monotonic clock in seconds.
+    ``read(keys)`` returns the existing values; a key that it leaves out counts as absent for ``absent_seconds``. Values
+    are kept for ``fresh_seconds`` (None: until they are dropped). ``capacity`` limits both generations together;
+    ``now`` is a monotonic clock in seconds.
     """
 
     def __init__(
@@ -52,26 +52,26 @@ class ReadThrough(Generic[Value]):
         self._batcher: Batcher[tuple[int, ...], None] = Batcher(name, self._read_all, max_batch=_MAX_BATCH)
 
     def get(self, key: int) -> Value | None:
-        """The value if it is known and fresh; None if it is absent, or not known yet (:meth:`load` tells)."""
+        """Return the value if it is known and fresh; None if it is absent, or not known yet (use :meth:`load`)."""
         entry = self._entry(key)
         return entry.value if entry is not None else None
 
     def knows(self, key: int) -> bool:
-        """Whether :meth:`get` tells what is: the value, or that the key is absent."""
+        """Return whether :meth:`get`'s result is certain: the value, or None because the key is absent."""
         return self._entry(key) is not None
 
     async def load(self, keys: Iterable[int]) -> None:
-        """Make these keys known: afterwards :meth:`get` gives their values, and None for those that do not exist."""
+        """Load these keys: afterwards :meth:`get` returns their values, and None for those that do not exist."""
         wanted = tuple(keys)
         for _ in range(_TRIES):
             missing = tuple(key for key in wanted if self._entry(key) is None)
             if not missing:
                 return
-            # A change may drop them again after the read, before this task goes on: then they would seem absent.
+            # A change may drop them again after the read, before this task continues: then they would seem absent.
             await self._batcher.call(missing)
 
     def drop(self, keys: Iterable[int] | None) -> None:
-        """Forget these keys (None: everything), also where a read of them is under way."""
+        """Drop these keys (None: everything), also while a read of them is running."""
         if keys is None:
             self._young, self._old = {}, {}
             self._reading.clear()
@@ -95,7 +95,7 @@ class ReadThrough(Generic[Value]):
             if entry is None:
                 return None
             self._keep(key, entry)
-        # The clock is read only where something can expire.
+        # The clock is read only if something can expire.
         if entry.expires_at != _NEVER and entry.expires_at <= self._now():
             return None
         return entry
@@ -106,7 +106,7 @@ class ReadThrough(Generic[Value]):
         self._young[key] = entry
 
     async def _read_all(self, wanted: Sequence[tuple[int, ...]]) -> list[None]:
-        """One query for all; what was dropped while it ran may be stale in its answer, and is read again."""
+        """Read all keys in one query; keys that were dropped while it ran may be stale, and are read again."""
         keys = {key for each in wanted for key in each}
         while keys:
             self._reading = set(keys)

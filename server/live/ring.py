@@ -16,7 +16,7 @@ _ENVELOPE_BYTES = 64
 
 
 class Entry:
-    """One activity on the live path: the row, its parties' names, and its bytes once somebody has needed them."""
+    """One activity on the live path: the row, its parties' names, and its bytes after they were first needed."""
 
     __slots__ = ("activity", "binary", "id", "parties", "receiver", "sender", "size", "text")
 
@@ -35,7 +35,7 @@ class Entry:
         self.binary: bytes | None = None
 
     def encoded(self, codec: Codec) -> bytes:
-        """The activity in this subprotocol; encoded the first time, shared by every session after that."""
+        """Return the activity in this subprotocol; it is encoded once and shared by all sessions."""
         found = self.binary if codec.binary else self.text
         if found is None:
             found = codec.activity(self.activity, self.sender, self.receiver)
@@ -47,7 +47,7 @@ class Entry:
 
 
 def first_of(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """As many as are encoded in one step: about 2 ms of it, if they are made of control characters."""
+    """Return as many as are encoded in one step: about 2 ms of work if they consist of control characters."""
     size = 0
     for count, entry in enumerate(entries, 1):
         size += len(entry.activity.message or "") + ROW_BYTES
@@ -57,9 +57,9 @@ def first_of(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def frames(codec: Codec, entries: Iterable[Entry], limit_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
-    """The entries as websocket frames of at most 500 activities and ``limit_bytes``; (last id, bytes) each.
+    """Return the entries as websocket frames of at most 500 activities and ``limit_bytes``; (last id, bytes) each.
 
-    One activity alone may be larger: JSON can escape a character to six bytes.
+    A single activity may be larger: JSON can escape a character to six bytes.
     """
     batch: list[bytes] = []
     last, size = 0, _ENVELOPE_BYTES
@@ -76,7 +76,7 @@ def frames(codec: Codec, entries: Iterable[Entry], limit_bytes: int = MAX_FRAME_
 
 
 class Ring:
-    """Everything that was committed in (start, end], in id order, as long as it fits."""
+    """Everything that was committed in (start, end], in id order; the oldest entries are dropped when it is full."""
 
     def __init__(self, head: int, size: int) -> None:
         self.start = head
@@ -86,7 +86,7 @@ class Ring:
         self._entries: deque[Entry] = deque()
 
     def append(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
-        """Take a commit that covers (previous_head, head]. A hole before it empties the ring first."""
+        """Add a commit that covers (previous_head, head]. If there is a gap before it, the ring is emptied first."""
         if previous_head != self.end:
             self.restart(previous_head)
         self._entries.extend(entries)
@@ -98,19 +98,19 @@ class Ring:
             self.start = oldest.id
 
     def restart(self, head: int) -> None:
-        """Forget everything; the ring goes on from ``head``."""
+        """Drop everything; the ring continues from ``head``."""
         self._entries.clear()
         self._bytes = 0
         self.start = self.end = head
 
     def amend(self, activity: Activity) -> None:
-        """Show an activity as it now stands in storage: a call that was recorded as missed, and was not."""
+        """Replace an activity by its corrected version: a call that was recorded as missed, and was not."""
         for entry in reversed(self._entries):
             if entry.id == activity.id:
                 entry.activity, entry.text, entry.binary = activity, None, None
 
     def since(self, cursor: int) -> list[Entry]:
-        """The entries newer than ``cursor``, oldest first. Only right when ``cursor >= start``."""
+        """Return the entries newer than ``cursor``, oldest first. Only valid if ``cursor >= start``."""
         newer: list[Entry] = []
         for entry in reversed(self._entries):
             if entry.id <= cursor:

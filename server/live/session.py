@@ -1,9 +1,9 @@
 """A session is a cursor over the log, and a state machine by the table in :mod:`server.live.session_states`.
 
-Everything its person is a party to with an id in (start, cursor] has been handed to its socket, in id order, without a
-gap and without a repeat. It is *live* (its cursor is the hub's head, and each commit moves it on) or *behind* (its
-cursor is its own, and the catch-up readers move it on from the log until the ring takes over). A session whose socket
-is full becomes behind: nothing is queued for it. When the socket has drained, the hub serves the session again.
+Everything its person is a party to with an id in (start, cursor] has been written to its socket, in id order, without a
+gap and without a repeat. It is *live* (its cursor is the hub's head, and each commit moves it) or *behind* (its cursor
+is its own, and the catch-up readers move it by reading the log, until the ring has the rest). A session whose socket is
+full becomes *behind*: nothing is queued for it. When the socket has drained, the hub serves the session again.
 
 The hub, the catch-up readers, the socket and the presence ask for the state and call methods; they assign nothing.
 """
@@ -31,7 +31,7 @@ CLOSE_SECONDS = 5.0
 FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
 """How much is read of the log at a time: about 100 and 500 activities, if they are small."""
 _logger = structlog.get_logger("session")
-# For each push: to look a member up in its enum takes longer than to compare it.
+# For speed at each push: looking a member up in its enum takes longer than comparing it.
 _BEHIND = SessionState.BEHIND
 _LIVE = SessionState.LIVE
 
@@ -63,8 +63,8 @@ class Session:
     ) -> None:
         """``parties``: the keys whose activity it gets: the person's own and their companies'.
 
-        ``now_ms`` is the wall clock, by which tokens expire.
-        ``strict``: raise IllegalTransition; otherwise it is logged, and closes this session and no other.
+        ``now_ms`` is the wall clock, by which tokens expire. ``strict``: raise IllegalTransition; otherwise it is
+        logged, and closes only this session.
         """
         self.id = id
         self.caller = caller
@@ -73,7 +73,7 @@ class Session:
         self.wire = wire
         self.parties = parties
         self.cursor = 0
-        self.ring_from = 0  # with several nodes: only after this id does the ring hold everything of its parties
+        self.ring_from = 0  # with several nodes: the ring has everything of its parties only after this id
         self.order = 0  # among the person's sessions on all nodes: the later it was opened, the higher
         self.state = SessionState.OPENING
         self.page_bytes = page_bytes
@@ -98,7 +98,7 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether it gets nothing more."""
+        """Whether it is closed and gets nothing more."""
         return self.state is SessionState.CLOSED
 
     def opened(self, head: int, after: int | None) -> None:
@@ -108,22 +108,22 @@ class Session:
             self._backlog_until = None if after is None else head
 
     def listed(self) -> None:
-        """It was put on the catch-up list."""
+        """Note that it was put on the catch-up list."""
         self._move(Trigger.LISTED)
 
     def taken(self) -> None:
-        """A catch-up reader has taken it from the list."""
+        """Note that a catch-up reader has taken it from the list."""
         self._move(Trigger.TAKEN)
 
     def caught_up(self, head: int) -> None:
-        """It has everything up to the hub's head: each commit moves it on from now on."""
+        """Make it live, because it has everything up to the hub's head: each commit moves it from now on."""
         if self._move(Trigger.CAUGHT_UP):
             self.reach(head)
 
     def committed(self, previous_head: int, frames: Iterable[tuple[int, bytes]]) -> None:
         """Write a commit's frames, (last id, bytes) each, of one that begins at ``previous_head``.
 
-        If the socket gets full before the end, the session is behind, with its cursor at what the socket took.
+        If the socket gets full before the end, the session is behind, with its cursor after what was written.
         """
         if self.state is not _LIVE:
             self._illegal(Trigger.COMMITTED)
@@ -137,14 +137,14 @@ class Session:
             self.cursor = last
 
     def missed(self, head: int) -> None:
-        """The log went on without the hub: the session has everything up to ``head``, and the rest is in the log."""
+        """Make it behind, because the hub missed commits: it has everything up to ``head``, the rest is in the log."""
         if self._move(Trigger.MISSED):
             self.cursor = head
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does.
 
-        Harmless if it is closed already.
+        Does nothing if it is closed already.
         """
         if self.state is not SessionState.CLOSED:
             self._move(Trigger.CLOSED)
@@ -154,13 +154,13 @@ class Session:
             self._ask_at(self._timers.now() + CLOSE_SECONDS)
 
     def ended(self) -> None:
-        """Its connection has ended: leave the hub. Harmless if it is closed already."""
+        """Leave the hub, because its connection has ended. Does nothing if it is closed already."""
         if self.state is not SessionState.CLOSED:
             self._move(Trigger.CLOSED)
             self._on_closed(self)
 
     def _move(self, trigger: Trigger) -> bool:
-        """Go to the state that follows; False (or IllegalTransition) if the trigger can't happen in this one."""
+        """Go to the next state; False (or IllegalTransition) if the trigger is not allowed in this one."""
         following = TRANSITIONS[self.state].get(trigger)
         if following is None:
             return self._illegal(trigger)
@@ -168,7 +168,10 @@ class Session:
         return True
 
     def _illegal(self, trigger: Trigger) -> bool:
-        """Raise in development. In production end this session: its client comes again, from the cursor it has."""
+        """Raise in development.
+
+        In production close this session: its client reconnects and continues from its cursor.
+        """
         error = IllegalTransition(self.state, trigger)
         if self._strict:
             raise error
@@ -179,23 +182,23 @@ class Session:
     # --- what it is told ----------------------------------------------------------------------------------------
 
     def stamp(self, clock: int) -> None:
-        """Take its place among the person's sessions on all nodes: the cluster's clock when it was opened."""
+        """Set its order among the person's sessions on all nodes: the cluster's clock when it was opened."""
         self.order = clock
 
     def follow(self, parties: tuple[int, ...]) -> None:
-        """Its person's membership changed: from now on these are its parties."""
+        """Set its parties after its person's membership changed."""
         self.parties = parties
 
     def whole_from(self, id: int) -> None:
-        """After this id the ring holds everything of its parties; what was before comes from the log."""
+        """Note that after this id the ring has everything of its parties; earlier activities are in the log."""
         self.ring_from = id
 
     def received(self, id: int) -> None:
-        """Its device has safely kept everything up to ``id``."""
+        """Note that its device has stored everything up to ``id``."""
         self.received_id = max(self.received_id, id)
 
     def page_taken(self, whole: bool) -> None:
-        """Ask for larger pages if its socket took a whole one, else smaller ones: the rest has to be read again."""
+        """Use larger pages if its socket accepted a whole one, else smaller ones: the rest must be read again."""
         if whole:
             self.page_bytes = min(self.page_bytes * 2, LARGEST_PAGE_BYTES)
         else:
@@ -204,9 +207,9 @@ class Session:
     # --- delivery -----------------------------------------------------------------------------------------------
 
     def deliver(self, entries: Sequence[Entry]) -> bool:
-        """Hand entries newer than the cursor to the socket of a session that is behind, as far as it takes them.
+        """Write entries newer than the cursor to the socket of a session that is behind, until the socket is full.
 
-        Moves the cursor with what was handed over. False if the socket was full before the end.
+        Moves the cursor with what was written. False if the socket was full before the end.
         """
         return all(self.hand_over(last, frame) for last, frame in frames(self.codec, entries))
 
@@ -221,7 +224,7 @@ class Session:
         return True
 
     def reach(self, id: int) -> None:
-        """There is nothing for this session up to ``id`` that it has not got."""
+        """Move the cursor to ``id``, because there is nothing more for this session up to it."""
         self.cursor = max(self.cursor, id)
         if self._backlog_until is not None and self.cursor >= self._backlog_until:
             self._backlog_until = None
@@ -229,17 +232,17 @@ class Session:
             self.flush()
 
     def put(self, frame: ServerFrame) -> None:
-        """Add a frame to what the next flush writes."""
+        """Queue a frame for the next flush."""
         self.outbox.append(self.codec.frame(frame))
 
     def flush(self) -> None:
-        """Write what was put, in one write."""
+        """Write the queued frames, in one write."""
         if self.outbox:
             frames, self.outbox = self.outbox, []
             self.wire.write(frames)
 
     def flush_with(self, frame: bytes) -> None:
-        """Write what was put and one more frame, in one write."""
+        """Write the queued frames and one more, in one write."""
         if self.outbox:
             self.outbox.append(frame)
             self.flush()
@@ -251,27 +254,27 @@ class Session:
         self.flush_with(self.codec.frame(frame))
 
     def event(self, frame: bytes) -> None:
-        """Pass on a live event; one that a full socket has no room for is dropped, as it is live only."""
+        """Send a live event; it is dropped if the socket is full, because it is not stored anywhere."""
         if not self.wire.paused:
             self.flush_with(frame)
 
     def concerns(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those of the entries that this session's person is a party to."""
+        """Return those of the entries that this session's person is a party to."""
         apart = frozenset(self.parties).isdisjoint
         return [entry for entry in entries if not apart(entry.parties)]
 
     # --- time ---------------------------------------------------------------------------------------------------
 
     def start(self, phase: float) -> None:
-        """Begin the life signs, the first after ``phase`` of an interval (0 to 1), and watch the token's time."""
+        """Begin the pings, the first after ``phase`` of an interval (0 to 1), and check the token's expiry."""
         now = self._timers.now()
         self._life_signs.start(now, phase)
         self._ask_at(self._next(now))
 
     def on_timer(self, now: float) -> float | None:
-        """Look at the peer's silence and the token's end, and ping; see :class:`server.live.timers.Timed`."""
-        # Timers can't be cancelled. Each change of plan adds one, so an older one may come first: only the one at
-        # ``_due`` counts. All the others, and those of a connection that has ended, are passed over and not renewed.
+        """Check the peer's silence and the token's expiry, and ping; see :class:`server.live.timers.Timed`."""
+        # Timers can't be cancelled. Each new deadline adds one, so an older one may come first: only the one at
+        # ``_due`` counts. All others, and those of a connection that has ended, are ignored and not renewed.
         if self.wire.lost or now < self._due:
             return None
         if self.state is SessionState.CLOSED:
@@ -288,13 +291,13 @@ class Session:
         return None
 
     def renewed(self, caller: Caller) -> None:
-        """A new token for the same person; it may end sooner than the old one."""
+        """Replace the token by a new one of the same person, which may expire sooner."""
         self.caller = caller
         self._expiry_told = False
         self._ask_at(self._next(self._timers.now()))
 
     def _ask_at(self, when: float) -> None:
-        """Set the one deadline that counts from now on."""
+        """Set the only valid deadline from now on."""
         self._due = when
         self._timers.add(when, self)
 
@@ -302,10 +305,10 @@ class Session:
         return (self.caller.expires_at_ms - self._now_ms()) / 1000
 
     def _next(self, now: float) -> float:
-        """When the timer is needed next: for the life signs, the warning that the token ends, or its end."""
+        """Return the next deadline: of the pings, of the warning before the token expires, or of its expiry."""
         left = self._token_seconds_left()
         token = now + (left if self._expiry_told else left - TOKEN_WARNING_SECONDS)
-        # Never now or before: a warning may be due already, and a timer in the past would ask again and again.
+        # Never now or before: a warning may be due already, and a timer in the past would fire again and again.
         return max(min(self._life_signs.due(self.wire, now), token), now + _LEAST_SECONDS)
 
     def _warn(self) -> None:

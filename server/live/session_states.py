@@ -13,7 +13,7 @@ from typing import Final
 
 
 class SessionState(Enum):
-    """Where a session stands."""
+    """The state of a session."""
 
     OPENING = "opening"
     """It has said hello; its delivery has not begun."""
@@ -62,7 +62,7 @@ TRANSITIONS: Final[Mapping[SessionState, Mapping[Trigger, SessionState]]] = {
 
 
 class IllegalTransition(Exception):
-    """A session was told of something that can't happen in its state: a fault of the caller's."""
+    """A session got a trigger that its state does not allow: a bug in the caller."""
 
     def __init__(self, state: SessionState, trigger: Trigger) -> None:
         super().__init__(f"{trigger.value!r} can't happen to a session that is {state.value}")

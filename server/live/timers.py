@@ -15,18 +15,19 @@ _logger = structlog.get_logger("timers")
 
 
 class Timed(Protocol):
-    """Something with deadlines. It is asked when one comes and says when the next one is."""
+    """An object with deadlines. It is called at each one, and returns the next one."""
 
     def on_timer(self, now: float) -> float | None:
-        """``now`` is the loop's time in seconds. Returns the next deadline, or None to be forgotten."""
+        """``now`` is the loop's time in seconds. Returns the next deadline, or None for no more."""
         ...
 
 
 class Timers:
-    """Deadlines of any number of objects for the price of one loop timer.
+    """The deadlines of any number of objects, with a single timer of the loop.
 
-    Deadlines are kept in ticks, so that those of thousands of sockets come due together and not one by one. Nobody is
-    asked early, and at most a tick late. An object that is done is not searched for: it says so when it is asked.
+    Deadlines are grouped in ticks, so that those of thousands of sockets are due together and not one by one. An object
+    is never called early, and at most a tick late. A finished object is not searched for: it returns None when it is
+    called.
     """
 
     def __init__(self, tick_seconds: float = TICK_SECONDS) -> None:
@@ -38,18 +39,18 @@ class Timers:
         self._closed = False
 
     def add(self, when: float, timed: Timed) -> None:
-        """Ask ``timed`` at ``when`` (the loop's time). After :meth:`close` nobody is asked any more."""
+        """Call ``timed`` at ``when`` (the loop's time). After :meth:`close` nothing is called any more."""
         if not self._closed:
             self._put(when, timed)
             self._arm()
 
     @staticmethod
     def now() -> float:
-        """The loop's time in seconds, which all deadlines are in."""
+        """Return the loop's time in seconds, which all deadlines use."""
         return asyncio.get_running_loop().time()
 
     def close(self) -> None:
-        """Ask nobody any more."""
+        """Call no object any more."""
         self._closed = True
         self._due.clear()
         self._ticks.clear()
@@ -89,6 +90,6 @@ class Timers:
 def _asked(timed: Timed, now: float) -> float | None:
     try:
         return timed.on_timer(now)
-    except Exception:  # one that fails must not stop everybody else's clock
+    except Exception:  # an error in one must not stop the timers of all others
         _logger.exception("a timer failed")
         return None

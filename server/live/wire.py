@@ -1,8 +1,8 @@
-"""A session's way to its socket: ready frames out, flow control and signs of life in.
+"""A session's connection to its socket: writes ready frames, reports flow control and whether the peer is alive.
 
-aiohttp does the upgrade and reads the frames. Compression is off, so frames that are ready go straight to the transport
-(``request.transport`` is public), and this protocol stands between the transport and aiohttp's own to hear when the
-write buffer is full or empty again. No task waits for any socket.
+aiohttp does the upgrade and reads the frames. Compression is off, so ready frames are written directly to the transport
+(``request.transport`` is public), and this protocol is between the transport and aiohttp's own, to learn when the write
+buffer is full or empty again. No task waits for any socket.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, 
 
 
 class Owner(Protocol):
-    """Whose wire it is, and what it is told."""
+    """The owner of a wire, with the methods that the wire calls."""
 
     def resumed(self) -> None:
-        """A full write buffer has drained."""
+        """Called when a full write buffer has drained."""
         ...
 
     def refused(self, code: CloseCode, reason: str) -> None:
-        """A frame is not taken, and none after it: close with this."""
+        """Called when a frame is refused, and with it all later ones: close with this code."""
         ...
 
 
 class Wire(asyncio.Protocol):
     """One socket. ``paused``: its write buffer is above the high-water mark.
 
-    ``heard``: since the ping the peer has shown that it lives: bytes came, or it has read enough for a full buffer to
-    drain.
+    ``heard``: since the ping the peer has shown that it is alive: bytes arrived, or it has read enough for a full
+    buffer to drain.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Wire(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, request: web.Request, owner: Owner, max_message_bytes: int, frames_per_second: float) -> None:
-        """Take over an upgraded request's transport."""
+        """Take over the transport of an upgraded request."""
         transport = cast(asyncio.Transport, request.transport)
         self._inner = cast(asyncio.Protocol, transport.get_protocol())
         self._transport = transport
@@ -76,7 +76,7 @@ class Wire(asyncio.Protocol):
         transport.set_protocol(self)
 
     def write(self, frames: list[bytes]) -> None:
-        """Put ready frames on the socket, in one write. Nothing is written once it is closing."""
+        """Write ready frames to the socket, in one write. Nothing is written after the close began."""
         if self.closing or self.lost:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
@@ -85,7 +85,7 @@ class Wire(asyncio.Protocol):
         self._transport.write(data)
 
     def ping(self) -> None:
-        """Send a websocket ping and start listening for a sign of life."""
+        """Send a websocket ping and watch for an answer from now on."""
         self.heard = False
         self.write([_PING])
         self._taken_at_ping = self._taken()
@@ -95,15 +95,16 @@ class Wire(asyncio.Protocol):
         self.write([bytes((0x8A, len(payload))) + payload])
 
     def still_taking(self) -> bool:
-        """Whether the ping is still on its way behind other bytes, and the peer has taken some since the last look.
+        """Return whether the ping still waits behind other bytes, and the peer has read some since the last check.
 
-        That is a slow line with megabytes in the kernel's buffer: it lives, and can't answer what it has not got.
+        That is a slow peer with megabytes in the kernel's buffer: it is alive, and can't answer a ping that it has not
+        received.
         """
         before, self._taken_at_ping = self._taken_at_ping, self._taken()
         return before < self._taken_at_ping < self.bytes_out
 
     def _taken(self) -> int:
-        """How many of our bytes the peer's machine has acknowledged (SIOCOUTQ, tcp(7); elsewhere: the kernel has)."""
+        """Return how many bytes the peer's machine has acknowledged (SIOCOUTQ, tcp(7); elsewhere: the kernel has)."""
         queued = self._transport.get_write_buffer_size()
         connection = self._transport.get_extra_info("socket")
         try:
@@ -113,7 +114,7 @@ class Wire(asyncio.Protocol):
         return self.bytes_out - queued - int(struct.unpack("i", answer)[0])
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame; what is in the buffer goes first. The peer's answer ends the connection."""
+        """Send a close frame, after what is in the buffer. The peer's answer ends the connection."""
         payload = code.to_bytes(2, "big") + reason.encode()[:_MAX_REASON_BYTES]
         self.write([bytes((0x88, len(payload))) + payload])
         self.close_code = self.close_code or code
@@ -121,7 +122,7 @@ class Wire(asyncio.Protocol):
 
     @property
     def closing(self) -> bool:
-        """A close frame was sent: nothing is written after it."""
+        """Note that a close frame was sent: nothing is written after it."""
         return self.close_code is not None
 
     def finish(self) -> None:
@@ -135,7 +136,7 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     async def drained(self) -> None:
-        """Wait while the write buffer is full: who does not read its answers is not read either."""
+        """Wait while the write buffer is full: a peer that does not read its answers gets no more frames read."""
         while self.paused and not self.closing and not self.lost:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -149,14 +150,15 @@ class Wire(asyncio.Protocol):
         if (found := self._check.look(data, monotonic())) is not None:
             self._refuse(found, data)
         elif asked_for:
-            pass  # most of what idle sessions ever say: it wakes no task
+            pass  # most frames of idle sessions are pongs, and they wake no task
         elif not self._check.refused and not (self.closing and self._transport.is_closing()):
             self._inner.data_received(data)
 
     def _refuse(self, found: FrameFinding, data: bytes) -> None:
         # A connection that is closed while the client still sends is reset, and the client never reads our close frame
         # (RFC 9293, section 3.6.1). So after the first refusal the rest is read and dropped, frame by frame, until the
-        # client's own close frame comes, or for five seconds. The same bytes may have that frame: they are looked at.
+        # client's own close frame arrives, or for five seconds. These bytes may already have that frame, so they are
+        # checked.
         if found not in OVER:
             if self._owner is not None:
                 self._owner.refused(*_REFUSALS[found])
@@ -168,7 +170,7 @@ class Wire(asyncio.Protocol):
             self.abort()
         else:
             if found is FrameFinding.UNMASKED:
-                # What it says after that can't be trusted to be frames.
+                # The bytes after that may not be frames.
                 self.close(PROTOCOL_ERROR, "frames must be masked")
             self.finish()
 

@@ -1,4 +1,4 @@
-"""Which sockets are accepted: their origin, their time until the hello, and the session that a hello opens."""
+"""Accepts sockets: checks their origin, limits the time until the hello, and opens the session."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from server.live.wire import Wire
 
 
 class Refused(Exception):
-    """The socket is closed with this code."""
+    """The socket is refused and closed with this code."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 class Handshake:
-    """A socket that has not said hello yet; its deadline is one more entry in the timers."""
+    """A socket that has not sent ``hello`` yet; its deadline is in the timers."""
 
     __slots__ = ("done", "wire")
 
@@ -46,7 +46,7 @@ class Handshake:
         self.done = False
 
     def on_timer(self, now: float) -> float | None:
-        """No hello in time: 4408; no answer to that either: dropped."""
+        """Close with 4408 if there was no hello in time; drop the connection if that is not answered either."""
         if self.done or self.wire.lost:
             return None
         if self.wire.closing:
@@ -58,7 +58,7 @@ class Handshake:
 
 @dataclass(slots=True)
 class SocketStats:
-    """Plain counts, read by the metrics."""
+    """Counts, read by the metrics."""
 
     opened: int = 0
     refused: int = 0
@@ -70,7 +70,7 @@ class SocketStats:
 
 
 class Acceptor:
-    """Decides which sockets become sessions. One for the node; ``stats`` are those of all its sockets."""
+    """Decides which sockets become sessions. One for each node; ``stats`` are those of all its sockets."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Acceptor:
         presence: Presence,
         catch_up_to: Callable[[int, str | None], Awaitable[None]],
     ) -> None:
-        """``catch_up_to(id, epoch)``: other nodes may be ahead of this one, and their clients come here."""
+        """``catch_up_to(id, epoch)`` reads the log up to an id that a client has seen on another node."""
         self.settings = settings
         self.hub = hub
         self._timers = timers
@@ -97,7 +97,7 @@ class Acceptor:
 
     @contextmanager
     def handshake(self, address: str, wire: Wire) -> Iterator[None]:
-        """Bound the time until the hello, and how many sockets of one address have not said it yet.
+        """Limit the time until the hello, and the number of sockets of one address that have not sent it yet.
 
         Raises Refused beyond the address's limit.
         """
@@ -115,18 +115,19 @@ class Acceptor:
                 del self._unfinished[address]
 
     def check_origin(self, request: web.Request) -> None:
-        """Browsers say where their page is from; it must be this host or one of the configured."""
+        """Check the page's origin that a browser sends: it must be this host or a configured one."""
         origin = request.headers.get("Origin")
         if origin is not None and not is_allowed(origin, request.host, self.settings.origins):
             raise Refused(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed")
 
     async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
-        """Check the token, put the session into the hub, welcome it, begin its delivery."""
+        """Check the token, add the session to the hub, send ``welcome`` and begin its delivery."""
         caller = await self._caller(request, hello)
         await self._catch_up_to(hello.last_activity_id or 0, hello.epoch)
-        while not self._auth.counts(caller):  # it may have ended meanwhile, or the directory changed
+        while not self._auth.counts(caller):  # the token may have become invalid meanwhile, or the directory changed
             caller = await self._caller(request, hello)
-        # From here on nothing is awaited: no commit, no change of membership and no end of a right comes between.
+        # From here on nothing is awaited, so that no commit, no change of membership and no revocation can happen in
+        # between.
         companies = self._parties.known_companies(caller.person) or ()
         session = self._session(caller, hello, codec, wire, (caller.person, *companies))
         self._replace(hello, caller)

@@ -1,7 +1,7 @@
-"""Admission: how many upgrades are let in during one turn of the event loop, first come, first served.
+"""Admission: limits the upgrades in one iteration of the event loop, first come, first served.
 
-When ten thousand devices reconnect at once, they are let in a few at a time. Between these the loop gets to the frames
-of live sessions and to look-ups.
+When ten thousand devices reconnect at once, a few are admitted at a time. In between the loop handles the frames of
+live sessions and look-ups.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 
 
 class Admission:
-    """Lets ``per_turn`` callers pass in each turn of the loop; the others wait in a queue."""
+    """Admits ``per_turn`` callers in each iteration of the loop; the others wait in a queue."""
 
     def __init__(self, per_turn: int) -> None:
         self._per_turn = per_turn
@@ -20,7 +20,7 @@ class Admission:
         self._turn_planned = False
 
     async def enter(self) -> None:
-        """Wait until the caller may pass. A caller that is cancelled leaves the queue."""
+        """Wait until the caller is admitted. A caller that is cancelled leaves the queue."""
         self._plan_turn()
         if self._left > 0 and not self._waiting:
             self._left -= 1
@@ -30,7 +30,7 @@ class Admission:
         await admitted
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return how many callers wait."""
         return len(self._waiting)
 
     def _plan_turn(self) -> None:

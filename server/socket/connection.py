@@ -1,6 +1,6 @@
 """One socket from upgrade to end.
 
-Its task only reads. What is written comes from the hub, the catch-up readers and the answers to frames.
+Its task only reads. The hub, the catch-up readers and the answers to frames write.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Connection:
         self._bad_frames: deque[float] | None = None
 
     async def serve(self) -> None:
-        """Read frames until the socket ends, and close it with the right code where we end it."""
+        """Read frames until the socket ends, and close it with the right code if we end it."""
         address = client_address(self._request, self._acceptor.settings.trusted_hops)
         try:
             self._acceptor.check_origin(self._request)
@@ -64,18 +64,18 @@ class Connection:
             self._close(refused.code, refused.reason)
         except (ApiError, StorageUnavailable) as error:
             self._close(CloseCode.OVER_CAPACITY, f"retry_after={getattr(error, 'retry_after_seconds', None) or 1:g}")
-        except Exception:  # logged; the client is told that it was our fault
+        except Exception:  # logged; the client gets an internal error
             _logger.exception("session failed", session=self.session.id if self.session else None)
             self._close(CloseCode.SERVER_FAULT, "server fault")
         await self._read_until_close()
 
     def resumed(self) -> None:
-        """The wire's buffer has drained: the session goes on."""
+        """Resume the session, because the wire's buffer has drained."""
         if self.session is not None:
             self._acceptor.hub.resume(self.session)
 
     def refused(self, code: CloseCode, reason: str) -> None:
-        """The wire takes no more frames."""
+        """Handle that the wire accepts no more frames."""
         self._close(code, reason)
 
     def _close(self, code: CloseCode, reason: str) -> None:
@@ -86,14 +86,14 @@ class Connection:
 
     @property
     def close_code(self) -> int:
-        """Why it ended; 1006 if the connection just broke (RFC 6455, section 7.1.5)."""
+        """Return why it ended; 1006 if the connection was lost (RFC 6455, section 7.1.5)."""
         return self.wire.close_code or self._websocket.close_code or 1006
 
     def release_error(self) -> None:
         """Break the cycle that a broken connection leaves, after its end.
 
-        aiohttp keeps the exception of a broken connection. Its traceback refers to frames that refer to the socket:
-        a cycle for each session, which only the garbage collector finds. After many sessions that takes a second.
+        aiohttp keeps the exception of a broken connection. Its traceback refers to frames that refer to the socket: a
+        cycle for each session, which only the garbage collector frees. After many sessions that takes a second.
         """
         fault = self._websocket.exception()
         while fault is not None:
@@ -117,8 +117,8 @@ class Connection:
 
     async def _read(self, session: Session) -> None:
         frame_handler = self._frame_handler
-        # This loop waits in ws.receive() itself, not in a coroutine of ours around it: an idle session is a chain of
-        # suspended frames, and each costs half a kilobyte.
+        # This loop waits in ws.receive() itself, not in a coroutine around it: an idle session is a chain of suspended
+        # Python frames, and each costs half a kilobyte.
         while (data := self._payload(await self._websocket.receive())) is not None:
             if data is _CONTROL:
                 continue
@@ -131,17 +131,18 @@ class Connection:
             except ApiError as error:
                 self._refuse(error)
             except StorageUnavailable:
-                # The session needs no storage to live: its client tries again, and what it missed comes from the log.
+                # The session continues without storage: its client tries again, and missed activities are read from the
+                # log.
                 self._refuse(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1).about(ref))
             if self.wire.paused:
                 await self.wire.drained()
 
     def _payload(self, message: Any) -> bytes | None:
-        """A frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
+        """Return a frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
         kind = message.type
         if kind in _ENDS:
             if kind is WSMsgType.CLOSE and not self.wire.closing:
-                if message.data == _NEVER_SENT:  # aiohttp lets it pass
+                if message.data == _NEVER_SENT:  # aiohttp accepts it
                     self.wire.close(PROTOCOL_ERROR, "not a close code")
                 else:
                     self._close(_answer_to(message.data), "")
@@ -170,7 +171,7 @@ class Connection:
         return len(self._bad_frames) == BAD_FRAMES_A_MINUTE and now - self._bad_frames[0] < 60
 
     async def _read_until_close(self) -> None:
-        """We sent a close frame: read until the peer's answer. The session's or handshake's timer bounds the wait."""
+        """Read until the peer answers our close frame. The session's or handshake's timer limits the wait."""
         if self.wire.closing and not self._websocket.closed and not self.wire.lost:
             timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.wire.abort)
             try:

@@ -1,4 +1,4 @@
-"""``GET /apps/buzz/socket``: the upgrade, how many sockets there may be, and how all of them end."""
+"""``GET /apps/buzz/socket``: the upgrade, the limit of sockets, and closing all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GOING_AWAY = "node is going away"
 
 
 class SocketEndpoint:
-    """The route. One instance; a task a socket, which only reads."""
+    """The route. One instance; each socket has one task, which only reads."""
 
     def __init__(self, settings: Settings, acceptor: Acceptor, frame_handler: FrameHandler) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class SocketEndpoint:
         self.draining = False
 
     def routes(self) -> list[web.RouteDef]:
-        """The one route of the socket."""
+        """Return the only route of the socket."""
         return [web.get("/apps/buzz/socket", self.handle)]
 
     @operation(Operation("Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(400, 503)))
@@ -50,7 +50,7 @@ class SocketEndpoint:
         """Upgrade, then read frames until the socket ends."""
         self._admit()
         await self._admission.enter()
-        self._admit()  # others were let in meanwhile
+        self._admit()  # others were admitted meanwhile
         _refuse_early_frames(request)
         socket = web.WebSocketResponse(
             protocols=tuple(CODECS),
@@ -59,7 +59,7 @@ class SocketEndpoint:
             autoping=False,
             decode_text=False,
             timeout=CLOSE_SECONDS,
-            # aiohttp refuses a frame that reaches its limit; ours is the largest that is taken.
+            # aiohttp refuses a frame that reaches its limit; ours is the largest that is accepted.
             max_msg_size=self._settings.max_frame_bytes + 1,
         )
         self._preparing += 1
@@ -78,7 +78,7 @@ class SocketEndpoint:
         return socket
 
     def traffic(self) -> tuple[int, int, int]:
-        """Bytes read, bytes written and frames written by all sockets until now, open ones too."""
+        """Return the bytes read, bytes written and frames written by all sockets until now, including open ones."""
         return (
             self.stats.bytes_in + sum(wire.bytes_in for wire in self._sockets),
             self.stats.bytes_out + sum(wire.bytes_out for wire in self._sockets),
@@ -108,7 +108,7 @@ class SocketEndpoint:
     # --- draining -----------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
-        """Ask every session to come again, spread over most of the time; wait until they have, at most ``seconds``."""
+        """Ask every session to reconnect, spread over most of the time; wait until they have, at most ``seconds``."""
         self.draining = True
         sessions = list(self._hub)
         for number, session in enumerate(sessions):
@@ -117,13 +117,13 @@ class SocketEndpoint:
         await self._emptied(0 if self._drain_skipped else seconds)
 
     def skip_drain(self) -> None:
-        """End the wait of :meth:`drain`, now or when it begins."""
+        """End the wait of :meth:`drain`, now or as soon as it begins."""
         self._drain_skipped = True
         if not self._closed:
             self._empty.set()
 
     async def close(self) -> None:
-        """Close what is left with 1001 and wait for the handlers to end, a few seconds at most."""
+        """Close the remaining sockets with 1001 and wait for their handlers to end, a few seconds at most."""
         self.draining = self._closed = True
         for wire in list(self._sockets):
             wire.close(CloseCode.GOING_AWAY, _GOING_AWAY)
@@ -140,6 +140,6 @@ class SocketEndpoint:
 
 
 def _refuse_early_frames(request: web.Request) -> None:
-    """Raises ApiError if frames came before the answer (RFC 6455, section 4.1, forbids it): no check would see them."""
+    """Raise ApiError if frames came before the answer (forbidden by RFC 6455, section 4.1): they are not checked."""
     if getattr(request.protocol, "spoke_early", False):
         raise ApiError(ErrorCode.BAD_REQUEST, "Bad Request: send nothing before the upgrade is answered.")

@@ -1,4 +1,4 @@
-"""What each of a session's frames does, and what is answered."""
+"""Handles each of a session's frames and answers it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TYPING_EVERY_SECONDS = 1.0
 
 
 class FrameHandler:
-    """Answers frames. ``keep`` stores the devices' received marks: (person, device, id) each."""
+    """Answers frames. ``keep`` stores the devices' received ids: (person, device, id) each."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FrameHandler:
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
 
     async def answer(self, session: Session, frame: ClientFrame) -> None:
-        """Do what the frame asks. Raises ApiError (BadFrame with the ref) for what is refused."""
+        """Handle a frame. Raises ApiError (BadFrame with the ref) if it is refused."""
         match frame:
             case Send():
                 await self._send(session, frame)
@@ -74,12 +74,12 @@ class FrameHandler:
                 raise BadFrame("The session has said hello already.", frame.ref)
 
     async def close(self) -> None:
-        """Store the received marks that are still waiting, if storage takes them."""
+        """Store the received ids that still wait, if storage can be used."""
         self._closing.set()
         await self._keeper.finish()
 
     def send_known(self, session: Session, frame: Send) -> bool:
-        """Post the activity without waiting, if everybody concerned is known; False: nothing was done, answer it."""
+        """Post the activity without waiting, if all parties are in memory; False: not done, use :meth:`answer`."""
         new = frame.activity
         try:
             return self._activities.submit_known(
@@ -107,13 +107,13 @@ class FrameHandler:
         received_id = min(frame.id, self._hub.head)
         session.received(received_id)
         if session.device_id is None:
-            return  # it is kept per device, and this session has not said which it is
+            return  # it is stored per device, and this session has not named its device
         key = (session.caller.person, session.device_id)
         self._marks[key] = max(self._marks.get(key, 0), received_id)
         self._keeper.wake()
 
     async def _keep_marks(self) -> None:
-        """One write for all the marks that came while the last one was under way."""
+        """Write all received ids that arrived during the last write, in one write."""
         while self._marks:
             marks, self._marks = self._marks, {}
             try:
@@ -153,7 +153,7 @@ class FrameHandler:
 
 
 def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
-    """The ``ack`` or ``error`` for a send that reached the log."""
+    """Return the ``ack`` or ``error`` for a send that reached the log."""
     try:
         if isinstance(result, Exception):
             raise result
@@ -164,8 +164,8 @@ def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
 
 
 def error_frame(error: ApiError) -> Error:
-    """The ``error`` frame for a refused frame."""
+    """Return the ``error`` frame for a refused frame."""
     wait = error.retry_after_seconds
-    # Rounded up: a wait of 0.0 would be an invitation to try again at once, and in vain.
+    # Rounded up, because a client would try again at once after a wait of 0.0, and fail.
     seconds = None if wait is None else ceil(wait * 1_000) / 1_000
     return Error(error.socket_code.value, error.message, error.ref, seconds)
