@@ -71,11 +71,11 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             *live.socket.routes(),
             *_messages(base, live, sending),
             *telephony.routes,
-            *directory_admin.routes(directory, base.auth),
+            *directory_admin.DirectoryResource(directory, base.auth).routes(),
             *privacy.routes,
             *operator_routes(base, live, trends, directory.remove, privacy.requests),
-            *description.routes(),
-            *admin_page.routes(WebFiles(("admin", "vendor/uplot"))),
+            *description.DescriptionResource().routes(),
+            *admin_page.AdminPageResource(WebFiles(("admin", "vendor/uplot"))).routes(),
             *watched,
         ]
         node = Node(
@@ -102,16 +102,20 @@ def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.Ro
     keys = Keys(key_store, store, base.parties, live.events, base.now_ms)
     cleared = (CallStore(base.database).clear, key_store.clear)
     return [
-        *activities.routes(live.activities, store, live.hub, auth, settings.development, sending, also_clear=cleared),
-        *encryption.routes(keys, auth),
-        *public_keys.routes(keys, auth),
+        *activities.ActivityResource(
+            live.activities, store, live.hub, auth, settings.development, sending, also_clear=cleared
+        ).routes(),
+        *encryption.EncryptionResource(keys, auth).routes(),
+        *public_keys.PublicKeyResource(keys, auth).routes(),
     ]
 
 
 def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
     """The routes for who watches a node: its health and its metrics."""
     checks = {"storage": base.database.ping, "writes": live.log.prove}
-    return health.routes(base.auth, base.metrics, lambda: live.socket.draining, checks, live.cluster.checks)
+    return health.HealthResource(
+        base.auth, base.metrics, lambda: live.socket.draining, checks, live.cluster.checks
+    ).routes()
 
 
 def _application(routes: Iterable[web.RouteDef], origins: Sequence[str] | None = None) -> web.Application:

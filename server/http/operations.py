@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 
@@ -43,6 +45,11 @@ def operation(description: Operation) -> Callable[[F], F]:
         return handler
 
     return attach
+
+
+def described(description: Operation, handler: Handler) -> Handler:
+    """Return the handler with a description of its own: for one that serves several routes, or one of each kind."""
+    return operation(description)(partial(handler))  # a bound method takes no attributes
 
 
 def operation_of(handler: object) -> Operation | None:

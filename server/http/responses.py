@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import msgspec
@@ -11,10 +11,9 @@ import structlog
 from aiohttp import web
 
 from protocol.errors import ERRORS, ApiError, ErrorCode
-from server.http.operations import operation_of
+from server.http.operations import Handler, operation_of
 from storage.errors import StorageUnavailable
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _logger = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)

@@ -13,6 +13,7 @@ from server.services.operator.erasure import Erasure, Remove
 from server.services.operator.trends import Trends
 from server.services.privacy.deadlines import PrivacyDeadlines
 from server.services.privacy.requests import PrivacyRequests
+from storage.accounts import AccountStore
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony.numbers import NumberStore
 
@@ -29,7 +30,10 @@ def operator_routes(
     # What the doctor asks by name, beside the database.
     services = live.cluster.checks
     return [
-        *admin.routes(auth, live.hub, census, erasure, backups, settings, database, store, services),
-        *number_admin.routes(NumberStore(database), auth, base.now_ms),
-        *operator_views.routes(trends, PrivacyDeadlines(database, base.now_ms), auth),
+        *admin.SessionListResource(auth, live.hub, AccountStore(database)).routes(),
+        *admin.RightsResource(auth, erasure).routes(),
+        *admin.FiguresResource(auth, census).routes(),
+        *admin.StorageResource(auth, backups, settings, database, store, services).routes(),
+        *number_admin.NumberResource(NumberStore(database), auth, base.now_ms).routes(),
+        *operator_views.OperatorViewResource(trends, PrivacyDeadlines(database, base.now_ms), auth).routes(),
     ]

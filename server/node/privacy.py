@@ -91,12 +91,16 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
         retention = PrivacyRetention(database, settings.webhook_log_days, settings.privacy_retention_months, now_ms)
         admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
         routes = [
-            *privacy_form.routes(requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops),
-            *privacy_requests.routes(requests, auth),
+            *privacy_form.PrivacyFormResource(
+                requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops
+            ).routes(),
+            *privacy_requests.MemberRequestResource(requests, auth).routes(),
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
-            *webhook_receiver.routes(received, settings.trusted_hops),
+            *webhook_receiver.WebhookReceiverResource(received, settings.trusted_hops).routes(),
             *webhook_admin.routes(admin, auth, settings.public_url),
-            *twilio_privacy_line.routes(Voicemail(changes, look_at_twilio), call_status, texts, auth),
+            *twilio_privacy_line.PrivacyLineResource(
+                Voicemail(changes, look_at_twilio), call_status, texts, auth
+            ).routes(),
         ]
         await reclaim_leases(database)
         await stack.enter_async_context(running("webhook worker", worker.run()))

@@ -68,11 +68,13 @@ async def open_telephony(base: Foundation, live: LivePath, twilio: TwilioApi | N
         retention = CallRetention(CallStore(database), settings.call_log_days, now_ms)
         await stack.enter_async_context(running("calls' retention", retention.run()))
         routes = [
-            *lookups.routes(trust, auth),
-            *heartbeat.routes(Heartbeats(database, live.activities, numbers), auth),
-            *blocked.routes(live.call_log, auth),
-            *call_settings_routes.routes(OwnCallSettings(CallSettingStore(database), attestation), auth),
-            *voice_token.routes(VoiceTokens(settings, now_ms), auth),
-            *twilio_voice.routes(Screening(trust, live.call_log, live.activities), auth),
+            *lookups.LookupResource(trust, auth).routes(),
+            *heartbeat.HeartbeatResource(Heartbeats(database, live.activities, numbers), auth).routes(),
+            *blocked.CallListResource(live.call_log, auth).routes(),
+            *call_settings_routes.CallSettingsResource(
+                OwnCallSettings(CallSettingStore(database), attestation), auth
+            ).routes(),
+            *voice_token.VoiceTokenResource(VoiceTokens(settings, now_ms), auth).routes(),
+            *twilio_voice.VoiceResource(Screening(trust, live.call_log, live.activities), auth).routes(),
         ]
         yield TelephonyNode(routes, trust, numbers)

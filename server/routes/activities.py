@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -96,16 +97,17 @@ _OLDER: TypeAdapter[OlderQuery] = TypeAdapter(OlderQuery)
 _CONVERSATIONS: TypeAdapter[ConversationsQuery] = TypeAdapter(ConversationsQuery)
 
 
-def routes(
-    activities: Activities,
-    store: ActivityLog,
-    hub: Hub,
-    auth: Authenticator,
-    development: bool,
-    sending: Sending,
-    also_clear: Sequence[Callable[[int], Awaitable[None]]] = (),
-) -> list[web.RouteDef]:
-    """The routes of this resource. ``clear``, in development mode only, calls ``also_clear`` with the person."""
+@dataclass(frozen=True)
+class ActivityResource:
+    """Activities and conversations. ``clear``, in development mode only, calls ``also_clear`` with the person."""
+
+    activities: Activities
+    store: ActivityLog
+    hub: Hub
+    auth: Authenticator
+    development: bool
+    sending: Sending
+    also_clear: Sequence[Callable[[int], Awaitable[None]]] = ()
 
     @operation(
         Operation(
@@ -120,17 +122,17 @@ def routes(
             },
         )
     )
-    async def post(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def post(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         key = _idempotency_key(request)
         new = read_new_activity(await read_json_body(request, MAX_POST_BYTES))
-        stored = await activities.post(caller.person, new, key)
+        stored = await self.activities.post(caller.person, new, key)
         headers = {REPLAYED_HEADER: "true"} if stored.duplicate else None
         return json_response({"success": True, "data": posted(stored.activity)}, headers=headers)
 
-    async def may_go_on(caller: Caller, wanted: Range) -> bool:
-        theirs = await activities.parties_of(caller.person)
-        return auth.ended(caller) is None and set(wanted.parties) <= set(theirs)
+    async def may_go_on(self, caller: Caller, wanted: Range) -> bool:
+        theirs = await self.activities.parties_of(caller.person)
+        return self.auth.ended(caller) is None and set(wanted.parties) <= set(theirs)
 
     @operation(
         Operation(
@@ -143,18 +145,18 @@ def routes(
             flat_400=True,
         )
     )
-    async def newer(request: web.Request) -> web.StreamResponse:
-        caller = await auth.person(request)
+    async def newer(self, request: web.Request) -> web.StreamResponse:
+        caller = await self.auth.person(request)
         after = int(parse_value(TypeAdapter(_IdPath), {"id": request.match_info["id"]}).id)
         query = read_query(request, _NEWER)
-        wanted = Range(await activities.parties_of(caller.person), after=after, with_party=_key(query.party))
+        wanted = Range(await self.activities.parties_of(caller.person), after=after, with_party=_key(query.party))
         if query.limit is not None:
-            return await page(request, caller.person, wanted._replace(limit=int(query.limit)))
-        with sending.begun(request, Kind.HISTORY, caller.person) as answer:
-            body = pieces(activities, wanted)
+            return await self.page(request, caller.person, wanted._replace(limit=int(query.limit)))
+        with self.sending.begun(request, Kind.HISTORY, caller.person) as answer:
+            body = pieces(self.activities, wanted)
             first = await anext(body)
-            rest = _while_allowed(first, body, lambda: may_go_on(caller, wanted))
-            return await answer.send(_headers(hub.epoch), rest, answer.coding(first))
+            rest = _while_allowed(first, body, lambda: self.may_go_on(caller, wanted))
+            return await answer.send(_headers(self.hub.epoch), rest, answer.coding(first))
 
     @operation(
         Operation(
@@ -166,22 +168,22 @@ def routes(
             flat_400=True,
         )
     )
-    async def older(request: web.Request) -> web.StreamResponse:
-        caller = await auth.person(request)
+    async def older(self, request: web.Request) -> web.StreamResponse:
+        caller = await self.auth.person(request)
         query = read_query(request, _OLDER)
         wanted = Range(
-            await activities.parties_of(caller.person),
+            await self.activities.parties_of(caller.person),
             before=int(query.before) if query.before is not None else MAX_ID,
             limit=int(query.limit),
             with_party=_key(query.party),
             newest_first=True,
         )
-        return await page(request, caller.person, wanted)
+        return await self.page(request, caller.person, wanted)
 
-    async def page(request: web.Request, person: int, wanted: Range) -> web.StreamResponse:
-        with sending.begun(request, Kind.PAGE, person) as answer:
-            found = await one_page(activities, wanted)
-            headers = _headers(hub.epoch)
+    async def page(self, request: web.Request, person: int, wanted: Range) -> web.StreamResponse:
+        with self.sending.begun(request, Kind.PAGE, person) as answer:
+            found = await one_page(self.activities, wanted)
+            headers = _headers(self.hub.epoch)
             if found.more:
                 headers["Link"] = f'<{_next_page(request, wanted, found)}>; rel="next"'
             return await answer.send_whole(headers, found.json)
@@ -195,16 +197,16 @@ def routes(
             errors=(400, 401, 429, 503),
         )
     )
-    async def conversations(request: web.Request) -> web.StreamResponse:
-        caller = await auth.person(request)
+    async def conversations(self, request: web.Request) -> web.StreamResponse:
+        caller = await self.auth.person(request)
         query = read_query(request, _CONVERSATIONS)
         before = int(query.before) if query.before is not None else MAX_ID
-        with sending.begun(request, Kind.PAGE, caller.person) as answer:
-            rows, more = await activities.conversations(caller.person, int(query.limit), before)
-            shown = await fitting(rows, lambda row: _json.encode(_conversation(activities, caller.person, row)))
+        with self.sending.begun(request, Kind.PAGE, caller.person) as answer:
+            rows, more = await self.activities.conversations(caller.person, int(query.limit), before)
+            shown = await fitting(rows, lambda row: _json.encode(_conversation(self.activities, caller.person, row)))
             # No page ends between two conversations that have the same newest activity.
             while 0 < len(shown) < len(rows) and rows[len(shown)].last.id == rows[len(shown) - 1].last.id:
-                shown.append(_json.encode(_conversation(activities, caller.person, rows[len(shown)])))
+                shown.append(_json.encode(_conversation(self.activities, caller.person, rows[len(shown)])))
             headers = {}
             if more or len(shown) < len(rows):
                 link = request.rel_url.update_query(before=str(rows[len(shown) - 1].last.id))
@@ -216,21 +218,23 @@ def routes(
             "Delete the caller's history (development mode only)", "activity", status=204, errors=(401,), flat_400=True
         )
     )
-    async def clear(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        for wipe in also_clear:
+    async def clear(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        for wipe in self.also_clear:
             await wipe(caller.person)
-        epoch = await store.clear(caller.person)
-        hub.rewritten(epoch, (await store.state()).head)
+        epoch = await self.store.clear(caller.person)
+        self.hub.rewritten(epoch, (await self.store.state()).head)
         return web.Response(status=204)
 
-    found = [
-        web.post("/apps/buzz/activity", post),
-        web.get("/apps/buzz/activity", older),
-        web.get("/apps/buzz/activity/{id}", newer),
-        web.get("/apps/buzz/conversations", conversations),
-    ]
-    return [*found, web.delete("/apps/buzz/clear", clear)] if development else found
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        found = [
+            web.post("/apps/buzz/activity", self.post),
+            web.get("/apps/buzz/activity", self.older),
+            web.get("/apps/buzz/activity/{id}", self.newer),
+            web.get("/apps/buzz/conversations", self.conversations),
+        ]
+        return [*found, web.delete("/apps/buzz/clear", self.clear)] if self.development else found
 
 
 class _IdPath(Strict):

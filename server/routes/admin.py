@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import structlog
@@ -72,49 +73,51 @@ _LEVEL: TypeAdapter[Level] = TypeAdapter(Level)
 _SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
 
 
-def routes(
-    auth: Authentication, hub: Hub, census: Census, erasure: Erasure, backups: Backups, settings: Settings,
-    database: Database, log: ActivityLog, services: Mapping[str, Check],
-) -> list[web.RouteDef]:  # fmt: skip
-    """The operator's routes."""
-    return [
-        *_session_routes(auth, hub, AccountStore(database)),
-        *_account_routes(auth, erasure),
-        *_watching_routes(auth, census),
-        *_storage_routes(auth, backups, settings, database, log, services),
-    ]
-
-
 def _described(summary: str, **more: Any) -> Operation:
     more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 503))
     return Operation(summary, "operation", credential="admin", **more)
 
 
-def _session_routes(auth: Authentication, hub: Hub, accounts: AccountStore) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class SessionListResource:
+    """The live sessions of this node."""
+
+    auth: Authentication
+    hub: Hub
+    accounts: AccountStore
+
     @operation(_described(f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery))
-    async def list_sessions(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def list_sessions(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         person_id = read_query(request, _SESSIONS).person_id
-        found = list(hub) if person_id is None else hub.sessions_of(person_id)
+        found = list(self.hub) if person_id is None else self.hub.sessions_of(person_id)
         listed = found[:MAX_LISTED]
-        received = await _received_ids(accounts, listed)
-        shown = [_session(each, hub.head, received_id) for each, received_id in zip(listed, received, strict=True)]
+        received = await _received_ids(self.accounts, listed)
+        shown = [_session(each, self.hub.head, received_id) for each, received_id in zip(listed, received, strict=True)]
         return json_response({"count": len(found), "sessions": shown})
 
-    return [web.get("/admin/sessions", list_sessions)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/admin/sessions", self.list_sessions)]
 
 
-def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class RightsResource:
+    """Revocations and erasures."""
+
+    auth: Authentication
+    erasure: Erasure
+
     @operation(_described("Revoke a token, or all tokens of a person", body=NewRevocation, status=201))
-    async def revoke(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
+    async def revoke(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
         wanted = await read_json(request, _REVOCATION)
         try:
             if wanted.person_id is not None:
-                made = await auth.revoke_person(wanted.person_id)
+                made = await self.auth.revoke_person(wanted.person_id)
             else:
-                made = await auth.revoke_token(str(wanted.token))
+                made = await self.auth.revoke_token(str(wanted.token))
         except ValueError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'token': {error}") from error
         _logger.info("revoked", by=caller.subject, token_id=made.token_id, person_id=made.person_id)
@@ -122,71 +125,90 @@ def _account_routes(auth: Authentication, erasure: Erasure) -> list[web.RouteDef
         return json_response(shown, status=201)
 
     @operation(_described("Erase a person and what they wrote", body=NewErasure))
-    async def erase(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
+    async def erase(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
         wanted = await read_json(request, _ERASURE)
         if wanted.dry_run:
-            there = await erasure.preview(wanted.person_id)
+            there = await self.erasure.preview(wanted.person_id)
             return json_response({**there._asdict(), "dry_run": True})
-        done = await erasure.person(wanted.person_id, f"admin:{caller.subject}")
+        done = await self.erasure.person(wanted.person_id, f"admin:{caller.subject}")
         _logger.info("person erased", by=caller.subject, **done._asdict())
         return json_response(done._asdict())
 
-    return [web.post("/admin/revocations", revoke), web.post("/admin/erasures", erase)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post("/admin/revocations", self.revoke), web.post("/admin/erasures", self.erase)]
 
 
-def _watching_routes(auth: Authentication, census: Census) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class FiguresResource:
+    """The figures and the log level of this node."""
+
+    auth: Authentication
+    census: Census
+
     @operation(_described("The figures of this node"))
-    async def stats(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response({**await census.take(), "metrics": census.metrics()})
+    async def stats(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response({**await self.census.take(), "metrics": self.census.metrics()})
 
     @operation(_described("The log level of this node"))
-    async def level(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def level(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         return json_response({"level": current_level().value})
 
     @operation(_described("Set the log level of this node until it restarts", body=Level))
-    async def change_level(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
+    async def change_level(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
         set_level(wanted)
         _logger.warning("log level changed", by=caller.subject, now=wanted.value)
         return json_response({"level": wanted.value})
 
-    return [
-        web.get("/admin/stats", stats),
-        web.get("/admin/log-level", level),
-        web.put("/admin/log-level", change_level),
-    ]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get("/admin/stats", self.stats),
+            web.get("/admin/log-level", self.level),
+            web.put("/admin/log-level", self.change_level),
+        ]
 
 
-def _storage_routes(
-    auth: Authentication, backups: Backups, settings: Settings, database: Database, log: ActivityLog,
-    services: Mapping[str, Check],
-) -> list[web.RouteDef]:  # fmt: skip
+@dataclass(frozen=True)
+class StorageResource:
+    """Backups and the doctor."""
+
+    auth: Authentication
+    backups: Backups
+    settings: Settings
+    database: Database
+    log: ActivityLog
+    services: Mapping[str, Check]
+
     @operation(
         _described("Copy the database to a backup in the data directory", status=201, errors=(401, 403, 409, 503))
     )
-    async def back_up(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response((await backups.make())._asdict(), status=201)
+    async def back_up(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response((await self.backups.make())._asdict(), status=201)
 
     @operation(
         _described(
             "Check everything that the node depends on; reads the whole SQLite file", answer=list[dict[str, Any]]
         )
     )
-    async def doctor(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def doctor(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         found = [
-            *examine_machine(settings),
-            *await examine_storage(settings, database, log),
-            *await examine_services(services),
+            *examine_machine(self.settings),
+            *await examine_storage(self.settings, self.database, self.log),
+            *await examine_services(self.services),
         ]
         return json_response([finding._asdict() for finding in found])
 
-    return [web.post("/admin/backups", back_up), web.get("/admin/doctor", doctor)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post("/admin/backups", self.back_up), web.get("/admin/doctor", self.doctor)]
 
 
 async def _received_ids(accounts: AccountStore, sessions: Sequence[Session]) -> list[int]:

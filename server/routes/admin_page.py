@@ -42,31 +42,36 @@ _ASK_AGAIN: Final = "no-cache"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
-def routes(files: WebFiles) -> list[web.RouteDef]:
-    """The page and its files. ``files`` must have ``admin/index.html``, which names them below ``{root}``."""
-    index = _found(files, _INDEX)
-    page = index.body.replace(b"{root}", f"/web/{files.digest}".encode())
-    tag = f'"{hashlib.sha256(page).hexdigest()[:16]}"'
-
-    @operation(_described("The operators' page", "text/html"))
-    async def show(request: web.Request) -> web.StreamResponse:
-        headers = {**_HEADERS, "Cache-Control": _ASK_AGAIN, "ETag": tag}
-        if any(f'"{each.value}"' == tag for each in request.if_none_match or ()):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
-
-    @operation(_described("A file of the operators' page", "text/javascript"))
-    async def file(request: web.Request) -> web.StreamResponse:
-        found = _found(files, request.match_info["path"])
-        # A page of another release may ask while nodes are replaced: it gets today's file, and nobody keeps it.
-        known = request.match_info["digest"] == files.digest
-        return _response(request, found, _FOR_EVER if known else _ASK_AGAIN)
-
-    return [web.get("/admin", show), web.get("/web/{digest:[0-9a-f]{16}}/{path:.+}", file)]
-
-
 def _described(summary: str, content_type: str) -> Operation:
     return Operation(summary, "operation", credential="none", content_type=content_type, errors=(404,))
+
+
+class AdminPageResource:
+    """The page and its files."""
+
+    def __init__(self, files: WebFiles) -> None:
+        """``files`` must have ``admin/index.html``, which names the others below ``{root}``."""
+        self._files = files
+        self._page = _found(files, _INDEX).body.replace(b"{root}", f"/web/{files.digest}".encode())
+        self._tag = f'"{hashlib.sha256(self._page).hexdigest()[:16]}"'
+
+    @operation(_described("The operators' page", "text/html"))
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        headers = {**_HEADERS, "Cache-Control": _ASK_AGAIN, "ETag": self._tag}
+        if any(f'"{each.value}"' == self._tag for each in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=self._page, content_type="text/html", charset="utf-8", headers=headers)
+
+    @operation(_described("A file of the operators' page", "text/javascript"))
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        found = _found(self._files, request.match_info["path"])
+        # A page of another release may ask while nodes are replaced: it gets today's file, and nobody keeps it.
+        known = request.match_info["digest"] == self._files.digest
+        return _response(request, found, _FOR_EVER if known else _ASK_AGAIN)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/admin", self.show), web.get("/web/{digest:[0-9a-f]{16}}/{path:.+}", self.file)]
 
 
 def _found(files: WebFiles, name: str) -> WebFile:

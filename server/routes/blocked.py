@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from protocol.call import BlockedCallAnswer, CallEntry
@@ -11,8 +13,12 @@ from server.http.responses import json_response
 from server.services.calls.call_log import CallLog
 
 
-def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class CallListResource:
+    """A person's blocked calls, and all of their calls."""
+
+    calls: CallLog
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -22,9 +28,9 @@ def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:
             errors=(401, 503),
         )
     )
-    async def blocked(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(await calls.blocked(caller.person))
+    async def blocked(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(await self.calls.blocked(caller.person))
 
     @operation(
         Operation(
@@ -34,8 +40,10 @@ def routes(calls: CallLog, auth: Authenticator) -> list[web.RouteDef]:
             errors=(401, 503),
         )
     )
-    async def latest(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(await calls.latest(caller.person))
+    async def latest(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(await self.calls.latest(caller.person))
 
-    return [web.get("/apps/buzz/blocked", blocked), web.get("/apps/buzz/calls", latest)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/apps/buzz/blocked", self.blocked), web.get("/apps/buzz/calls", self.latest)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from protocol.attestation import CALL_SETTINGS, CallSettings, CallSettingsAnswer
@@ -12,8 +14,12 @@ from server.http.responses import json_response
 from server.services.telephony.call_settings import OwnCallSettings
 
 
-def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class CallSettingsResource:
+    """What a person requires of calls to them."""
+
+    settings: OwnCallSettings
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -23,9 +29,9 @@ def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]
             errors=(401, 503),
         )
     )
-    async def get(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(await settings.get(caller.person))
+    async def get(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(await self.settings.get(caller.person))
 
     @operation(
         Operation(
@@ -36,8 +42,10 @@ def routes(settings: OwnCallSettings, auth: Authenticator) -> list[web.RouteDef]
             errors=(400, 401, 413, 415, 503),
         )
     )
-    async def put(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(await settings.put(caller.person, await read_json(request, CALL_SETTINGS)))
+    async def put(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(await self.settings.put(caller.person, await read_json(request, CALL_SETTINGS)))
 
-    return [web.get("/apps/buzz/call-settings", get), web.put("/apps/buzz/call-settings", put)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/apps/buzz/call-settings", self.get), web.put("/apps/buzz/call-settings", self.put)]

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from server.description.asyncapi import asyncapi
 from server.description.openapi import openapi
-from server.http.operations import Operation, operation
-from server.http.responses import Handler, json_response
+from server.http.operations import Operation, described, operation
+from server.http.responses import json_response
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -25,51 +25,61 @@ _HEADERS: Final = {
 }
 
 
-def routes(folder: Path = _FOLDER) -> list[web.RouteDef]:
-    """The two documents, made at the first request from the application's own routes, and the page that shows them."""
-    made: dict[str, bytes] = {}
-
-    @operation(_described("The description of HTTP, as OpenAPI 3.1"))
-    async def http(request: web.Request) -> web.Response:
-        if "openapi" not in made:
-            # A tenth of a second of work, once: not in the event loop.
-            document = await asyncio.to_thread(openapi, list(request.app.router.routes()))
-            made["openapi"] = msgspec.json.encode(document)
-        return json_response(msgspec.Raw(made["openapi"]), headers={"Cache-Control": "no-cache"})
-
-    @operation(_described("The description of the socket, as AsyncAPI 3.0"))
-    async def socket(request: web.Request) -> web.Response:
-        document = await asyncio.to_thread(asyncapi, request.host)
-        return json_response(document, headers={"Cache-Control": "no-cache"})
-
-    page = web.get("/docs", _page(folder / "index.html", "The description of both as a web page"))
-    parts = [path for path in sorted(folder.iterdir()) if path.suffix in (".js", ".css")]
-    return [
-        web.get("/openapi.json", http),
-        web.get("/asyncapi.json", socket),
-        page,
-        *(web.get(f"/docs/{path.name}", _page(path, "A file of that page")) for path in parts),
-    ]
-
-
 def _described(summary: str, answer: Any = dict[str, Any], content_type: str = "application/json") -> Operation:
     return Operation(summary, "description", credential="none", answer=answer, content_type=content_type)
 
 
-def _page(path: Path, summary: str) -> Handler:
-    body = path.read_bytes()
-    etag = hashlib.sha256(body).hexdigest()[:16]
-    content_type = _TYPES[path.suffix]
+class DescriptionResource:
+    """The two documents, and the page that shows them with its files."""
 
-    @operation(_described(summary, str, content_type))
-    async def page(request: web.Request) -> web.Response:
-        known = any(each.value == etag for each in request.if_none_match or ())
-        response = web.Response(status=304) if known else web.Response(body=body)
-        response.etag = etag
+    def __init__(self, folder: Path = _FOLDER) -> None:
+        """``folder`` has the page."""
+        self._folder = folder
+        self._openapi: bytes | None = None
+
+    @operation(_described("The description of HTTP, as OpenAPI 3.1"))
+    async def http(self, request: web.Request) -> web.Response:
+        if self._openapi is None:
+            # A tenth of a second of work, once: not in the event loop.
+            document = await asyncio.to_thread(openapi, list(request.app.router.routes()))
+            self._openapi = msgspec.json.encode(document)
+        return json_response(msgspec.Raw(self._openapi), headers={"Cache-Control": "no-cache"})
+
+    @operation(_described("The description of the socket, as AsyncAPI 3.0"))
+    async def socket(self, request: web.Request) -> web.Response:
+        document = await asyncio.to_thread(asyncapi, request.host)
+        return json_response(document, headers={"Cache-Control": "no-cache"})
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        parts = [path for path in sorted(self._folder.iterdir()) if path.suffix in (".js", ".css")]
+        return [
+            web.get("/openapi.json", self.http),
+            web.get("/asyncapi.json", self.socket),
+            _page("/docs", self._folder / "index.html", "The description of both as a web page"),
+            *(_page(f"/docs/{path.name}", path, "A file of that page") for path in parts),
+        ]
+
+
+class _File:
+    """One file of the page, read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._body = path.read_bytes()
+        self._tag = hashlib.sha256(self._body).hexdigest()[:16]
+        self.content_type = _TYPES[path.suffix]
+
+    async def show(self, request: web.Request) -> web.Response:
+        known = any(each.value == self._tag for each in request.if_none_match or ())
+        response = web.Response(status=304) if known else web.Response(body=self._body)
+        response.etag = self._tag
         response.headers.update(_HEADERS)
         if not known:
-            response.content_type = content_type
+            response.content_type = self.content_type
             response.charset = "utf-8"
         return response
 
-    return page
+
+def _page(route: str, path: Path, summary: str) -> web.RouteDef:
+    file = _File(path)
+    return web.get(route, described(_described(summary, str, file.content_type), file.show))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
-from server.http.operations import Operation, operation
+from server.http.operations import Operation, described, operation
 from server.http.requests import read_json_body, read_query
 from server.http.responses import json_response
 from server.services.directory.directory import Directory
@@ -64,8 +65,12 @@ _PATH_TYPES: Final = {kind: identity_types(kind) for kind in Kind}
 _QUERY: TypeAdapter[ImportQuery] = TypeAdapter(ImportQuery)
 
 
-def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource: three for each kind of object, and the import."""
+@dataclass(frozen=True)
+class DirectoryResource:
+    """The directory: three routes for each kind of object, and the import."""
+
+    directory: Directory
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -79,72 +84,65 @@ def routes(directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
             errors=(400, 401, 403, 409, 413, 503),
         )
     )
-    async def import_lines(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def import_lines(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         query = read_query(request, _QUERY)
         dry_run = query.dry_run == "true"
-        report = await directory.import_lines(_pieces(request), dry_run, query.deletions == "allow")
+        report = await self.directory.import_lines(_pieces(request), dry_run, query.deletions == "allow")
         done = (report.lines, report.changed, report.put, report.removed, dry_run, report.warnings, report.warned)
         return json_response(ImportAnswer(*done))
 
-    found = [web.post(f"{_PATH}/import", import_lines)]
-    for kind in Kind:
-        found += _of_kind(kind, directory, auth)
-    return found
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        found = [web.post(f"{_PATH}/import", self.import_lines)]
+        for kind in Kind:
+            found += KindResource(kind, self.directory, self.auth).routes()
+        return found
 
 
-def _of_kind(kind: Kind, directory: Directory, auth: Authenticator) -> list[web.RouteDef]:
-    words = kind.value.replace("_", " ")
+@dataclass(frozen=True)
+class KindResource:
+    """The three routes of one kind of object."""
 
-    @operation(
-        Operation(
-            f"Get a {words}, as an import line",
-            _TAG,
-            credential="admin",
-            path=_PATH_TYPES[kind],
-            answer=dict[str, Any],
-            errors=(400, 401, 403, 404, 503),
-        )
-    )
-    async def get(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response(line(await directory.find(kind, _identity(kind, request))))
+    kind: Kind
+    directory: Directory
+    auth: Authenticator
 
-    @operation(
-        Operation(
-            f"Create or change a {words}",
-            _TAG,
-            credential="admin",
-            path=_PATH_TYPES[kind],
+    async def get(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(line(await self.directory.find(self.kind, _identity(self.kind, request))))
+
+    async def put(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        body = await _json_object(request)
+        stored, changed = await self.directory.put(self.kind, _identity(self.kind, request), body)
+        warnings = stored.dropped_numbers if isinstance(stored, Contact) else 0
+        return json_response(PutAnswer(changed, None if stored is None else line(stored), warnings))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        await self.directory.remove(self.kind, _identity(self.kind, request))
+        return web.Response(status=204)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, each described for this kind."""
+        kind, words = self.kind, self.kind.value.replace("_", " ")
+        common = Operation("", _TAG, credential="admin", path=_PATH_TYPES[kind], errors=(400, 401, 403, 404, 503))
+        get = replace(common, summary=f"Get a {words}, as an import line", answer=dict[str, Any])
+        put = replace(
+            common,
+            summary=f"Create or change a {words}",
             body=fields_model(kind),
             answer=PutAnswer,
             errors=(400, 401, 403, 409, 413, 415, 503),
         )
-    )
-    async def put(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        body = await _json_object(request)
-        stored, changed = await directory.put(kind, _identity(kind, request), body)
-        warnings = stored.dropped_numbers if isinstance(stored, Contact) else 0
-        return json_response(PutAnswer(changed, None if stored is None else line(stored), warnings))
-
-    @operation(
-        Operation(
-            f"Remove a {words}",
-            _TAG,
-            credential="admin",
-            path=_PATH_TYPES[kind],
-            status=204,
-            errors=(400, 401, 403, 404, 503),
-        ),
-    )
-    async def delete(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        await directory.remove(kind, _identity(kind, request))
-        return web.Response(status=204)
-
-    path = "/".join((_PATH, kind.value, *(f"{{{name}}}" for name in KEYS[kind])))
-    return [web.get(path, get), web.put(path, put), web.delete(path, delete)]
+        delete = replace(common, summary=f"Remove a {words}", status=204)
+        path = "/".join((_PATH, kind.value, *(f"{{{name}}}" for name in KEYS[kind])))
+        return [
+            web.get(path, described(get, self.get)),
+            web.put(path, described(put, self.put)),
+            web.delete(path, described(delete, self.delete)),
+        ]
 
 
 def _identity(kind: Kind, request: web.Request) -> tuple[str, ...]:

@@ -22,8 +22,12 @@ class Saved:
     data: EncryptionAnswer
 
 
-def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class EncryptionResource:
+    """A person's encryption data."""
+
+    keys: Keys
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -35,14 +39,16 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             flat_400=True,
         )
     )
-    async def put(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def put(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         data = await read_json(request, ENCRYPTION_DATA)
-        return json_response(Saved(await keys.put_encryption(caller.person, data)))
+        return json_response(Saved(await self.keys.put_encryption(caller.person, data)))
 
     @operation(Operation("The caller's encryption data", "encryption", answer=Saved, errors=(401, 404, 503)))
-    async def get(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(Saved(await keys.encryption(caller.person)))
+    async def get(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(Saved(await self.keys.encryption(caller.person)))
 
-    return [web.put("/apps/buzz/encryption", put), web.get("/apps/buzz/encryption", get)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.put("/apps/buzz/encryption", self.put), web.get("/apps/buzz/encryption", self.get)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -16,25 +17,27 @@ from server.runtime.telemetry import CONTENT_TYPE, Metrics
 CHECK_SECONDS = 2.0
 """A part that does not answer in this time counts as failed."""
 
+_NOT_STORED = {"Cache-Control": "no-store"}
 _logger = structlog.get_logger("health")
 
 Check = Callable[[], Awaitable[None]]
 """Raises an exception if its part does not answer."""
 
 
-def routes(
-    auth: Authenticator,
-    metrics: Metrics,
-    draining: Callable[[], bool],
-    checks: Mapping[str, Check],
-    conveniences: Mapping[str, Check],
-) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class HealthResource:
     """By name: ``checks`` must answer for the node to be ready (``storage``, ``writes``); without ``conveniences``
     (``bus``) it works as well, only slower, and says so.
     """
 
+    auth: Authenticator
+    metrics: Metrics
+    draining: Callable[[], bool]
+    checks: Mapping[str, Check]
+    conveniences: Mapping[str, Check]
+
     @operation(Operation("Check that the process runs", "operation", credential="none", answer=dict[str, str]))
-    async def healthz(_: web.Request) -> web.Response:
+    async def healthz(self, _: web.Request) -> web.Response:
         return json_response({"status": "ok"}, headers=_NOT_STORED)
 
     @operation(
@@ -46,12 +49,20 @@ def routes(
             errors=(503,),
         )
     )
-    async def readyz(_: web.Request) -> web.Response:
-        wanted = {**checks, **conveniences}
+    async def readyz(self, _: web.Request) -> web.Response:
+        wanted = {**self.checks, **self.conveniences}
         states = await asyncio.gather(*(_state(check) for check in wanted.values()))
         found = dict(zip(wanted, states, strict=True))
         failed = {name for name, state in found.items() if state == "failed"}
-        status = "draining" if draining() else "unready" if failed & set(checks) else "degraded" if failed else "ready"
+        status = (
+            "draining"
+            if self.draining()
+            else "unready"
+            if failed & set(self.checks)
+            else "degraded"
+            if failed
+            else "ready"
+        )
         serves = status in ("ready", "degraded")
         headers = _NOT_STORED if serves else {**_NOT_STORED, "Retry-After": "1"}
         return json_response({"status": status, **found}, 200 if serves else 503, headers)
@@ -66,14 +77,13 @@ def routes(
             errors=(401, 403),
         )
     )
-    async def scrape(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return web.Response(body=metrics.scrape(), headers={"Content-Type": CONTENT_TYPE})
+    async def scrape(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return web.Response(body=self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE})
 
-    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)]
-
-
-_NOT_STORED = {"Cache-Control": "no-store"}
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz), web.get("/metrics", self.scrape)]
 
 
 async def _state(check: Check) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from protocol.heartbeat import Heartbeat
@@ -11,8 +13,12 @@ from server.http.responses import json_response
 from server.services.telephony.heartbeat import Heartbeats
 
 
-def routes(heartbeats: Heartbeats, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class HeartbeatResource:
+    """The heartbeat."""
+
+    heartbeats: Heartbeats
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -22,8 +28,10 @@ def routes(heartbeats: Heartbeats, auth: Authenticator) -> list[web.RouteDef]:
             errors=(401, 503),
         )
     )
-    async def beat(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(await heartbeats.beat(caller.person))
+    async def beat(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(await self.heartbeats.beat(caller.person))
 
-    return [web.get("/apps/buzz/heartbeat", beat, allow_head=False)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/apps/buzz/heartbeat", self.beat, allow_head=False)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from multidict import MultiDict, MultiMapping
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_lookup
 from server.auth.contract import Authenticator
-from server.http.operations import Operation, operation
+from server.http.operations import Handler, Operation, described
 from server.http.requests import read_body
 from server.http.responses import json_response
 from server.services.telephony.trust import Trust
@@ -22,91 +23,64 @@ TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"
 CALL_PARAMETER: Final = "CallSid"
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
-_ERRORS: Final = (400, 401, 413, 415, 503)
-_HEADERS: Final = {TOKEN_HEADER: "Set by Twilio: a repeated request has the same token and is counted once"}
+_TRUST: Final = Operation(
+    "Look up whether a call may ring, and whose number was called",
+    "telephony",
+    credential="lookup",
+    query=Lookup,
+    answer=TrustAnswer,
+    errors=(400, 401, 413, 415, 503),
+    headers={TOKEN_HEADER: "Set by Twilio: a repeated request has the same token and is counted once"},
+)
+_CALL: Final = replace(
+    _TRUST,
+    summary="Look up who is calling; returns nothing about a caller who is not trusted",
+    answer=CallAnswer,
+    headers={},
+)
 
 
-def routes(trust: Trust, auth: Authenticator) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class LookupResource:
     """Both look-ups, by GET with a query and by POST with JSON or a form, with the same answers."""
 
-    async def _trust(request: web.Request) -> web.Response:
-        await auth.lookup(request)
-        parameters = await _parameters(request)
-        return json_response(
-            await trust.trust(
-                parse_lookup(parameters), call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
-            )
-        )
+    lookups: Trust
+    auth: Authenticator
 
-    async def _call(request: web.Request) -> web.Response:
-        await auth.lookup(request)
+    async def trust(self, request: web.Request) -> web.Response:
+        await self.auth.lookup(request)
+        parameters = await _parameters(request)
+        tokens = call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
+        return json_response(await self.lookups.trust(parse_lookup(parameters), tokens))
+
+    async def call(self, request: web.Request) -> web.Response:
+        await self.auth.lookup(request)
         parameters = await _parameters(request)
         # The call's own name alone: the token is another one for each request.
         tokens = call_tokens(None, parameters.get(CALL_PARAMETER))
-        return json_response(await trust.call(parse_lookup(parameters), tokens))
+        return json_response(await self.lookups.call(parse_lookup(parameters), tokens))
 
-    @operation(
-        Operation(
-            "Look up whether a call may ring, and whose number was called",
-            "telephony",
-            credential="lookup",
-            query=Lookup,
-            answer=TrustAnswer,
-            errors=_ERRORS,
-            headers=_HEADERS,
-        )
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            *_pair("/apps/buzz/trust-lookup", _TRUST, self.trust),
+            *_pair("/apps/buzz/call-lookup", _CALL, self.call),
+        ]
+
+
+def _pair(path: str, by_query: Operation, handler: Handler) -> list[web.RouteDef]:
+    """One look-up's two routes."""
+    by_body = replace(
+        by_query,
+        summary="The same look-up, with the parameters in the body",
+        query=None,
+        body=Lookup,
+        body_types=(_JSON, _FORM),
     )
-    async def trust_by_query(request: web.Request) -> web.Response:
-        return await _trust(request)
-
-    @operation(
-        Operation(
-            "The same look-up, with the parameters in the body",
-            "telephony",
-            credential="lookup",
-            body=Lookup,
-            body_types=(_JSON, _FORM),
-            answer=TrustAnswer,
-            errors=_ERRORS,
-            headers=_HEADERS,
-        )
-    )
-    async def trust_by_body(request: web.Request) -> web.Response:
-        return await _trust(request)
-
-    @operation(
-        Operation(
-            "Look up who is calling; returns nothing about a caller who is not trusted",
-            "telephony",
-            credential="lookup",
-            query=Lookup,
-            answer=CallAnswer,
-            errors=_ERRORS,
-        )
-    )
-    async def call_by_query(request: web.Request) -> web.Response:
-        return await _call(request)
-
-    @operation(
-        Operation(
-            "The same look-up, with the parameters in the body",
-            "telephony",
-            credential="lookup",
-            body=Lookup,
-            body_types=(_JSON, _FORM),
-            answer=CallAnswer,
-            errors=_ERRORS,
-        )
-    )
-    async def call_by_body(request: web.Request) -> web.Response:
-        return await _call(request)
-
     # A HEAD request would store a blocked call and show no answer.
     return [
-        web.get("/apps/buzz/trust-lookup", trust_by_query, allow_head=False),
-        web.post("/apps/buzz/trust-lookup", trust_by_body),
-        web.get("/apps/buzz/call-lookup", call_by_query, allow_head=False),
-        web.post("/apps/buzz/call-lookup", call_by_body),
+        web.get(path, described(by_query, handler), allow_head=False),
+        web.post(path, described(by_body, handler)),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -47,32 +48,39 @@ _NEW: TypeAdapter[NewNumbers] = TypeAdapter(NewNumbers)
 _LIST: TypeAdapter[NumbersQuery] = TypeAdapter(NumbersQuery)
 
 
-def routes(store: NumberStore, auth: Authenticator, now_ms: Callable[[], int]) -> list[web.RouteDef]:
-    """The routes of this resource."""
-
-    @operation(
-        _described("Add numbers to the pool; numbers that are in it stay unchanged", body=NewNumbers, status=201)
-    )
-    async def add(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        wanted = set((await read_json(request, _NEW)).numbers)
-        added = await store.add(sorted(wanted), now_ms())
-        return json_response({"added": added, "known": len(wanted) - added}, status=201)
-
-    @operation(_described("Buzz numbers in order, and the count for each state", query=NumbersQuery))
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        query = read_query(request, _LIST)
-        found = await store.list(query.limit, query.after)
-        return json_response({"counts": await store.counts(), "numbers": [_shown(each) for each in found]})
-
-    return [web.post(_PATH, add), web.get(_PATH, listed)]
-
-
 def _described(summary: str, **more: Any) -> Operation:
     return Operation(
         summary, "numbers", credential="admin", answer=dict[str, Any], errors=(400, 401, 403, 413, 503), **more
     )
+
+
+@dataclass(frozen=True)
+class NumberResource:
+    """The pool of Buzz numbers."""
+
+    store: NumberStore
+    auth: Authenticator
+    now_ms: Callable[[], int]
+
+    @operation(
+        _described("Add numbers to the pool; numbers that are in it stay unchanged", body=NewNumbers, status=201)
+    )
+    async def add(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        wanted = set((await read_json(request, _NEW)).numbers)
+        added = await self.store.add(sorted(wanted), self.now_ms())
+        return json_response({"added": added, "known": len(wanted) - added}, status=201)
+
+    @operation(_described("Buzz numbers in order, and the count for each state", query=NumbersQuery))
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        query = read_query(request, _LIST)
+        found = await self.store.list(query.limit, query.after)
+        return json_response({"counts": await self.store.counts(), "numbers": [_shown(each) for each in found]})
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post(_PATH, self.add), web.get(_PATH, self.listed)]
 
 
 def _shown(number: BuzzNumber) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -39,24 +40,31 @@ _TRENDS: TypeAdapter[TrendsQuery] = TypeAdapter(TrendsQuery)
 _DEADLINES: TypeAdapter[DeadlinesQuery] = TypeAdapter(DeadlinesQuery)
 
 
-def routes(trends: Trends, deadlines: PrivacyDeadlines, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes."""
+def _described(summary: str, tag: str, query: Any) -> Operation:
+    return Operation(summary, tag, credential="admin", query=query, answer=dict[str, Any], errors=(400, 401, 403, 503))
+
+
+@dataclass(frozen=True)
+class OperatorViewResource:
+    """Trends, and privacy requests by due date."""
+
+    trends: Trends
+    deadlines: PrivacyDeadlines
+    auth: Authenticator
 
     @operation(_described("This node's figures over the last hour", "operation", TrendsQuery))
-    async def trends_since(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response(trends.since(read_query(request, _TRENDS).since))
+    async def trends_since(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(self.trends.since(read_query(request, _TRENDS).since))
 
     @operation(_described("Privacy requests of all companies by due date", "privacy requests", DeadlinesQuery))
-    async def due(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def due(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         query = read_query(request, _DEADLINES)
-        found = await deadlines.due(query.which, query.offset, query.limit)
+        found = await self.deadlines.due(query.which, query.offset, query.limit)
         shown = [view(one) for one in found.requests]
         return json_response({"today": found.today.isoformat(), "counts": found.counts._asdict(), "requests": shown})
 
-    return [web.get("/admin/trends", trends_since), web.get("/admin/privacy-deadlines", due)]
-
-
-def _described(summary: str, tag: str, query: Any) -> Operation:
-    return Operation(summary, tag, credential="admin", query=query, answer=dict[str, Any], errors=(400, 401, 403, 503))
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get("/admin/trends", self.trends_since), web.get("/admin/privacy-deadlines", self.due)]

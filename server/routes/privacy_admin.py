@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -67,79 +68,109 @@ def routes(
     codes: ServiceCodes, requests: PrivacyRequests, retention: PrivacyRetention, auth: Authenticator
 ) -> list[web.RouteDef]:
     """The operator's routes."""
-    return [*_code_routes(codes, auth), *_request_routes(requests, auth), *_retention_routes(retention, auth)]
-
-
-def _code_routes(codes: ServiceCodes, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("Create or change a service code", body=NewServiceCode, status=201))
-    async def put(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        new = await read_json(request, _NEW_CODE)
-        return json_response(_code(await codes.put(new.code, new.company_id, new.name)), status=201)
-
-    @operation(_described("The service codes", answer=list[dict[str, Any]]))
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response([_code(one) for one in await codes.listed()])
-
-    @operation(_described("Stop accepting requests for a service code", status=204, answer=None))
-    async def delete(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        await codes.remove(request.match_info["code"])
-        return web.Response(status=204)
-
-    return [web.post(_CODES, put), web.get(_CODES, listed), web.delete(_CODES + "/{code}", delete)]
-
-
-def _request_routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]:
-    @operation(_described("The privacy requests of all companies", query=ListQuery, answer=list[dict[str, Any]]))
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        query = list_query(request)
-        limit = int(query.limit)
-        return list_response(request, await requests.every(query.position, limit), limit)
-
-    @operation(_described("One privacy request with its audit trail"))
-    async def one(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        found = await requests.one(request.match_info["id"])
-        trail = await requests.trail(found.id)
-        return json_response({**view(found), "audit": [_audit(entry) for entry in trail]})
-
-    @operation(_described("The recording of a voicemail", content_type="audio/mpeg", answer=None))
-    async def recording(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return recording_response(await requests.recording(request.match_info["id"]))
-
-    @operation(_described("Acknowledge, extend or complete a privacy request", body=StateChange))
-    async def change(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
-        wanted = await read_json(request, _CHANGE)
-        return json_response(view(await requests.change(request.match_info["id"], wanted, f"admin:{caller.subject}")))
-
-    @operation(_described("Erase the recording and the personal fields"))
-    async def erase(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
-        return json_response(view(await requests.erase(request.match_info["id"], f"admin:{caller.subject}")))
-
     return [
-        web.get(_REQUESTS, listed),
-        web.get(_REQUESTS + "/{id}", one),
-        web.get(_REQUESTS + "/{id}/recording.mp3", recording),
-        web.patch(_REQUESTS + "/{id}", change),
-        web.post(_REQUESTS + "/{id}/erase", erase),
+        *ServiceCodeResource(codes, auth).routes(),
+        *OperatorRequestResource(requests, auth).routes(),
+        *RetentionResource(retention, auth).routes(),
     ]
 
 
-def _retention_routes(retention: PrivacyRetention, auth: Authenticator) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class ServiceCodeResource:
+    """Service codes."""
+
+    codes: ServiceCodes
+    auth: Authenticator
+
+    @operation(_described("Create or change a service code", body=NewServiceCode, status=201))
+    async def put(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        new = await read_json(request, _NEW_CODE)
+        return json_response(_code(await self.codes.put(new.code, new.company_id, new.name)), status=201)
+
+    @operation(_described("The service codes", answer=list[dict[str, Any]]))
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response([_code(one) for one in await self.codes.listed()])
+
+    @operation(_described("Stop accepting requests for a service code", status=204, answer=None))
+    async def delete(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        await self.codes.remove(request.match_info["code"])
+        return web.Response(status=204)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post(_CODES, self.put), web.get(_CODES, self.listed), web.delete(_CODES + "/{code}", self.delete)]
+
+
+@dataclass(frozen=True)
+class OperatorRequestResource:
+    """The privacy requests of all companies."""
+
+    requests: PrivacyRequests
+    auth: Authenticator
+
+    @operation(_described("The privacy requests of all companies", query=ListQuery, answer=list[dict[str, Any]]))
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        query = list_query(request)
+        limit = int(query.limit)
+        return list_response(request, await self.requests.every(query.position, limit), limit)
+
+    @operation(_described("One privacy request with its audit trail"))
+    async def one(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        found = await self.requests.one(request.match_info["id"])
+        trail = await self.requests.trail(found.id)
+        return json_response({**view(found), "audit": [_audit(entry) for entry in trail]})
+
+    @operation(_described("The recording of a voicemail", content_type="audio/mpeg", answer=None))
+    async def recording(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return recording_response(await self.requests.recording(request.match_info["id"]))
+
+    @operation(_described("Acknowledge, extend or complete a privacy request", body=StateChange))
+    async def change(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
+        wanted = await read_json(request, _CHANGE)
+        return json_response(
+            view(await self.requests.change(request.match_info["id"], wanted, f"admin:{caller.subject}"))
+        )
+
+    @operation(_described("Erase the recording and the personal fields"))
+    async def erase(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
+        return json_response(view(await self.requests.erase(request.match_info["id"], f"admin:{caller.subject}")))
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get(_REQUESTS, self.listed),
+            web.get(_REQUESTS + "/{id}", self.one),
+            web.get(_REQUESTS + "/{id}/recording.mp3", self.recording),
+            web.patch(_REQUESTS + "/{id}", self.change),
+            web.post(_REQUESTS + "/{id}/erase", self.erase),
+        ]
+
+
+@dataclass(frozen=True)
+class RetentionResource:
+    """The deletion of old privacy requests."""
+
+    retention: PrivacyRetention
+    auth: Authenticator
+
     @operation(_described("Delete completed privacy requests that are older than a number of months", body=Purge))
-    async def purge(request: web.Request) -> web.Response:
-        caller = await auth.admin(request)
+    async def purge(self, request: web.Request) -> web.Response:
+        caller = await self.auth.admin(request)
         wanted = await read_json(request, _PURGE)
-        done = await retention.purge(wanted, f"admin:{caller.subject}")
+        done = await self.retention.purge(wanted, f"admin:{caller.subject}")
         return json_response({**done._asdict(), "dry_run": wanted.dry_run})
 
-    return [web.post(_REQUESTS + "/purge", purge)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post(_REQUESTS + "/purge", self.purge)]
 
 
 def _code(owned: OwnedCode) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 from uuid import uuid4
 
@@ -28,25 +29,32 @@ MAX_FORM_BYTES: Final = 64 * 1024
 _PATH: Final = "/privacy-requests/{code:[A-Za-z0-9_-]{1,32}}"
 
 
-def routes(
-    requests: PrivacyRequests, page: PrivacyPage, forms_per_minute: int, trusted_hops: int
-) -> list[web.RouteDef]:
-    """The form's routes. One address may send ``forms_per_minute``, all at once if it likes."""
-    limit: Buckets[str] = Buckets(forms_per_minute / 60, forms_per_minute)
+@dataclass(frozen=True)
+class PrivacyFormResource:
+    """The hosted form. One address may send ``forms_per_minute``, all at once if it likes."""
+
+    requests: PrivacyRequests
+    page: PrivacyPage
+    forms_per_minute: InitVar[int]
+    trusted_hops: int
+    limit: Buckets[str] = field(init=False)
+
+    def __post_init__(self, forms_per_minute: int) -> None:
+        object.__setattr__(self, "limit", Buckets(forms_per_minute / 60, forms_per_minute))
 
     @operation(
         Operation(
             "The hosted privacy form", "privacy requests", credential="none", content_type="text/html", errors=(404,)
         )
     )
-    async def show(request: web.Request) -> web.Response:
+    async def show(self, request: web.Request) -> web.Response:
         try:
-            owned = await requests.service_code(request.match_info["code"])
+            owned = await self.requests.service_code(request.match_info["code"])
         except ApiError as error:
             if not _wants_page(request):
                 raise
-            return _problem(page, error)
-        return _html(page, page.form(request.path, owned.code.name, str(uuid4()), {}, {}))
+            return _problem(self.page, error)
+        return _html(self.page, self.page.form(request.path, owned.code.name, str(uuid4()), {}, {}))
 
     @operation(
         Operation(
@@ -60,40 +68,42 @@ def routes(
             errors=(400, 404, 413, 415, 429, 503),
         )
     )
-    async def submit(request: web.Request) -> web.Response:
-        address = client_address(request, trusted_hops)
+    async def submit(self, request: web.Request) -> web.Response:
+        address = client_address(request, self.trusted_hops)
         try:
-            wait = limit.take(address_group(address))
+            wait = self.limit.take(address_group(address))
             if wait:
                 raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: wait a little and send it again.", wait)
-            return await _taken(request, address)
+            return await self._taken(request, address)
         except ApiError as error:
             if not _wants_page(request):
                 raise
-            return _problem(page, error)
+            return _problem(self.page, error)
 
-    async def _taken(request: web.Request, address: str) -> web.Response:
-        owned = await requests.service_code(request.match_info["code"])
+    async def _taken(self, request: web.Request, address: str) -> web.Response:
+        owned = await self.requests.service_code(request.match_info["code"])
         written = await tree_of_body(request, await read_body(request, MAX_FORM_BYTES))
         try:
             form = WEB_FORM.validate_python(written)
         except ValidationError as error:
             if not _wants_page(request):
                 raise ApiError(ErrorCode.BAD_REQUEST, describe(error)) from error
-            return _again(request, owned, written, faults(error))
-        return _done(request, owned, await requests.take_web_form(owned.code.code, form, address))
+            return self._again(request, owned, written, faults(error))
+        return self._done(request, owned, await self.requests.take_web_form(owned.code.code, form, address))
 
-    def _again(request: web.Request, owned: OwnedCode, written: Tree, wrong: Mapping[str, str]) -> web.Response:
+    def _again(self, request: web.Request, owned: OwnedCode, written: Tree, wrong: Mapping[str, str]) -> web.Response:
         texts = {name: value for name, value in written.items() if isinstance(value, str)}
         submission = texts.get("submission") or str(uuid4())
-        return _html(page, page.form(request.path, owned.code.name, submission, texts, wrong), status=400)
+        return _html(self.page, self.page.form(request.path, owned.code.name, submission, texts, wrong), status=400)
 
-    def _done(request: web.Request, owned: OwnedCode, made: PrivacyRequest) -> web.Response:
+    def _done(self, request: web.Request, owned: OwnedCode, made: PrivacyRequest) -> web.Response:
         if not _wants_page(request):
             return json_response({"id": made.id}, status=201)
-        return _html(page, page.received(owned.code.name, made.id, made.deadline), status=201)
+        return _html(self.page, self.page.received(owned.code.name, made.id, made.deadline), status=201)
 
-    return [web.get(_PATH, show), web.post(_PATH, submit)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get(_PATH, self.show), web.post(_PATH, self.submit)]
 
 
 def _wants_page(request: web.Request) -> bool:

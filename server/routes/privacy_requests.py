@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -28,8 +29,12 @@ def list_response(request: web.Request, found: list[PrivacyRequest], limit: int)
     return response
 
 
-def routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]:
-    """The members' routes."""
+@dataclass(frozen=True)
+class MemberRequestResource:
+    """The privacy requests of a member's companies."""
+
+    requests: PrivacyRequests
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -40,18 +45,18 @@ def routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]
             errors=(400, 401, 503),
         )
     )
-    async def listed(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def listed(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         query = list_query(request)
         limit = int(query.limit)
-        return list_response(request, await requests.listed(caller.person, query.position, limit), limit)
+        return list_response(request, await self.requests.listed(caller.person, query.position, limit), limit)
 
     @operation(
         Operation("One privacy request", "privacy requests", answer=dict[str, Any], errors=(401, 404, 503)),
     )
-    async def one(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        return json_response(view(await requests.of_member(caller.person, request.match_info["id"])))
+    async def one(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        return json_response(view(await self.requests.of_member(caller.person, request.match_info["id"])))
 
     @operation(
         Operation(
@@ -61,10 +66,10 @@ def routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]
             errors=(401, 404, 503),
         )
     )
-    async def recording(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        found = await requests.of_member(caller.person, request.match_info["id"])
-        return recording_response(await requests.recording(found.id))
+    async def recording(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        found = await self.requests.of_member(caller.person, request.match_info["id"])
+        return recording_response(await self.requests.recording(found.id))
 
     @operation(
         Operation(
@@ -75,19 +80,21 @@ def routes(requests: PrivacyRequests, auth: Authenticator) -> list[web.RouteDef]
             errors=(400, 401, 404, 413, 415, 503),
         )
     )
-    async def change(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def change(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         # The body first: it may take its time, and whether the caller is a member counts when it has come.
         wanted = await read_json(request, _CHANGE)
-        found = await requests.of_member(caller.person, request.match_info["id"])
-        return json_response(view(await requests.change(found.id, wanted, f"person:{caller.person}")))
+        found = await self.requests.of_member(caller.person, request.match_info["id"])
+        return json_response(view(await self.requests.change(found.id, wanted, f"person:{caller.person}")))
 
-    return [
-        web.get(_PATH, listed),
-        web.get(_PATH + "/{id}", one),
-        web.get(_PATH + "/{id}/recording.mp3", recording),
-        web.patch(_PATH + "/{id}", change),
-    ]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get(_PATH, self.listed),
+            web.get(_PATH + "/{id}", self.one),
+            web.get(_PATH + "/{id}/recording.mp3", self.recording),
+            web.patch(_PATH + "/{id}", self.change),
+        ]
 
 
 def recording_response(mp3: bytes) -> web.Response:

@@ -26,8 +26,12 @@ class Published:
     data: PublicKeyAnswer
 
 
-def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class PublicKeyResource:
+    """People's public keys."""
+
+    keys: Keys
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -39,10 +43,10 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             flat_400=True,
         )
     )
-    async def put(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def put(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         new = await read_json(request, NEW_PUBLIC_KEY)
-        return json_response(Published(await keys.publish(caller.person, new)))
+        return json_response(Published(await self.keys.publish(caller.person, new)))
 
     @operation(
         Operation(
@@ -53,9 +57,9 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             path={"person_id": Id},
         )
     )
-    async def get(request: web.Request) -> web.Response:
-        await auth.person(request)
-        return json_response(await keys.keys(_person_id(request.match_info["person_id"])))
+    async def get(self, request: web.Request) -> web.Response:
+        await self.auth.person(request)
+        return json_response(await self.keys.keys(_person_id(request.match_info["person_id"])))
 
     @operation(
         Operation(
@@ -67,21 +71,23 @@ def routes(keys: Keys, auth: Authenticator) -> list[web.RouteDef]:
             errors=(400, 401, 503),
         )
     )
-    async def changed(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
+    async def changed(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
         query = list_query(request)
         limit = int(query.limit)
-        found = await keys.changed(caller.person, query.position, limit)
+        found = await self.keys.changed(caller.person, query.position, limit)
         response = json_response([shown_change(each) for each in found])
         if len(found) == limit:
             response.headers["Link"] = link_to_next(request, Position(found[-1].changed_at_ms, found[-1].id))
         return response
 
-    return [
-        web.put("/apps/buzz/public-key", put),
-        web.get("/apps/buzz/public-key", changed),
-        web.get("/apps/buzz/public-key/{person_id}", get),
-    ]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.put("/apps/buzz/public-key", self.put),
+            web.get("/apps/buzz/public-key", self.changed),
+            web.get("/apps/buzz/public-key/{person_id}", self.get),
+        ]
 
 
 def _person_id(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -27,84 +28,6 @@ _TRANSCRIPTION_SID: Final = re.compile(r"TR[0-9a-f]{32}")
 _CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
 
 
-def routes(voicemail: Voicemail, call_status: CallStatus, texts: CallTexts, auth: Authenticator) -> list[web.RouteDef]:
-    """The line's routes, each a callback of Twilio's."""
-
-    @operation(_described("The privacy line answers", answers_twiml=True))
-    async def greet(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        tries, said = _tries(request), texts.of((await twilio_form(request)).get("To", ""))
-        return _twiml(_ask(said, (said.greeting if tries == 1 else said.again,), tries))
-
-    @operation(_described("The caller has dialled a service code", answers_twiml=True))
-    async def code(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        form = await twilio_form(request)
-        call = _call(form, form.get("Digits", "").strip())
-        if await voicemail.begin(call):
-            call_status.report(call.call_sid, call.code)
-            after = urlencode({"code": call.code})
-            said = texts.of(form.get("To", ""), call.code)
-            return _twiml(
-                twiml.record(
-                    said.speech(said.speak),
-                    f"{_PATH}/ended?{after}",
-                    f"{_PATH}/recording?{after}",
-                    f"{_PATH}/transcription?{after}",
-                )
-            )
-        said = texts.of(form.get("To", ""))
-        return _twiml(_ask(said, (said.unknown, said.again), _tries(request) + 1))
-
-    @operation(_described("The caller has finished", answers_twiml=True))
-    async def ended(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        form, code = await twilio_form(request), request.query.get("code", "")
-        await voicemail.ended(_call(form, code))
-        said = texts.of(form.get("To", ""), code)
-        return _twiml(twiml.hang_up(said.speech(said.thanks)))
-
-    @operation(_described("The status of a call has changed"))
-    async def status(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        form = await twilio_form(request)
-        call = _call(form, request.query.get("code", ""))
-        if form.get("CallStatus") in _ENDED:
-            await voicemail.ended(call)
-        return web.Response(status=204)
-
-    @operation(_described("A recording is available, or there is none"))
-    async def recording(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        form = await twilio_form(request)
-        call, status = _call(form, request.query.get("code", "")), form.get("RecordingStatus", "completed")
-        sid = form.get("RecordingSid", "")
-        if status in ("completed", "absent", "failed"):
-            good = status == "completed" and _RECORDING_SID.fullmatch(sid) is not None
-            await voicemail.recorded(call, sid, completed=good)
-        return web.Response(status=204)
-
-    @operation(_described("A transcription is available, or there is none"))
-    async def transcription(request: web.Request) -> web.Response:
-        await auth.twilio(request)
-        form = await twilio_form(request)
-        call, status = _call(form, request.query.get("code", "")), form.get("TranscriptionStatus", "")
-        if status in ("completed", "failed"):
-            sid = form.get("TranscriptionSid", "")
-            sid = sid if _TRANSCRIPTION_SID.fullmatch(sid) else ""
-            await voicemail.transcribed(call, form.get("TranscriptionText", ""), sid, completed=status == "completed")
-        return web.Response(status=204)
-
-    return [
-        web.post(_PATH, greet),
-        web.post(f"{_PATH}/code", code),
-        web.post(f"{_PATH}/ended", ended),
-        web.post(STATUS_PATH, status),
-        web.post(f"{_PATH}/recording", recording),
-        web.post(f"{_PATH}/transcription", transcription),
-    ]
-
-
 def _described(summary: str, *, answers_twiml: bool = False) -> Operation:
     return Operation(
         summary,
@@ -115,6 +38,94 @@ def _described(summary: str, *, answers_twiml: bool = False) -> Operation:
         content_type=twiml.CONTENT_TYPE,
         errors=(400, 401, 403, 413, 503),
     )
+
+
+@dataclass(frozen=True)
+class PrivacyLineResource:
+    """The privacy line; each route is a callback of Twilio's."""
+
+    voicemail: Voicemail
+    call_status: CallStatus
+    texts: CallTexts
+    auth: Authenticator
+
+    @operation(_described("The privacy line answers", answers_twiml=True))
+    async def greet(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        tries, said = _tries(request), self.texts.of((await twilio_form(request)).get("To", ""))
+        return _twiml(_ask(said, (said.greeting if tries == 1 else said.again,), tries))
+
+    @operation(_described("The caller has dialled a service code", answers_twiml=True))
+    async def code(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        form = await twilio_form(request)
+        call = _call(form, form.get("Digits", "").strip())
+        if await self.voicemail.begin(call):
+            self.call_status.report(call.call_sid, call.code)
+            after = urlencode({"code": call.code})
+            said = self.texts.of(form.get("To", ""), call.code)
+            return _twiml(
+                twiml.record(
+                    said.speech(said.speak),
+                    f"{_PATH}/ended?{after}",
+                    f"{_PATH}/recording?{after}",
+                    f"{_PATH}/transcription?{after}",
+                )
+            )
+        said = self.texts.of(form.get("To", ""))
+        return _twiml(_ask(said, (said.unknown, said.again), _tries(request) + 1))
+
+    @operation(_described("The caller has finished", answers_twiml=True))
+    async def ended(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        form, code = await twilio_form(request), request.query.get("code", "")
+        await self.voicemail.ended(_call(form, code))
+        said = self.texts.of(form.get("To", ""), code)
+        return _twiml(twiml.hang_up(said.speech(said.thanks)))
+
+    @operation(_described("The status of a call has changed"))
+    async def status(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        form = await twilio_form(request)
+        call = _call(form, request.query.get("code", ""))
+        if form.get("CallStatus") in _ENDED:
+            await self.voicemail.ended(call)
+        return web.Response(status=204)
+
+    @operation(_described("A recording is available, or there is none"))
+    async def recording(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        form = await twilio_form(request)
+        call, status = _call(form, request.query.get("code", "")), form.get("RecordingStatus", "completed")
+        sid = form.get("RecordingSid", "")
+        if status in ("completed", "absent", "failed"):
+            good = status == "completed" and _RECORDING_SID.fullmatch(sid) is not None
+            await self.voicemail.recorded(call, sid, completed=good)
+        return web.Response(status=204)
+
+    @operation(_described("A transcription is available, or there is none"))
+    async def transcription(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
+        form = await twilio_form(request)
+        call, status = _call(form, request.query.get("code", "")), form.get("TranscriptionStatus", "")
+        if status in ("completed", "failed"):
+            sid = form.get("TranscriptionSid", "")
+            sid = sid if _TRANSCRIPTION_SID.fullmatch(sid) else ""
+            await self.voicemail.transcribed(
+                call, form.get("TranscriptionText", ""), sid, completed=status == "completed"
+            )
+        return web.Response(status=204)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.post(_PATH, self.greet),
+            web.post(f"{_PATH}/code", self.code),
+            web.post(f"{_PATH}/ended", self.ended),
+            web.post(STATUS_PATH, self.status),
+            web.post(f"{_PATH}/recording", self.recording),
+            web.post(f"{_PATH}/transcription", self.transcription),
+        ]
 
 
 def _ask(said: Texts, prompts: Sequence[str], tries: int) -> bytes:

@@ -3,6 +3,7 @@ answered instead where the voice URL has failed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -21,24 +22,39 @@ UNAVAILABLE_PATH: Final = "/twilio/voice/unavailable"
 _ENDED_PATH: Final = "/twilio/voice/ended"
 
 
-def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
-    """The voice routes."""
+def _described(summary: str) -> Operation:
+    return Operation(
+        summary,
+        "twilio",
+        credential="twilio",
+        body_types=("application/x-www-form-urlencoded",),
+        content_type=twiml.CONTENT_TYPE,
+        errors=(400, 401, 403, 413, 503),
+    )
+
+
+@dataclass(frozen=True)
+class VoiceResource:
+    """The voice URL of a phone number, and what follows a call."""
+
+    screening: Screening
+    auth: Authenticator
 
     @operation(_described("Answer an incoming call: ring the person's app, or reject the call"))
-    async def voice(request: web.Request) -> web.Response:
-        await auth.twilio(request)
+    async def voice(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
         call = read_call(await twilio_form(request))
-        rings = await screening.ring(call, request.headers.get(TOKEN_HEADER))
+        rings = await self.screening.ring(call, request.headers.get(TOKEN_HEADER))
         return _twiml(twiml.reject(rings) if isinstance(rings, RejectReason) else twiml.dial_person(rings, _ENDED_PATH))
 
     @operation(_described("Record a call that has ended as an activity"))
-    async def ended(request: web.Request) -> web.Response:
-        await auth.twilio(request)
+    async def ended(self, request: web.Request) -> web.Response:
+        await self.auth.twilio(request)
         form = await twilio_form(request)
         call = read_call(form)
         outcome = read_outcome(call, form)
         if outcome is not None:
-            await screening.ended(call, outcome)
+            await self.screening.ended(call, outcome)
         return _twiml(twiml.hang_up())
 
     # It asks neither storage nor for a signature, and does not read the body: whatever made the voice URL fail (also a
@@ -51,21 +67,16 @@ def routes(screening: Screening, auth: Authenticator) -> list[web.RouteDef]:
             content_type=twiml.CONTENT_TYPE,
         )
     )
-    async def unavailable(_: web.Request) -> web.Response:
+    async def unavailable(self, _: web.Request) -> web.Response:
         return _twiml(twiml.reject(RejectReason.BUSY))
 
-    return [web.post(VOICE_PATH, voice), web.post(_ENDED_PATH, ended), web.post(UNAVAILABLE_PATH, unavailable)]
-
-
-def _described(summary: str) -> Operation:
-    return Operation(
-        summary,
-        "twilio",
-        credential="twilio",
-        body_types=("application/x-www-form-urlencoded",),
-        content_type=twiml.CONTENT_TYPE,
-        errors=(400, 401, 403, 413, 503),
-    )
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.post(VOICE_PATH, self.voice),
+            web.post(_ENDED_PATH, self.ended),
+            web.post(UNAVAILABLE_PATH, self.unavailable),
+        ]
 
 
 def _twiml(document: bytes) -> web.Response:

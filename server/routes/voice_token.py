@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from server.auth.contract import Authenticator
@@ -10,8 +12,12 @@ from server.http.responses import json_response
 from server.services.telephony.voice_tokens import VoiceToken, VoiceTokens
 
 
-def routes(tokens: VoiceTokens, auth: Authenticator) -> list[web.RouteDef]:
-    """The routes of this resource."""
+@dataclass(frozen=True)
+class VoiceTokenResource:
+    """Twilio access tokens for a person's app."""
+
+    tokens: VoiceTokens
+    auth: Authenticator
 
     @operation(
         Operation(
@@ -21,10 +27,12 @@ def routes(tokens: VoiceTokens, auth: Authenticator) -> list[web.RouteDef]:
             errors=(401, 404),
         )
     )
-    async def make(request: web.Request) -> web.Response:
-        caller = await auth.person(request)
-        response = json_response(tokens.make(caller))
+    async def make(self, request: web.Request) -> web.Response:
+        caller = await self.auth.person(request)
+        response = json_response(self.tokens.make(caller))
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    return [web.post("/apps/buzz/voice-token", make)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post("/apps/buzz/voice-token", self.make)]

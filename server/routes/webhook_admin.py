@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -86,9 +87,9 @@ _ENDPOINT_QUERY: TypeAdapter[EndpointQuery] = TypeAdapter(EndpointQuery)
 def routes(admin: WebhookAdmin, auth: Authenticator, public_url: str | None) -> list[web.RouteDef]:
     """The operator's routes. ``public_url`` begins the URL that a source is told to post to."""
     return [
-        *_endpoint_routes(admin, auth),
-        *_delivery_routes(admin, auth),
-        *_source_routes(admin, auth, public_url or ""),
+        *WebhookEndpointResource(admin, auth).routes(),
+        *DeliveryResource(admin, auth).routes(),
+        *SourceResource(admin, auth, public_url or "").routes(),
     ]
 
 
@@ -102,11 +103,17 @@ def _id(request: web.Request) -> int:
     return int(request.match_info["id"])
 
 
-def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class WebhookEndpointResource:
+    """Webhook endpoints."""
+
+    admin: WebhookAdmin
+    auth: Authenticator
+
     @operation(_described("Create a webhook endpoint; its keys are shown only once", body=NewEndpoint, status=201))
-    async def add(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        made = await admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
+    async def add(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        made = await self.admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
         return json_response({**_endpoint(made), **_keys(made.keys)}, status=201)
 
     @operation(
@@ -116,108 +123,127 @@ def _endpoint_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.Route
             answer=list[dict[str, Any]],
         )
     )
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         company_id = read_query(request, _ENDPOINT_QUERY).company_id
-        found = await admin.endpoints(None if company_id is None else int(company_id))
-        unfinished = await admin.unfinished()
+        found = await self.admin.endpoints(None if company_id is None else int(company_id))
+        unfinished = await self.admin.unfinished()
         return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
 
     @operation(_described("One webhook endpoint"))
-    async def one(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response(_endpoint(await admin.endpoint(_id(request))))
+    async def one(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(_endpoint(await self.admin.endpoint(_id(request))))
 
     @operation(_described("Change a webhook endpoint", body=EndpointChange))
-    async def change(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def change(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         wanted = await read_json(request, _ENDPOINT_CHANGE)
-        return json_response(_endpoint(await admin.change_endpoint(_id(request), wanted)))
+        return json_response(_endpoint(await self.admin.change_endpoint(_id(request), wanted)))
 
     @operation(_described("Delete a webhook endpoint and cancel its waiting deliveries", status=204, answer=None))
-    async def delete(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        await admin.delete_endpoint(_id(request))
+    async def delete(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        await self.admin.delete_endpoint(_id(request))
         return web.Response(status=204)
 
     @operation(_described("Rotate an endpoint's keys; the new ones are shown only once", body=Rotation))
-    async def rotate(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def rotate(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         rotation = await read_json(request, _ROTATION) if await read_body(request) else Rotation()
-        rotated = await admin.rotate_endpoint(_id(request), rotation)
+        rotated = await self.admin.rotate_endpoint(_id(request), rotation)
         return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
 
     @operation(_described("Send a test event, marked as such", status=202, errors=(401, 403, 404, 409, 503)))
-    async def test(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response(_delivery(await admin.test(_id(request))), status=202)
+    async def test(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(_delivery(await self.admin.test(_id(request))), status=202)
 
     @operation(_described("Retry all failed deliveries of an endpoint", answer=dict[str, int]))
-    async def retry_failed(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response({"retried": await admin.retry_failed(_id(request))})
+    async def retry_failed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response({"retried": await self.admin.retry_failed(_id(request))})
 
-    return [
-        web.post(_ENDPOINTS, add),
-        web.get(_ENDPOINTS, listed),
-        web.get(_ENDPOINTS + _ID, one),
-        web.patch(_ENDPOINTS + _ID, change),
-        web.delete(_ENDPOINTS + _ID, delete),
-        web.post(_ENDPOINTS + _ID + "/rotate", rotate),
-        web.post(_ENDPOINTS + _ID + "/test", test),
-        web.post(_ENDPOINTS + _ID + "/retry-failed", retry_failed),
-    ]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.post(_ENDPOINTS, self.add),
+            web.get(_ENDPOINTS, self.listed),
+            web.get(_ENDPOINTS + _ID, self.one),
+            web.patch(_ENDPOINTS + _ID, self.change),
+            web.delete(_ENDPOINTS + _ID, self.delete),
+            web.post(_ENDPOINTS + _ID + "/rotate", self.rotate),
+            web.post(_ENDPOINTS + _ID + "/test", self.test),
+            web.post(_ENDPOINTS + _ID + "/retry-failed", self.retry_failed),
+        ]
 
 
-def _delivery_routes(admin: WebhookAdmin, auth: Authenticator) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class DeliveryResource:
+    """Deliveries to them."""
+
+    admin: WebhookAdmin
+    auth: Authenticator
+
     @operation(_described("The deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         wanted = read_query(request, _DELIVERY_QUERY).filter
-        found = await admin.deliveries(wanted)
+        found = await self.admin.deliveries(wanted)
         response = json_response([_delivery(one) for one in found])
         if len(found) == wanted.limit:
             response.headers["Link"] = f'<{request.rel_url.update_query(before=str(found[-1].id))}>; rel="next"'
         return response
 
     @operation(_described("Retry a delivery now", errors=(401, 403, 404, 409, 503)))
-    async def retry(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response(_delivery(await admin.retry(_id(request))))
+    async def retry(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(_delivery(await self.admin.retry(_id(request))))
 
-    return [web.get(_DELIVERIES, listed), web.post(_DELIVERIES + _ID + "/retry", retry)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.get(_DELIVERIES, self.listed), web.post(_DELIVERIES + _ID + "/retry", self.retry)]
 
 
-def _source_routes(admin: WebhookAdmin, auth: Authenticator, public_url: str) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class SourceResource:
+    """Sources of events. ``public_url`` begins the URL that a source is told to post to; empty: the request's host."""
+
+    admin: WebhookAdmin
+    auth: Authenticator
+    public_url: str
+
     @operation(_described("Allow another service to send events for a company", body=NewSource, status=201))
-    async def add(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        made = await admin.add_source(await read_json(request, _NEW_SOURCE))
-        return json_response(_source(request, made, public_url), status=201)
+    async def add(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        made = await self.admin.add_source(await read_json(request, _NEW_SOURCE))
+        return json_response(_source(request, made, self.public_url), status=201)
 
     @operation(_described("The sources of events", answer=list[dict[str, Any]]))
-    async def listed(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        return json_response([_source(request, one, public_url) for one in await admin.sources()])
+    async def listed(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response([_source(request, one, self.public_url) for one in await self.admin.sources()])
 
     @operation(_described("Store a source's new keys; the old keys stay valid for the overlap", body=SourceKeys))
-    async def rotate(request: web.Request) -> web.Response:
-        await auth.admin(request)
+    async def rotate(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
         given = await read_json(request, _SOURCE_KEYS)
-        return json_response(_source(request, await admin.rotate_source(_id(request), given), public_url))
+        return json_response(_source(request, await self.admin.rotate_source(_id(request), given), self.public_url))
 
     @operation(_described("Stop accepting events from a source", status=204, answer=None))
-    async def delete(request: web.Request) -> web.Response:
-        await auth.admin(request)
-        await admin.delete_source(_id(request))
+    async def delete(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        await self.admin.delete_source(_id(request))
         return web.Response(status=204)
 
-    return [
-        web.post(_SOURCES, add),
-        web.get(_SOURCES, listed),
-        web.post(_SOURCES + _ID + "/rotate", rotate),
-        web.delete(_SOURCES + _ID, delete),
-    ]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.post(_SOURCES, self.add),
+            web.get(_SOURCES, self.listed),
+            web.post(_SOURCES + _ID + "/rotate", self.rotate),
+            web.delete(_SOURCES + _ID, self.delete),
+        ]
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:

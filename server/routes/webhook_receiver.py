@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -21,9 +22,13 @@ MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 PATH: Final = "/webhooks/privacy-requests"
 
 
-def routes(events: ReceivedEvents, trusted_hops: int) -> list[web.RouteDef]:
+@dataclass(frozen=True)
+class WebhookReceiverResource:
     """The receiver's route; the query ``source`` names who sends."""
-    bodies = UnprovenBodies()
+
+    events: ReceivedEvents
+    trusted_hops: int
+    bodies: UnprovenBodies = field(default_factory=UnprovenBodies)
 
     @operation(
         Operation(
@@ -35,16 +40,18 @@ def routes(events: ReceivedEvents, trusted_hops: int) -> list[web.RouteDef]:
             errors=(400, 401, 409, 413, 415, 429, 503),
         )
     )
-    async def receive(request: web.Request) -> web.Response:
-        source = await events.source(_source_id(request))
+    async def receive(self, request: web.Request) -> web.Response:
+        source = await self.events.source(_source_id(request))
         # The signature is inside the body: until it has been read and checked, anybody may have sent it.
         size = MAX_EVENT_BYTES if request.content_length is None else min(request.content_length, MAX_EVENT_BYTES)
-        with bodies.holding(address_group(client_address(request, trusted_hops)), size):
+        with self.bodies.holding(address_group(client_address(request, self.trusted_hops)), size):
             body = await read_body(request, MAX_EVENT_BYTES)
             tree = await tree_of_body(request, body)
-            return json_response({"result": await events.take(source, request.headers, body, tree)})
+            return json_response({"result": await self.events.take(source, request.headers, body, tree)})
 
-    return [web.post(PATH, receive)]
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [web.post(PATH, self.receive)]
 
 
 def _source_id(request: web.Request) -> int:
