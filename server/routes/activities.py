@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from pydantic import AfterValidator, TypeAdapter, WithJsonSchema
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
 from yarl import URL
 
 from protocol.activity import (
@@ -40,32 +40,31 @@ MAX_POST_BYTES = 512 * 1024
 _json = msgspec.json.Encoder()
 
 
-def _party_key(text: str) -> str:
-    Party.parse(text)
-    return text
+def _party_key(text: str) -> int:
+    return Party.parse(text).key
 
 
-def _unsigned(text: str) -> str:
+def _unsigned(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_ID):
         raise ValueError(f"should be an unsigned integer of at most {MAX_ID}")
-    return text
+    return int(text)
 
 
-def _page_limit(text: str) -> str:
+def _page_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 10_000):
         raise ValueError("should be 1 to 10000")
-    return text
+    return int(text)
 
 
 Unsigned = Annotated[
-    str, AfterValidator(_unsigned), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
+    int, PlainValidator(_unsigned), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_ID})
 ]
 PageLimit = Annotated[
-    str, AfterValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10_000})
+    int, PlainValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10_000})
 ]
-PartyText = Annotated[
-    str,
-    AfterValidator(_party_key),
+PartyKey = Annotated[
+    int,
+    PlainValidator(_party_key),
     WithJsonSchema({"type": "string", "pattern": "^(person|company):[1-9][0-9]{0,17}$", "examples": ["person:7"]}),
 ]
 
@@ -74,24 +73,29 @@ class NewerQuery(Strict):
     """What ``GET activity/<id>`` takes besides the id."""
 
     limit: PageLimit | None = None
-    party: PartyText | None = None
+    party: PartyKey | None = None
 
 
 class OlderQuery(Strict):
     """Activities older than ``before``, newest first."""
 
     before: Unsigned | None = None
-    limit: PageLimit = "100"
-    party: PartyText | None = None
+    limit: PageLimit = Field(default="100", validate_default=True)
+    party: PartyKey | None = None
 
 
 class ConversationsQuery(Strict):
     """How many conversations: those whose newest activity is older than ``before``."""
 
     before: Unsigned | None = None
-    limit: PageLimit = "100"
+    limit: PageLimit = Field(default="100", validate_default=True)
 
 
+class _IdPath(Strict):
+    id: Unsigned
+
+
+_ID: TypeAdapter[_IdPath] = TypeAdapter(_IdPath)
 _NEWER: TypeAdapter[NewerQuery] = TypeAdapter(NewerQuery)
 _OLDER: TypeAdapter[OlderQuery] = TypeAdapter(OlderQuery)
 _CONVERSATIONS: TypeAdapter[ConversationsQuery] = TypeAdapter(ConversationsQuery)
@@ -147,11 +151,11 @@ class ActivityResource:
     )
     async def newer(self, request: web.Request) -> web.StreamResponse:
         caller = await self.auth.person(request)
-        after = int(parse_value(TypeAdapter(_IdPath), {"id": request.match_info["id"]}).id)
+        after = parse_value(_ID, {"id": request.match_info["id"]}).id
         query = read_query(request, _NEWER)
-        wanted = Range(await self.activities.parties_of(caller.person), after=after, with_party=_key(query.party))
+        wanted = Range(await self.activities.parties_of(caller.person), after=after, with_party=query.party)
         if query.limit is not None:
-            return await self.page(request, caller.person, wanted._replace(limit=int(query.limit)))
+            return await self.page(request, caller.person, wanted._replace(limit=query.limit))
         with self.sending.begun(request, Kind.HISTORY, caller.person) as answer:
             body = pieces(self.activities, wanted)
             first = await anext(body)
@@ -173,9 +177,9 @@ class ActivityResource:
         query = read_query(request, _OLDER)
         wanted = Range(
             await self.activities.parties_of(caller.person),
-            before=int(query.before) if query.before is not None else MAX_ID,
-            limit=int(query.limit),
-            with_party=_key(query.party),
+            before=MAX_ID if query.before is None else query.before,
+            limit=query.limit,
+            with_party=query.party,
             newest_first=True,
         )
         return await self.page(request, caller.person, wanted)
@@ -200,9 +204,9 @@ class ActivityResource:
     async def conversations(self, request: web.Request) -> web.StreamResponse:
         caller = await self.auth.person(request)
         query = read_query(request, _CONVERSATIONS)
-        before = int(query.before) if query.before is not None else MAX_ID
+        before = MAX_ID if query.before is None else query.before
         with self.sending.begun(request, Kind.PAGE, caller.person) as answer:
-            rows, more = await self.activities.conversations(caller.person, int(query.limit), before)
+            rows, more = await self.activities.conversations(caller.person, query.limit, before)
             shown = await fitting(rows, lambda row: _json.encode(_conversation(self.activities, caller.person, row)))
             # No page ends between two conversations that have the same newest activity.
             while 0 < len(shown) < len(rows) and rows[len(shown)].last.id == rows[len(shown) - 1].last.id:
@@ -237,10 +241,6 @@ class ActivityResource:
         return [*found, web.delete("/apps/buzz/clear", self.clear)] if self.development else found
 
 
-class _IdPath(Strict):
-    id: Unsigned
-
-
 def _idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not is_idempotency_key(key):
@@ -250,10 +250,6 @@ def _idempotency_key(request: web.Request) -> str | None:
             " printable ASCII",
         )
     return key
-
-
-def _key(party: str | None) -> int | None:
-    return None if party is None else Party.parse(party).key
 
 
 def _conversation(activities: Activities, person: int, row: Conversation) -> dict[str, Any]:

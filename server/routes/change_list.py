@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Final, NamedTuple
 
 from aiohttp import web
-from pydantic import AfterValidator, TypeAdapter
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
 
 from protocol.validation import Strict
 from server.http.requests import read_query
@@ -21,44 +21,43 @@ class Position(NamedTuple):
     id: str = ""
 
 
-def _moment(text: str) -> str:
+def _moment_ms(text: str) -> int:
     try:
-        if datetime.fromisoformat(text).tzinfo is None:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
             raise ValueError(text)
     except ValueError as error:
         raise ValueError("should be a time such as 2020-03-14T18:44:40Z") from error
-    return text
+    return max(0, int(moment.timestamp()) * 1000)
 
 
-def _position(text: str) -> str:
+def _position(text: str) -> Position:
     at, dot, row_id = text.partition(".")
     if not (dot and at.isascii() and at.isdigit() and len(at) <= 18 and len(row_id) <= 64):
         raise ValueError("should be the cursor that a Link header gave")
-    return text
+    return Position(int(at), row_id)
 
 
-def _few(text: str) -> str:
+def _few(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_LISTED):
         raise ValueError(f"should be 1 to {MAX_LISTED}")
-    return text
+    return int(text)
+
+
+_TEXT: Final = WithJsonSchema({"type": "string"})
 
 
 class ListQuery(Strict):
     """``since`` is a time of change (whole seconds, itself included); ``cursor`` continues where a page ended."""
 
-    since: Annotated[str, AfterValidator(_moment)] | None = None
-    cursor: Annotated[str, AfterValidator(_position)] | None = None
-    limit: Annotated[str, AfterValidator(_few)] = "100"
+    since: Annotated[int, PlainValidator(_moment_ms), _TEXT] | None = None
+    cursor: Annotated[Position, PlainValidator(_position), _TEXT] | None = None
+    limit: Annotated[int, PlainValidator(_few), _TEXT] = Field(default="100", validate_default=True)
 
     @property
     def position(self) -> Position:
         """Where to begin."""
-        if self.cursor is not None:
-            at, _, row_id = self.cursor.partition(".")
-            return Position(int(at), row_id)
-        if self.since is None:
-            return Position()
-        return Position(max(0, int(datetime.fromisoformat(self.since).timestamp()) * 1000))
+        return self.cursor or Position(self.since or 0)
 
 
 _LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)

@@ -115,8 +115,8 @@ class OperatorRequestResource:
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = list_query(request)
-        limit = int(query.limit)
-        return list_response(request, await self.requests.every(query.position, limit), limit)
+        found = await self.requests.every(query.position, query.limit)
+        return list_response(request, found, query.limit)
 
     @operation(_described("One privacy request with its audit trail"))
     async def one(self, request: web.Request) -> web.Response:

@@ -48,8 +48,8 @@ class MemberRequestResource:
     async def listed(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
         query = list_query(request)
-        limit = int(query.limit)
-        return list_response(request, await self.requests.listed(caller.person, query.position, limit), limit)
+        found = await self.requests.listed(caller.person, query.position, query.limit)
+        return list_response(request, found, query.limit)
 
     @operation(
         Operation("One privacy request", "privacy requests", answer=dict[str, Any], errors=(401, 404, 503)),

@@ -74,10 +74,9 @@ class PublicKeyResource:
     async def changed(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
         query = list_query(request)
-        limit = int(query.limit)
-        found = await self.keys.changed(caller.person, query.position, limit)
+        found = await self.keys.changed(caller.person, query.position, query.limit)
         response = json_response([shown_change(each) for each in found])
-        if len(found) == limit:
+        if len(found) == query.limit:
             response.headers["Link"] = link_to_next(request, Position(found[-1].changed_at_ms, found[-1].id))
         return response
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
-from pydantic import AfterValidator, TypeAdapter
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
 
 from protocol.activity import rfc3339
 from protocol.validation import Strict
@@ -32,25 +32,26 @@ _NEW_SOURCE: TypeAdapter[NewSource] = TypeAdapter(NewSource)
 _SOURCE_KEYS: TypeAdapter[SourceKeys] = TypeAdapter(SourceKeys)
 
 
-def _digits(text: str) -> str:
+def _digits(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise ValueError("should be an unsigned integer")
-    return text
+    return int(text)
 
 
-def _few(text: str) -> str:
-    if not 1 <= int(_digits(text)) <= MAX_LISTED:
+def _few(text: str) -> int:
+    if not 1 <= _digits(text) <= MAX_LISTED:
         raise ValueError(f"should be 1 to {MAX_LISTED}")
-    return text
+    return int(text)
 
 
-def _status(text: str) -> str:
+def _status(text: str) -> Status:
     if text not in {status.value for status in Status}:
         raise ValueError(f"should be one of {', '.join(Status)}")
-    return text
+    return Status(text)
 
 
-Digits = Annotated[str, AfterValidator(_digits)]
+_TEXT: Final = WithJsonSchema({"type": "string"})
+Digits = Annotated[int, PlainValidator(_digits), _TEXT]
 
 
 class DeliveryQuery(Strict):
@@ -58,20 +59,14 @@ class DeliveryQuery(Strict):
 
     endpoint_id: Digits | None = None
     request_id: str | None = None
-    status: Annotated[str, AfterValidator(_status)] | None = None
+    status: Annotated[Status, PlainValidator(_status), _TEXT] | None = None
     before: Digits | None = None
-    limit: Annotated[str, AfterValidator(_few)] = "100"
+    limit: Annotated[int, PlainValidator(_few), _TEXT] = Field(default="100", validate_default=True)
 
     @property
     def filter(self) -> Filter:
         """The same for storage."""
-        return Filter(
-            endpoint_id=None if self.endpoint_id is None else int(self.endpoint_id),
-            request_id=self.request_id,
-            status=None if self.status is None else Status(self.status),
-            before=None if self.before is None else int(self.before),
-            limit=int(self.limit),
-        )
+        return Filter(self.endpoint_id, self.request_id, self.status, self.before, self.limit)
 
 
 class EndpointQuery(Strict):
@@ -126,7 +121,7 @@ class WebhookEndpointResource:
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         company_id = read_query(request, _ENDPOINT_QUERY).company_id
-        found = await self.admin.endpoints(None if company_id is None else int(company_id))
+        found = await self.admin.endpoints(company_id)
         unfinished = await self.admin.unfinished()
         return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
 
