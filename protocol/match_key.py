@@ -21,7 +21,7 @@ _VARIABLE: Final = re.compile(r"x|\[[0-9-]+\]")
 _CACHED_NUMBERS: Final = 32_768
 
 
-class Range(NamedTuple):
+class NumberRange(NamedTuple):
     """The E.164 numbers that a rule rewrites: those with this prefix and this length."""
 
     prefix: str
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     code: str
     written: re.Pattern[str]
     compared: str
-    range: Range
+    range: NumberRange
 
 
 @lru_cache(maxsize=_CACHED_NUMBERS)
@@ -95,4 +95,4 @@ def _rule(country: str, code: str, written: str, compared: str) -> Rule:
     fixed = re.match("[0-9]*", written)
     prefix = f"+{code}{fixed[0] if fixed else ''}"
     length = 1 + len(code) + len(_VARIABLE.sub("x", written))
-    return Rule(country, code, re.compile(rf"\+{code}{expression}"), f"+{code}{template}", Range(prefix, length))
+    return Rule(country, code, re.compile(rf"\+{code}{expression}"), f"+{code}{template}", NumberRange(prefix, length))

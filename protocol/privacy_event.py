@@ -18,7 +18,7 @@ from protocol.privacy_signature import EventSignature
 _TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 
-class EventName(StrEnum):
+class PrivacyEventName(StrEnum):
     """The seed's two events, and the marked test event that an operator sends to an endpoint."""
 
     RECEIVED = "privacy_request.received"
@@ -26,10 +26,12 @@ class EventName(StrEnum):
     TEST = "privacy_request.test"
 
 
-def event_of(name: EventName, signature: EventSignature, request: PrivacyRequest, mp3: bytes | None = None) -> Tree:
+def event_of(
+    name: PrivacyEventName, signature: EventSignature, request: PrivacyRequest, mp3: bytes | None = None
+) -> Tree:
     """Return the whole event. ``mp3`` is given in the one event that contains the recording."""
     event: Tree = {"event_name": name.value, "signature": signature._asdict(), **fields_of(request, mp3)}
-    if name is EventName.TEST:
+    if name is PrivacyEventName.TEST:
         event["test"] = "true"
     return event
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from protocol.forms import FormError, Tree
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import (
     MAX_RECORDING_BYTES,
     CallSession,
@@ -45,7 +45,7 @@ class ReceivedEvent:
     ``mp3`` is the recording if this event contains it, otherwise None.
     """
 
-    name: EventName
+    name: PrivacyEventName
     signature: EventSignature
     id: str
     type: RequestType
@@ -77,7 +77,7 @@ def parse(tree: Tree) -> ReceivedEvent:
     call = fields.inner("call_session") if kind is RequestType.VOICEMAIL else None
     fields.day("deadline")
     return ReceivedEvent(
-        name=fields.choice("event_name", EventName),
+        name=fields.choice("event_name", PrivacyEventName),
         signature=_read_signature(fields.inner("signature")),
         id=_request_id(fields),
         type=kind,

@@ -19,7 +19,7 @@ HELP = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ChatEntry:
     """One thing that happened. ``about`` is the number of the message that it is (``message``) or refers to."""
 
     kind: str  # message, reaction, read or call
@@ -91,7 +91,7 @@ def intent(line: str) -> Intent | None:
     return Help(f"unknown command: {text}")
 
 
-class Conversation:
+class Transcript:
     """The activities between two parties, as one of them sees them."""
 
     def __init__(self, me: Party, to: Party, sealer: Sealer) -> None:
@@ -103,7 +103,7 @@ class Conversation:
         self._numbers: dict[str, int] = {}
         self._incoming: list[int] = []
 
-    def take(self, activity: Activity) -> Entry | None:
+    def take(self, activity: Activity) -> ChatEntry | None:
         """Return the entry for an activity; None if it belongs to another conversation, or was taken before."""
         if {activity.sender, activity.receiver} != {self.me, self.to} or activity.id <= self.newest_id:
             return None
@@ -112,7 +112,7 @@ class Conversation:
         name = activity.sender_name if not mine else "you"
         self._learn_name(activity)
         text, seal = self._open(activity)
-        return Entry(
+        return ChatEntry(
             kind=_kind(activity.type),
             id=activity.id,
             about=self._number(activity, mine),

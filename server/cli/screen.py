@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.conversation import Entry
+from server.cli.conversation import ChatEntry
 from server.cli.line_editor import EndOfInput, LineEditor
 from server.cli.output import print_json_line
 from server.cli.sealing import Seal
@@ -31,7 +31,7 @@ _NOTE_STYLES = {"warning": "yellow", "reconnecting": "yellow", "error": "red"}
 class Screen(Protocol):
     """The interface between a chat and its terminal."""
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: ChatEntry) -> None:
         """Show something that happened in the conversation."""
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
@@ -47,7 +47,7 @@ class Screen(Protocol):
 class JsonScreen:
     """One JSON object per line, for programs."""
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: ChatEntry) -> None:
         """Print the entry's fields, the times in RFC 3339."""
         self._print(
             {
@@ -85,7 +85,7 @@ class PlainScreen:
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: ChatEntry) -> None:
         """Print one entry, usually on one line."""
         self._show(entry_text(entry))
 
@@ -162,7 +162,7 @@ def choose_screen(as_json: bool) -> Screen:
     return TerminalScreen() if sys.stdin.isatty() and sys.stdout.isatty() else PlainScreen()
 
 
-def entry_text(entry: Entry) -> Text:
+def entry_text(entry: ChatEntry) -> Text:
     """Return an entry as text for people: number, time, who, what, and the marks."""
     text = Text().append(f"{entry.at.astimezone():%H:%M} ", style="dim")
     if entry.kind == "message":
@@ -178,7 +178,7 @@ def entry_text(entry: Entry) -> Text:
     return text.append(said, style="dim")
 
 
-def _words(entry: Entry) -> str:
+def _words(entry: ChatEntry) -> str:
     if entry.seal is Seal.LOCKED:
         return "🔒 (encrypted with another passphrase, or none was given)"
     return entry.text

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from buzz_client import Ack, BuzzClient, FrameTooLarge, HttpError, Party, SendRefused, SessionEnded
-from server.cli.conversation import HELP, Conversation, Help, Intent, Quit, React, Read, Say, intent
+from server.cli.conversation import HELP, Help, Intent, Quit, React, Read, Say, Transcript, intent
 from server.cli.screen import Screen
 from server.cli.sealing import Sealer
 from server.cli.stopping import first_to_end
@@ -53,13 +53,13 @@ async def talk(options: TalkOptions, screen: Screen) -> None:
         screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
         if not sealer.encrypts:
             screen.note("warning", _NOT_ENCRYPTED)
-        await Talk(buzz, Conversation(me, options.to, sealer), screen, options).run()
+        await Talk(buzz, Transcript(me, options.to, sealer), screen, options).run()
 
 
 class Talk:
     """One running chat: shows what arrives, sends what is typed, in order."""
 
-    def __init__(self, buzz: BuzzClient, conversation: Conversation, screen: Screen, options: TalkOptions) -> None:
+    def __init__(self, buzz: BuzzClient, conversation: Transcript, screen: Screen, options: TalkOptions) -> None:
         self._buzz = buzz
         self._conversation = conversation
         self._screen = screen

@@ -33,7 +33,7 @@ RETRY_SECONDS = 5.0
 _COMPRESS_FROM_BYTES = 1_024
 
 
-class Kind(Enum):
+class AnswerKind(Enum):
     """What is sent, and how many responses of this kind a person may have at once."""
 
     HISTORY = 4
@@ -107,14 +107,14 @@ class Sending:
         self.stall_seconds = stall_seconds
         self.now = now
         self._under_way: dict[Answer, None] = {}
-        self._of: Counter[tuple[Kind, int]] = Counter()
+        self._of: Counter[tuple[AnswerKind, int]] = Counter()
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._under_way)
 
     @contextmanager
-    def begun(self, request: web.Request, kind: Kind, person: int) -> Iterator[Answer]:
+    def begun(self, request: web.Request, kind: AnswerKind, person: int) -> Iterator[Answer]:
         """Count one response from before it is read until the block ends.
 
         Raises ApiError: rate_limited, unavailable.

@@ -27,7 +27,7 @@ from server.auth.contract import Authenticator, Caller
 from server.http.operations import Operation, operation
 from server.http.requests import read_json_body, read_query
 from server.http.responses import json_response
-from server.http.sending import Kind, Sending
+from server.http.sending import AnswerKind, Sending
 from server.live.hub import Hub
 from server.routes.history import Body, array, fitting, one_page, pieces
 from server.services.activities import Activities
@@ -156,7 +156,7 @@ class ActivityResource:
         wanted = Range(await self.activities.parties_of(caller.person), after=after, with_party=query.party)
         if query.limit is not None:
             return await self.page(request, caller.person, wanted._replace(limit=query.limit))
-        with self.sending.begun(request, Kind.HISTORY, caller.person) as answer:
+        with self.sending.begun(request, AnswerKind.HISTORY, caller.person) as answer:
             body = pieces(self.activities, wanted)
             first = await anext(body)
             rest = _while_allowed(first, body, lambda: self.may_go_on(caller, wanted))
@@ -185,7 +185,7 @@ class ActivityResource:
         return await self.page(request, caller.person, wanted)
 
     async def page(self, request: web.Request, person: int, wanted: Range) -> web.StreamResponse:
-        with self.sending.begun(request, Kind.PAGE, person) as answer:
+        with self.sending.begun(request, AnswerKind.PAGE, person) as answer:
             found = await one_page(self.activities, wanted)
             headers = _headers(self.hub.epoch)
             if found.more:
@@ -205,7 +205,7 @@ class ActivityResource:
         caller = await self.auth.person(request)
         query = read_query(request, _CONVERSATIONS)
         before = MAX_ID if query.before is None else query.before
-        with self.sending.begun(request, Kind.PAGE, caller.person) as answer:
+        with self.sending.begun(request, AnswerKind.PAGE, caller.person) as answer:
             rows, more = await self.activities.conversations(caller.person, query.limit, before)
             shown = await fitting(rows, lambda row: _json.encode(_conversation(self.activities, caller.person, row)))
             # No page ends between two conversations that have the same newest activity.

@@ -16,7 +16,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.services.privacy.call_status import CallStatus
-from server.services.privacy.voicemail import Call, Voicemail
+from server.services.privacy.voicemail import LineCall, Voicemail
 from server.twilio.form import twilio_form
 
 MAX_TRIES: Final = 3
@@ -140,11 +140,11 @@ def _tries(request: web.Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else 1
 
 
-def _call(form: dict[str, str], code: str) -> Call:
+def _call(form: dict[str, str], code: str) -> LineCall:
     call_sid = form.get("CallSid", "")
     if _CALL_SID.fullmatch(call_sid) is None:
         raise ApiError(ErrorCode.BAD_REQUEST, "Missing required parameter: 'CallSid'")
-    return Call(
+    return LineCall(
         call_sid,
         code,
         form.get("From", ""),

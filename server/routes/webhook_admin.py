@@ -18,7 +18,7 @@ from server.http.responses import json_response
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
 from server.webhooks.admin import MAX_LISTED, EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, Keys, Source
+from storage.webhooks.endpoints import Endpoint, EndpointKeys, Source
 
 _ENDPOINTS: Final = "/admin/webhook-endpoints"
 _DELIVERIES: Final = "/admin/webhook-deliveries"
@@ -258,7 +258,7 @@ def _unfinished(counts: Mapping[Status, int]) -> dict[str, int]:
     return {status.value: counts.get(status, 0) for status in (Status.PENDING, Status.FAILED)}
 
 
-def _keys(keys: Keys) -> dict[str, Any]:
+def _keys(keys: EndpointKeys) -> dict[str, Any]:
     return {"api_key": keys.api_key, "secret": keys.secret}
 
 

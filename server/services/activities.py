@@ -18,7 +18,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.log import Log, Submission
 from server.live.parties import Parties
 from server.runtime.limits import Buckets
-from server.services.calls.call_reports import CallReports, Report, call_key
+from server.services.calls.call_reports import CallReport, CallReports, call_key
 from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
 
 ROWS_A_TRIP = 1_000
@@ -129,7 +129,7 @@ class Activities:
             if not isinstance(result, Stored):
                 answer(result)
                 return
-            found = Report(author, new, key, result)
+            found = CallReport(author, new, key, result)
             try:
                 working = calls.submit(found)
             except ApiError as error:

@@ -36,7 +36,7 @@ class Partners(Protocol):
         ...
 
 
-class People(Protocol):
+class Memberships(Protocol):
     """The existing people, and their companies (``server.live.parties.Parties``)."""
 
     async def exists(self, key: int) -> bool: ...
@@ -48,7 +48,7 @@ class Keys:
     """What people publish for end-to-end encryption. Every method raises StorageUnavailable."""
 
     def __init__(
-        self, store: KeyStore, partners: Partners, people: People, events: Events, now_ms: Callable[[], int]
+        self, store: KeyStore, partners: Partners, people: Memberships, events: Events, now_ms: Callable[[], int]
     ) -> None:
         self._store = store
         self._partners = partners

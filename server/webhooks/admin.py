@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from protocol.activity import Id
 from protocol.errors import ApiError, ErrorCode
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.standard_webhooks import key_of, secret_of
 from protocol.validation import Strict
 from server.services.directory.company import require_company
@@ -20,7 +20,7 @@ from storage.database import Database
 from storage.webhooks import deliveries, lanes
 from storage.webhooks import endpoints as webhook_endpoints
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, Keys, Source
+from storage.webhooks.endpoints import Endpoint, EndpointKeys, Source
 
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
@@ -185,7 +185,7 @@ class WebhookAdmin:
             # Each test has a lane of its own, so that it waits for no other delivery.
             lane = f"test:{secrets.token_hex(8)}"
             (delivery_id,) = await deliveries.queue(
-                transaction, [endpoint.id], lane, EventName.TEST.value, self._now_ms()
+                transaction, [endpoint.id], lane, PrivacyEventName.TEST.value, self._now_ms()
             )
             queued = await deliveries.find(transaction, delivery_id)
         self._wake([endpoint.id])
@@ -215,7 +215,7 @@ class WebhookAdmin:
         """Allow another service to send a company's events. Raises ApiError(not_found) for an unknown company."""
         async with self._database.transaction() as transaction:
             await require_company(transaction, new.company_id)
-            keys = Keys(new.api_key, new.secret)
+            keys = EndpointKeys(new.api_key, new.secret)
             return await webhook_endpoints.add_source(transaction, new.company_id, keys, self._now_ms())
 
     async def sources(self) -> list[Source]:
@@ -231,7 +231,7 @@ class WebhookAdmin:
         now_ms = self._now_ms()
         async with self._database.transaction() as transaction:
             source = _found(await webhook_endpoints.hold_source(transaction, source_id), "source")
-            new = Keys(given.api_key or source.keys.api_key, given.secret or source.keys.secret)
+            new = EndpointKeys(given.api_key or source.keys.api_key, given.secret or source.keys.secret)
             keys = _rotated(source.keys, new, now_ms, now_ms + given.overlap_seconds * 1000)
             changed = source._replace(keys=keys, updated_at_ms=now_ms)
             await webhook_endpoints.save_source(transaction, changed)
@@ -244,11 +244,11 @@ class WebhookAdmin:
                 raise _no_such("source")
 
 
-def _fresh_keys() -> Keys:
-    return Keys(secrets.token_urlsafe(32), secret_of(secrets.token_bytes(32)))
+def _fresh_keys() -> EndpointKeys:
+    return EndpointKeys(secrets.token_urlsafe(32), secret_of(secrets.token_bytes(32)))
 
 
-def _rotated(old: Keys, new: Keys, now_ms: int, until_ms: int) -> Keys:
+def _rotated(old: EndpointKeys, new: EndpointKeys, now_ms: int, until_ms: int) -> EndpointKeys:
     """Return the new keys, with the previous ones until then. If one stays the same, its previous key is kept."""
     before = old if now_ms < (old.previous_until_ms or 0) else old._replace(previous_api_key=None, previous_secret=None)
     return new._replace(

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from protocol import multipart, privacy_signature, standard_webhooks
 from protocol.forms import flatten
-from protocol.privacy_event import EventName, event_of
+from protocol.privacy_event import PrivacyEventName, event_of
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from storage.webhooks.deliveries import Delivery
 from storage.webhooks.endpoints import Endpoint
@@ -17,7 +17,7 @@ TEST_REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 """The id in test events. It is never a real request's."""
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """The headers and body to post."""
 
     url: str
@@ -35,10 +35,10 @@ class Fresh(NamedTuple):
 
 def build(
     endpoint: Endpoint, delivery: Delivery, request: PrivacyRequest, mp3: bytes | None, api_key: str, fresh: Fresh
-) -> Message:
+) -> WebhookMessage:
     """Build the message for one delivery, with the request's present state."""
     signature = privacy_signature.sign(api_key, fresh.now_ms, fresh.random_token)
-    event = event_of(EventName(delivery.event_name), signature, request, mp3)
+    event = event_of(PrivacyEventName(delivery.event_name), signature, request, mp3)
     if endpoint.format == JSON:
         content_type, body = "application/json", json.dumps(event, ensure_ascii=False).encode()
     else:
@@ -46,7 +46,7 @@ def build(
     signed = standard_webhooks.headers(
         endpoint.keys.secrets(fresh.now_ms), delivery.webhook_id, fresh.now_ms // 1000, body
     )
-    return Message(endpoint.url, {"Content-Type": content_type, **signed}, body)
+    return WebhookMessage(endpoint.url, {"Content-Type": content_type, **signed}, body)
 
 
 def sample_request(company_id: int, now_ms: int) -> PrivacyRequest:

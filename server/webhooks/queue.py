@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import PrivacyRequest
 from server.runtime.batcher import Batcher
 from server.webhooks.message import sample_request
@@ -74,7 +74,7 @@ class DeliveryQueue:
         endpoint = await endpoints.endpoint(self._database, delivery.endpoint_id)
         if endpoint is None:
             return None
-        if delivery.event_name == EventName.TEST:
+        if delivery.event_name == PrivacyEventName.TEST:
             return Subject(endpoint, sample_request(endpoint.company_id, delivery.created_at_ms), None)
         kept = await requests.find(self._database, delivery.request_id)
         mp3 = await requests.recording(self._database, delivery.request_id) if delivery.with_recording else None

@@ -16,7 +16,7 @@ import aiohttp
 
 from server.http.outbound import open_session
 from server.webhooks.guard import guarded_sockets
-from server.webhooks.message import Message
+from server.webhooks.message import WebhookMessage
 from server.webhooks.resolver import ThreadResolver
 
 ANSWER_BYTES: Final = 1_024
@@ -29,7 +29,7 @@ _HEADERS: Final = {"User-Agent": "Buzz-Webhooks/1", "Accept": "*/*"}
 _MAX_ERROR_CHARACTERS: Final = 300
 
 
-class Answer(NamedTuple):
+class WebhookAnswer(NamedTuple):
     """How an attempt ended. ``status`` is None if there was no answer; ``error`` is "" only after a 200."""
 
     status: int | None
@@ -49,19 +49,19 @@ class Answer(NamedTuple):
 
 
 class WebhookSender:
-    """Posts messages. It never raises for an endpoint's failure, but returns it as an :class:`Answer`."""
+    """Posts messages. It never raises for an endpoint's failure, but returns it as an :class:`WebhookAnswer`."""
 
     def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float) -> None:
         self._session = session
         self._timeout_seconds = timeout_seconds
 
-    async def post(self, message: Message) -> Answer:
+    async def post(self, message: WebhookMessage) -> WebhookAnswer:
         """Send a message and read the beginning of the response."""
         started = time.monotonic()
         status, text, error = await self._exchange(message)
-        return Answer(status, int((time.monotonic() - started) * 1000), text, error[:_MAX_ERROR_CHARACTERS])
+        return WebhookAnswer(status, int((time.monotonic() - started) * 1000), text, error[:_MAX_ERROR_CHARACTERS])
 
-    async def _exchange(self, message: Message) -> tuple[int | None, str, str]:
+    async def _exchange(self, message: WebhookMessage) -> tuple[int | None, str, str]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._session.post(

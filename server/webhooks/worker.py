@@ -16,11 +16,11 @@ from typing import Final, Protocol
 
 import structlog
 
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from server.runtime.tasks import Tasks
-from server.webhooks.message import Fresh, Message, build
+from server.webhooks.message import Fresh, WebhookMessage, build
 from server.webhooks.queue import DeliveryQueue, Subject
-from server.webhooks.sender import Answer
+from server.webhooks.sender import WebhookAnswer
 from storage.errors import StorageError
 from storage.webhooks.deliveries import Delivery, Status
 from storage.webhooks.lanes import SIGNINGS, Leased
@@ -30,14 +30,14 @@ MAX_SLOTS: Final = 1_024
 SLOW_MS: Final = 2_000
 """An endpoint whose last answer took longer is served like one that gave none."""
 
-LOOK_SECONDS: Final = 30.0
-"""The longest time without a look: finds what other nodes queued or left behind."""
+POLL_SECONDS: Final = 30.0
+"""The longest time between two polls of all endpoints: one finds what other nodes queued or left behind."""
 
 _FINISH_TRIES: Final = 3
 STOP_SECONDS: Final = 5.0
 """How long stopping waits for the attempts under way."""
 
-_OUR_FAULT: Final = Answer(None, 0, "", "not sent: an error of this server, see its log")
+_OUR_FAULT: Final = WebhookAnswer(None, 0, "", "not sent: an error of this server, see its log")
 
 _logger = structlog.get_logger("webhooks")
 
@@ -45,7 +45,7 @@ _logger = structlog.get_logger("webhooks")
 class Sender(Protocol):
     """Posts one message; never raises for an endpoint's failure."""
 
-    async def post(self, message: Message) -> Answer: ...
+    async def post(self, message: WebhookMessage) -> WebhookAnswer: ...
 
 
 class Slots:
@@ -74,7 +74,7 @@ class Slots:
         if not self._taken[endpoint_id]:
             del self._taken[endpoint_id]
 
-    def heard(self, endpoint_id: int, answer: Answer) -> None:
+    def heard(self, endpoint_id: int, answer: WebhookAnswer) -> None:
         """Record how an attempt ended: soon, late, or without an answer."""
         quick = answer.status is not None and answer.duration_ms < SLOW_MS
         here, there = (self._quick, self._slow) if quick else (self._slow, self._quick)
@@ -111,7 +111,7 @@ class WebhookWorker:
         self._stop_seconds = stop_seconds
         self._woken: set[int] = set()
         self._refused: set[int] = set()
-        self._look = True
+        self._poll_all = True
         self._news = asyncio.Event()
         self._attempts = Tasks()
         self._stopping = False
@@ -119,7 +119,7 @@ class WebhookWorker:
     def wake(self, endpoint_ids: Collection[int] = ()) -> None:
         """Look for due deliveries of these endpoints, or of all if none is given."""
         self._woken.update(endpoint_ids)
-        self._look = self._look or not endpoint_ids
+        self._poll_all = self._poll_all or not endpoint_ids
         self._news.set()
 
     async def run(self) -> None:
@@ -133,8 +133,8 @@ class WebhookWorker:
             except StorageError as error:
                 _logger.warning("webhook queue unavailable", reason=str(error))
                 wait = 1.0
-                self._look = True
-            await self._rest(min(LOOK_SECONDS, LOOK_SECONDS if wait is None else max(0.0, wait)))
+                self._poll_all = True
+            await self._rest(min(POLL_SECONDS, POLL_SECONDS if wait is None else max(0.0, wait)))
 
     async def stop(self) -> None:
         """Begin no more attempts; wait briefly for the running ones, then release their leases."""
@@ -145,9 +145,9 @@ class WebhookWorker:
 
     async def _due(self) -> Collection[int]:
         woken, self._woken = self._woken, set()
-        if not self._look:
+        if not self._poll_all:
             return woken
-        self._look = False
+        self._poll_all = False
         return woken.union(await self._queue.due_endpoints())
 
     async def _rest(self, seconds: float) -> None:
@@ -155,7 +155,7 @@ class WebhookWorker:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
-            self._look = True
+            self._poll_all = True
 
     def _begin(self, endpoint_id: int) -> None:
         if self._stopping:
@@ -174,7 +174,7 @@ class WebhookWorker:
                 await self._deliver(leased)
         except StorageError as error:
             _logger.warning("webhook queue unavailable", endpoint_id=endpoint_id, reason=str(error))
-            self._look = True
+            self._poll_all = True
         finally:
             self._slots.give_back(endpoint_id)
             self._admit()
@@ -209,7 +209,7 @@ class WebhookWorker:
         self._slots.heard(delivery.endpoint_id, answer)
         return after(delivery, answer, self._retry_seconds, self._now_ms())
 
-    async def _post(self, delivery: Delivery, subject: Subject) -> Answer:
+    async def _post(self, delivery: Delivery, subject: Subject) -> WebhookAnswer:
         answer = _OUR_FAULT
         signed_at_ms = delivery.attempted_at_ms or self._now_ms()
         for count, api_key in enumerate(subject.endpoint.keys.api_keys(self._now_ms())[:SIGNINGS]):
@@ -236,7 +236,7 @@ class WebhookWorker:
             return
 
 
-def after(delivery: Delivery, answer: Answer, retry_seconds: Sequence[float], now_ms: int) -> Delivery:
+def after(delivery: Delivery, answer: WebhookAnswer, retry_seconds: Sequence[float], now_ms: int) -> Delivery:
     """Return the delivery after an attempt: delivered, waiting for the next, or failed. A test is attempted once."""
     tried = delivery._replace(
         http_status=answer.status, duration_ms=answer.duration_ms, answer=answer.text, error=answer.error
@@ -244,7 +244,7 @@ def after(delivery: Delivery, answer: Answer, retry_seconds: Sequence[float], no
     if answer.ok:
         return tried._replace(status=Status.DELIVERED, next_attempt_at_ms=None, finished_at_ms=now_ms)
     failures = delivery.failures + 1
-    if failures > len(retry_seconds) or delivery.event_name == EventName.TEST:
+    if failures > len(retry_seconds) or delivery.event_name == PrivacyEventName.TEST:
         return tried._replace(status=Status.FAILED, failures=failures, next_attempt_at_ms=None, finished_at_ms=now_ms)
     wait_ms = int(retry_seconds[failures - 1] * 1000)
     return tried._replace(status=Status.PENDING, failures=failures, next_attempt_at_ms=now_ms + wait_ms)

@@ -18,7 +18,7 @@ from storage import bulk
 from storage.database import Transaction, Value
 
 
-class Change(NamedTuple):
+class ObjectChange(NamedTuple):
     """One object before (None: it did not exist) and after the change (None: it is removed)."""
 
     kind: Kind
@@ -26,7 +26,7 @@ class Change(NamedTuple):
     after: Object | None
 
 
-async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change], now_ms: int) -> None:
+async def write(transaction: Transaction, kind: Kind, changes: Sequence[ObjectChange], now_ms: int) -> None:
     """Write changed objects of one kind. A changed person gets a new ``user_update``.
 
     People and companies are removed by :func:`remove_parties`, never here.
@@ -63,7 +63,7 @@ async def touch(transaction: Transaction, times: LastTimes, person_ids: Sequence
     await bulk.for_ids(transaction, _TOUCH, person_ids, *values)
 
 
-async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[Change]) -> None:
+async def _write_numbers(transaction: Transaction, kind: Kind, changes: Sequence[ObjectChange]) -> None:
     """Write the numbers of owners where they differ. For new owners, old rows are not searched."""
     if kind not in (Kind.PERSON, Kind.COMPANY, Kind.CONTACT):
         return

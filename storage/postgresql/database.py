@@ -19,7 +19,7 @@ from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
 from storage.postgresql.dialect import changed_rows, numbered, rows, storable
 from storage.postgresql.errors import ConnectionLost, committing, connect_error, translated
-from storage.postgresql.transactions import PostgresTransaction, Turns, begin, commit, resolve, roll_back
+from storage.postgresql.transactions import LaneLocks, PostgresTransaction, begin, commit, resolve, roll_back
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class PostgresDatabase:
         self._pool = pool
         self._where = where
         self._backoff = Backoff()
-        self._turns = Turns()
+        self._turns = LaneLocks()
 
     @classmethod
     async def open(

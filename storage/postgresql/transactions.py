@@ -65,7 +65,7 @@ class PostgresTransaction:
                 await self._connection.executemany(numbered(sql), piece, timeout=self._seconds)
 
 
-class Turns:
+class LaneLocks:
     """Runs one transaction of each lane at a time on this node. Waiting tasks hold no connection and no lock."""
 
     def __init__(self) -> None:

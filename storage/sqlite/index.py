@@ -2,7 +2,7 @@
 
 A commit only appends rows. The index has a separate place for each party, and writing those places with every commit
 cost more than the rows themselves. So entries are added for a few thousand activities together, sorted, between two
-commits. The ids of activities that are not indexed yet are in memory (:class:`Tail`), and they are read by id.
+commits. The ids of activities that are not indexed yet are in memory (:class:`UnindexedIds`), and they are read by id.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def unindexed(connection: sqlite3.Connection) -> list[Unindexed]:
     return connection.execute(sql).fetchall()
 
 
-class Tail:
+class UnindexedIds:
     """The ids of the activities that are not indexed yet, by party, in ascending order.
 
     It may contain more: an activity that was indexed meanwhile is found twice, and recognised by its id.

@@ -28,7 +28,7 @@ from storage.sqlite import index as sqlite_index
 from storage.sqlite import reads
 from storage.sqlite.append import Appender
 from storage.sqlite.database import SqliteDatabase
-from storage.sqlite.index import COMMITS_A_STEP, INDEX_EVERY, Tail
+from storage.sqlite.index import COMMITS_A_STEP, INDEX_EVERY, UnindexedIds
 
 FOLD_PAGES = 8_000
 """After how many pages of commits the WAL goes back into the database file: an upper estimate, as SQLite does not say.
@@ -50,7 +50,7 @@ class SqliteActivityLog:
         self._index_every = index_every
         self._commits_a_step = commits_a_step
         self._appender = Appender()
-        self._tail: Tail | None = None
+        self._tail: UnindexedIds | None = None
         self._pages = 0
         self._upkeep: asyncio.Task[None] | None = None
         self._reading_tail = asyncio.Lock()
@@ -121,14 +121,14 @@ class SqliteActivityLog:
         while self._upkeep is not None:
             await asyncio.wait([self._upkeep])
 
-    async def _unindexed(self) -> Tail:
+    async def _unindexed(self) -> UnindexedIds:
         """Return what is not indexed yet: read once, and again after a commit whose outcome is unknown."""
         async with self._reading_tail:
             if self._tail is None:
-                self._tail = Tail(await self._database.read(sqlite_index.unindexed))
+                self._tail = UnindexedIds(await self._database.read(sqlite_index.unindexed))
             return self._tail
 
-    async def _keep_up(self, tail: Tail | None, fold: bool) -> None:
+    async def _keep_up(self, tail: UnindexedIds | None, fold: bool) -> None:
         """Update the index and checkpoint the WAL, between two commits, after the first one's answers were sent."""
         try:
             if tail is not None:
@@ -144,7 +144,7 @@ class SqliteActivityLog:
         finally:
             self._upkeep = None
 
-    async def _index(self, tail: Tail) -> None:
+    async def _index(self, tail: UnindexedIds) -> None:
         await self._database.write(_index_all)
         tail.clear()
 

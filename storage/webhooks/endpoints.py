@@ -13,7 +13,7 @@ from storage.database import Reader, Row, Transaction
 _COUNTER: Final = "UPDATE webhook_counter SET newest = newest + ? WHERE kind = ? RETURNING newest"
 
 
-class Keys(NamedTuple):
+class EndpointKeys(NamedTuple):
     """The present keys and, until ``previous_until_ms``, the previous ones.
 
     ``secret`` is ``whsec_…`` (Standard Webhooks).
@@ -45,7 +45,7 @@ class Endpoint(NamedTuple):
     url: str
     format: str
     enabled: bool
-    keys: Keys
+    keys: EndpointKeys
     created_at_ms: int
     updated_at_ms: int
 
@@ -55,7 +55,7 @@ class Source(NamedTuple):
 
     id: int
     company_id: int
-    keys: Keys
+    keys: EndpointKeys
     created_at_ms: int
     updated_at_ms: int
 
@@ -74,7 +74,7 @@ async def next_ids(transaction: Transaction, kind: str, count: int = 1) -> range
 
 
 async def add_endpoint(
-    transaction: Transaction, company_id: int, url: str, body_format: str, keys: Keys, now_ms: int
+    transaction: Transaction, company_id: int, url: str, body_format: str, keys: EndpointKeys, now_ms: int
 ) -> Endpoint:
     """Create an endpoint, enabled."""
     (endpoint_id,) = await next_ids(transaction, "endpoint")
@@ -160,7 +160,7 @@ async def delete_endpoint(transaction: Transaction, endpoint_id: int, now_ms: in
     return rows > 0
 
 
-async def add_source(transaction: Transaction, company_id: int, keys: Keys, now_ms: int) -> Source:
+async def add_source(transaction: Transaction, company_id: int, keys: EndpointKeys, now_ms: int) -> Source:
     """Create a source."""
     (source_id,) = await next_ids(transaction, "source")
     await transaction.execute(
@@ -234,9 +234,11 @@ async def forget_tokens(transaction: Transaction, seen_before_ms: int) -> int:
 
 def _endpoint(row: Row) -> Endpoint:
     endpoint_id, company_id, url, body_format, enabled, created_at_ms, updated_at_ms, *keys = row
-    return Endpoint(endpoint_id, company_id, url, body_format, bool(enabled), Keys(*keys), created_at_ms, updated_at_ms)
+    return Endpoint(
+        endpoint_id, company_id, url, body_format, bool(enabled), EndpointKeys(*keys), created_at_ms, updated_at_ms
+    )
 
 
 def _source(row: Row) -> Source:
     source_id, company_id, created_at_ms, updated_at_ms, *keys = row
-    return Source(source_id, company_id, Keys(*keys), created_at_ms, updated_at_ms)
+    return Source(source_id, company_id, EndpointKeys(*keys), created_at_ms, updated_at_ms)

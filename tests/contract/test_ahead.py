@@ -13,14 +13,14 @@ from storage.privacy import recording_fetches, requests, twilio_copies
 from storage.privacy.rows import KeptRequest
 from storage.telephony.numbers import NumberStore
 from storage.webhooks import deliveries, endpoints, lanes
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 
 NOW = 1_700_000_000_000
 YEAR = 366 * 86_400_000
 FAST = NOW + YEAR
 RETRY, FETCH, DELETE, LEASE, OVERLAP = 1_800_000, 900_000, 950_000, 60_000, 86_400_000
 LIMITS = ahead.limits(retry_ms=RETRY, fetch_ms=FETCH, delete_ms=DELETE, lease_ms=LEASE, overlap_ms=OVERLAP)
-KEYS = Keys("new", "whsec_new", "old", "whsec_old", FAST + OVERLAP)
+KEYS = EndpointKeys("new", "whsec_new", "old", "whsec_old", FAST + OVERLAP)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from storage.database import Database
 from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, Keys
+from storage.webhooks.endpoints import Endpoint, EndpointKeys
 
 NOW = 1_700_000_000_000
 LEASE_MS = 60_000
@@ -20,7 +20,7 @@ COMPANY = 7
 async def endpoint(database: Database) -> Endpoint:
     async with database.transaction() as transaction:
         return await endpoints.add_endpoint(
-            transaction, COMPANY, "https://receiver.example/", "multipart", Keys("key", "whsec_x"), NOW
+            transaction, COMPANY, "https://receiver.example/", "multipart", EndpointKeys("key", "whsec_x"), NOW
         )
 
 
@@ -230,7 +230,7 @@ async def test_a_random_token_is_new_once(database: Database) -> None:
 
 
 def test_keys_count_until_their_overlap_ends() -> None:
-    keys = Keys("new", "whsec_new", "old", "whsec_old", NOW)
+    keys = EndpointKeys("new", "whsec_new", "old", "whsec_old", NOW)
     assert (keys.api_keys(NOW - 1), keys.secrets(NOW - 1)) == (["new", "old"], ["whsec_new", "whsec_old"])
     assert (keys.api_keys(NOW), keys.secrets(NOW)) == (["new"], ["whsec_new"])
-    assert Keys("only", None).secrets(NOW) == []
+    assert EndpointKeys("only", None).secrets(NOW) == []

@@ -16,7 +16,7 @@ from protocol.events import EventName
 from protocol.heartbeat import LastTimes
 from server.live.parties import Parties
 from server.services.directory.directory import Directory
-from server.services.directory.plan import Report
+from server.services.directory.plan import ImportReport
 from storage.database import Database
 from storage.directory import reads as directory_reads
 from storage.directory.changes import DirectoryChange
@@ -70,7 +70,7 @@ class World:
         self.now_ms = 1_720_000_000_000
         self.directory = Directory(database, self.parties, self.events, lambda: self.now_ms, relay=self.relayed.append)
 
-    async def load(self, text: str, piece: int = 7, dry_run: bool = False) -> Report:
+    async def load(self, text: str, piece: int = 7, dry_run: bool = False) -> ImportReport:
         """Import ``text``, fed in small pieces."""
         self.now_ms += 1_000
 

@@ -32,7 +32,7 @@ from protocol.directory import (
 from protocol.errors import ApiError, ErrorCode
 from server.live.parties import Parties
 from server.services.directory.directory import Directory
-from server.services.directory.plan import Report
+from server.services.directory.plan import ImportReport
 from storage.directory import reads as directory_reads
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
@@ -142,7 +142,7 @@ async def check(folder: Path, several: list[list[Entry]]) -> None:
         await database.close()
 
 
-async def accepted(directory: Directory, entries: list[Entry]) -> Report | None:
+async def accepted(directory: Directory, entries: list[Entry]) -> ImportReport | None:
     """What was done; None if it was refused."""
 
     async def stream() -> AsyncIterator[bytes]:

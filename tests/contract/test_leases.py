@@ -16,7 +16,7 @@ from storage.privacy.recording_fetches import FETCHES
 from storage.privacy.rows import KeptRequest
 from storage.privacy.twilio_copies import COPIES
 from storage.webhooks import deliveries, endpoints
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 from storage.webhooks.lanes import LANES
 
 NOW = 1_700_000_000_000
@@ -40,7 +40,7 @@ async def queue(request: pytest.FixtureRequest, database: Database) -> Queue:
 
 
 async def _fill(transaction: Transaction) -> None:
-    keys = Keys("key", "whsec_", None, None, None)
+    keys = EndpointKeys("key", "whsec_", None, None, None)
     endpoint = await endpoints.add_endpoint(transaction, 7, "https://a.example/", "json", keys, NOW)
     code = ServiceCode("57", "tes", NOW, NOW)
     for name in ("r0", "r1", "r2"):

@@ -20,7 +20,7 @@ from storage.privacy.deadlines import Cutoffs, Which, due, due_counts
 from storage.privacy.rows import KeptRequest
 from storage.webhooks import deliveries, endpoints
 from storage.webhooks.deliveries import Status
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 
 NOW = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
 DAY_MS = 86_400_000
@@ -108,7 +108,7 @@ async def test_what_is_overdue_is_counted_by_the_consumers_day(database: Databas
 async def test_an_endpoint_s_waiting_and_failed_deliveries_are_counted(database: Database) -> None:
     async with database.transaction() as transaction:
         ids = [
-            (await endpoints.add_endpoint(transaction, 7, "https://a.example", "json", Keys("k", "s"), NOW)).id
+            (await endpoints.add_endpoint(transaction, 7, "https://a.example", "json", EndpointKeys("k", "s"), NOW)).id
             for _ in range(3)
         ]
         await deliveries.queue(transaction, ids[:2], "r1", "x", NOW)

@@ -20,7 +20,7 @@ from storage.privacy.retention import (
 from storage.privacy.rows import KeptRequest
 from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, Keys
+from storage.webhooks.endpoints import Endpoint, EndpointKeys
 
 NOW: Final = 1_700_000_000_000
 COMPANY: Final = 7
@@ -41,7 +41,7 @@ TABLES: Final = (
 async def endpoint(database: Database) -> Endpoint:
     async with database.transaction() as transaction:
         return await endpoints.add_endpoint(
-            transaction, COMPANY, "https://receiver.example/", "multipart", Keys("key", "whsec_x"), NOW
+            transaction, COMPANY, "https://receiver.example/", "multipart", EndpointKeys("key", "whsec_x"), NOW
         )
 
 

@@ -9,7 +9,7 @@ from protocol.directory import Company, Kind
 from server.webhooks.admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from storage.database import Database
 from storage.directory import writes as directory_writes
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.webhooks import endpoints
 
 NOW = 1_584_211_480_000
@@ -21,7 +21,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 async def opened(database: Database) -> WebhookAdmin:
     """The service, with one company in the directory."""
     async with database.transaction() as transaction:
-        change = Change(Kind.COMPANY, None, Company(ACME, "Acme", None, ()))
+        change = ObjectChange(Kind.COMPANY, None, Company(ACME, "Acme", None, ()))
         await directory_writes.write(transaction, Kind.COMPANY, [change], NOW)
     return WebhookAdmin(database, _no_worker, lambda: NOW)
 

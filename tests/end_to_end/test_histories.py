@@ -16,7 +16,7 @@ from itertools import pairwise
 import pytest
 
 from protocol.activity import ActivityType
-from server.http.sending import ANSWER_BYTES, Kind
+from server.http.sending import ANSWER_BYTES, AnswerKind
 from server.http.sending import Answer as Sent
 from server.routes.history import one_page, pieces
 from server.runtime.turns import Turns
@@ -109,7 +109,7 @@ async def test_conversations_end_at_about_one_mebibyte_and_their_link_goes_on(wo
 async def test_a_person_has_four_histories_at_once_and_others_have_theirs(open_: OpenWorld) -> None:
     world = await small_buffers(open_)
     async with AsyncExitStack() as stack:
-        open_ones = [await stack.enter_async_context(jane_asks(world)) for _ in range(Kind.HISTORY.value)]
+        open_ones = [await stack.enter_async_context(jane_asks(world)) for _ in range(AnswerKind.HISTORY.value)]
         assert [each.status for each in open_ones] == [200] * 4
         refused = await world.http(JANE).get(HISTORY)
         assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
@@ -123,7 +123,7 @@ async def test_a_person_has_sixteen_pages_at_once(open_: OpenWorld) -> None:
     world = await small_buffers(open_)
     async with AsyncExitStack() as stack:
         for path in ("/apps/buzz/activity/0?limit=100", "/apps/buzz/activity"):
-            for _ in range(Kind.PAGE.value // 2):
+            for _ in range(AnswerKind.PAGE.value // 2):
                 await stack.enter_async_context(jane_asks(world, path))
         for path in ("/apps/buzz/activity", "/apps/buzz/conversations"):
             refused = await world.http(JANE).get(path)

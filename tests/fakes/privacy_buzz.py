@@ -17,7 +17,7 @@ from server.node.node import Node
 from storage.database import Database
 from storage.directory import service_codes
 from storage.directory import writes as directory_writes
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
 from tests.harness.node import Tokens, running_node, settings_for
@@ -172,7 +172,9 @@ async def fill(database: Database) -> None:
     """Write the people, the companies and the service code into a migrated database."""
     async with database.transaction() as transaction:
         for kind, objects in _OBJECTS.items():
-            await directory_writes.write(transaction, kind, [Change(kind, None, each) for each in objects], START_MS)
+            await directory_writes.write(
+                transaction, kind, [ObjectChange(kind, None, each) for each in objects], START_MS
+            )
         await service_codes.put(transaction, CODE, ACME, "tes", START_MS)
 
 

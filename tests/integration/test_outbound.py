@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from server.auth.jwks import JwksError, Provider, ProviderKeys
 from server.http.outbound import AnswerTooLarge, open_session, read_answer
 from server.twilio.api import TwilioError, open_twilio_api
-from server.webhooks.message import Message
+from server.webhooks.message import WebhookMessage
 from server.webhooks.sender import ANSWER_BYTES, open_sender
 
 if sys.version_info >= (3, 14):
@@ -91,7 +91,7 @@ async def test_twilios_api_and_recordings(packed: Elsewhere) -> None:
 
 async def test_webhook_receivers(packed: Elsewhere) -> None:
     async with open_sender(5, allow_loopback=True) as sender:
-        answer = await sender.post(Message(f"{packed.url}/hook", {}, b"{}"))
+        answer = await sender.post(WebhookMessage(f"{packed.url}/hook", {}, b"{}"))
     assert answer.ok, "its status says that it has the event"
     assert 0 < len(answer.text) <= ANSWER_BYTES
     assert packed.asked_for == ["identity"]

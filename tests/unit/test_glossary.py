@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,23 @@ def test_a_retired_name_is_not_used_again() -> None:
         if (match := re.search(retired, text))
     ]
     assert found == []
+
+
+SHARED_NAMES = {
+    "Activities": "the frame, and the service",
+    "Appender": "of the two databases",
+    "DirectoryChanged": "the event to sessions, and the notice to nodes",
+    "Number": "in the heartbeat, and in the directory",
+    "ServiceCode": "in a privacy request, and in the directory",
+    "TrustedCompany": "in a look-up, and in the directory",
+}
+"""Names that two classes have: most are the names of schemas in the API's description."""
+
+
+def test_no_other_two_classes_have_one_name() -> None:
+    files = [path for folder in ("server", "storage", "protocol") for path in (ROOT / folder).rglob("*.py")]
+    classes = Counter(
+        name for path in files for name in re.findall(r"^class (\w+)", path.read_text("utf-8"), re.MULTILINE)
+    )
+    shared = {name for name, count in classes.items() if count > 1 and not name.startswith("_")}
+    assert shared == set(SHARED_NAMES)

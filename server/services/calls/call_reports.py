@@ -35,7 +35,7 @@ def call_key(new: NewActivity) -> str | None:
     return f"call:{new.message_id.lower()}"
 
 
-class Report(NamedTuple):
+class CallReport(NamedTuple):
     """``author`` has reported this call, and the log answered with ``stored``."""
 
     author: int
@@ -60,9 +60,9 @@ class CallReports:
         self._calls = calls
         self._events = events
         self._amended = amended
-        self._reports: Batcher[Report, Activity] = Batcher("call reports", self._work, max_batch=1)
+        self._reports: Batcher[CallReport, Activity] = Batcher("call reports", self._work, max_batch=1)
 
-    def submit(self, report: Report) -> asyncio.Future[Activity]:
+    def submit(self, report: CallReport) -> asyncio.Future[Activity]:
         """Queue a report; the future gets the activity afterwards, or raises StorageError.
 
         Raises ApiError(unavailable) if too many wait.
@@ -73,10 +73,10 @@ class CallReports:
         """Finish the waiting reports."""
         await self._reports.close()
 
-    async def _work(self, reports: Sequence[Report]) -> Sequence[Activity]:
+    async def _work(self, reports: Sequence[CallReport]) -> Sequence[Activity]:
         return [await self._one(report) for report in reports]
 
-    async def _one(self, report: Report) -> Activity:
+    async def _one(self, report: CallReport) -> Activity:
         activity = report.stored.activity
         if report.connects:
             activity = await self._put_right(report) or activity
@@ -84,7 +84,7 @@ class CallReports:
             await self._list(report.key.partition(":")[2], activity)
         return activity
 
-    async def _put_right(self, report: Report) -> Activity | None:
+    async def _put_right(self, report: CallReport) -> Activity | None:
         new = report.new
         activity = await call_activities.connect(
             self._database, report.author, report.key, new.kind, new.call_time or 0

@@ -26,7 +26,7 @@ from server.live.parties import Parties
 from server.services.directory import stores as directory_stores
 from server.services.directory.effects import Effects, list_names
 from server.services.directory.importing import LineConflict, LineEntry, check, refuse_ahead
-from server.services.directory.plan import Plan, Report, plan
+from server.services.directory.plan import ImportReport, Plan, plan
 from server.services.directory.spool import Spool
 from server.services.directory.survey import Survey
 from storage.database import Database, Lane, Transaction
@@ -34,7 +34,7 @@ from storage.directory import changes as directory_changes
 from storage.directory import reads as directory_reads
 from storage.directory import writes as directory_writes
 from storage.directory.changes import DirectoryChange
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.errors import StorageConflict, StorageError
 
 _PARTIES_A_PUBLISH = 1_000
@@ -98,7 +98,9 @@ class Directory:
         if not report.changed:
             raise ApiError(ErrorCode.NOT_FOUND)
 
-    async def import_lines(self, stream: AsyncIterator[bytes], dry_run: bool = False, deletions: bool = True) -> Report:
+    async def import_lines(
+        self, stream: AsyncIterator[bytes], dry_run: bool = False, deletions: bool = True
+    ) -> ImportReport:
         """Apply a stream of NDJSON, all of it or nothing. ``dry_run``: report what would change, and change nothing.
 
         Raises ApiError: bad_request that names the wrong lines, too_large, or conflict if it would remove something and
@@ -111,7 +113,7 @@ class Directory:
             except LineConflict as conflict:
                 raise ApiError(ErrorCode.BAD_REQUEST, f"Nothing was imported. {conflict}") from conflict
 
-    async def _change_one(self, entry: Entry) -> Report:
+    async def _change_one(self, entry: Entry) -> ImportReport:
         survey = Survey()
         survey.take(1, entry)
         async with Spool[LineEntry](LineEntry) as entries:
@@ -123,8 +125,8 @@ class Directory:
 
     async def _carry_out(
         self, survey: Survey, entries: Spool[LineEntry], dry_run: bool, deletions: bool = True
-    ) -> Report:
-        async with self._changing, Spool[Change](Change, self._spool_folder) as changes:
+    ) -> ImportReport:
+        async with self._changing, Spool[ObjectChange](ObjectChange, self._spool_folder) as changes:
             planned = await plan(self._database, survey, entries, changes)
             if dry_run or not planned.report.changed:
                 return planned.report
@@ -135,7 +137,7 @@ class Directory:
         await self._tell(effects)
         return planned.report
 
-    async def _apply(self, planned: Plan, changes: Spool[Change]) -> Effects:
+    async def _apply(self, planned: Plan, changes: Spool[ObjectChange]) -> Effects:
         now_ms = self._now_ms()
         effects = Effects()
         try:
@@ -181,7 +183,7 @@ class Directory:
             self._events.publish([request.person_id], EventName.TRUST_REQUESTED, data)
 
 
-def _removes(report: Report) -> ApiError:
+def _removes(report: ImportReport) -> ApiError:
     what = ", ".join(f"{count} {kind}" for kind, count in report.removed.items())
     return ApiError(ErrorCode.CONFLICT, f"Conflict: Nothing was imported: it removes {what}. Pass --yes to allow this.")
 
@@ -195,7 +197,7 @@ async def _remove(transaction: Transaction, gone: Sequence[Object], effects: Eff
     await directory_stores.remove_parties(transaction, gone, now_ms)
 
 
-async def _write(transaction: Transaction, chunk: list[Change], effects: Effects, now_ms: int) -> None:
+async def _write(transaction: Transaction, chunk: list[ObjectChange], effects: Effects, now_ms: int) -> None:
     by_kind = attrgetter("kind")
     for kind, some in groupby(sorted(chunk, key=by_kind), key=by_kind):
         await directory_stores.write(transaction, kind, list(some), now_ms)

@@ -16,7 +16,7 @@ from storage.database import Transaction
 from storage.directory.changes import DirectoryChange
 from storage.directory.names import read_memberships
 from storage.directory.reads import members, trusting
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 
 _SEVERAL = 0
 _MAX_REQUESTS = 1_000
@@ -58,7 +58,7 @@ class Effects:
         self._changed_companies: list[int] = []
         self._colleagues: dict[int, int] = {}
 
-    def note(self, change: Change) -> None:
+    def note(self, change: ObjectChange) -> None:
         """Note an object that was put or removed (for a party's removal: :meth:`note_removed_party`)."""
         if change.kind in (Kind.PERSON, Kind.COMPANY):
             self._note_party(change)
@@ -127,7 +127,7 @@ class Effects:
         elif isinstance(found, Number) and found.person_id is not None:
             self._move(found.person_id, USER)
 
-    def _note_party(self, change: Change) -> None:
+    def _note_party(self, change: ObjectChange) -> None:
         before, found = change.before, change.after
         assert isinstance(found, Person | Company)
         if not isinstance(before, Person | Company) or before.named != found.named:

@@ -22,14 +22,14 @@ from server.services.directory.spool import Spool
 from server.services.directory.survey import Survey
 from storage.database import Database
 from storage.directory import reads as directory_reads
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.telephony import numbers
 
 E = TypeVar("E", bound=Entry)
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """The changes that were (or would be) made: lines read, and by kind how many objects were put and removed.
 
     ``warnings``: how many contacts' numbers were left out as not callable; ``warned`` names the first lines.
@@ -46,7 +46,7 @@ class Report:
         """Return how many objects differ from what was stored."""
         return sum(self.put.values()) + sum(self.removed.values())
 
-    def count(self, change: Change) -> None:
+    def count(self, change: ObjectChange) -> None:
         counts = self.removed if change.after is None else self.put
         counts[change.kind.value] = counts.get(change.kind.value, 0) + 1
 
@@ -55,21 +55,21 @@ class Report:
 class Plan:
     """A planned change. ``gone``: the parties that are removed first, with all their objects. The rest is spooled."""
 
-    report: Report
+    report: ImportReport
     gone: list[Person | Company]
 
 
-async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[Change]) -> Plan:
+async def plan(database: Database, survey: Survey, entries: Spool[LineEntry], changes: Spool[ObjectChange]) -> Plan:
     """Compare with what is stored, and spool what differs.
 
     Raises LineConflict for a line that refers to an unknown party, has another party's number, or a new id that is too
     large.
     """
     await _check_needed(database, survey)
-    report = Report(lines=survey.lines, warnings=survey.dropped_numbers, warned=survey.warned)
+    report = ImportReport(lines=survey.lines, warnings=survey.dropped_numbers, warned=survey.warned)
     gone = await _removed_parties(database, survey)
     for found in gone:
-        report.count(Change(found.kind, found, None))
+        report.count(ObjectChange(found.kind, found, None))
     gone_keys = frozenset(found.key for found in gone)
     async for chunk in entries.read():
         differing = await _differing(database, survey, chunk, gone_keys)
@@ -101,9 +101,9 @@ async def _removed_parties(database: Database, survey: Survey) -> list[Person | 
 
 async def _differing(
     database: Database, survey: Survey, chunk: Sequence[LineEntry], gone_keys: AbstractSet[int]
-) -> list[Change]:
+) -> list[ObjectChange]:
     counting = chunk if survey.all_stand else list(_standing(survey, chunk))
-    found: list[Change] = []
+    found: list[ObjectChange] = []
     for kind, entries in _by_kind(entry for _, entry in counting):
         identities = [entry.identity for entry in entries]
         current = await directory_stores.read(database, kind, identities)
@@ -113,14 +113,14 @@ async def _differing(
                 before = None  # it is removed together with a party, before the changes are written
             after = None if isinstance(entry, Removed) else entry
             if before != after:
-                found.append(Change(kind, before, after))
+                found.append(ObjectChange(kind, before, after))
     found = await _without_known_numbers(database, found)
     await _check_numbers(database, counting, found)
     _check_new_ids(counting, found)
     return found
 
 
-async def _without_known_numbers(database: Database, changes: list[Change]) -> list[Change]:
+async def _without_known_numbers(database: Database, changes: list[ObjectChange]) -> list[ObjectChange]:
     """Leave out lines for the pool whose number exists: an assigned or resting number stays unchanged."""
     pool = {match_key(change.after.number) for change in changes if _is_for_pool(change.after)}
     known = await numbers.known(database, list(pool)) if pool else set()
@@ -145,7 +145,7 @@ def _by_kind(entries: Iterable[E]) -> Iterator[tuple[Kind, list[E]]]:
     yield from found.items()
 
 
-def _check_new_ids(chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:
+def _check_new_ids(chunk: Sequence[LineEntry], changes: Sequence[ObjectChange]) -> None:
     """Check that new objects have no id that is too large; existing ones may be changed and removed."""
     for _, before, after in changes:
         known = before.brings.values() if before is not None else ()
@@ -161,7 +161,7 @@ def _too_large(name: str) -> str:
     )
 
 
-async def _check_numbers(database: Database, chunk: Sequence[LineEntry], changes: Sequence[Change]) -> None:
+async def _check_numbers(database: Database, chunk: Sequence[LineEntry], changes: Sequence[ObjectChange]) -> None:
     given = [directory_stores.imported(change.after) for change in changes if isinstance(change.after, Number)]
     wrong = await numbers.conflicts(database, given) if given else {}
     for line, entry in chunk:

@@ -9,7 +9,7 @@ from storage.database import Reader, Transaction
 from storage.directory import reads as directory_reads
 from storage.directory import service_codes
 from storage.directory import writes as directory_writes
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.telephony import numbers
 
 
@@ -24,7 +24,7 @@ async def read(reader: Reader, kind: Kind, identities: Sequence[Identity]) -> di
     return await directory_reads.read(reader, kind, identities)
 
 
-async def write(transaction: Transaction, kind: Kind, changes: Sequence[Change], now_ms: int) -> None:
+async def write(transaction: Transaction, kind: Kind, changes: Sequence[ObjectChange], now_ms: int) -> None:
     """Write changes of one kind."""
     if kind is Kind.NUMBER:
         await _write_numbers(transaction, changes, now_ms)
@@ -51,7 +51,7 @@ def imported(found: Number) -> numbers.ImportedNumber:
     return numbers.ImportedNumber(found.number, found.person_id)
 
 
-async def _write_numbers(transaction: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+async def _write_numbers(transaction: Transaction, changes: Sequence[ObjectChange], now_ms: int) -> None:
     puts = [imported(change.after) for change in changes if isinstance(change.after, Number)]
     gone = [change.before.number for change in changes if change.after is None and isinstance(change.before, Number)]
     if gone:
@@ -60,7 +60,7 @@ async def _write_numbers(transaction: Transaction, changes: Sequence[Change], no
         await numbers.put_many(transaction, puts, now_ms)
 
 
-async def _write_codes(transaction: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+async def _write_codes(transaction: Transaction, changes: Sequence[ObjectChange], now_ms: int) -> None:
     for _, before, after in changes:
         if isinstance(after, ServiceCode):
             await service_codes.put(transaction, after.code, after.company_id, after.name, now_ms)

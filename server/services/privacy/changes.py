@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from protocol.events import EventName as LiveEventName
-from protocol.privacy_event import EventName
+from protocol.events import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import PrivacyRequest, view
 from server.live.events import Events
 from storage.database import Database, Transaction
@@ -23,8 +23,8 @@ Wake = Callable[[Collection[int]], None]
 """Tells a worker that something is due for these endpoints."""
 
 _LIVE_NAMES = {
-    EventName.RECEIVED: LiveEventName.PRIVACY_REQUEST_RECEIVED,
-    EventName.UPDATED: LiveEventName.PRIVACY_REQUEST_UPDATED,
+    PrivacyEventName.RECEIVED: EventName.PRIVACY_REQUEST_RECEIVED,
+    PrivacyEventName.UPDATED: EventName.PRIVACY_REQUEST_UPDATED,
 }
 
 
@@ -55,7 +55,7 @@ class Change:
     def __init__(self, transaction: Transaction, now_ms: int) -> None:
         self.transaction = transaction
         self.now_ms = now_ms
-        self.told: list[tuple[EventName, PrivacyRequest]] = []
+        self.told: list[tuple[PrivacyEventName, PrivacyRequest]] = []
         self.endpoint_ids: set[int] = set()
 
     async def receive(self, kept: KeptRequest, actor: str, detail: str = "", *, with_recording: bool = False) -> bool:
@@ -67,7 +67,7 @@ class Change:
         if not await requests.insert(self.transaction, made):
             return False
         await requests.audit(self.transaction, made, actor, "received", detail)
-        await self._tell(EventName.RECEIVED, made.request, with_recording)
+        await self._tell(PrivacyEventName.RECEIVED, made.request, with_recording)
         return True
 
     async def update(
@@ -75,7 +75,7 @@ class Change:
     ) -> PrivacyRequest:
         """Store a changed request that was held in this transaction, and notify of it."""
         saved = await self.note(kept, actor, action, detail)
-        await self._tell(EventName.UPDATED, saved.request, with_recording)
+        await self._tell(PrivacyEventName.UPDATED, saved.request, with_recording)
         return saved.request
 
     async def note(self, kept: KeptRequest, actor: str, action: str, detail: str = "") -> KeptRequest:
@@ -88,7 +88,7 @@ class Change:
         updated_at_ms = await requests.next_moment(self.transaction, self.now_ms)
         return replace(kept, request=replace(kept.request, updated_at_ms=updated_at_ms))
 
-    async def _tell(self, name: EventName, request: PrivacyRequest, with_recording: bool) -> None:
+    async def _tell(self, name: PrivacyEventName, request: PrivacyRequest, with_recording: bool) -> None:
         endpoint_ids = await endpoints.endpoint_ids(self.transaction, request.company_id)
         await deliveries.queue(
             self.transaction, endpoint_ids, request.id, name.value, self.now_ms, with_recording=with_recording

@@ -14,7 +14,7 @@ from dataclasses import replace
 from protocol import privacy_signature, standard_webhooks
 from protocol.errors import ApiError, ErrorCode
 from protocol.forms import FormError, Tree
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import PrivacyRequest, Progress, State
 from protocol.privacy_signature import EventSignature
 from protocol.received_event import ReceivedEvent, parse, signature_of
@@ -85,7 +85,7 @@ class ReceivedEvents:
             raise ApiError(ErrorCode.BAD_REQUEST, "'created_at' lies more than a day ahead of this server's clock")
         async with self._changes.open() as change:
             await self._first_time(change, source, event.signature)
-            if event.name is EventName.TEST:
+            if event.name is PrivacyEventName.TEST:
                 return "test"
             if await _first(change, event, source, signed_at_ms):
                 return "stored"

@@ -25,7 +25,7 @@ _CALLS: Final = UUID("6a1e6f0c-9b0e-4e0f-8f0e-0c7c1c8f3f57")
 _ACTOR: Final = "twilio"
 
 
-class Call(NamedTuple):
+class LineCall(NamedTuple):
     """The data about a call in each of Twilio's requests, and the service code that the caller dialled."""
 
     call_sid: str
@@ -42,12 +42,12 @@ class Voicemail:
         self._changes = changes
         self._wake = wake
 
-    async def begin(self, call: Call) -> bool:
+    async def begin(self, call: LineCall) -> bool:
         """Make the request after the caller has dialled a code. False if there is no such code."""
         async with self._changes.open() as change:
             return await _held(change, call) is not None
 
-    async def ended(self, call: Call) -> None:
+    async def ended(self, call: LineCall) -> None:
         """Record that the caller has hung up. It is sent with the next event, not in one of its own."""
         async with self._changes.open() as change:
             kept = await _held(change, call)
@@ -55,7 +55,7 @@ class Voicemail:
             if kept and session and session.ended_at_ms is None:
                 await change.note(_with(kept, replace(session, ended_at_ms=change.now_ms)), _ACTOR, "call ended")
 
-    async def recorded(self, call: Call, recording_sid: str, *, completed: bool) -> None:
+    async def recorded(self, call: LineCall, recording_sid: str, *, completed: bool) -> None:
         """Record that a recording can be fetched, or that there will be none."""
         async with self._changes.open() as change:
             kept = await _held(change, call)
@@ -75,7 +75,7 @@ class Voicemail:
         elif session.recording_status is Progress.NONE:
             await change.update(_with_recording(kept, Progress.FAILED, change.now_ms), _ACTOR, "recording failed")
 
-    async def transcribed(self, call: Call, text: str, transcription_sid: str, *, completed: bool) -> None:
+    async def transcribed(self, call: LineCall, text: str, transcription_sid: str, *, completed: bool) -> None:
         """Store the transcription, or that there will be none. An empty SID means that Twilio has none to delete."""
         status = Progress.COMPLETED if completed else Progress.FAILED
         async with self._changes.open() as change:
@@ -120,7 +120,7 @@ async def _note_copy(change: Change, kept: KeptRequest, sid: str) -> None:
     await twilio_copies.note(change.transaction, sid, kept.request.id, unwanted=unwanted)
 
 
-async def _held(change: Change, call: Call) -> KeptRequest | None:
+async def _held(change: Change, call: LineCall) -> KeptRequest | None:
     """Return the call's request, locked; it is made now if this is the first callback and its code exists."""
     request_id = str(uuid5(_CALLS, call.call_sid))
     kept = await requests.hold(change.transaction, request_id)
@@ -143,7 +143,7 @@ async def _held(change: Change, call: Call) -> KeptRequest | None:
     return await requests.hold(change.transaction, request_id)
 
 
-def _session(call: Call, now_ms: int) -> CallSession:
+def _session(call: LineCall, now_ms: int) -> CallSession:
     return CallSession(
         created_at_ms=now_ms,
         caller_id=call.caller_id[:MAX_SHORT_CHARACTERS],

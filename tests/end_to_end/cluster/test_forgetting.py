@@ -1,4 +1,4 @@
-"""What was erased on one node is kept in no node's memory: at once by the notice, by the look where that is lost."""
+"""What was erased on one node is kept in no node's memory: at once by the notice, by the poll where that is lost."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_the_notice_of_an_erasure_reaches_every_node(open_cluster: OpenNod
     await until(lambda: not keeps_the_secret(other))
 
 
-async def test_a_notice_of_an_erasure_that_is_lost_is_made_good_by_the_look(open_cluster: OpenNodes) -> None:
+async def test_a_notice_of_an_erasure_that_is_lost_is_made_good_by_the_poll(open_cluster: OpenNodes) -> None:
     one, other = await open_cluster(look_seconds=0.3)
     other.node.cluster.tail.amended = lambda: None  # type: ignore[method-assign]
     await with_a_secret(one, other)

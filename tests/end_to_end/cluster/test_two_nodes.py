@@ -183,7 +183,7 @@ async def test_history_that_is_cleared_on_one_node_is_new_on_all(pair: Pair) -> 
     assert again.welcome["epoch"] != epoch
 
 
-async def test_a_notice_that_is_lost_is_healed_by_the_look(open_cluster: OpenNodes) -> None:
+async def test_a_notice_that_is_lost_is_made_good_by_the_poll(open_cluster: OpenNodes) -> None:
     one, other = await open_cluster(look_seconds=0.3)
     heard = other.node.cluster.tail.heard
     lost: list[Committed] = []

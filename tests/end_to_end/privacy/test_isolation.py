@@ -10,10 +10,10 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from storage.webhooks import deliveries, endpoints
 from storage.webhooks.deliveries import Filter, Status
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 from tests.fakes.privacy_buzz import ACME, Clock, open_buzz
 from tests.harness.people import copy_directory
 
@@ -67,7 +67,7 @@ async def test_the_others_events_go_out_without_delay(template: Path, tmp_path: 
                         ACME,
                         str(receivers.server.make_url(f"/{number}")),
                         "multipart",
-                        Keys("key", SECRET),
+                        EndpointKeys("key", SECRET),
                         clock.ms,
                     )
                 ).id
@@ -76,7 +76,7 @@ async def test_the_others_events_go_out_without_delay(template: Path, tmp_path: 
 
         async def tell(request_id: str, endpoint_ids: list[int]) -> None:
             async with database.transaction() as transaction:
-                await deliveries.queue(transaction, endpoint_ids, request_id, EventName.RECEIVED.value, clock.ms)
+                await deliveries.queue(transaction, endpoint_ids, request_id, PrivacyEventName.RECEIVED.value, clock.ms)
             worker.wake(endpoint_ids)
 
         control = await receivers.all_healthy(lambda: tell(alone, ids[HANGING:]))

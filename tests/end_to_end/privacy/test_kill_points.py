@@ -16,7 +16,7 @@ from protocol.events import EventName
 from server.node.privacy import reclaim_leases
 from server.services.privacy.changes import PrivacyChanges
 from server.services.privacy.recordings import RecordingFetcher
-from server.services.privacy.voicemail import Call, Voicemail
+from server.services.privacy.voicemail import LineCall, Voicemail
 from server.twilio.api import TwilioApi, open_twilio_api
 from server.webhooks.queue import LEASE_MS, DeliveryQueue
 from server.webhooks.sender import WebhookSender, open_sender
@@ -29,7 +29,7 @@ from storage.privacy import recording_fetches, requests
 from storage.sqlite.database import SqliteDatabase
 from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Filter, Status
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 from tests.end_to_end.privacy.mortal import Killed, Mortal
 from tests.fakes.privacy_buzz import ACME, CODE, Clock
 from tests.fakes.twilio import ACCOUNT, MP3, TOKEN, Twilio
@@ -81,7 +81,7 @@ async def world(database: Database, clock: Clock, twilio: Twilio) -> AsyncIterat
     receiver = await Receiver().start()
     async with database.transaction() as transaction:
         await service_codes.put(transaction, CODE, ACME, "tes", clock.ms)
-        keys = Keys("key", SECRET)
+        keys = EndpointKeys("key", SECRET)
         await endpoints.add_endpoint(transaction, ACME, receiver.url, "multipart", keys, clock.ms)
     async with open_sender(5, allow_loopback=True) as sender, open_twilio_api(twilio.url, ACCOUNT, TOKEN) as api:
         yield World(database, clock, sender, api, receiver)
@@ -142,7 +142,7 @@ def _is_of_a_server_outside(task: asyncio.Task[Any]) -> bool:
 
 async def call(server: Server, steps: list[str], call_sid: str) -> None:
     """Twilio's side: each step is repeated until it is answered."""
-    named = Call(call_sid, CODE, "+15555555555", "John Smith", "CA")
+    named = LineCall(call_sid, CODE, "+15555555555", "John Smith", "CA")
     while steps:
         match steps[0]:
             case "code":

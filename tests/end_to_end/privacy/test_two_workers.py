@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from protocol.privacy_event import EventName
+from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from server.webhooks.queue import DeliveryQueue
 from server.webhooks.sender import open_sender
@@ -19,7 +19,7 @@ from storage.privacy import requests
 from storage.privacy.rows import KeptRequest
 from storage.webhooks import deliveries, endpoints
 from storage.webhooks.deliveries import Status
-from storage.webhooks.endpoints import Keys
+from storage.webhooks.endpoints import EndpointKeys
 from tests.fakes.privacy_buzz import ACME, Clock
 from tests.fakes.webhook_receiver import Receiver
 
@@ -46,8 +46,10 @@ async def test_what_one_of_them_was_stopped_in_goes_to_the_other_at_once(
 
     receiver.behave = hang
     async with nodes[0].transaction() as transaction:
-        endpoint = await endpoints.add_endpoint(transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms)
-        await deliveries.queue(transaction, [endpoint.id], "test:1", EventName.TEST.value, clock.ms)
+        endpoint = await endpoints.add_endpoint(
+            transaction, ACME, receiver.url, "json", EndpointKeys("key", SECRET), clock.ms
+        )
+        await deliveries.queue(transaction, [endpoint.id], "test:1", PrivacyEventName.TEST.value, clock.ms)
     async with open_sender(20, allow_loopback=True) as sender:
         first, second = (
             WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock, stop_seconds=0.1) for database in nodes
@@ -72,7 +74,9 @@ async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[Pos
     receiver = await Receiver().start()
     code = ServiceCode("57", "tes", clock.ms, clock.ms)
     async with nodes[0].transaction() as transaction:
-        endpoint = await endpoints.add_endpoint(transaction, ACME, receiver.url, "json", Keys("key", SECRET), clock.ms)
+        endpoint = await endpoints.add_endpoint(
+            transaction, ACME, receiver.url, "json", EndpointKeys("key", SECRET), clock.ms
+        )
         for number in range(REQUESTS):
             session = WebFormSession(f"s{number}", clock.ms)
             request = PrivacyRequest(
@@ -80,7 +84,7 @@ async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[Pos
             )
             await requests.insert(transaction, KeptRequest(request))
             for _ in range(EVENTS):
-                await deliveries.queue(transaction, [endpoint.id], request.id, EventName.UPDATED.value, clock.ms)
+                await deliveries.queue(transaction, [endpoint.id], request.id, PrivacyEventName.UPDATED.value, clock.ms)
     async with open_sender(5, allow_loopback=True) as sender:
         workers = [WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock) for database in nodes]
         running = [asyncio.create_task(worker.run()) for worker in workers]

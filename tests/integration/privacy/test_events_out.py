@@ -141,7 +141,7 @@ class WallClock(Clock):
         return time.time_ns() // 1_000_000
 
 
-async def test_a_retry_is_made_when_it_falls_due_and_not_at_the_next_look(
+async def test_a_retry_is_made_when_it_falls_due_and_not_at_the_next_poll(
     watch: Watch, data_dir: Path, receiver: Receiver
 ) -> None:
     """Nothing else happens meanwhile that would wake the worker; it looks by itself every 30 s only."""

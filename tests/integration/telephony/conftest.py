@@ -17,7 +17,7 @@ from protocol.twilio_signature import sign
 from server.node.node import Node
 from storage.database import Database
 from storage.directory import writes as directory_writes
-from storage.directory.writes import Change
+from storage.directory.writes import ObjectChange
 from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony import numbers
@@ -153,7 +153,7 @@ async def put_directory(
     async with database.transaction() as transaction:
         for kind, found in objects.items():
             await directory_writes.write(
-                transaction, kind, [Change(kind, None, each) for each in found], IMPORTED_AT_MS
+                transaction, kind, [ObjectChange(kind, None, each) for each in found], IMPORTED_AT_MS
             )
         given = [ImportedNumber(number, person) for number, person in buzz_numbers.items()]
         await numbers.put_many(transaction, given, IMPORTED_AT_MS)

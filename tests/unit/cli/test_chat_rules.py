@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from buzz_client import Activity, Party
 from server.cli.conversation import (
-    Conversation,
-    Entry,
+    ChatEntry,
     Help,
     Intent,
     Quit,
     React,
     Read,
     Say,
+    Transcript,
     intent,
 )
 from server.cli.line_editor import EndOfInput, LineEditor
@@ -114,13 +114,13 @@ def activity(number: int, kind: str = "chat_message", by: Party = BOB, to: Party
     )
 
 
-def shown(entry: Entry | None) -> str:
+def shown(entry: ChatEntry | None) -> str:
     assert entry is not None
     return entry_text(entry).plain[6:]  # after the local time
 
 
-def conversation() -> Conversation:
-    return Conversation(JANE, BOB, Sealer(None, "", ""))
+def conversation() -> Transcript:
+    return Transcript(JANE, BOB, Sealer(None, "", ""))
 
 
 def test_messages_are_numbered_and_reactions_and_marks_name_them() -> None:

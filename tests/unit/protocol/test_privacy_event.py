@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.forms import FormError, Tree, flatten, nest
-from protocol.privacy_event import EventName, event_of
+from protocol.privacy_event import PrivacyEventName, event_of
 from protocol.privacy_request import MAX_RECORDING_BYTES, PrivacyRequest
 from protocol.received_event import ReceivedEvent, is_mp3, parse, signature_of
 from tests.fakes.seed_events import VOICEMAIL, WEB_FORM
@@ -43,7 +43,7 @@ def test_the_seeds_examples_are_read_and_written_again_to_the_letter(example: Tr
 def test_the_recording_is_base64() -> None:
     request = request_of(parse(VOICEMAIL))
     signature = parse(VOICEMAIL).signature
-    written = event_of(EventName.UPDATED, signature, request, MP3)
+    written = event_of(PrivacyEventName.UPDATED, signature, request, MP3)
     assert written["call_session"]["mp3_encoded_bytes"] == base64.b64encode(MP3).decode()  # type: ignore[index]
     assert parse(written).mp3 == MP3
 
@@ -59,7 +59,7 @@ def test_the_seeds_other_spelling_of_the_recording_is_taken() -> None:
 
 def test_a_test_event_is_marked() -> None:
     event = parse(WEB_FORM)
-    assert event_of(EventName.TEST, event.signature, request_of(event))["test"] == "true"
+    assert event_of(PrivacyEventName.TEST, event.signature, request_of(event))["test"] == "true"
 
 
 def test_a_field_that_is_not_known_yet_is_ignored() -> None:

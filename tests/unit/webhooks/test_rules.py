@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.privacy_event import EventName
-from server.webhooks.sender import Answer
+from protocol.privacy_event import PrivacyEventName
+from server.webhooks.sender import WebhookAnswer
 from server.webhooks.worker import Slots, after
 from storage.webhooks.deliveries import Delivery, Status
 
 NOW = 1_000_000
 FRESH = Delivery(
-    1, 2, "r", EventName.UPDATED.value, False, Status.PENDING, 1, 0, NOW, NOW, NOW, None, None, None, "", "", "msg_1"
+    1, 2, "r", PrivacyEventName.UPDATED.value, False, Status.PENDING, 1, 0, NOW, NOW, NOW, None, None, None, "", "",
+    "msg_1",
+)  # fmt: skip
+OK, REFUSED, SILENT = (
+    WebhookAnswer(200, 5, "ok", ""),
+    WebhookAnswer(500, 5, "no", "HTTP 500"),
+    WebhookAnswer(None, 15_000, "", "no answer"),
 )
-OK, REFUSED, SILENT = Answer(200, 5, "ok", ""), Answer(500, 5, "no", "HTTP 500"), Answer(None, 15_000, "", "no answer")
 RETRIES = (1_800, 1_800, 1_800)
 
 
@@ -27,8 +32,10 @@ def test_a_200_delivers() -> None:
     )
 
 
-@pytest.mark.parametrize("answer", [REFUSED, SILENT, Answer(201, 1, "", ""), Answer(302, 1, "", "redirect")])
-def test_anything_else_is_tried_again_three_times_and_has_failed_then(answer: Answer) -> None:
+@pytest.mark.parametrize(
+    "answer", [REFUSED, SILENT, WebhookAnswer(201, 1, "", ""), WebhookAnswer(302, 1, "", "redirect")]
+)
+def test_anything_else_is_tried_again_three_times_and_has_failed_then(answer: WebhookAnswer) -> None:
     delivery, waits = FRESH, []
     for _ in RETRIES:
         delivery = after(delivery, answer, RETRIES, NOW)
@@ -47,10 +54,10 @@ def test_waits_may_grow_and_may_be_none_at_all() -> None:
 
 
 def test_a_test_event_is_tried_once() -> None:
-    assert after(FRESH._replace(event_name=EventName.TEST.value), REFUSED, RETRIES, NOW).status is Status.FAILED
+    assert after(FRESH._replace(event_name=PrivacyEventName.TEST.value), REFUSED, RETRIES, NOW).status is Status.FAILED
 
 
-SLOW = Answer(200, 9_000, "ok", "")
+SLOW = WebhookAnswer(200, 9_000, "ok", "")
 
 
 def test_an_endpoint_has_a_few_slots_once_it_answers_quickly() -> None:
@@ -63,7 +70,7 @@ def test_an_endpoint_has_a_few_slots_once_it_answers_quickly() -> None:
 
 
 @pytest.mark.parametrize("answer", [SILENT, SLOW])
-def test_an_endpoint_that_is_silent_or_slow_has_one_slot(answer: Answer) -> None:
+def test_an_endpoint_that_is_silent_or_slow_has_one_slot(answer: WebhookAnswer) -> None:
     slots = Slots(per_endpoint=2, most=100)
     slots.heard(2, OK)
     slots.heard(2, answer)
@@ -73,7 +80,7 @@ def test_an_endpoint_that_is_silent_or_slow_has_one_slot(answer: Answer) -> None
 
 
 @pytest.mark.parametrize("answer", [SILENT, SLOW])
-def test_the_silent_and_the_slow_have_half_of_the_slots_at_most(answer: Answer) -> None:
+def test_the_silent_and_the_slow_have_half_of_the_slots_at_most(answer: WebhookAnswer) -> None:
     slots = Slots(per_endpoint=1, most=10)
     for endpoint in range(20):
         slots.heard(endpoint, answer)
