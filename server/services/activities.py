@@ -16,7 +16,7 @@ from protocol.activity import Activity, ActivityType, NewActivity, Party
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
 from server.live.log import Log, Submission
-from server.live.parties import Parties
+from server.live.parties import Parties, PartyName
 from server.runtime.limits import Buckets
 from server.services.calls.call_reports import CallReport, CallReports, call_key
 from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
@@ -79,20 +79,11 @@ class Activities:
         """
         if self.submit_known(author, new, key, answer, limited):
             return
-        if limited:
-            self._take(author)
-        new.checked()
-        answer = self._reporting(author, new, answer)
+        self._admit(author, new, limited)
         companies = await self._parties.companies_of(author) if new.acting != author else ()
-        _check_acting(author, new, companies)
         await self._parties.load((new.sender, new.receiver))
-        for party in _in_the_directory(new):
-            if self._parties.get(party) is None:
-                raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(party)}.")
-        sender, receiver = self._parties.shown(new.sender), self._parties.shown(new.receiver)
-        self._log.submit(
-            Submission(self._posting(author, new, sender.key, receiver.key, key), sender, receiver, answer)
-        )
+        sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
+        self._hand_over(author, new, key, answer, companies, sender, receiver)
 
     def submit_known(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
@@ -103,21 +94,43 @@ class Activities:
         sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
         if companies is None or sender is None or receiver is None:
             return False
-        if limited:
-            self._take(author)
-        new.checked()
-        if acting != author:
-            _check_acting(author, new, companies)
-        answer = self._reporting(author, new, answer)
-        self._log.submit(
-            Submission(self._posting(author, new, sender.key, receiver.key, key), sender, receiver, answer)
-        )
+        self._admit(author, new, limited)
+        self._hand_over(author, new, key, answer, companies, sender, receiver)
         return True
 
-    def _take(self, author: int) -> None:
-        wait = self._sends.take(author)
-        if wait:
+    def _admit(self, author: int, new: NewActivity, limited: bool) -> None:
+        """Check what needs no storage. Raises ApiError: rate_limited, bad_request, unprocessable."""
+        if limited and (wait := self._sends.take(author)):
             raise ApiError(ErrorCode.RATE_LIMITED, "Too many sends; slow down.", wait)
+        new.checked()
+
+    def _hand_over(
+        self,
+        author: int,
+        new: NewActivity,
+        key: str | None,
+        answer: Answer,
+        companies: tuple[int, ...],
+        sender: PartyName | None,
+        receiver: PartyName | None,
+    ) -> None:
+        """Check the rest and give it to the log. ``companies``: the author's; ``sender``, ``receiver``: None for those
+        who are not in the directory.
+
+        Raises ApiError: forbidden, not_found, unavailable.
+        """
+        if new.acting != author:
+            _check_acting(new, companies)
+        if sender is None or receiver is None:
+            self._check_directory(new)
+            sender, receiver = self._parties.shown(new.sender), self._parties.shown(new.receiver)
+        posting = self._posting(author, new, sender.key, receiver.key, key)
+        self._log.submit(Submission(posting, sender, receiver, self._reporting(author, new, answer)))
+
+    def _check_directory(self, new: NewActivity) -> None:
+        for party in _in_the_directory(new):
+            if self._parties.get(party) is None:
+                raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {Party.of_key(party)}.")
 
     def _reporting(self, author: int, new: NewActivity, answer: Answer) -> Answer:
         """Report a call that has a name, and answer with its activity afterwards."""
@@ -219,8 +232,8 @@ def _in_the_directory(new: NewActivity) -> tuple[int, ...]:
     return (new.sender,) if new.kind is ActivityType.chat_read_indicator else (new.sender, new.receiver)
 
 
-def _check_acting(author: int, new: NewActivity, companies: tuple[int, ...]) -> None:
-    if new.acting != author and new.acting not in companies:
+def _check_acting(new: NewActivity, companies: tuple[int, ...]) -> None:
+    if new.acting not in companies:
         raise ApiError(ErrorCode.FORBIDDEN, _not_a_party(new))
 
 

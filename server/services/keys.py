@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -19,7 +18,9 @@ from protocol.encryption import (
 from protocol.errors import ApiError, ErrorCode
 from protocol.events import EventName
 from server.live.events import Events
+from server.live.parties import Parties
 from server.runtime.limits import Buckets
+from storage.contract import ActivityLog
 from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
 
 CHANGES_AT_ONCE = 128
@@ -28,30 +29,14 @@ CHANGE_EVERY_SECONDS = 6.0
 have talked with is told of each."""
 
 
-class Partners(Protocol):
-    """The parties that have talked with each other (the activity log)."""
-
-    async def partners(self, party: int) -> list[int]:
-        """Return the keys of all parties that this party has talked with."""
-        ...
-
-
-class Memberships(Protocol):
-    """The existing people, and their companies (``server.live.parties.Parties``)."""
-
-    async def exists(self, key: int) -> bool: ...
-
-    async def companies_of(self, person_id: int) -> tuple[int, ...]: ...
-
-
 class Keys:
     """What people publish for end-to-end encryption. Every method raises StorageUnavailable."""
 
     def __init__(
-        self, store: KeyStore, partners: Partners, people: Memberships, events: Events, now_ms: Callable[[], int]
+        self, store: KeyStore, log: ActivityLog, people: Parties, events: Events, now_ms: Callable[[], int]
     ) -> None:
         self._store = store
-        self._partners = partners
+        self._log = log
         self._people = people
         self._events = events
         self._now_ms = now_ms
@@ -84,7 +69,7 @@ class Keys:
         """
         people = {person_id}
         for party in (person_id, *await self._people.companies_of(person_id)):
-            people.update(key for key in await self._partners.partners(party) if key > 0)
+            people.update(key for key in await self._log.partners(party) if key > 0)
         return await self._store.changed(sorted(people), after, limit)
 
     async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
@@ -96,7 +81,7 @@ class Keys:
         key = PublicKey(
             new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
         )
-        partners = await self._partners.partners(person_id)
+        partners = await self._log.partners(person_id)
         result = await self._store.publish(person_id, key, partners)
         if not isinstance(result, Published):
             raise ApiError(

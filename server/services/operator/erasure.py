@@ -7,7 +7,7 @@ So after a crash the same command finishes the work.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from protocol.directory import Kind
 from protocol.errors import ApiError, ErrorCode
@@ -21,6 +21,7 @@ from storage.database import Database
 from storage.directory import keys
 from storage.directory.names import read_names
 from storage.privacy.requests import of_callers
+from storage.sqlite.database import SqliteDatabase
 from storage.telephony import calls
 
 Remove = Callable[[Kind, tuple[str, ...]], Awaitable[None]]
@@ -52,14 +53,6 @@ class There(NamedTuple):
     privacy_requests: int
 
 
-class Compactable(Protocol):
-    """A database that keeps changes beside its file until a checkpoint (SQLite's WAL)."""
-
-    async def checkpoint(self) -> bool:
-        """Remove old data beside the file. False: a reader prevented it, try again."""
-        ...
-
-
 class Erasure:
     """Erases people at the operator's command."""
 
@@ -71,7 +64,7 @@ class Erasure:
         remove: Remove,
         privacy: PrivacyRequests,
         hub: Hub,
-        compact: Compactable | None,
+        compact: SqliteDatabase | None,
     ) -> None:
         self._database = database
         self._log = log

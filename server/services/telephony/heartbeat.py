@@ -6,23 +6,15 @@ A number from the pool is in the answer. One that must be bought is in a later o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from protocol import phone
 from protocol.events import EventName
 from protocol.heartbeat import Heartbeat, heartbeat
 from server.live.events import Events
+from server.services.activities import Activities
 from server.services.telephony.numbers import Numbers
 from storage.database import Database
 from storage.directory.reads import last_times
-
-
-class LastActivity(Protocol):
-    """The newest activity that a person is a party to (``server.services.activities.Activities``)."""
-
-    async def last_id(self, person: int) -> int:
-        """Return its id; 0 if there is none."""
-        ...
 
 
 def tell_number(events: Events) -> Callable[[int, str], None]:
@@ -38,7 +30,7 @@ def tell_number(events: Events) -> Callable[[int, str], None]:
 class Heartbeats:
     """Answers heartbeats."""
 
-    def __init__(self, database: Database, activities: LastActivity, numbers: Numbers) -> None:
+    def __init__(self, database: Database, activities: Activities, numbers: Numbers) -> None:
         self._database = database
         self._activities = activities
         self._numbers = numbers
