@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -122,7 +123,7 @@ async def open_cluster(
             return
         events = SharedEvents(hub, bus)
         sends = SharedSends(bus, rate, burst)
-        listener = ClusterListener(bus, hub, tail, events, presence, sends, parties, auth)
+        listener = ClusterListener(bus, Shared(hub, tail, events, presence, sends), parties, auth)
         bus.listen(Listener(listener.heard, listener.bus_up, tail.poll_soon), lambda: hub.epoch)
         stack.callback(auth.subscribe(listener.revoked))
         await stack.enter_async_context(running("log's tail", tail.run()))
@@ -152,26 +153,22 @@ def _forgotten(tail: Tail, bus: Bus) -> None:
     bus.publish(Forgotten())
 
 
+class Shared(NamedTuple):
+    """The parts of this node that notices of other nodes change."""
+
+    hub: Hub
+    tail: Tail
+    events: SharedEvents
+    presence: Presence
+    sends: SharedSends
+
+
 class ClusterListener:
     """Handles each notice of another node. Work that waits for storage is done by one task, in order."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        hub: Hub,
-        tail: Tail,
-        events: SharedEvents,
-        presence: Presence,
-        sends: SharedSends,
-        parties: Parties,
-        auth: Authentication,
-    ) -> None:
+    def __init__(self, bus: Bus, shared: Shared, parties: Parties, auth: Authentication) -> None:
         self._bus = bus
-        self._hub = hub
-        self._tail = tail
-        self._events = events
-        self._presence = presence
-        self._sends = sends
+        self._hub, self._tail, self._events, self._presence, self._sends = shared
         self._parties = parties
         self._auth = auth
         self._postponed: deque[Notice] = deque()

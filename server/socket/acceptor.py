@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,10 +16,9 @@ from protocol.codec import Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode
 from protocol.frames import Hello, Welcome
 from server.auth.contract import Authenticator, Caller, NotInDirectory
-from server.cluster.presence import Presence
+from server.cluster.cluster import Cluster
 from server.config.settings import Settings
 from server.http.origins import is_allowed
-from server.live.hub import Hub
 from server.live.life_signs import LifeSigns
 from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
@@ -75,23 +74,19 @@ class Acceptor:
     def __init__(
         self,
         settings: Settings,
-        hub: Hub,
+        cluster: Cluster,
         timers: Timers,
         auth: Authenticator,
         parties: Parties,
         now_ms: Callable[[], int],
-        presence: Presence,
-        catch_up_to: Callable[[int, str | None], Awaitable[None]],
     ) -> None:
-        """``catch_up_to(id, epoch)`` reads the log up to an id that a client has seen on another node."""
         self.settings = settings
-        self.hub = hub
+        self.hub = cluster.hub
+        self._cluster = cluster
         self._timers = timers
         self._auth = auth
         self._parties = parties
         self._now_ms = now_ms
-        self._presence = presence
-        self._catch_up_to = catch_up_to
         self._unfinished: Counter[str] = Counter()
         self.stats = SocketStats()
 
@@ -123,7 +118,7 @@ class Acceptor:
     async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
         """Check the token, add the session to the hub, send ``welcome`` and begin its delivery."""
         caller = await self._caller(request, hello)
-        await self._catch_up_to(hello.last_activity_id or 0, hello.epoch)
+        await self._cluster.catch_up_to(hello.last_activity_id or 0, hello.epoch)
         while not self._auth.counts(caller):  # the token may have become invalid meanwhile, or the directory changed
             caller = await self._caller(request, hello)
         # From here on nothing is awaited, so that no commit, no change of membership and no revocation can happen in
@@ -132,7 +127,7 @@ class Acceptor:
         session = self._session(caller, hello, codec, wire, (caller.person, *companies))
         self._replace(hello, caller)
         self.hub.add(session)
-        self._presence.opened(session, hello.resume_id)
+        self._cluster.presence.opened(session, hello.resume_id)
         session.tell(self._welcome(session, hello))
         if hello.last_activity_id is not None or (hello.epoch is not None and hello.epoch != self.hub.epoch):
             other_history = hello.epoch is not None and hello.epoch != self.hub.epoch
