@@ -19,7 +19,7 @@ from server.services.keys import Keys, shown_change
 
 
 @dataclass(frozen=True, slots=True)
-class PublishAnswer:
+class Published:
     """The answer: the key as others read it."""
 
     success: bool = field(default=True, init=False)
@@ -38,7 +38,7 @@ class PublicKeyResource:
             "Publish one of the caller's public keys; the one it replaces is revoked",
             "encryption",
             body=NewPublicKey,
-            answer=PublishAnswer,
+            answer=Published,
             errors=(400, 401, 409, 413, 415, 429, 503),
             flat_400=True,
         )
@@ -46,7 +46,7 @@ class PublicKeyResource:
     async def put(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
         new = await read_json(request, NEW_PUBLIC_KEY)
-        return json_response(PublishAnswer(await self.keys.publish(caller.person, new)))
+        return json_response(Published(await self.keys.publish(caller.person, new)))
 
     @operation(
         Operation(

@@ -21,7 +21,7 @@ from server.live.events import Events
 from server.live.parties import Parties
 from server.runtime.limits import Buckets
 from storage.contract import ActivityLog
-from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyStore, PublicKey, Published
+from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyPublication, KeyStore, PublicKey
 
 CHANGES_AT_ONCE = 128
 CHANGE_EVERY_SECONDS = 6.0
@@ -83,7 +83,7 @@ class Keys:
         )
         partners = await self._log.partners(person_id)
         result = await self._store.publish(person_id, key, partners)
-        if not isinstance(result, Published):
+        if not isinstance(result, KeyPublication):
             raise ApiError(
                 ErrorCode.CONFLICT,
                 f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of an existing device.",
@@ -97,7 +97,7 @@ class Keys:
         if wait:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have changed your keys too often.", wait)
 
-    def _tell(self, person_id: int, partners: Sequence[int], result: Published) -> None:
+    def _tell(self, person_id: int, partners: Sequence[int], result: KeyPublication) -> None:
         # A key for an additional device is announced too, because an attacker could use one to listen in unnoticed.
         shown = msgspec.to_builtins(_shown(result.key))
         del shown["public_key"], shown["revoked_at"]

@@ -46,7 +46,7 @@ class KeyRefusal(Enum):
     TOO_MANY = "too many keys in force"
 
 
-class Published(NamedTuple):
+class KeyPublication(NamedTuple):
     """The result of publishing a key.
 
     ``previous``: the fingerprint that it replaced. ``changed`` is False if it was in force already.
@@ -95,7 +95,9 @@ class KeyStore:
             found += [ChangedKey(changed, id, person, _public_key(row)) for changed, id, person, *row in rows]
         return sorted(found)[:limit]
 
-    async def publish(self, person_id: int, key: PublicKey, concerned: Sequence[int] = ()) -> Published | KeyRefusal:
+    async def publish(
+        self, person_id: int, key: PublicKey, concerned: Sequence[int] = ()
+    ) -> KeyPublication | KeyRefusal:
         """Put a key in force; the key that it replaces (same device and algorithm) is revoked at the same time.
 
         ``concerned``: the parties (keys) whose heartbeat names the time of the change, a company for its members.
@@ -104,7 +106,7 @@ class KeyStore:
             try:
                 async with self._database.transaction() as transaction:
                     published = await _publish(transaction, person_id, key)
-                    if isinstance(published, Published) and published.changed:
+                    if isinstance(published, KeyPublication) and published.changed:
                         await _note(transaction, (person_id, *concerned), key.updated_at_ms)
                     return published
             except StorageConflict:
@@ -147,12 +149,12 @@ _INSERT_KEY: Final = """
 _SLOT: Final = "person_id = ? AND device_id = ? AND algorithm = ? AND revoked_at_ms IS NULL"
 
 
-async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> Published | KeyRefusal:
+async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> KeyPublication | KeyRefusal:
     slot = (person_id, key.device_id or "", key.algorithm)
     rows = await transaction.fetch(f"{_SELECT_KEYS} WHERE {_SLOT}", *slot)
     current = _public_key(rows[0]) if rows else None
     if current is not None and current.fingerprint == key.fingerprint:
-        return Published(current, None, changed=False)
+        return KeyPublication(current, None, changed=False)
     if current is None and await _in_force(transaction, person_id) >= MAX_KEYS_IN_FORCE:
         return KeyRefusal.TOO_MANY
     await transaction.execute(f"UPDATE public_key SET revoked_at_ms = ? WHERE {_SLOT}", key.updated_at_ms, *slot)
@@ -167,7 +169,7 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
         key.updated_at_ms,
     )
     await transaction.execute(_DELETE_OLDEST, person_id, person_id)
-    return Published(key, current.fingerprint if current else None, changed=True)
+    return KeyPublication(key, current.fingerprint if current else None, changed=True)
 
 
 async def _note(transaction: Transaction, parties: Sequence[int], at_ms: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from storage.database import Database
 from storage.directory import keys
-from storage.directory.keys import MAX_KEYS_IN_FORCE, Encryption, KeyRefusal, KeyStore, PublicKey, Published
+from storage.directory.keys import MAX_KEYS_IN_FORCE, Encryption, KeyPublication, KeyRefusal, KeyStore, PublicKey
 
 NOW = 1_700_000_000_000
 
@@ -22,9 +22,9 @@ def key(text: str, at: int = NOW, device: str | None = None, algorithm: str = "x
     return PublicKey(text, algorithm, device, f"fingerprint of {text}", at, None)
 
 
-async def publish(store: KeyStore, wanted: PublicKey, person: int = 1) -> Published:
+async def publish(store: KeyStore, wanted: PublicKey, person: int = 1) -> KeyPublication:
     result = await store.publish(person, wanted)
-    assert isinstance(result, Published)
+    assert isinstance(result, KeyPublication)
     return result
 
 
@@ -39,14 +39,16 @@ async def test_encryption_data_is_kept_and_replaced(store: KeyStore) -> None:
 
 
 async def test_a_new_key_revokes_the_one_it_replaces(store: KeyStore) -> None:
-    assert await publish(store, key("a")) == Published(key("a"), None, changed=True)
-    assert await publish(store, key("b", NOW + 5)) == Published(key("b", NOW + 5), "fingerprint of a", changed=True)
+    assert await publish(store, key("a")) == KeyPublication(key("a"), None, changed=True)
+    assert await publish(store, key("b", NOW + 5)) == KeyPublication(
+        key("b", NOW + 5), "fingerprint of a", changed=True
+    )
     assert await store.keys(1) == [key("b", NOW + 5), key("a")._replace(revoked_at_ms=NOW + 5)]
 
 
 async def test_the_same_key_again_changes_nothing(store: KeyStore) -> None:
     await publish(store, key("a"))
-    assert await publish(store, key("a", NOW + 5)) == Published(key("a"), None, changed=False)
+    assert await publish(store, key("a", NOW + 5)) == KeyPublication(key("a"), None, changed=False)
     assert await store.keys(1) == [key("a")]
 
 
