@@ -119,6 +119,7 @@ class PostgresServer:
         command = [str(self._binaries / name), *map(str, arguments)]
         done = subprocess.run(
             command,
+            check=False,
             capture_output=True,
             text=True,
             env=_environment(),

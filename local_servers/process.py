@@ -46,7 +46,7 @@ def start(
             user=user,
             group=user,
             extra_groups=[] if user is not None else None,
-            preexec_fn=prepare,
+            preexec_fn=prepare,  # noqa: PLW1509 - one or two system calls, and no lock
         )
 
 

@@ -71,7 +71,9 @@ def listen_command(
         int | None,
         typer.Option(min=0, help="Start after this activity id (0: the whole history). Default: from now on."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="No effect: every line is JSON anyway.")] = False,
+    as_json: Annotated[  # noqa: ARG001 - the option exists, and does nothing
+        bool, typer.Option("--json", help="No effect: every line is JSON anyway.")
+    ] = False,
 ) -> None:
     """Print a person's frames as they arrive, one JSON object a line. Reconnects by itself.
 

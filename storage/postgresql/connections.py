@@ -148,7 +148,7 @@ async def _durable(*arguments: Any, **options: Any) -> Connection:
 
 def _notice_silence(connection: Connection) -> None:
     """Let the kernel end the connection when the network fails without a close from the server."""
-    ours = connection._transport.get_extra_info("socket")
+    ours = connection._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg shows it nowhere else
     if ours is None or ours.family not in (socket.AF_INET, socket.AF_INET6) or not hasattr(socket, "TCP_USER_TIMEOUT"):
         return
     # uvloop's view of a socket takes no options: they are set through a second descriptor of the same socket.

@@ -177,7 +177,7 @@ async def _connection(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Sqlit
 
     connection = SqliteConnection(connect, iter_chunk_size=1)
     # A thread that is waiting for work must never keep the process from ending.
-    connection._thread.daemon = True
+    connection._thread.daemon = True  # noqa: SLF001 - aiosqlite has no option for it
     with _translated():
         await connection
     try:

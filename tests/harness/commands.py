@@ -86,8 +86,8 @@ def run_py(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         status: Any = 0
         try:
             main()
-        except SystemExit as exit:
-            status = exit.code
+        except SystemExit as ended:
+            status = ended.code
         captured = capsys.readouterr()
         return Done(status or 0, captured.out, captured.err)
 

@@ -105,7 +105,7 @@ class BuzzHttp:
         """Return the caller's encryption data; `HttpError` 404 if none is set."""
         return await self._data("GET", "encryption")
 
-    async def set_encryption(self, hash: str, e2e_id: str) -> Json:
+    async def set_encryption(self, hash: str, e2e_id: str) -> Json:  # noqa: A002 - the API's name
         """Store the caller's encryption data."""
         return await self._data("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
 
