@@ -28,6 +28,7 @@ import aiohttp
 import asyncpg
 
 from local_servers.valkey import ValkeyServer
+from protocol.errors import CloseCode
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.cluster import new_database
 from tests.harness.node import NodeProcess, Tokens, node_process
@@ -281,10 +282,23 @@ class Stage:
     @asynccontextmanager
     async def _sessions(self, person: int, nodes: list[Member]) -> AsyncIterator[list[Peer]]:
         async with AsyncExitStack() as stack:
-            sessions = [await stack.enter_async_context(peer(node.url)) for node in nodes]
-            for session in sessions:
-                await session.hello(self.tokens.person(person))
+            token = self.tokens.person(person)
+            sessions = [await self._session(stack, node, token) for node in nodes]
             yield sessions
+
+    async def _session(self, stack: AsyncExitStack, node: Member, token: str) -> Peer:
+        """Open a session, again and again where the node says that it should be tried later."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                session = await stack.enter_async_context(peer(node.url))
+                try:
+                    await session.hello(token)
+                except AssertionError:
+                    if session.close_code != CloseCode.OVER_CAPACITY:
+                        raise
+                    await asyncio.sleep(1)
+                else:
+                    return session
 
     async def judge(self) -> dict[str, int]:
         """What must all be 0."""
