@@ -22,11 +22,11 @@ from bench.process import REPOSITORY, BenchFault
 from bench.registry import Row, all_rows
 
 DEFAULT_REPEATS = 3
-PRINTED_COLUMNS = 170  # where the table goes to a file
+PRINTED_COLUMNS = 170  # if the table is written to a file
 
 
 def main() -> int:
-    """Returns 1 when a row could not be measured; a bar that is not met is reported, not an error."""
+    """Return 1 if a row could not be measured; a missed limit is reported, but is no error."""
     known = all_rows()
     options = _options(known)
     wanted = [known[name] for name in options.row or known]
@@ -72,7 +72,7 @@ def _options(known: Iterable[str]) -> argparse.Namespace:
 
 
 def _progress() -> Progress:
-    # No refresh by itself: a thread that redraws would take time from the load.
+    # No automatic refresh: a thread that redraws would take time from the load.
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True), auto_refresh=False)
 
@@ -82,7 +82,7 @@ def _say(progress: Progress, task: TaskID, row: str, text: str) -> None:
 
 
 def _measure(row: Row, bench: Bench, repeats: int, advance: Callable[[], None]) -> tuple[list[Sample], str]:
-    """The samples of all repeats, and what went wrong if something did."""
+    """Return the samples of all repeats, and the error if there was one."""
     samples: list[Sample] = []
     try:
         for _ in range(repeats):
@@ -94,7 +94,7 @@ def _measure(row: Row, bench: Bench, repeats: int, advance: Callable[[], None]) 
 
 
 async def _once(row: Row, bench: Bench) -> Sample:
-    """One repeat. A client that broke inside a callback makes the figure worthless, so it is a fault too."""
+    """Run one repeat. An exception in a client's callback makes the figure worthless, so it is an error too."""
     broken: list[str] = []
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: broken.append(f"{context.get('message')}: {context.get('exception')!r}")

@@ -1,6 +1,6 @@
-"""A PostgreSQL and a Valkey of the bench's own, on the load's core.
+"""A PostgreSQL and a Valkey for the bench, on the load's core.
 
-On two cores one of the three has to share: the load needs the least of its own.
+On two cores, server, load and database must share: the load needs the least of its core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POSTGRES_OPTIONS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Both of them: the settings that lead Buzz there, to an empty database, and their process ids."""
+    """Both servers: the settings with which Buzz uses them, with an empty database, and their process ids."""
 
     settings: Mapping[str, str]
     postgres_pid: int
@@ -30,14 +30,14 @@ class Servers:
 
 @asynccontextmanager
 async def cluster(core: int) -> AsyncIterator[Mapping[str, str]]:
-    """Both servers until the block ends; gives the settings alone."""
+    """Run both servers until the block ends; yields only the settings."""
     async with servers(core) as started:
         yield started.settings
 
 
 @asynccontextmanager
 async def servers(core: int) -> AsyncIterator[Servers]:
-    """Both servers until the block ends."""
+    """Run both servers until the block ends."""
     with pinned_to(core):
         postgres, valkey = PostgresServer(POSTGRES_OPTIONS), ValkeyServer()
         postgres.start()

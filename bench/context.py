@@ -1,4 +1,4 @@
-"""What a row gets to work with: sizes, places, servers and controls on the right core, and the progress shown."""
+"""The context of a row: sizes, folders, servers and controls on the right core, and the progress display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.cores import Cores
 from bench.process import ServerProcess, module, script, serving
 from bench.world import Buzz, World
 
-# Production's settings. Its limits stay on; they only lie above what a hundred people on one machine reach.
+# Production's settings. Its limits stay on, but above what a hundred people on one machine reach.
 SETTINGS: Mapping[str, str] = {
     "BUZZ_MODE": "production",
     "BUZZ_PUBLIC_URL": "https://buzz.example",
@@ -23,7 +23,7 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`quick` shrinks every size to what shows that the bench runs; its figures mean nothing.
+    """The bench. `quick` uses sizes that only show that the bench runs; its figures mean nothing.
 
     `say` changes the text beside the progress bar.
     """
@@ -47,7 +47,7 @@ class Bench:
 
     @asynccontextmanager
     async def controls(self) -> AsyncIterator[ServerProcess]:
-        """The bare aiohttp handlers, on the server's core."""
+        """Run the bare aiohttp handlers, on the server's core."""
         command = module("bench.controls")
         async with serving(command, core=self.cores.server, log=self.work / "controls.log") as process:
             yield process
@@ -56,10 +56,10 @@ class Bench:
     async def buzz(
         self, inhabitants: World, *, keep: str = "", environment: Mapping[str, str] | None = None
     ) -> AsyncIterator[Buzz]:
-        """Buzz on the server's core, with a directory and a history of its own.
+        """Run Buzz on the server's core, with a directory and a history of its own.
 
-        With `keep`, the data directory of that name stays from run to run (a long history takes minutes to make);
-        without, it is fresh.
+        With `keep`, the data directory of that name is reused by later runs (a long history takes minutes to make);
+        otherwise it is new.
         """
         directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say, environment=environment)
         async with self.node(directory, environment=environment) as buzz:
@@ -69,7 +69,7 @@ class Bench:
     async def node(
         self, directory: Path, *, name: str = "buzz", environment: Mapping[str, str] | None = None
     ) -> AsyncIterator[Buzz]:
-        """One more Buzz on the server's core, on a data directory that is settled. Its log is `name`.log."""
+        """Run another Buzz on the server's core, on a prepared data directory. Its log is `name`.log."""
         command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory))
         log = self.work / f"{name}.log"
         settings = {**SETTINGS, **(environment or {})}

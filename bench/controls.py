@@ -19,7 +19,7 @@ _TRUSTED = {"trusted": True, "user_id": 12345}
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
-    """Each frame back as it came: what a send would cost if nothing had to be done with it."""
+    """Echo each frame: the cost of a send without any processing."""
     websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
     async for message in websocket:
@@ -31,7 +31,7 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 
 async def idle(request: web.Request) -> web.WebSocketResponse:
-    """A socket that is only held open: for upgrades per second and memory per session."""
+    """Keep a socket open: for upgrades per second and memory per session."""
     websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
     async for _ in websocket:
@@ -40,7 +40,7 @@ async def idle(request: web.Request) -> web.WebSocketResponse:
 
 
 async def member(request: web.Request) -> web.WebSocketResponse:
-    """A socket that hears what `fan_out` writes."""
+    """Add a socket to which `fan_out` writes."""
     websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
     transport = request.transport
@@ -55,7 +55,7 @@ async def member(request: web.Request) -> web.WebSocketResponse:
 
 
 async def fan_out(request: web.Request) -> web.WebSocketResponse:
-    """For each frame that comes in, write one ready frame to every member in a bare loop."""
+    """For each frame that arrives, write one ready frame to every member in a bare loop."""
     websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
     async for message in websocket:
@@ -67,7 +67,7 @@ async def fan_out(request: web.Request) -> web.WebSocketResponse:
 
 
 async def bare_json(_: web.Request) -> web.Response:
-    """A route that answers a constant: for look-ups per second."""
+    """Answer a constant: for look-ups per second."""
     return web.json_response(_TRUSTED)
 
 

@@ -1,4 +1,4 @@
-"""Which core the server gets and which the load: they must not take time from each other."""
+"""Assigns one core to the server and one to the load, so that they do not take time from each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cores:
 
 
 def choose_cores() -> Cores:
-    """The first core this process may use for the server, the last for the load."""
+    """Return the first core that this process may use for the server, the last for the load."""
     usable = sorted(os.sched_getaffinity(0))
     return Cores(server=usable[0], load=usable[-1])
 

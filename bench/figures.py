@@ -1,4 +1,4 @@
-"""What the bench measures and how a figure is judged: pure values, no clock, no I/O."""
+"""The bench's figures and how they are judged: pure values, no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bar that must be reached and a goal to go for.
+    """A limit that must be reached, and a goal.
 
-    `of` says what is compared with them: the figure itself, or its ratio to the control of the same run.
+    `of` says what is compared: the figure itself, or its ratio to the control of the same run.
     """
 
     bar: float
@@ -38,7 +38,7 @@ def figure_at_most(bar: float, *, goal: float) -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table. Without a limit it is shown for the reader and judged by nobody."""
+    """One line of the table. Without a limit it is shown but not judged."""
 
     name: str
     title: str
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One repeat of one line: the figure, and the control taken next to it."""
+    """One repeat of one line: the figure, and the control measured with it."""
 
     figure: float
     control: float | None = None
@@ -68,7 +68,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one repeat of a row gave: a reading for each of its lines, curves, and notes for the reader."""
+    """The results of one repeat of a row: a reading for each of its lines, curves, and notes for the reader."""
 
     readings: Mapping[str, Reading]
     curves: tuple[Curve, ...] = ()
@@ -77,7 +77,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A line after all repeats: medians, and the lowest and highest of what is judged."""
+    """A line after all repeats: medians, and the lowest and highest judged value."""
 
     line: Line
     figure: float
@@ -89,7 +89,7 @@ class Result:
 
     @property
     def judged(self) -> float:
-        """The value that the limit is held against (the figure where there is no limit)."""
+        """The value that is compared with the limit (the figure if there is no limit)."""
         if self.line.limit is not None and self.line.limit.of == "ratio" and self.ratio is not None:
             return self.ratio
         return self.figure
@@ -104,10 +104,10 @@ class Result:
 
 
 def summarise(line: Line, readings: Sequence[Reading]) -> Result:
-    """Take the medians of at least one reading.
+    """Return the medians of at least one reading.
 
-    The ratio is the median of the ratios of each figure to the control taken next to it, so that a machine that slows
-    down during the run moves both sides of a ratio alike.
+    The ratio is the median of the ratios of each figure to its own control, so that a machine that slows down during
+    the run affects both sides of a ratio alike.
     """
     controls = [reading.control for reading in readings if reading.control is not None]
     ratios = [reading.figure / reading.control for reading in readings if reading.control]
@@ -124,7 +124,7 @@ def summarise(line: Line, readings: Sequence[Reading]) -> Result:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest value that `share` (0 to 1) of all values do not exceed."""
+    """Return the nearest-rank percentile: the smallest value that `share` (0 to 1) of all values do not exceed."""
     if not values:
         return float("nan")
     rank = math.ceil(round(share * len(values), 6))  # rounded: 0.07 * 100 is a little more than 7

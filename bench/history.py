@@ -1,7 +1,7 @@
-"""Long histories, written straight into the SQLite file: ten million activities in minutes instead of hours.
+"""Long histories, written directly into the SQLite file: ten million activities in minutes instead of hours.
 
 The indexes are dropped, SQLite itself makes the rows (a recursive query and `randomblob`), and the indexes are built
-again from their own text, each by one sort. Nothing is synced before the end: a file that was cut off is made anew.
+again from their own text, each by one sort. Nothing is synced before the end: an incomplete file is made again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ _CONVERSATIONS = """
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`activities` chat messages of 300 bytes. `between` says who wrote them: "everybody", or "one person" (person 1,
-    who is a party to every one of them)."""
+    """`activities` chat messages of 300 bytes.
+
+    `between` says who wrote them: "everybody", or "one person" (person 1, who is a party to every one of them).
+    """
 
     activities: int
     people: int

@@ -1,4 +1,4 @@
-"""What the figures were taken on: machine, versions, tree, and the disk's own limit."""
+"""The environment of the figures: machine, versions, commit, and the disk's own limit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _commit() -> str:
 
 
 def _syncs_a_second(work: Path) -> float:
-    """How often a block can be appended and synced: the upper limit of commits, were each alone."""
+    """Return how often a block can be appended and synced: the upper limit of single commits."""
     path = work / "sync-probe"
     handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     try:

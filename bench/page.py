@@ -76,7 +76,7 @@ def _by_plot(rows: Sequence[RowResults]) -> list[list[Curve]]:
 
 
 def _machines(rows: Sequence[RowResults]) -> str:
-    """Which rows were measured when and where; rows that agree stand together."""
+    """Return which rows were measured when and where; rows with the same data are grouped."""
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row in rows:
         quick = " (quick: the figures mean nothing)" if row.quick else ""

@@ -1,4 +1,4 @@
-"""Two controls that are no servers: plain loops over the same data, each in a process of its own.
+"""Two controls without a server: plain loops over the same data, each in a process of its own.
 
 `python -m bench.plain_loop read DATABASE CODEC` reads every activity of a log and encodes it as `GET activity/<id>`
 would; `python -m bench.plain_loop import FILE` decodes the lines of a directory and stores them in one table. Each
@@ -26,7 +26,7 @@ _READ = "SELECT id, type, sender, receiver, call_time, message, message_id, crea
 
 
 def read_and_encode(database: Path, codec: Codec) -> float:
-    """The least that a catch-up must do for each activity: fetch the row, build the object, encode it."""
+    """Do the minimum of a catch-up for each activity: fetch the row, build the object, encode it."""
     encode: Callable[[object], bytes] = (
         msgspec.json.Encoder().encode if codec == "json" else msgspec.msgpack.Encoder().encode
     )
@@ -53,7 +53,7 @@ def read_and_encode(database: Path, codec: Codec) -> float:
 
 
 def decode_and_store(lines: Path) -> float:
-    """The least that an import must do: decode each line, insert it, commit."""
+    """Do the minimum of an import: decode each line, insert it, commit."""
     decode = msgspec.json.Decoder().decode
     with tempfile.TemporaryDirectory(dir=lines.parent) as folder:
         started_at = time.perf_counter()

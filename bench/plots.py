@@ -1,4 +1,4 @@
-"""Line plots as SVG, for a page that needs nothing from anywhere."""
+"""Line plots as SVG, for a page without external files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = ("#0b6e99", "#c8553d", "#588157", "#7b2d8e")
 
 
 def plot(curves: Sequence[Curve]) -> str:
-    """One plot of curves that share their axes, both from zero."""
+    """Return one plot of curves that share their axes, both from zero."""
     first = curves[0]
     x_top = _round_up(max(x for curve in curves for x, _ in curve.points))
     y_top = _round_up(max(y for curve in curves for _, y in curve.points))
@@ -70,7 +70,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7.5, 10 times a power of ten."""
+    """Return the next of 1, 1.5, 2, 3, 5, 7.5, 10 times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

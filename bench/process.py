@@ -1,4 +1,4 @@
-"""Start a server in a process of its own, pinned to the server's core, and read what it uses."""
+"""Starts a server in a process of its own, pinned to the server's core, and reads its resource usage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class BenchFault(Exception):
-    """The bench could not measure, or measured something that is no figure (a lost activity, a refused send)."""
+    """The bench could not measure, or the run was not valid (a lost activity, a refused send)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class ServerProcess:
     ready_after_seconds: float
 
     def rss_bytes(self) -> int:
-        """Resident memory, from `/proc/PID/statm` (field 2, in pages: proc(5))."""
+        """Return resident memory, from `/proc/PID/statm` (field 2, in pages: proc(5))."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
     def cpu_seconds(self) -> float:
-        """User and system time."""
+        """Return user and system time."""
         return processor_seconds(self.process.pid)
 
 
 def processor_seconds(pid: int, *, with_children: bool = False) -> float:
-    """User and system time, from `/proc/PID/stat` (fields 14 and 15; 16 and 17 of children that ended: proc(5))."""
+    """Return user and system time from `/proc/PID/stat` (fields 14, 15; 16, 17 of ended children: proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own = sum(map(int, fields[11 : 15 if with_children else 13])) / CLOCK_TICKS_A_SECOND
     if not with_children:
@@ -56,7 +56,7 @@ def processor_seconds(pid: int, *, with_children: bool = False) -> float:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command that runs a module of this repository with this interpreter."""
+    """Return the command that runs a module of this repository with this interpreter."""
     return [sys.executable, "-m", name, *arguments]
 
 
@@ -70,7 +70,7 @@ async def serving(
 ) -> AsyncIterator[ServerProcess]:
     """Run `command` until the block ends; it must print `listening on http://HOST:PORT` when it is ready.
 
-    What the server writes goes to `log`. Raises BenchFault, with the end of the log, when it does not get ready.
+    The server's output goes to `log`. Raises BenchFault, with the end of the log, if it does not become ready.
     """
     started_at = time.perf_counter()
     with pinned_to(core), log.open("wb") as errors:
@@ -106,7 +106,7 @@ async def _wait_until_ready(process: asyncio.subprocess.Process, log: Path) -> t
 
 
 async def _keep_output(process: asyncio.subprocess.Process, log: Path) -> None:
-    """Read on, so that a server that prints cannot block on a full pipe."""
+    """Continue to read, so that a server that prints does not block on a full pipe."""
     assert process.stdout is not None
     with log.with_suffix(".out").open("wb") as kept:
         async for line in process.stdout:
@@ -118,7 +118,7 @@ def _tail(log: Path) -> str:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Ask twice (the second SIGTERM skips the drain's wait), then kill."""
+    """Send SIGTERM twice (the second skips the drain's wait), then kill."""
     for ask in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         if process.returncode is not None:
             return

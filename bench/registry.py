@@ -15,7 +15,7 @@ Measure = Callable[[Bench], Awaitable[Sample]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A group of lines that one measurement gives. `measure` is one repeat: the control and what is held against it."""
+    """A group of lines of one measurement. `measure` runs one repeat: the control and what is compared with it."""
 
     name: str
     lines: tuple[Line, ...]
@@ -26,7 +26,7 @@ _rows: dict[str, Row] = {}
 
 
 def row(name: str, *lines: Line) -> Callable[[Measure], Measure]:
-    """Register a row under the name that `make bench ROW=…` takes."""
+    """Register a row under the name that `make bench ROW=…` accepts."""
 
     def register(measure: Measure) -> Measure:
         if name in _rows:
@@ -38,7 +38,7 @@ def row(name: str, *lines: Line) -> Callable[[Measure], Measure]:
 
 
 def all_rows() -> dict[str, Row]:
-    """Every row by its name, in the order of the table (`bench.rows.ORDER`)."""
+    """Return every row by its name, in the order of the table (`bench.rows.ORDER`)."""
     package = importlib.import_module("bench.rows")
     for found in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"bench.rows.{found.name}")

@@ -1,4 +1,4 @@
-"""`results.json`: what the bench found, row by row. A run of one row leaves the others as they were."""
+"""`results.json`: the bench's results by row. A run of one row keeps the results of the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.registry import Row
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of the table. `ratio` is figure to control; `lowest` and `highest` are those of what is judged."""
+    """One line of the table. `ratio` is figure to control; `lowest` and `highest` are those of the judged value."""
 
     name: str
     what: str
@@ -50,7 +50,7 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> Results:
-    """What an earlier run found; nothing if there was none."""
+    """Return the results of an earlier run; nothing if there was none."""
     if not path.exists():
         return Results({})
     return msgspec.json.decode(path.read_bytes(), type=Results)
@@ -62,12 +62,12 @@ def write(path: Path, results: Results) -> None:
 
 
 def in_order(results: Results, names: Iterable[str]) -> Results:
-    """Only the rows that there are, in the order of `names`."""
+    """Return the existing rows, in the order of `names`."""
     return Results({name: results.rows[name] for name in names if name in results.rows})
 
 
 def of_row(row: Row, samples: Sequence[Sample], fault: str, about: Mapping[str, str], *, quick: bool) -> RowResults:
-    """Sum the samples of a row up; with a fault, and no figures, when it could not be measured."""
+    """Summarise the samples of a row; with an error instead of figures if it could not be measured."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if fault:
         return RowResults(row.name, stamp, dict(about), fault=fault, quick=quick)
@@ -100,7 +100,7 @@ def entry(result: Result, note: str) -> Entry:
 
 
 def describe_bar(result: Result) -> str:
-    """The bar as the reader sees it, e.g. `≥ 0.20 of control (goal 0.30)`."""
+    """Return the limit as text, e.g. `≥ 0.20 of control (goal 0.30)`."""
     limit = result.line.limit
     if limit is None:
         return ""
@@ -110,7 +110,7 @@ def describe_bar(result: Result) -> str:
 
 
 def merge_curves(samples: Sequence[Sample]) -> list[Curve]:
-    """The curves of all repeats as one each: the median at every point."""
+    """Merge the curves of all repeats: the median at every point."""
     together: dict[tuple[str, str], list[Curve]] = {}
     for sample in samples:
         for curve in sample.curves:

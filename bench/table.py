@@ -11,7 +11,7 @@ from bench.results import Entry, RowResults
 
 
 def table(rows: Iterable[RowResults]) -> Table:
-    """What, the figure, its control, the ratio, the spread of what is judged, the bar, and pass or not."""
+    """Return the table: name, figure, control, ratio, spread of the judged value, limit, and pass or not."""
     found = Table(title="Speed and memory", title_justify="left")
     found.add_column("what")
     for title in ("figure", "control", "ratio", "spread"):
@@ -27,7 +27,7 @@ def table(rows: Iterable[RowResults]) -> Table:
 
 
 def markdown(rows: Iterable[RowResults], before: Mapping[str, RowResults]) -> str:
-    """The same for a page, with what an earlier run judged beside it."""
+    """Return the table for a page, with the results of an earlier run beside it."""
     head = ["what", "figure", "control", "ratio", "spread", "repeats", "bar", "", "the run before"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
@@ -46,7 +46,7 @@ def markdown(rows: Iterable[RowResults], before: Mapping[str, RowResults]) -> st
 
 
 def _measured(entry: Entry) -> tuple[str, ...]:
-    """What, the figure, its control, the ratio, the spread: the cells that both tables begin with."""
+    """Return the first cells of both tables: name, figure, control, ratio, spread."""
     return (
         entry.what,
         f"{number(entry.figure)} {entry.unit}",
@@ -57,14 +57,14 @@ def _measured(entry: Entry) -> tuple[str, ...]:
 
 
 def _judged(entry: Entry | None) -> str:
-    """What of an entry is held against its bar, and its spread is one of."""
+    """Return the value of an entry that is compared with its limit, and whose spread is shown."""
     if entry is None:
         return ""
     return number(entry.ratio if "of control" in entry.bar else entry.figure)
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, thousands apart."""
+    """Return a number with three significant digits and separated thousands."""
     if value is None:
         return ""
     if abs(value) >= 1000:

@@ -1,4 +1,4 @@
-"""Access tokens in bulk, minted as `run.py token create` mints one."""
+"""Access tokens in bulk, created as by `run.py token create`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TTL_SECONDS = 86_400
 
 
 class Tokens:
-    """Mints with the key that the server made in its data directory on its first start."""
+    """Creates tokens with the key that the server made in its data directory at its first start."""
 
     def __init__(self, data_dir: Path) -> None:
         self._ring: KeyRing = signing_keys.load(data_dir / signing_keys.FILE_NAME)
         self._people: dict[int, str] = {}
 
     def of_people(self, people: Iterable[int]) -> Mapping[int, str]:
-        """One token for each person, the same one when asked again."""
+        """Return one token for each person, the same one at each call."""
         now_ms = time.time_ns() // 1_000_000
         for person in people:
             if person not in self._people:

@@ -1,4 +1,4 @@
-"""The worlds the rows play in: a directory of people, a history where one is needed, tokens for everybody."""
+"""The data of the rows: a directory of people, a history if one is needed, tokens for everybody."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ CONTACTS_A_PERSON = 10
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """People 1 to `people`; company 1 with people 1 to `company_members`; a phone number and ten contacts for each of
-    the first `with_numbers`; and a history of activities."""
+    """The directory and the history of a row.
+
+    People 1 to `people`; company 1 with people 1 to `company_members`; a phone number and ten contacts for each of the
+    first `with_numbers`; and a history of activities.
+    """
 
     people: int
     company_members: int = 0
@@ -34,7 +37,7 @@ class World:
 
 @dataclass(frozen=True)
 class Buzz:
-    """A running server and the way in."""
+    """A running server and its tokens."""
 
     process: ServerProcess
     data_dir: Path
@@ -60,9 +63,9 @@ async def settle(
     say: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
 ) -> Path:
-    """A data directory with this world in it. One that is kept is made anew only when the world has changed.
+    """Prepare a data directory with this world. A kept one is made again only if the world has changed.
 
-    `environment` may name another database than the directory's own; it is migrated and filled all the same.
+    `environment` may name another database than the directory's own, which is then migrated and filled.
     """
     directory = work / "data" / (keep or "fresh")
     marker = directory / "world.json"
@@ -91,7 +94,7 @@ def write_directory(world: World, path: Path) -> Path:
 
 
 async def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run one of `run.py`'s commands; BenchFault, with what it printed, when it fails."""
+    """Run one of `run.py`'s commands; BenchFault, with its output, if it fails."""
     process = await asyncio.create_subprocess_exec(
         *script("run.py", *arguments),
         cwd=REPOSITORY,
@@ -105,7 +108,7 @@ async def run_command(*arguments: str, environment: Mapping[str, str] | None = N
 
 
 def directory(world: World) -> Iterator[Mapping[str, object]]:
-    """The lines of `run.py import`: people, their numbers and contacts, the company and its members."""
+    """Yield the lines of `run.py import`: people, their numbers and contacts, the company and its members."""
     for person in range(1, world.people + 1):
         yield {"kind": "person", "id": person, "first_name": f"Given{person}", "middle_name": None,
                "last_name": f"Family{person}", "avatar": None, "numbers": []}  # fmt: skip
@@ -129,5 +132,5 @@ def contact_number(person: int, nth: int) -> str:
 
 
 def unknown_number(nth: int) -> str:
-    """A number that nobody's contact has."""
+    """Return a number that is in no contact."""
     return f"+1613{nth % 10_000_000:07d}"

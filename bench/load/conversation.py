@@ -1,7 +1,7 @@
 """People in pairs who write to each other: the load of the sends, in a closed loop or an open one.
 
-Every frame that comes in is decoded and checked: a run in which an activity was lost, doubled, out of order or refused
-gives no figure but a BenchFault.
+Every frame that arrives is decoded and checked: if an activity was lost, repeated, out of order or refused, the run
+raises BenchFault instead of giving a figure.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _counters = itertools.count(int(time.time()) << 16)
 class Conversation:
     """Sends, acknowledgements and pushes of a set of sessions, counted.
 
-    `answered` is called with the client and how many of its sends were acknowledged together (the closed loop sends as
-    many anew); `pushed` with each push: client and counter (the open loop takes the time).
+    `answered` is called with the client and how many of its sends were acknowledged together (the closed loop then
+    sends as many new ones); `pushed` with each push: client and counter (the open loop measures the time).
     """
 
     codec: Codec
@@ -59,7 +59,7 @@ class Conversation:
         return counter
 
     def send_many(self, client: SocketClient, how_many: int) -> None:
-        """Write new sends in one go."""
+        """Write new sends in one write."""
         number = self.templates[client.person].number
         client.transport.write(b"".join([number(counter) for counter in itertools.islice(_counters, how_many)]))
         self.sent += how_many
@@ -106,7 +106,7 @@ class Conversation:
             self.faults.append(f"unexpected {frame}")
 
     async def settle(self, pushes_a_send: int = 2) -> None:
-        """Wait until every send is acknowledged and pushed to all who are to have it; BenchFault if that fails."""
+        """Wait until every send is acknowledged and pushed to all its receivers; BenchFault if that fails."""
         await wait_until(
             lambda: bool(self.faults) or (self.acked == self.sent and self.pushes == self.sent * pushes_a_send),
             within_seconds=SETTLE_WITHIN_SECONDS,
@@ -121,7 +121,7 @@ class Conversation:
 
 
 def pairs(people: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Each person with whom they write to: neighbours write to each other."""
+    """Return each person with their partner: neighbours write to each other."""
     for first, second in zip(people[::2], people[1::2], strict=True):
         yield first, second
         yield second, first

@@ -1,7 +1,7 @@
-"""The frames of `docs/protocol.md` that the load sends and reads, as cheap as they can be made.
+"""The frames of `docs/protocol.md` that the load sends and reads, with as little work as possible.
 
-What goes out is a template with a counter filled in; what comes in is decoded by msgspec into the few fields that the
-load looks at, so that every frame is read, none merely counted.
+A sent frame is a template with a counter filled in; a received one is decoded by msgspec into the few fields that the
+load uses, so that every frame is read and not only counted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ack(msgspec.Struct, tag="ack", gc=False):
 
 
 class Pushed(msgspec.Struct, gc=False):
-    """One activity as far as the load looks at it."""
+    """The fields of an activity that the load uses."""
 
     id: int
     message_id: str | None = None
@@ -73,7 +73,7 @@ FRAME_DECODERS: Mapping[Codec, msgspec.json.Decoder[Frame] | msgspec.msgpack.Dec
 
 
 def encode(codec: Codec, payload: Mapping[str, object]) -> bytes:
-    """A whole client frame."""
+    """Encode a whole client frame."""
     if codec == "json":
         return wire.frame(wire.TEXT, msgspec.json.encode(payload))
     return wire.frame(wire.BINARY, msgspec.msgpack.encode(payload))
@@ -88,7 +88,7 @@ def hello(codec: Codec, token: str, *, last_activity_id: int | None = None) -> b
 
 @lru_cache(maxsize=100_000)
 def ciphertext(seed: int) -> str:
-    """300 bytes as an app sends them: base64 of what looks random."""
+    """Return 300 bytes as an app sends them: base64 of random-looking bytes."""
     return base64.b64encode(random.Random(seed).randbytes(BODY_BYTES * 3 // 4)).decode()
 
 
@@ -122,5 +122,5 @@ def send_template(codec: Codec, sender: int, receiver: int, *, to_company: bool 
 
 
 def counter_of(message_id: str) -> int:
-    """The counter that `SendTemplate.number` put into a message id."""
+    """Return the counter that `SendTemplate.number` put into a message id."""
     return int(message_id[-12:], 16)

@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 client that does only what the load needs: answers with a length, or in chunks."""
+"""A keep-alive HTTP/1.1 client for the load's needs only: responses with a length, or in chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HttpClient(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are of no asyncio class
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
         if self._data:
@@ -49,7 +49,7 @@ class HttpClient(asyncio.Protocol):
 
 
 def _body_end(data: bytes, body_at: int) -> int:
-    """Where the answer ends, 0 while that can't be told."""
+    """Return where the response ends, 0 while that is unknown."""
     length_at = data.find(b"Content-Length: ", 0, body_at)
     if length_at >= 0:
         return body_at + int(data[length_at + 16 : data.index(b"\r", length_at)])
@@ -64,13 +64,13 @@ async def connect(host: str, port: int, on_response: ResponseHandler) -> HttpCli
 
 
 def get(host: str, port: int, path: str, token: str = "") -> bytes:
-    """The bytes of a GET request, with a bearer token when there is one."""
+    """Return the bytes of a GET request, with a bearer token if there is one."""
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}\r\n".encode()
 
 
 def send_json(method: str, host: str, port: int, path: str, token: str, value: object) -> bytes:
-    """The bytes of a request with a JSON body."""
+    """Return the bytes of a request with a JSON body."""
     body = msgspec.json.encode(value)
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     head = f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}Content-Type: application/json\r\n"
@@ -78,12 +78,12 @@ def send_json(method: str, host: str, port: int, path: str, token: str, value: o
 
 
 async def fetch(host: str, port: int, path: str, token: str = "") -> bytes:
-    """One answer's body; BenchFault unless the status is 200."""
+    """Return one response's body; BenchFault unless the status is 200."""
     return await ask(host, port, get(host, port, path, token))
 
 
 async def ask(host: str, port: int, request: bytes) -> bytes:
-    """One answer's body to a request on a connection of its own; BenchFault unless the status is 200."""
+    """Return the body of a response on a connection of its own; BenchFault unless the status is 200."""
     answered: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
     client = await connect(host, port, lambda _, status, body: answered.set_result((status, body)))
     client.request(request)
@@ -98,7 +98,7 @@ async def ask(host: str, port: int, request: bytes) -> bytes:
 
 
 class ChunkedBody:
-    """Takes the marks out of a body in chunks (RFC 9112 section 7.1), piece by piece as it arrives."""
+    """Decodes a body in chunks (RFC 9112 section 7.1), piece by piece as it arrives."""
 
     __slots__ = ("_mark", "_missing", "ended")
 
@@ -108,7 +108,7 @@ class ChunkedBody:
         self.ended = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The parts of the body that are in `data`."""
+        """Return the parts of the body that are in `data`."""
         parts: list[bytes] = []
         position = 0
         while position < len(data) and not self.ended:
@@ -123,14 +123,14 @@ class ChunkedBody:
                 self._mark += data[position:]
                 break
             mark, self._mark, position = (self._mark + data[position:end]).strip(), b"", end + 1
-            if mark:  # the empty line is the end of the chunk before
+            if mark:  # the empty line ends the chunk before
                 self._missing = int(mark, 16)
                 self.ended = self._missing == 0
         return parts
 
 
 async def stream(host: str, port: int, path: str, token: str, on_part: Callable[[bytes], None]) -> None:
-    """GET an answer that comes in chunks and hand on its body; BenchFault unless it is a whole 200 in chunks."""
+    """GET a chunked response and yield its body; BenchFault unless it is a complete 200 in chunks."""
     reader, writer = await asyncio.open_connection(sock=await connected_socket(host, port), limit=READ_BYTES)
     try:
         writer.write(get(host, port, path, token))

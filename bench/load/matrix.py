@@ -1,4 +1,4 @@
-"""Matrix's client API, as far as a chat of two needs it: register, a room for each pair, send, sync.
+"""The part of Matrix's client API that a chat of two needs: register, a room for each pair, send, sync.
 
 https://spec.matrix.org/latest/client-server-api/, and Synapse's shared-secret registration.
 """
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One person with their token, in the one room that they share with their partner."""
+    """One person with their token, in the room that they share with their partner."""
 
     person: int
     token: str
@@ -73,7 +73,7 @@ async def _post(server: ServerProcess, path: str, token: str, value: object) -> 
 
 @dataclass(slots=True)
 class MatrixChat:
-    """Members who send in a closed loop while each long-polls `/sync`; times of deliveries to the other of the room."""
+    """Members who send in a closed loop while each long-polls `/sync`; measures the delivery times."""
 
     server: ServerProcess
     sending: bool = False
@@ -94,7 +94,7 @@ class MatrixChat:
                 await self._send_on(member)
 
     async def _follow(self, member: Member) -> None:
-        """Long-poll from now on; each answer leads to the next question."""
+        """Long-poll from now on; after each response it requests again."""
 
         def ask_again(client: HttpClient, since: str) -> None:
             path = f"{CLIENT}/sync?timeout=30000&filter={_FILTER}&since={quote(since)}"
@@ -125,7 +125,7 @@ class MatrixChat:
                     self.delays.append(now - self._sent_at[counter][1])
 
     async def _send_on(self, member: Member) -> None:
-        """A connection of its own for each send in flight: HTTP/1.1 answers one request at a time."""
+        """Open a connection for each send in flight, because HTTP/1.1 answers one request at a time."""
 
         def answered(client: HttpClient, status: int, body: bytes) -> None:
             self.acked += 1
@@ -150,7 +150,7 @@ class MatrixChat:
         return bool(self.faults) or (self.acked == self.sent and len(self.delays) == self.sent)
 
     async def close(self) -> None:
-        """Cut every connection; BenchFault when something was refused or lost."""
+        """Close every connection; BenchFault if something was refused or lost."""
         for client in self._clients:
             client.transport.abort()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The open loop: requests leave at times fixed beforehand, whatever the server does."""
+"""The open loop: requests are sent at times fixed beforehand, independent of the server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NAP_SECONDS = 0.0001
 class Schedule:
     """`rate` requests a second for `seconds`, evenly spaced.
 
-    `fire(number)` sends one. Latency counts from `due[number]`, the time at which it should have gone out
-    (`time.perf_counter`), never from the time at which it did. The first `warm_up_seconds` of them find caches cold and
-    are not counted (`counts`).
+    `fire(number)` sends one. Latency counts from `due[number]`, the time at which it should have been sent
+    (`time.perf_counter`), never from the time at which it was. Those of the first `warm_up_seconds` find empty caches
+    and are not counted (`counts`).
 
-    Waiting for the next due time is a busy look at the clock; with `shares_core` it is naps of a tenth of a
-    millisecond, for when something that is measured (a database) runs on the load's core.
+    It waits for the next due time by polling the clock; with `shares_core` by sleeps of a tenth of a millisecond, if
+    something that is measured (a database) runs on the load's core.
     """
 
     rate: float
@@ -31,11 +31,11 @@ class Schedule:
     lateness: list[float] = field(default_factory=list)
 
     def counts(self, number: int) -> bool:
-        """Whether this one is not of the warm-up."""
+        """Return whether this one is after the warm-up."""
         return number >= self.warm_up_seconds * self.rate
 
     async def run(self) -> None:
-        """Fire everything, then return; answers may still be under way."""
+        """Send everything, then return; answers may still be outstanding."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         first = time.perf_counter() + 0.01
@@ -44,7 +44,7 @@ class Schedule:
         position = 0
 
         def spin() -> None:
-            """Look at the clock once every turn of the loop: timers of an event loop are a millisecond too coarse."""
+            """Check the clock in every iteration of the loop: its timers are too coarse by a millisecond."""
             nonlocal position
             now = time.perf_counter()
             while position < len(self.due) and self.due[position] <= now:
@@ -63,7 +63,7 @@ class Schedule:
 
 
 async def wait_until(condition: Callable[[], bool], *, within_seconds: float) -> bool:
-    """Look at `condition` every few milliseconds until it holds; False when the time is up."""
+    """Check `condition` every few milliseconds until it holds; False after the time limit."""
     deadline = time.perf_counter() + within_seconds
     while not condition():
         if time.perf_counter() > deadline:

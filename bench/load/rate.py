@@ -1,4 +1,4 @@
-"""Rates: how fast a counter grew, and what the server and the load took for it."""
+"""Rates: how fast a counter grew, and the processor time of server and load."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a closed loop reached, how busy each side's core was meanwhile (0 to 1), and the server's processor time for
-    one. A server that was less than wholly busy shows that something else held the loop up."""
+    """The rate of a closed loop, how busy each side's core was (0 to 1), and the server's processor time for one.
+
+    A server that was not completely busy shows that something else limited the loop.
+    """
 
     a_second: float
     server_busy: float
@@ -27,7 +29,7 @@ class Rate:
 
 
 class Stopwatch:
-    """Wall and processor time of both sides from its making."""
+    """Wall and processor time of both sides since its creation."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -45,7 +47,7 @@ class Stopwatch:
 async def measure_rate(
     server: ServerProcess, count: Callable[[], int], *, warm_up_seconds: float, seconds: float
 ) -> Rate:
-    """The growth of a counter per second of wall time, after a warm-up."""
+    """Return the growth of a counter per second of wall time, after a warm-up."""
     await asyncio.sleep(warm_up_seconds)
     counted, watch = count(), Stopwatch(server)
     await asyncio.sleep(seconds)
@@ -53,7 +55,7 @@ async def measure_rate(
 
 
 def compare(mine: Rate, control: Rate) -> str:
-    """A note for the reader: processor time for one, and whether the load held anything up."""
+    """Return a note for the reader: processor time for one, and whether the load was the limit."""
     return (
         f"{mine.server_microseconds:.1f} µs of the server's processor each (control {control.server_microseconds:.1f});"
         f" busy: server {mine.server_busy:.0%}, load {mine.load_busy:.0%}"

@@ -1,4 +1,4 @@
-"""Opening many sessions: upgrade, `hello`, `welcome`, with a fixed number of attempts under way at once."""
+"""Opens many sessions: upgrade, `hello`, `welcome`, with a fixed number of concurrent attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def open_sessions(
     last_activity_id: int | None = None,
     at_once: int = AT_ONCE,
 ) -> list[SocketClient]:
-    """One session for each of `people`; returns when all have their `welcome`."""
+    """Open one session for each of `people`; returns when all have their `welcome`."""
     buzz.tokens.of_people(people)
 
     async def open_one(person: int) -> SocketClient:
@@ -42,7 +42,7 @@ async def open_sessions(
 async def open_session(
     buzz: Buzz, person: int, conversation: Conversation, *, last_activity_id: int | None = None
 ) -> SocketClient:
-    """One session: upgrade, `hello`, `welcome`. Raises UpgradeRefused when the server will not have it now."""
+    """Open one session: upgrade, `hello`, `welcome`. Raises UpgradeRefused if the server refuses it now."""
     request = socket_request(buzz, conversation.codec)
     token = buzz.tokens.of_people([person])[person]
     client = await connect(buzz.host, buzz.port, request, conversation.receive, person)
@@ -67,7 +67,7 @@ async def open_bare(
     *,
     at_once: int = AT_ONCE,
 ) -> list[SocketClient]:
-    """Plain websockets to a control's route."""
+    """Open plain websockets to a control's route."""
     request = wire.upgrade_request(control.host, control.port, path)
 
     async def open_one(person: int) -> SocketClient:

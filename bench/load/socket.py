@@ -1,4 +1,4 @@
-"""A websocket client as thin as asyncio allows: one Protocol object a session, no task, no queue."""
+"""A minimal websocket client on asyncio: one Protocol object for each session, no task, no queue."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SocketClient(asyncio.Protocol):
     """One websocket. `on_payloads` is called with the data frames that arrived together; pings are answered here.
 
     `opened` resolves when the server has switched protocols; `close_code` is 0 while the socket is open, then the
-    server's code, or 1006 where it gave none. `person`, `cursor` (the newest id it has; -1 while it
-    is to start at the head) and `welcomed` are the load's notes on the session.
+    server's code, or 1006 if it gave none. `person`, `cursor` (the newest id it has; -1 if it starts at the head) and
+    `welcomed` are the load's data about the session.
     """
 
     __slots__ = (
@@ -51,7 +51,7 @@ class SocketClient(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are of no asyncio class
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -74,7 +74,7 @@ class SocketClient(asyncio.Protocol):
             self.transport.close()
 
     def _finish_upgrade(self, data: bytes) -> bytes:
-        """Read the answer to the upgrade; give back what follows it."""
+        """Read the answer to the upgrade; returns the bytes after it."""
         head, separator, rest = (self._switched + data).partition(b"\r\n\r\n")
         if not separator:
             self._switched = head
@@ -97,7 +97,7 @@ class SocketClient(asyncio.Protocol):
         self.transport.write(data)
 
     def abort(self) -> None:
-        """Cut the connection without a word, as a dying network does."""
+        """Abort the connection without a close frame, as a failing network does."""
         self.transport.abort()
 
 
@@ -126,11 +126,11 @@ async def connect(
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
-    """A connected socket from the next of 32 loopback addresses, so that 15,000 connections never run out of ports."""
+    """Return a connected socket from the next of 32 loopback addresses, which have ports for 15,000 connections."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setblocking(False)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Leave the choice of a port to connect(), which may use one again for another destination: ip(7).
+    # Let connect() choose the port, which it may use again for another destination: ip(7).
     connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     connection.bind((next(_next_source), 0))
     await asyncio.get_running_loop().sock_connect(connection, (host, port))
@@ -138,7 +138,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
 
 
 async def abort_all(clients: Sequence[SocketClient]) -> None:
-    """Cut them and let the loop forget them."""
+    """Abort them and let the loop close them."""
     for client in clients:
         client.abort()
     await asyncio.sleep(0)

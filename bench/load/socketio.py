@@ -1,4 +1,4 @@
-"""Socket.IO's protocol over a websocket, as far as a chat needs it (Engine.IO 4, Socket.IO 5).
+"""The part of Socket.IO's protocol over a websocket that a chat needs (Engine.IO 4, Socket.IO 5).
 
 A packet is a text frame: `0{…}` open, `2`/`3` ping and pong, `40{…}` connect, `42N["event",…]` an event whose
 acknowledgement is `43N[…]`: https://socket.io/docs/v4/socket-io-protocol/ and …/engine-io-protocol/.
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Chat:
-    """People who send over Socket.IO; counts acknowledgements and pushes and takes the time of each delivery."""
+    """People who send over Socket.IO; counts acknowledgements and pushes and measures each delivery."""
 
     partners: dict[int, int]
     in_flight: int
@@ -99,7 +99,7 @@ class Chat:
         client.write(b"".join(frames))
 
     def settled(self) -> bool:
-        """Whether every send was acknowledged and pushed to both."""
+        """Return whether every send was acknowledged and pushed to both."""
         return self.acked == self.sent and self.pushes == 2 * self.sent
 
     def check(self) -> None:

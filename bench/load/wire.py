@@ -1,7 +1,7 @@
 """Websocket bytes on the client's side (RFC 6455 section 5), and the HTTP request that opens one.
 
-The client's mask is always zero: section 5.3 asks for a mask, and with this one the payload goes out as it is, which
-saves the load a pass over every frame. The server unmasks as it must.
+The client's mask is always zero: section 5.3 requires a mask, and with this one the payload is sent unchanged, which
+saves the load a pass over every frame. The server unmasks as usual.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ PONG: Final = 0xA
 _FINAL_FRAME: Final = 0x80
 _MASKED: Final = 0x80
 _ZERO_MASK: Final = b"\0\0\0\0"
-# Any 16 bytes will do as a key: the load trusts its server, and one key for all saves the answer's check.
+# Any 16 bytes are valid as a key: the load trusts its server, and with one key for all the answer need not be checked.
 _KEY: Final = base64.b64encode(b"buzz-bench-load!").decode()
 
 
 def header(opcode: int, length: int) -> bytes:
-    """The header of one whole client frame whose payload has `length` bytes."""
+    """Return the header of one whole client frame whose payload has `length` bytes."""
     first = _FINAL_FRAME | opcode
     if length < 126:
         return bytes((first, _MASKED | length)) + _ZERO_MASK
@@ -38,7 +38,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def upgrade_request(host: str, port: int, path: str, *, subprotocols: Sequence[str] = (), token: str = "") -> bytes:
-    """The request of section 4.1, with `Authorization` when there is a token."""
+    """Return the request of section 4.1, with `Authorization` if there is a token."""
     lines = [
         f"GET {path} HTTP/1.1",
         f"Host: {host}:{port}",
@@ -55,7 +55,7 @@ def upgrade_request(host: str, port: int, path: str, *, subprotocols: Sequence[s
 
 
 class FrameSplitter:
-    """Cuts what a server sends into frames. A server's frames are not masked and, here, never fragmented."""
+    """Splits a server's bytes into frames. A server's frames are not masked and, here, never fragmented."""
 
     __slots__ = ("_rest",)
 
@@ -63,7 +63,7 @@ class FrameSplitter:
         self._rest = b""
 
     def split(self, data: bytes) -> list[tuple[int, bytes]]:
-        """The frames that `data` completes, as (opcode, payload)."""
+        """Return the frames that `data` completes, as (opcode, payload)."""
         if self._rest:
             data = self._rest + data
         frames: list[tuple[int, bytes]] = []

@@ -1,4 +1,4 @@
-"""Installing the peers, each by its own package manager into the bench's work folder; done once and kept."""
+"""Installs the peers, each by its own package manager into the bench's work folder, once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INSTALL_WITHIN_SECONDS = 900.0
 
 
 async def socketio(work: Path) -> list[str]:
-    """Socket.IO on Node. Returns the command that serves, short of the database's path; BenchFault without npm."""
+    """Socket.IO on Node. Returns the command that serves, without the database's path; BenchFault without npm."""
     folder = work / "peers" / "socketio"
     if not (folder / "installed").exists():
         shutil.copytree(HERE / "socketio", folder, dirs_exist_ok=True)
@@ -48,7 +48,7 @@ async def synapse(work: Path) -> list[str]:
 
 
 async def version(command: Sequence[str]) -> str:
-    """What a command prints about versions, on one line."""
+    """Return what a command prints about versions, on one line."""
     return " ".join((await _run(command, Path.cwd())).split())
 
 

@@ -1,4 +1,4 @@
-"""One module a row, or a few rows that share their set-up. ORDER is the order of the table."""
+"""One module for each row, or for a few rows with the same set-up. ORDER is the order of the table."""
 
 ORDER = (
     "durable-sends",

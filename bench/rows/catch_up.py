@@ -68,7 +68,7 @@ _CODECS: tuple[Codec, ...] = ("msgpack", "json")
 
 
 async def _by_http(buzz: Buzz, activities: int) -> tuple[float, float]:
-    """Activities per second and MiB of growth while everything streams out of `GET activity/0`."""
+    """Return activities per second and MiB of growth while `GET activity/0` streams everything."""
     token = buzz.tokens.of_people([PERSON])[PERSON]
     counted, carry, size = 0, b"", 0
     mark = b'"message_id"'
@@ -76,7 +76,7 @@ async def _by_http(buzz: Buzz, activities: int) -> tuple[float, float]:
     def take(part: bytes) -> None:
         nonlocal counted, carry, size
         size += len(part)
-        # A mark that two parts share is found in what the first leaves over.
+        # A marker that is split between two parts is found in the rest of the first.
         counted += (carry + part).count(mark) if carry else part.count(mark)
         carry = part[-len(mark) + 1 :]
 
@@ -90,7 +90,7 @@ async def _by_http(buzz: Buzz, activities: int) -> tuple[float, float]:
 
 
 async def _by_socket(buzz: Buzz, activities: int, codec: Codec) -> tuple[float, float]:
-    """The same by one session that starts at 0."""
+    """Return the same for one session that starts at 0."""
     conversation = Conversation(codec, {})
     memory = PeakMemory(buzz)
     started_at = time.perf_counter()
@@ -107,9 +107,9 @@ async def _by_socket(buzz: Buzz, activities: int, codec: Codec) -> tuple[float, 
 
 
 class PeakMemory:
-    """The growth of a server's resident memory to its highest, from now on.
+    """The growth of a server's resident memory to its peak, from now on.
 
-    Linux keeps the highest (VmHWM); writing 5 to `clear_refs` starts it anew: proc(5).
+    Linux keeps the peak (VmHWM); writing 5 to `clear_refs` resets it: proc(5).
     """
 
     def __init__(self, buzz: Buzz) -> None:
@@ -124,7 +124,7 @@ class PeakMemory:
 
 @row("newest", Line("p99", "the newest 10 of 1,000,000, p99", "ms", figure_at_most(10, goal=3)))
 async def measure_newest(bench: Bench) -> Sample:
-    """An open loop of 200 a second, in turn by the last id a device knows and backwards from the end."""
+    """Measure an open loop of 200 a second, alternately by a device's last id and backwards from the end."""
     head = bench.pick(ACTIVITIES, 5_000)
     async with bench.buzz(_world(bench), keep=_kept(bench)) as buzz:
         bench.say("the newest 10")

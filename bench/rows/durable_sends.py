@@ -38,7 +38,7 @@ async def measure(bench: Bench) -> Sample:
 
 
 async def send_rate(bench: Bench, buzz: Buzz, codec: Codec, people: int = PEOPLE) -> Rate:
-    """Closed loop: `people` in pairs, each with ten sends in flight. Nothing may be lost."""
+    """Run a closed loop: `people` in pairs, each with ten sends in flight. Nothing may be lost."""
     conversation = Conversation(codec, {a: send_template(codec, a, b) for a, b in pairs(range(1, people + 1))})
     clients = await open_sessions(buzz, range(1, people + 1), conversation)
     try:
@@ -50,7 +50,7 @@ async def send_rate(bench: Bench, buzz: Buzz, codec: Codec, people: int = PEOPLE
 
 
 async def echo_rate(bench: Bench, control: ServerProcess, codec: Codec, people: int = PEOPLE) -> Rate:
-    """The same frames, from the same number of sockets and in flight, to a server that gives them back."""
+    """Send the same frames, from the same number of sockets and in flight, to a server that echoes them."""
     bench.say(f"echo, {codec}")
     conversation = Conversation(codec, {a: send_template(codec, a, b) for a, b in pairs(range(1, people + 1))})
 
@@ -67,7 +67,7 @@ async def echo_rate(bench: Bench, control: ServerProcess, codec: Codec, people: 
 
 
 async def _drive(bench: Bench, server: ServerProcess, conversation: Conversation, clients: list[SocketClient]) -> Rate:
-    """Keep ten in flight for each client while the rate is taken; then send no more."""
+    """Keep ten in flight for each client while the rate is measured; then send no more."""
     conversation.answered = conversation.send_many
     for client in clients:
         conversation.send_many(client, IN_FLIGHT)

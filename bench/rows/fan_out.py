@@ -37,7 +37,7 @@ CODEC: Codec = "msgpack"
     ),
 )
 async def measure(bench: Bench) -> Sample:
-    """One activity at a time: the next is sent when all members have the one before. The sender is the last person."""
+    """Send one activity at a time: the next when all members have the one before. The sender is the last person."""
     members = bench.pick(MEMBERS, 100)
     sender = members + 1
     async with bench.buzz(World(people=sender, company_members=members)) as buzz:
@@ -48,7 +48,7 @@ async def measure(bench: Bench) -> Sample:
 
 
 class Arrivals:
-    """Counts the frames of one round over all sockets, and wakes the conductor at the last one."""
+    """Counts the frames of one round over all sockets, and wakes the sender at the last one."""
 
     def __init__(self) -> None:
         self.missing = 0
@@ -60,7 +60,10 @@ class Arrivals:
         self.missing = how_many
 
     def take(self, _client: SocketClient, payloads: list[bytes]) -> None:
-        """One frame a member and round: nothing but its length is looked at, the check is made on the sender's own."""
+        """Take a member's frame of a round.
+
+        Only its length is checked; the content is checked on the sender's own frame.
+        """
         for payload in payloads:
             self.frame_bytes = len(payload)
         self.missing -= len(payloads)
@@ -78,7 +81,7 @@ class Arrivals:
 async def _rounds(
     bench: Bench, server: ServerProcess, arrivals: Arrivals, receivers: int, send: Callable[[], object]
 ) -> Rate:
-    """Deliveries per second from the send to the last arrival: that of the median round, and what all rounds took."""
+    """Return deliveries per second from the send to the last arrival (the median round), and all rounds' times."""
     seconds: list[float] = []
     watch = Stopwatch(server)
     for _ in range(bench.pick(ROUNDS, 2)):

@@ -1,4 +1,4 @@
-"""Growth: what sends per second lose to a long history, and to many sessions."""
+"""Growth: how a long history, and many sessions, reduce the sends per second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HISTORY_PEOPLE = 10_000
 
 
 def long_history(bench: Bench, activities: int) -> tuple[World, str]:
-    """The world of a long history and the name it is kept under."""
+    """Return the world of a long history and the name under which it is kept."""
     people = bench.pick(HISTORY_PEOPLE, PEOPLE)
     return World(people, history=History(activities, people)), f"everybody-{activities}"
 
@@ -46,7 +46,7 @@ async def measure_history(bench: Bench) -> Sample:
     Line("sends", "sends with 15,000 sessions", "sends/s", ratio_at_least(0.9, goal=1.0), "with 100 sessions"),
 )
 async def measure_sessions(bench: Bench) -> Sample:
-    """The same hundred people send; the others are only there. Each step has a server and an empty log of its own."""
+    """Let a hundred people send while the others are only connected. Each step has a new server and an empty log."""
     steps = SESSIONS if not bench.quick else (PEOPLE, 150)
     points = list[tuple[float, float]]()
     for step in steps:

@@ -27,7 +27,7 @@ CONTROL = "bare echo at the same rate"
 
 @dataclass(slots=True)
 class Delays:
-    """Seconds from the intended time to the answer, and how late the load itself was."""
+    """Seconds from the intended time to the answer, and the delay of the load itself."""
 
     answers: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
@@ -54,7 +54,7 @@ async def measure(bench: Bench) -> Sample:
             except BenchFault:
                 if rate <= RATE:
                     raise
-                break  # beyond what it can take a server refuses sends: the curve ends here
+                break  # above its capacity a server refuses sends: the curve ends here
     readings = {
         name: Reading(delays[RATE].milliseconds(share), echoed.milliseconds(share))
         for name, share in (("p50", 0.50), ("p99", 0.99))
@@ -77,7 +77,7 @@ def _curves(delays: dict[int, Delays]) -> tuple[Curve, ...]:
 
 
 async def send_delays(bench: Bench, buzz: Buzz, rate: int) -> Delays:
-    """People in pairs send at the rate; a delay ends when the other person's session has the activity."""
+    """Let people in pairs send at the rate; a delay ends when the other person's session has the activity."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation(CODEC, {a: send_template(CODEC, a, b) for a, b in pairs(people)})
     clients = await open_sessions(buzz, people, conversation)
@@ -90,7 +90,7 @@ async def send_delays(bench: Bench, buzz: Buzz, rate: int) -> Delays:
 async def paced(
     bench: Bench, conversation: Conversation, clients: list[SocketClient], rate: int, *, shares_core: bool = False
 ) -> Delays:
-    """Send at the rate from all clients in turn; BenchFault when something does not arrive."""
+    """Send at the rate from all clients in turn; BenchFault if something does not arrive."""
     delays, numbers = Delays(), dict[int, int]()
 
     def fire(number: int) -> None:
@@ -111,7 +111,7 @@ async def paced(
 
 
 async def echo_delays(bench: Bench, control: ServerProcess, rate: int) -> Delays:
-    """The same frames at the same times, given back by a server that does nothing else."""
+    """Send the same frames at the same times to a server that only echoes them."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation(CODEC, {a: send_template(CODEC, a, b) for a, b in pairs(people)})
     delays, out = Delays(), {person: deque[int]() for person in people}

@@ -1,4 +1,4 @@
-"""Trust look-ups: how many a second, and how late one is while the server is busy with sessions and sends."""
+"""Trust look-ups: how many per second, and their delay while the server is busy with sessions and sends."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ MILLISECONDS = 1_000.0
 
 
 def look_up(buzz: Buzz, token: str, nth: int) -> bytes:
-    """A request whose caller is, every other time, a trusted contact; else an unknown caller, another one each time.
+    """Return a request whose caller is alternately a trusted contact and a new unknown caller.
 
-    Such a call is the costly kind: it is stored as a blocked call.
+    A call of an unknown caller costs more: it is stored as a blocked call.
     """
     person = 1 + nth % WITH_NUMBERS
     caller = world.contact_number(person, nth // WITH_NUMBERS % 10) if nth % 2 else world.unknown_number(nth)
@@ -61,7 +61,7 @@ async def measure_rate_of_look_ups(bench: Bench) -> Sample:
 
 
 async def _closed_loop(bench: Bench, server: ServerProcess, next_request: Callable[[], bytes]) -> Rate:
-    """32 connections with one request out each."""
+    """Run 32 connections with one open request each."""
     answered, bad, running = 0, list[str](), True
 
     def answer(client: HttpClient, status: int, body: bytes) -> None:
@@ -123,7 +123,7 @@ async def measure_under_load(bench: Bench) -> Sample:
 
 
 async def _delays_of_look_ups(bench: Bench, buzz: Buzz, numbers: itertools.count[int]) -> list[float]:
-    """An open loop of 200 look-ups a second, over as many connections as are needed for one request out on each."""
+    """Run an open loop of 200 look-ups a second, with enough connections for one open request on each."""
     token = buzz.tokens.of_service("bench", "lookup")
     delays, free, out = dict[int, float](), list[HttpClient](), dict[HttpClient, int]()
 
@@ -137,7 +137,7 @@ async def _delays_of_look_ups(bench: Bench, buzz: Buzz, numbers: itertools.count
         out[client] = number
         client.request(look_up(buzz, token, next(numbers)))
 
-    # Room for a stall of a second and more before no connection is free.
+    # Enough for a stall of more than a second before no connection is free.
     free += [await connect(buzz.host, buzz.port, answer) for _ in range(2 * LOOK_UP_RATE)]
     clients = list(free)
     schedule = Schedule(LOOK_UP_RATE, bench.seconds, fire, bench.warm_up_seconds)

@@ -69,4 +69,4 @@ async def _kib_each(process: ServerProcess, empty_bytes: int, sessions: int) -> 
 
 
 def _ignore(_client: SocketClient, _payloads: list[bytes]) -> None:
-    """Nothing is expected on an idle socket."""
+    """Ignore frames: none is expected on an idle socket."""

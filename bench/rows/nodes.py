@@ -1,8 +1,8 @@
-"""From one node to four on one database and bus: sends, reads, and what each part's processor takes for one.
+"""One to four nodes on one database and bus: sends, reads, and the processor time of each part for one.
 
 All nodes share the server's core and the database, the bus and the load the other, so the totals of this machine can't
-grow. What says how more machines would do is the processor time of each part for one send: where it stays level as
-nodes are added, that part's capacity adds up.
+grow. The processor time of each part for one send shows how more machines would do: if it stays the same with more
+nodes, that part's capacity adds up.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PARTS = ("nodes", "PostgreSQL", "Valkey")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What some nodes did: sends and reads a second, all nodes together, and the parts' microseconds for one send."""
+    """The result of all nodes together: sends and reads a second, and the parts' microseconds for one send."""
 
     sends: float
     reads: float
@@ -52,7 +52,7 @@ class Step:
     Line("bus", "Valkey's processor time for a send, four nodes", "µs", control="one node"),
 )
 async def measure(bench: Bench) -> Sample:
-    """People are spread evenly, and each writes to somebody on the next node."""
+    """Measure with people spread evenly, each writing to somebody on the next node."""
     steps = {number: await _step(bench, number) for number in NODES}
     first, last = steps[NODES[0]], steps[NODES[-1]]
     readings = {"sends": Reading(last.sends, first.sends), "reads": Reading(last.reads, first.reads)}
@@ -88,7 +88,7 @@ async def _step(bench: Bench, number: int) -> Step:
 
 
 async def _sends(bench: Bench, nodes: Sequence[Buzz], shared: Servers) -> tuple[float, tuple[float, ...]]:
-    """A closed loop; the next person, who is written to, is on the next node."""
+    """Run a closed loop; each person writes to the next one, who is on the next node."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation(CODEC, {a: send_template(CODEC, a, b) for a, b in pairs(people)})
     clients = list[SocketClient]()
@@ -108,7 +108,7 @@ async def _sends(bench: Bench, nodes: Sequence[Buzz], shared: Servers) -> tuple[
 
 
 async def _reads(nodes: Sequence[Buzz]) -> float:
-    """Everybody's whole history over HTTP, each from their own node; activities a second."""
+    """Read everybody's whole history over HTTP, each from their own node; returns activities a second."""
     found = 0
 
     def count(part: bytes) -> None:

@@ -27,7 +27,7 @@ CUT_SECONDS = 1.0
     Line("again", "sessions opened again, token known", "1/s", LIMIT, "bare upgrades"),
 )
 async def measure(bench: Bench) -> Sample:
-    """Every session is another person's. All are opened, cut, and opened once more, on both sides."""
+    """Open sessions of different people, abort them, and open them again, on both sides."""
     people = range(1, bench.pick(SESSIONS, 50) + 1)
     async with bench.controls() as control:
         bench.say("bare upgrades")
@@ -49,9 +49,9 @@ async def _opening_rate(server: ServerProcess, opening: Awaitable[list[SocketCli
     clients = await opening
     rate = watch.rate(len(clients))
     await abort_all(clients)
-    await asyncio.sleep(CUT_SECONDS)  # the server has to notice, which is not part of the next opening
+    await asyncio.sleep(CUT_SECONDS)  # the server must notice it, which is not part of the next opening
     return rate
 
 
 def _ignore(_client: SocketClient, _payloads: list[bytes]) -> None:
-    """Nothing is expected on an idle socket."""
+    """Ignore frames: none is expected on an idle socket."""

@@ -1,4 +1,4 @@
-"""What an operator waits for: a big import, and a start with a long history."""
+"""Operations that an operator waits for: a large import, and a start with a long history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINES = 1_000_000
     Line("seconds", "import of 1,000,000 lines", "s", figure_at_most(60, goal=20), "decode and store in a plain loop"),
 )
 async def measure_import(bench: Bench) -> Sample:
-    """Into an empty directory, on the server's core."""
+    """Measure an import into an empty directory, on the server's core."""
     folder = bench.work / "import"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -54,7 +54,7 @@ async def measure_import(bench: Bench) -> Sample:
     ),
 )
 async def measure_start(bench: Bench) -> Sample:
-    """From the start of the process to the first 200 of `/readyz`."""
+    """Measure the time from the start of the process to the first 200 of `/readyz`."""
     bench.say("start with an empty log")
     empty = await _start_seconds(bench, World(people=1), "")
     inhabitants, name = long_history(bench, bench.pick(HISTORIES[-1], 5_000))

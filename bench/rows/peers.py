@@ -1,4 +1,4 @@
-"""Buzz against what a user would pick instead, on the same work: 100 people with ten sends in flight each."""
+"""Buzz and its alternatives with the same work: 100 people with ten sends in flight each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AHEAD = ratio_at_least(3, goal=5)
 LOWER = Limit(1, 0.5, of="ratio", better="less")
 MILLISECONDS = 1_000.0
 SETTLE_WITHIN_SECONDS = 120.0
-SYNAPSE_SECRET = "bench"  # as bench/peers/matrix_synapse/server.py has it
+SYNAPSE_SECRET = "bench"  # as in bench/peers/matrix_synapse/server.py
 Taken = tuple[Rate, list[float]]
 
 
@@ -60,7 +60,7 @@ async def measure_python_socketio(bench: Bench) -> Sample:
 
 @row("peer-synapse", *_lines("Matrix Synapse"))
 async def measure_synapse(bench: Bench) -> Sample:
-    """Rooms of two; everybody long-polls `/sync`. Synapse's own push to the sender comes the same way."""
+    """Measure rooms of two; everybody long-polls `/sync`. Synapse's own push to the sender arrives the same way."""
     bench.say("installing Synapse")
     command = await install.synapse(bench.work)
     versions = await install.version([command[0], "-c", _PYTHON_VERSIONS.replace("NAMES", "'matrix-synapse',")])
@@ -139,7 +139,7 @@ async def _chat(bench: Bench, server: ServerProcess) -> Taken:
 
 
 async def closed_loop(bench: Bench, buzz: Buzz) -> Taken:
-    """The same load on Buzz, with the time of each delivery."""
+    """Run the same load on Buzz, with the time of each delivery."""
     people = range(1, PEOPLE + 1)
     conversation = Conversation("json", {a: send_template("json", a, b) for a, b in pairs(people)})
     sent_at: dict[int, tuple[int, float]] = {}

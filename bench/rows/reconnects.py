@@ -1,4 +1,4 @@
-"""A storm: 10,000 sessions cut at once come back, each with something missed, while others go on sending."""
+"""Mass reconnect: 10,000 sessions that were lost at once come back, each with missed activities, while others send."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAG_METRIC = "buzz_event_loop_lag_seconds"
     Line("lag", "event-loop lag meanwhile, p99 (its bucket's upper bound)", "ms", figure_at_most(250, goal=50)),
 )
 async def measure(bench: Bench) -> Sample:
-    """All of them come back at the same moment, and with full jitter when they are told to wait."""
+    """Measure with all of them reconnecting at the same moment, and with full jitter when they are told to wait."""
     sessions = bench.pick(SESSIONS, 60)
     people, writers = range(1, sessions + 1), range(sessions + 1, sessions + WRITERS + 1)
     async with bench.buzz(World(people=sessions + WRITERS)) as buzz:
@@ -57,7 +57,7 @@ async def measure(bench: Bench) -> Sample:
 async def _storm(
     buzz: Buzz, clients: list[SocketClient], writing: list[SocketClient], conversation: Conversation
 ) -> tuple[float, int]:
-    """Cut `clients`, send something to each, reconnect all. Returns the seconds until the last was caught up."""
+    """Abort `clients`, send something to each, reconnect all. Returns the seconds until the last was caught up."""
     cursors = {client.person: client.cursor for client in clients}
     targets = list(cursors)
     templates = [
@@ -98,7 +98,7 @@ async def _storm(
 
 
 async def _lag_buckets(buzz: Buzz) -> dict[float, float]:
-    """The server's own histogram of its event loop's lag: cumulative counts by upper bound in seconds."""
+    """Return the server's own histogram of its event loop's lag: cumulative counts by upper bound in seconds."""
     text = (await fetch(buzz.host, buzz.port, "/metrics", buzz.tokens.of_service("bench", "admin"))).decode()
     return {
         float(sample.labels["le"]): sample.value
@@ -109,7 +109,7 @@ async def _lag_buckets(buzz: Buzz) -> dict[float, float]:
 
 
 def _upper_bound(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """The upper bound of the bucket in which the percentile lies."""
+    """Return the upper bound of the bucket of the percentile."""
     counts = {bound: after[bound] - before.get(bound, 0) for bound in sorted(after)}
     total = max(counts.values(), default=0)
     if not total:

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey: what one node sends on them, and what a second node adds to a delivery."""
+"""PostgreSQL and Valkey: the sends of one node with them, and the delay that a second node adds to a delivery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATE = 1_000
     Line("sends", "sends on PostgreSQL + Valkey, one node", "sends/s", ratio_at_least(0.6, goal=0.9), "SQLite"),
 )
 async def measure_postgresql(bench: Bench) -> Sample:
-    """The database and the bus share the load's core."""
+    """Measure one node; the database and the bus share the load's core."""
     inhabitants = World(people=PEOPLE)
     async with bench.buzz(inhabitants) as buzz:
         bench.say("sends on SQLite")
@@ -45,7 +45,7 @@ async def measure_postgresql(bench: Bench) -> Sample:
     Line("p99", "send to received across two nodes, p99", "ms", control="both on one node"),
 )
 async def measure_two_nodes(bench: Bench) -> Sample:
-    """Both nodes run on the server's core, the database and the bus on the load's."""
+    """Measure two nodes on the server's core, with the database and the bus on the load's."""
     async with cluster(bench.cores.load) as settings:
         directory = await world.settle(World(people=PEOPLE), bench.work, keep="", say=bench.say, environment=settings)
         shared_key = {**settings, "BUZZ_SIGNING_KEY_FILE": str(directory / "signing-key.pem")}
@@ -66,7 +66,7 @@ async def measure_two_nodes(bench: Bench) -> Sample:
 
 
 async def _delays(bench: Bench, senders: Buzz, receivers: Buzz) -> Delays:
-    """One of each pair sends from one node, the other receives on the other."""
+    """Return the delays if one of each pair sends from one node, and the other receives on the other."""
     odd, even = range(1, PEOPLE + 1, 2), range(2, PEOPLE + 1, 2)
     templates = {a: send_template(CODEC, a, b) for a, b in pairs(range(1, PEOPLE + 1))}
     conversation = Conversation(CODEC, templates)

@@ -42,7 +42,7 @@ async def log(database: Database) -> AsyncIterator[ActivityLog]:
     """The activity log on it."""
     opened: ActivityLog
     if isinstance(database, SqliteDatabase):
-        # Its index lags behind by up to two activities: what it has and what it has not yet are read together.
+        # Its index is behind by up to two activities, so that indexed and unindexed ones are read together.
         opened = SqliteActivityLog(database, index_every=3, commits_a_step=1)
     else:
         assert isinstance(database, PostgresDatabase)

@@ -162,7 +162,7 @@ async def test_every_batch_is_answered_by_the_rules_whichever_path_it_takes(log:
 
 
 def any_posting(chance: random.Random) -> Posting:
-    """One of a small world's, so that repeats and reactions meet what is there, and what is not."""
+    """Return a posting with few possible values, so that repeats and reactions are frequent."""
     kind = chance.choice(
         (ActivityType.chat_message, ActivityType.chat_reaction_emoji, ActivityType.outgoing_call_missed)
     )

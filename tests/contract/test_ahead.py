@@ -1,4 +1,4 @@
-"""A clock that was fast, and was set right: what was written meanwhile waits no longer than it can."""
+"""A clock that was fast and was corrected: times that were written meanwhile are set back to their maximum."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_the_keys_before_a_rotation_end_within_the_longest_overlap(databas
 
 
 async def test_what_lies_as_far_ahead_as_it_can_stays(database: Database, endpoint_id: int) -> None:
-    """Also by a clock that is a little behind the one that wrote it."""
+    """Also for a clock that is a little behind the one that wrote it."""
     await queue(database, endpoint_id, NOW)
     leased = await begin(database, endpoint_id, NOW)
     assert leased is not None

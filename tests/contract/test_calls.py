@@ -1,4 +1,4 @@
-"""Blocked calls: one call is stored once, however often and in whatever way it is asked about."""
+"""Blocked calls: one call is stored once, for repeated requests of every kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory on every database: one object, a whole import, what moves and who hears of it."""
+"""The directory on every database: one object, a whole import, the times that change and who is notified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which changes of the directory a node still has to hear of, told by rows, on every database."""
+"""The rows from which a node learns of changes of the directory, on every database."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def put(database: Database, member: bool = True) -> None:
 
 
 async def remove(database: Database) -> None:
-    """As another node does it."""
+    """Remove it as another node does."""
     async with database.transaction() as transaction:
         await transaction.execute("DELETE FROM member WHERE person_id = ?", JANE)
         await transaction.execute("DELETE FROM person WHERE id = ?", JANE)

@@ -1,4 +1,4 @@
-"""What is left of an activity whose text was emptied: by age its ids stay, by erasure they are forgotten."""
+"""What is left of an emptied activity: after emptying by age its ids stay, after erasure they are deleted."""
 
 from __future__ import annotations
 

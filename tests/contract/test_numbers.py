@@ -1,4 +1,4 @@
-"""Buzz numbers: exactly one for a person, whatever races, and a rest before anybody gets a used one."""
+"""Buzz numbers: exactly one for a person under every race, and a rest before a used one is assigned again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that durability stands on, asked of the open connections themselves, on every connection there is.
+"""The settings that durability depends on, read from every open connection.
 
 A test of what survives ``kill -9`` can't tell whether a commit waited for the disk: the system's cache survives it too.
 """
@@ -123,7 +123,7 @@ async def postgres(url: str) -> AsyncIterator[PostgresDatabase]:
 
 
 async def everywhere(database: PostgresDatabase, setting: str = "synchronous_commit") -> set[str]:
-    """What every connection of the pool says of a setting, all of them at the same time."""
+    """Return the value of a setting on every connection of the pool, all open at the same time."""
     async with AsyncExitStack() as stack:
         held = [await stack.enter_async_context(database.connection()) for _ in range(CONNECTIONS)]
         assert len({connection.get_server_pid() for connection in held}) == CONNECTIONS
@@ -140,7 +140,7 @@ async def as_operator(url: str, *statements: str) -> None:
 
 
 async def end_all(database: PostgresDatabase, url: str) -> None:
-    """What a fail-over does: every connection ends, and the next read finds that out."""
+    """End every connection as a fail-over does; the next read notices it."""
     await as_operator(
         url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -136,7 +136,9 @@ class TestTheDoor:
 
 
 async def _postgresql_12(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Lets everybody in and says how old it is (https://www.postgresql.org/docs/12/protocol-message-formats.html)."""
+    """Accept every client and report an old version
+    (https://www.postgresql.org/docs/12/protocol-message-formats.html).
+    """
     status = {"server_version": "12.1", "default_transaction_read_only": "off", "in_hot_standby": "off"}
     await reader.readexactly(8)  # SSLRequest
     writer.write(b"N")

@@ -1,7 +1,7 @@
-"""A node of a PostgreSQL cluster falls silent, frozen or cut off, at the worst moment: nobody waits for it for long.
+"""A node of a PostgreSQL cluster is frozen or disconnected at the worst moment: no other node waits for it for long.
 
-"Silent" is a transaction whose node sends no next statement, or a connection on which a proxy passes nothing on. What
-is proved is that the others go on while the node is silent still; how soon they do is measured by row 18 of the drills.
+"Silent" is a transaction whose node sends no next statement, or a connection on which a proxy forwards nothing. The
+tests show that the other nodes continue while the node is still silent; row 18 of the drills measures how soon.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ async def publish(database: PostgresDatabase, lane: Lane = Lane.SUBJECTS) -> Non
 
 @asynccontextmanager
 async def silent(database: PostgresDatabase, lane: Lane = Lane.SUBJECTS) -> AsyncIterator[asyncio.Task[None]]:
-    """A transaction under way that says nothing more until the block ends; it tries to go on then."""
+    """An open transaction that sends nothing more until the block ends, and then tries to continue."""
     under_way, go_on = asyncio.Event(), asyncio.Event()
 
     async def write() -> None:
@@ -222,7 +222,7 @@ class TestTheLog:
 
 
 def _pause_after(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[asyncio.Event, asyncio.Event]:
-    """The first call of a function of the appender ends, and then waits: as if its node had frozen there."""
+    """Let the first call of a function of the appender end and then wait, as if its node had frozen there."""
     whole: Callable[..., Awaitable[Any]] = getattr(postgresql_append, name)
     reached, go_on = asyncio.Event(), asyncio.Event()
 

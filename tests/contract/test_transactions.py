@@ -1,4 +1,4 @@
-"""What a transaction promises whoever is cut short in the midst of one (storage/database.py), on every backend."""
+"""What a transaction promises if it is cancelled at any point (storage/database.py), on every backend."""
 
 from __future__ import annotations
 

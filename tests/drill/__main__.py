@@ -1,4 +1,4 @@
-"""Run drills at full size, and print what was lost, doubled, reordered and leaked.
+"""Run drills at full size, and print what was lost, repeated, reordered and leaked.
 
 WHICH is a row of the table, or a part of a title: `python -m tests.drill 1 8 "stalled readers"`. Without any, all run,
 which takes hours. The exit code is 1 when something was found, or when a control lost nothing.

@@ -1,8 +1,8 @@
 """Row 6: the bus is killed, frozen and loses notices; the database is restarted and its connections are cut.
 
-Two nodes talk all the while. Nothing may be missed, doubled or out of order, no acknowledged send lost, no session
-closed. The control of the bus's faults believes notices: it misses what they did not bring. The control of the
-database's takes a lost connection for a send that was not stored, and sends it again: it stores twice.
+People talk over two nodes meanwhile. Nothing may be missed, repeated or out of order, no acknowledged send lost, no
+session closed. The control of the bus's faults relies on notices only: it misses what they did not bring. The control
+of the database's takes a lost connection for a send that was not stored, and sends it again: it stores it twice.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Believer:
 
 
 async def run(fault: Fault, rounds: int) -> Report:
-    """Bring the fault about ``rounds`` times while people talk."""
+    """Cause the fault ``rounds`` times while people talk."""
     async with AsyncExitStack() as stack:
         postgres = await asyncio.to_thread(PostgresServer.started)
         stack.push_async_callback(asyncio.to_thread, postgres.close)

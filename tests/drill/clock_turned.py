@@ -1,6 +1,6 @@
 """Row 9: the wall clock is turned by an hour and by a day, forth and back, during traffic.
 
-Order and delivery know nothing of it; tokens go by their times. The control orders by the time stamps instead.
+Order and delivery must not change; tokens must expire by the clock. The control orders by timestamps instead.
 """
 
 from __future__ import annotations

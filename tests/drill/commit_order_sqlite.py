@@ -29,7 +29,7 @@ _LONGEST_DELAY_SECONDS = 0.002
 
 
 class DelayedLog(SqliteActivityLog):
-    """The log; its writer's thread dawdles between writing and committing, now and then."""
+    """The log; its writer's thread sometimes waits between writing and committing."""
 
     def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
         commit = super()._append(connection, batch)
@@ -97,7 +97,7 @@ async def _race_control(path: Path, rows: int) -> int:
 async def _while_writing(
     writers: Sequence[Awaitable[None]], newer_than: Callable[[int], Awaitable[list[int]]]
 ) -> list[int]:
-    """What a reader sees that only ever asks for what is newer than the newest it has seen."""
+    """Return what a reader gets that always asks for what is newer than the newest id it has."""
     writing, read = asyncio.gather(*writers), list[int]()
     while not writing.done():
         read += await newer_than(read[-1] if read else 0)

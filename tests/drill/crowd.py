@@ -1,4 +1,4 @@
-"""Sessions that only listen, in a process of their own: a process has but so many descriptors.
+"""Sessions that only listen, in a process of their own, because a process has a limited number of descriptors.
 
 ``python -m tests.drill.crowd URL COUNT TOKEN…`` opens them, says ``ready``, and at the end of its input says how many
 have been closed meanwhile. Frames are read and thrown away.

@@ -1,4 +1,4 @@
-"""Row 8: the disk is full, and then it is not. Nothing is acknowledged falsely, reads go on, and nobody restarts.
+"""Row 8: the disk is full, and then has room again. Nothing is acknowledged falsely, reads work, no restart is needed.
 
 The control is a server that would acknowledge what arrives: it would have lost what this one refused.
 

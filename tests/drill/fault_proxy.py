@@ -1,9 +1,9 @@
-"""Row 5: two who talk through proxies that delay, freeze, go deaf one way, or reset in the middle of a frame.
+"""Row 5: two people talk through proxies that delay, freeze, stop one direction, or reset in the middle of a frame.
 
 Each schedule is one seed: what goes wrong with each connection, and after how many bytes. Nothing may be lost or
-doubled, and a peer that is gone must be found within two life signs: after the second ping that nobody answers at the
-latest, the server says goodbye. The control comes back without its cursor, as a client of a server without a log would,
-to a server that gives no life signs: it loses, and finds nobody.
+repeated, and a lost peer must be detected within two pings: after the second unanswered ping at the latest, the server
+closes the session. The control reconnects without its cursor, as a client of a server without a log would, to a server
+that does not ping: it loses activities, and detects no lost peer.
 """
 
 from __future__ import annotations
@@ -167,8 +167,10 @@ class Stubborn:
         return sum(b <= a for a, b in zip(self.ids, self.ids[1:], strict=False))
 
     async def persist(self, url: str, proxy: FaultProxy) -> None:
-        """Come again and again; after some tries the line is good. The control then comes once more: it waits for what
-        never comes."""
+        """Come again and again; after some tries the line is good.
+
+        The control then comes once more: it waits for what never comes.
+        """
         while (self.unsent or self.missing()) and self.came < (3 * _TRIES if self._keeps_cursor else _TRIES + 1):
             self.came += 1
             proxy.well = proxy.well or self.came > _TRIES

@@ -1,8 +1,8 @@
 """Row 11: frames and bodies that are random, or good ones with something changed.
 
 Decoding refuses or accepts, and raises nothing else; a server that gets them over sockets and HTTP answers each with
-what is documented, is at fault for none, and leaves no task, session or handshake behind. The control is the reader
-that one writes first: it takes it that what can be decoded is a map with a type.
+what is documented, is at fault for none, and leaves no task, session or handshake behind. The control is a naive
+reader: it assumes that everything that can be decoded is a map with a type.
 """
 
 from __future__ import annotations

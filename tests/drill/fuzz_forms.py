@@ -1,8 +1,8 @@
 """Row 11: forms, Twilio's callbacks and import files that are random, or good ones with something changed.
 
 The readers refuse or accept, and raise nothing else; a server that gets them, signed as they should be, answers each
-with what is documented and is at fault for none. The control is the reader that one writes first: the fields of a form,
-a line of JSON, and every field that should be there is taken to be there.
+with what is documented and is at fault for none. The control is a naive reader of a form's fields or a line of JSON: it
+assumes that every required field exists.
 """
 
 from __future__ import annotations

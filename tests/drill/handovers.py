@@ -1,4 +1,4 @@
-"""Row 3: sessions that connect, catch up, stall, wake, go and come while writing goes on, at random yields.
+"""Row 3: sessions connect, catch up, stall, resume, leave and return during writes, at random yields.
 
 After every step, for every session: the invariant of a session holds, and its state is the one that the table of
 transitions leads to. By the end each transition of the table must have been seen. The control is the same with a

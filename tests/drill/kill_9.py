@@ -64,7 +64,7 @@ class Ledger:
 
 
 async def kill_9(rounds: int) -> Report:
-    """``rounds`` times: start, send, kill at a random moment. Then look at the file."""
+    """``rounds`` times: start, send, kill at a random moment. Then check the file."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
         ledger = await kill_nodes(data_dir, rounds)

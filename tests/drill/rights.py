@@ -1,8 +1,8 @@
 """Row 19: every right × every ending, one node and three: over everywhere within two seconds.
 
 Three nodes with a bus, three whose notices are all lost, and one on SQLite. The table is that of
-``tests/harness/rights.py``; each ending is brought about at another node each time. The controls are nodes that believe
-what they once read: they do not look at what has changed.
+``tests/harness/rights.py``; each ending is brought about at another node each time. The controls are nodes that keep
+what they once read: they do not poll for changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Row 10: two nodes behind one address are drained and started again, one after the other, while clients talk.
 
-The clients are those of the Python library. None may see a gap, none may see a send fail. The control comes again
-without its place: what was sent while it was away it never gets.
+The clients are those of the Python library. None may see a gap or a failed send. The control reconnects without its
+cursor: it never gets what was sent while it was disconnected.
 """
 
 from __future__ import annotations

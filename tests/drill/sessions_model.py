@@ -3,7 +3,7 @@
 A state machine (hypothesis) does these in any order over real sockets and keeps a model of the log beside the server.
 After each step every open client has received a beginning of what the model has for it, and the state of its session is
 one that the table of transitions leads to from the state seen before; at the end it has all of it and is live. The
-control comes back without its cursor: the machine must find that it misses what was sent meanwhile.
+control reconnects without its cursor: the machine must find that it misses what was sent meanwhile.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 While it is silent, and just after, sends at the other two (repeats and reactions among them) must be acknowledged
 within 3 s, revocations must have ended their person's sessions within 2 s, and every other request must be answered
-within 10 s. Nothing acknowledged may be lost or stored twice. The control is a node as they were: it keeps the locks of
-a transaction over a round trip, and falls silent there. Then the others' sends are late, and the drill sees it.
+within 10 s. Nothing acknowledged may be lost or stored twice. The control is a node as in earlier releases: it keeps
+the locks of a transaction over a round trip, and stops there. Then the others' sends are late, and the drill detects
+it.
 """
 
 from __future__ import annotations

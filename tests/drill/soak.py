@@ -1,8 +1,8 @@
 """Row 16: half the load that a node can carry, for long: its memory, descriptors and tasks stay level.
 
 People write to each other, others come and go, numbers are looked up. The load is first taken to the limit for some
-seconds; half of it is the load of the soak. The control is the same judge before a node that forgets to let go of
-sessions that have ended: it must find that all of it rises.
+seconds; half of it is the load of the soak. The control applies the same check to a node that does not release sessions
+that have ended: it must find that all of it rises.
 """
 
 from __future__ import annotations

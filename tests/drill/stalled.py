@@ -1,7 +1,7 @@
-"""Row 7: many who have stopped reading among those who have not.
+"""Row 7: many sessions that have stopped reading, among others that read.
 
-The healthy are as quick as without them, what the server keeps for the stalled is bounded, and when they wake they get
-everything. The control keeps a queue for each session, as most servers do: it grows with what is sent.
+The others are as fast as without them, the server's memory for the stalled ones is bounded, and when they read again
+they get everything. The control keeps a queue for each session, as most servers do: it grows with what is sent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Row 20: one person asks for a history twenty times over HTTP and twenty times by socket, and reads none of it.
 
-The node grows by less than 64 MiB, look-ups and other people go on, and who reads again gets everything. Half of the
-history is control characters, six bytes each in JSON; the other half does not shrink when it is compressed. The
-control holds what a node held before pages ended at their bytes: for each reader a page of 1,000 rows, as it was read
-and as it was encoded.
+The node grows by less than 64 MiB, look-ups and other people are served, and a reader that continues gets everything.
+Half of the history is control characters, six bytes each in JSON; the other half does not shrink when it is compressed.
+The control holds what a node held before pages ended at their bytes: for each reader a page of 1,000 rows, as it was
+read and as it was encoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two people, every route and frame with each other's ids: nothing of the other's can be read or written."""
+"""Two people use every route and frame with each other's ids: none of the other's data can be read or written."""
 
 from __future__ import annotations
 

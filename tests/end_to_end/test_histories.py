@@ -1,4 +1,4 @@
-"""Reading a history costs the node a page, whatever is in it and whoever reads it: in bytes, in time, in number."""
+"""Reading a history costs the node at most a page, for every content and reader: in bytes, in time, in number."""
 
 from __future__ import annotations
 

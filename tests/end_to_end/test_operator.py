@@ -1,4 +1,4 @@
-"""The operator's side of a running node: who may, what is seen, what a revocation and an erasure do."""
+"""The operator's routes of a running node: who may use them, what they show, what a revocation and an erasure do."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ async def test_members_who_are_removed_while_their_change_is_on_its_way_change_n
 @pytest.mark.backends(SQLITE)
 @pytest.mark.parametrize("ending", ["person", "member"])
 async def test_a_history_that_is_being_sent_is_broken_off(open_: OpenWorld, ending: str) -> None:
-    """Who reads slowly would otherwise read a company's news for as long as they like."""
+    """A slow reader could otherwise read a company's activities after the membership has ended."""
     world = await open_(send_buffer=65_536)
     text, kind = "x" * 65_000, ActivityType.chat_message
     await world.running.append(

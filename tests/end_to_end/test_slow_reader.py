@@ -1,4 +1,4 @@
-"""Who reads slowly, or not at all for a while, costs nothing, is never cut off for it, and gets everything."""
+"""A peer that reads slowly, or not at all for a while, uses no memory, is not disconnected, and gets everything."""
 
 from __future__ import annotations
 

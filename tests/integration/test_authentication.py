@@ -1,4 +1,4 @@
-"""Credentials against a running server: which are taken where, what a refusal says, and how soon a revocation bites."""
+"""Credentials at a running server: which are accepted where, what a refusal says, and how soon a revocation works."""
 
 from __future__ import annotations
 

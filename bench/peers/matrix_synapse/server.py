@@ -1,11 +1,11 @@
 """Starts Matrix Synapse in the environment it is installed in: `server.py FOLDER` serves on a free port.
 
-The configuration is the generated one but for what a bench needs: no rate limits, no federation, cheap password hashes
-(registering is not measured). The database is the default, SQLite. Synapse's own advice is PostgreSQL for anything
-but tests; on one core with the load beside it that would only take processor time from it.
+The configuration is the generated one with changes for a bench: no rate limits, no federation, cheap password hashes
+(registering is not measured). The database is the default, SQLite. Synapse's own advice is PostgreSQL for anything but
+tests; on one core with the load beside it that would only take processor time from it.
 """
 
-# It runs in an environment of its own, where the checker does not look.
+# It runs in an environment of its own, which the type checker does not know.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def announce(port: int) -> None:
     while True:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                # Synapse sends what is printed to its log: past it, to the descriptor itself.
+                # Synapse redirects print to its log, so this writes to the descriptor directly.
                 os.write(1, f"listening on http://127.0.0.1:{port}\n".encode())
                 return
         time.sleep(0.05)

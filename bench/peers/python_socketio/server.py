@@ -1,6 +1,6 @@
 """The same chat server on python-socketio (rooms, acknowledgements, aiohttp) and aiosqlite, with uvloop."""
 
-# It runs in an environment of its own (requirements.txt beside it), where the checker does not look.
+# It runs in an environment of its own (requirements.txt beside it), which the type checker does not know.
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INSERT = "INSERT INTO activity (sender, receiver, message, message_id, created_a
 
 
 def build(database: aiosqlite.Connection) -> web.Application:
-    """The application; events as in the Node version."""
+    """Build the application; events as in the Node version."""
     server = socketio.AsyncServer(async_mode="aiohttp", transports=["websocket"], http_compression=False)
     people: dict[str, int] = {}
 

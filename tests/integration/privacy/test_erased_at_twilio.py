@@ -1,4 +1,4 @@
-"""What is erased here is deleted at Twilio: whatever fails meanwhile, and however late Twilio tells of it."""
+"""What is erased here is deleted at Twilio, after any failure, and however late Twilio reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A caller who hangs up after the code: Buzz has Twilio report the end of the call, and nobody waits for that."""
+"""A caller who hangs up after the code: Buzz asks Twilio to report the end of the call, without waiting for it."""
 
 from __future__ import annotations
 

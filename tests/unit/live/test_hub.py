@@ -1,4 +1,4 @@
-"""The hub: who gets what of a commit, in how many writes, and who lives where."""
+"""The hub: which session gets what of a commit, in how many writes, and which sessions there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background tasks: nobody's end goes unseen (server/runtime/tasks.py)."""
+"""Background tasks: every failure is noticed (server/runtime/tasks.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data directory's lock: one holder, found by others, gone with its process."""
+"""The data directory's lock: one holder, which others can find, released when its process ends."""
 
 from __future__ import annotations
 
