@@ -1,7 +1,7 @@
-"""The composition root: builds the parts of a node, joins them, and runs it.
+"""The composition root: builds the parts of a node, connects them, and runs it.
 
-What a node is built of is put on one exit stack in the order in which it is opened, and closed in the reverse order.
-Before that, whatever has work under way is stopped by ``Node.stop`` (server/node/node.py).
+The parts are on one exit stack in the order of their opening, and closed in the reverse order. Before that,
+``Node.stop`` (server/node/node.py) stops everything that has unfinished work.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _logger = structlog.get_logger("app")
 
 @asynccontextmanager
 async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[Node]:
-    """Everything but the listening port.
+    """Open everything except the listening port.
 
     Raises StorageError, SettingsError, KeyFileError or JwksError with what to do about it.
     """
@@ -96,7 +96,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 
 
 def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.RouteDef]:
-    """The routes of activities, and of the keys that they are encrypted with."""
+    """Return the routes of activities, and of the keys that they are encrypted with."""
     settings, store, auth = base.settings, base.store, base.auth
     key_store = KeyStore(base.database)
     keys = Keys(key_store, store, base.parties, live.events, base.now_ms)
@@ -111,7 +111,7 @@ def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.Ro
 
 
 def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
-    """The routes for who watches a node: its health and its metrics."""
+    """Return the routes for monitoring: health and metrics."""
     checks = {"storage": base.database.ping, "writes": live.log.prove}
     return health.HealthResource(
         base.auth, base.metrics, lambda: live.socket.draining, checks, live.cluster.checks
@@ -119,7 +119,7 @@ def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
 
 
 def _application(routes: Iterable[web.RouteDef], origins: Sequence[str] | None = None) -> web.Application:
-    """An HTTP application. ``origins``: the browsers' pages that may ask it; None where no page has to."""
+    """Return an HTTP application. ``origins``: the pages that may use it from a browser; None: no page needs to."""
     application = web.Application(middlewares=[errors_middleware])
     application.on_response_prepare.append(add_request_id)
     if origins is not None:
@@ -135,7 +135,7 @@ def _application(routes: Iterable[web.RouteDef], origins: Sequence[str] | None =
 async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: None, demo: bool = False) -> None:
     """Run a node until SIGTERM or SIGINT, then drain it; a second signal skips the wait.
 
-    ``ready(url)`` is called once it listens. ``demo``: an empty directory is filled with the demo's people first.
+    ``ready(url)`` is called once it listens. ``demo``: first fill an empty directory with the demo's people.
     """
     async with open_node(settings) as node:
         if demo:
@@ -157,11 +157,11 @@ async def _listen(node: Node, settings: Settings) -> str:
 
 
 def _calm_the_collector() -> None:
-    """Leave what start-up made out of every later collection, and let each be short.
+    """Exclude the objects of the start from later garbage collections, and keep each collection short.
 
-    Nothing on the path of a session or a message leaves cycles behind, so there is little to find. Ten thousand young
-    objects are walked in a few milliseconds, the fifty thousand of the second generation in some twenty; all that live
-    take a second at 15,000 sessions, and are walked hardly ever.
+    No code of a session or a message leaves cycles, so there is little to find. Ten thousand young objects are checked
+    in a few milliseconds, the fifty thousand of the second generation in about twenty; all objects take a second at
+    15,000 sessions, and are rarely checked.
     """
     gc.collect()
     gc.freeze()
@@ -169,8 +169,10 @@ def _calm_the_collector() -> None:
 
 
 def _catch_signals(node: Node) -> asyncio.Event:
-    """Set by the first signal to stop; the second one skips the drain's wait. Before anybody is told that the node is
-    ready: a signal that comes at once must drain, too."""
+    """Return an event that the first signal sets; the second one skips the drain's wait.
+
+    It is called before the node is announced as ready, because a signal that comes at once must drain too.
+    """
     first = asyncio.Event()
 
     def stop() -> None:

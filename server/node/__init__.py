@@ -1,1 +1,1 @@
-"""Building a node: each file builds and joins one part of it, and `server/app.py` puts these together."""
+"""Builds a node: each file builds and connects one part of it, and `server/app.py` connects the parts."""

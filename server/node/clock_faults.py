@@ -1,4 +1,4 @@
-"""After a clock that was fast was set right: what it dated ahead does not have to wait for that time."""
+"""Corrects stored times that a fast clock wrote, so that work does not wait for times too far in the future."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _logger = structlog.get_logger("clock")
 
 
 class ClockFaults:
-    """Looks at start and every ten minutes.
+    """Checks at start and every ten minutes.
 
-    ``retry_seconds``: the waits before a webhook's tries. ``wake`` tells who waits for such times to look again.
+    ``retry_seconds``: the waits before a webhook's attempts. ``wake`` wakes the workers that wait for such times.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class ClockFaults:
         )
 
     async def run(self) -> None:
-        """For as long as the task lives."""
+        """Sweep every ten minutes until cancelled."""
         await repeatedly(self.sweep)
 
     async def sweep(self) -> int:
-        """Bring back every time that lies further ahead than it can; returns how many. Raises StorageError."""
+        """Set back every time that lies too far in the future; returns how many. Raises StorageError."""
         found = await ahead.bring_back(self._database, self._limits, self._now_ms())
         if found:
             _logger.warning("moved back times that were too far in the future", rows=found)

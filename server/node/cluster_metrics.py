@@ -1,4 +1,7 @@
-"""The cluster's metrics: notices, and polls of the log that found what no notice brought. All 0 on a single node."""
+"""The cluster's metrics: notices, and polls of the log that found what no notice had announced.
+
+All 0 on a single node.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _COMMITS: Final = {
 
 
 def watch_cluster(metrics: Metrics, cluster: Cluster) -> None:
-    """Show how this node hears of the others."""
+    """Register the metrics of notices and polls."""
     tail = Counter[str]() if cluster.tail is None else cluster.tail.counts
     bus = cluster.bus.counts
     metrics.watch_gauge(

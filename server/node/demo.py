@@ -29,7 +29,7 @@ DEMO_LINES: Final = """
 
 
 async def load_demo(directory: Directory) -> bool:
-    """Fill the directory if there is nobody in it; returns whether it was filled."""
+    """Fill the directory if it is empty; returns whether it was filled."""
     if not await directory.is_empty():
         return False
     await directory.import_lines(_pieces())

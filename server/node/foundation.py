@@ -1,4 +1,4 @@
-"""What every part of a node is built on: its settings, its database, who calls, what it counts, and its clock."""
+"""What every part of a node uses: its settings, database, authentication, metrics and clock."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
 
 @asynccontextmanager
 async def _open_database(settings: Settings) -> AsyncIterator[tuple[Database, ActivityLog]]:
-    """The database, migrated in development and checked in production, and the log in it."""
+    """Open the database and its log; it is migrated in development and checked in production."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     url = settings.database_url.get_secret_value() if settings.database_url is not None else None
     async with open_storage(settings.data_dir, url, settings.database_connections) as (database, store):

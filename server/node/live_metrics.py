@@ -1,4 +1,4 @@
-"""Which metrics show the live path: its parts count for themselves, in plain integers, and are read at a scrape."""
+"""The metrics of the live path: its parts count in plain integers, which are read at a scrape."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def _watch_traffic(metrics: Metrics, socket: SocketEndpoint) -> None:
 
 
 def _behind(hub: Hub) -> list[int]:
-    """How many ids each session that is not live is behind the head."""
+    """Return how many ids each session that is not live is behind the head."""
     head = hub.head
     return [head - session.cursor for session in hub if not session.live]

@@ -32,7 +32,7 @@ from storage.telephony.calls import CallStore
 
 @dataclass(frozen=True)
 class LivePath:
-    """What the rest of a node needs of it."""
+    """The parts that the rest of a node uses."""
 
     hub: Hub
     cluster: Cluster
@@ -44,7 +44,7 @@ class LivePath:
 
     @property
     def events(self) -> Events:
-        """Where live events go in."""
+        """The interface for live events."""
         return self.cluster.events
 
 
@@ -89,7 +89,7 @@ def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequ
 
 
 def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
-    """Live sessions follow the rights of their person: whatever may have ended one is told here, and judged alike."""
+    """End or update live sessions when their person's rights change; all kinds of change are handled here."""
 
     def judge(sessions: Iterable[Session]) -> None:
         for session in sessions:

@@ -59,33 +59,33 @@ class Node:
         return await server.start()
 
     async def stop(self, drain_seconds: float = 0) -> None:
-        """Stop everything that has work under way. What was acknowledged is stored; each socket gets a close frame.
+        """Stop everything that has unfinished work. What was acknowledged is stored; each socket gets a close frame.
 
-        ``drain_seconds``: how long sessions are given to go to another node (:meth:`SocketEndpoint.skip_drain` ends
+        ``drain_seconds``: how long sessions may take to move to another node (:meth:`SocketEndpoint.skip_drain` ends
         the wait). Each step may be repeated. Background tasks and storage end later, with the block of ``open_node``.
         """
-        # Sessions are asked to come again while everything still works: /readyz says 503, so they reach another node.
+        # Sessions are asked to reconnect while everything still works: /readyz says 503, so they reach another node.
         await self.socket.drain(drain_seconds)
-        # Then nobody new: a connection that the kernel still took would only wait for an answer that never comes.
+        # Then no new connections: one that the kernel still accepted would wait for an answer that never comes.
         for server in self.servers:
             await server.stop_accepting()
-        # The log before the sockets: what waits is committed, and its acknowledgements are written to them. A send that
-        # comes now gets "unavailable": it was not acknowledged, and its client sends it to another node.
+        # The log before the sockets: waiting sends are committed, and their acknowledgements are written to the
+        # sockets. A send that arrives now gets "unavailable", and its client sends it to another node.
         await self.log.close()
-        # A call that has to be put right in the log is acknowledged after that.
+        # A call that must be corrected in the log is acknowledged after that.
         await self.live.call_reports.close()
         # The close frame of each socket follows its last acknowledgement.
         await self.socket.close()
-        # Last of what comes from outside, as a socket is a request, too: answers under way are finished.
+        # Requests last, as a socket is a request too: running ones are finished.
         for server in self.servers:
             await server.close()
-        # From here nothing new is begun. An attempt to deliver a webhook may end; one that does not is made again.
+        # From here nothing new begins. A webhook attempt may finish; one that does not is repeated later.
         await self.privacy.stop()
         await self.telephony.stop()
-        # Nothing is added any more to what was only in memory: received marks and decisions about calls are stored.
+        # Nothing is added any more to data that is only in memory: received ids and decisions on calls are stored.
         await self.socket.frame_handler.close()
         await self.live.call_log.close()
-        # All that goes out over the bus has gone: the other nodes forget this node's sessions at once.
+        # All notices were sent: the other nodes drop this node's sessions at once.
         await self.cluster.leave()
 
     # --- its parts, by name -------------------------------------------------------------------------------------

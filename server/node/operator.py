@@ -1,4 +1,4 @@
-"""The operator's half of a node: builds and joins what `/admin` offers beside the directory and privacy requests."""
+"""The operator's part of a node: builds and connects the routes of `/admin` but the directory and privacy requests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from storage.telephony.numbers import NumberStore
 def operator_routes(
     base: Foundation, live: LivePath, trends: Trends, remove: Remove, privacy: PrivacyRequests
 ) -> list[web.RouteDef]:
-    """The routes. ``remove`` is the directory's way to remove an object."""
+    """Return the routes. ``remove`` is the directory's way to remove an object."""
     settings, database, store, auth = base.settings, base.database, base.store, base.auth
     compact = database if isinstance(database, SqliteDatabase) else None
     erasure = Erasure(database, store, auth, remove, privacy, live.hub, compact)
     census = Census(settings, database, store, live.hub, base.metrics)
     backups = Backups(settings.data_dir, database)
-    # What the doctor asks by name, beside the database.
+    # The services that the doctor checks by name, besides the database.
     services = live.cluster.checks
     return [
         *admin.SessionListResource(auth, live.hub, AccountStore(database)).routes(),

@@ -1,4 +1,4 @@
-"""The privacy half of a node: builds and joins what takes privacy requests in and sends their webhooks out."""
+"""The privacy part of a node: builds and connects the parts that receive privacy requests and send their webhooks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from storage.webhooks.lanes import LANES
 
 @dataclass(frozen=True)
 class PrivacyNode:
-    """What the rest of the node needs of it: its routes, and the requests themselves (erasure)."""
+    """The parts that the rest of the node uses: its routes, and the requests themselves (erasure)."""
 
     routes: list[web.RouteDef]
     requests: PrivacyRequests
@@ -54,7 +54,7 @@ class PrivacyNode:
     call_status: CallStatus
 
     async def stop(self) -> None:
-        """Send no more webhooks and requests to Twilio; wait a few seconds for those under way."""
+        """Send no more webhooks and requests to Twilio; wait a few seconds for the running ones."""
         await self.worker.stop()
         await self.call_status.close()
 
@@ -118,10 +118,10 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
 
 
 async def reclaim_leases(database: Database) -> None:
-    """After a crash, go on at once with what was under way.
+    """After a crash, continue interrupted work at once.
 
-    A SQLite file has one server (``storage/data_dir.py`` sees to it), so every lease in it is a dead one's. Where
-    several nodes share a database a dead node's leases run out by themselves.
+    A SQLite file has one server (``storage/data_dir.py`` ensures it), so every lease in it belongs to a dead one. If
+    several nodes share a database, a dead node's leases expire.
     """
     if database.dialect == "sqlite":
         async with database.transaction() as transaction:

@@ -1,4 +1,4 @@
-"""The telephony half of a node: builds and joins look-ups, call screening, the calls' list and Buzz numbers."""
+"""The telephony part of a node: builds and connects look-ups, call screening, the list of calls and Buzz numbers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from storage.telephony.numbers import NumberStore
 
 @dataclass(frozen=True)
 class TelephonyNode:
-    """What the rest of the node needs of it."""
+    """The parts that the rest of the node uses."""
 
     routes: list[web.RouteDef]
     trust: Trust
     numbers: Numbers
 
     async def stop(self) -> None:
-        """Answer the look-ups that wait, and give up the purchases under way."""
+        """Answer the waiting look-ups, and cancel the running purchases."""
         await self.trust.close()
         await self.numbers.close()
 

@@ -1,4 +1,4 @@
-"""The Twilio account that is configured, if one is: its API, and numbers bought with it."""
+"""The configured Twilio account, if any: its API, and numbers bought with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.twilio.api import TwilioApi, open_twilio_api
 
 @asynccontextmanager
 async def open_account(settings: Settings) -> AsyncIterator[TwilioApi | None]:
-    """The account's API, or None unless both its SID and its auth token are set."""
+    """Open the account's API; None unless both its SID and its auth token are set."""
     if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
         yield None
         return
@@ -23,7 +23,7 @@ async def open_account(settings: Settings) -> AsyncIterator[TwilioApi | None]:
 
 
 def number_provider(settings: Settings, api: TwilioApi | None) -> TwilioNumbers | None:
-    """The ``twilio`` provider, if that is what is configured; None: the pool alone."""
+    """Return the ``twilio`` provider if it is configured; None: only the pool."""
     if settings.number_provider != "twilio" or api is None or settings.public_url is None:
         return None
     fallback = settings.voice_fallback_url or settings.public_url + UNAVAILABLE_PATH

@@ -70,7 +70,7 @@ PartyKey = Annotated[
 
 
 class NewerQuery(Strict):
-    """What ``GET activity/<id>`` takes besides the id."""
+    """The query of ``GET activity/<id>``."""
 
     limit: PageLimit | None = None
     party: PartyKey | None = None
@@ -208,7 +208,7 @@ class ActivityResource:
         with self.sending.begun(request, AnswerKind.PAGE, caller.person) as answer:
             rows, more = await self.activities.conversations(caller.person, query.limit, before)
             shown = await fitting(rows, lambda row: _json.encode(_conversation(self.activities, caller.person, row)))
-            # No page ends between two conversations that have the same newest activity.
+            # A page never ends between two conversations that have the same newest activity.
             while 0 < len(shown) < len(rows) and rows[len(shown)].last.id == rows[len(shown) - 1].last.id:
                 shown.append(_json.encode(_conversation(self.activities, caller.person, rows[len(shown)])))
             headers = {}
@@ -231,7 +231,7 @@ class ActivityResource:
         return web.Response(status=204)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         found = [
             web.post("/apps/buzz/activity", self.post),
             web.get("/apps/buzz/activity", self.older),
@@ -278,7 +278,7 @@ def _headers(epoch: str) -> dict[str, str]:
 async def _while_allowed(
     first: bytes, rest: AsyncIterator[bytes], allowed: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
-    """The pieces, broken off where the right to them ends: who reads slowly reads no longer for that."""
+    """Yield the pieces until the reader's right to them ends, so that a slow reader gets none after that."""
     yield first
     async for piece in rest:
         if not await allowed():

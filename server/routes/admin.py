@@ -1,4 +1,4 @@
-"""/admin: sessions, revocations, figures, erasure, backups, the doctor, the level of the log."""
+"""/admin: sessions, revocations, figures, erasure, backups, doctor, the log level."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class SessionListResource:
         return json_response({"count": len(found), "sessions": shown})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/admin/sessions", self.list_sessions)]
 
 
@@ -136,7 +136,7 @@ class RightsResource:
         return json_response(done._asdict())
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post("/admin/revocations", self.revoke), web.post("/admin/erasures", self.erase)]
 
 
@@ -166,7 +166,7 @@ class FiguresResource:
         return json_response({"level": wanted.value})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.get("/admin/stats", self.stats),
             web.get("/admin/log-level", self.level),
@@ -207,17 +207,17 @@ class StorageResource:
         return json_response([finding._asdict() for finding in found])
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post("/admin/backups", self.back_up), web.get("/admin/doctor", self.doctor)]
 
 
 async def _received_ids(accounts: AccountStore, sessions: Sequence[Session]) -> list[int]:
-    """How far each session's device has kept everything: what it said here, or in an earlier session."""
+    """Return the newest id that each session's device has confirmed, in this session or an earlier one."""
     devices = {(each.caller.person, each.device_id) for each in sessions if each.device_id is not None}
     try:
         stored = await accounts.received_ids(devices)
     except StorageUnavailable:
-        stored = {}  # who is connected can be seen without storage
+        stored = {}  # the sessions can be listed without storage
     return [max(each.received_id, stored.get((each.caller.person, each.device_id or ""), 0)) for each in sessions]
 
 

@@ -1,4 +1,7 @@
-"""GET /admin: the operators' page, and /web/…: the files it loads. It has no rights of its own: it asks for a token."""
+"""GET /admin: the operators' page, and /web/…: the files it loads.
+
+The page has no rights of its own: it asks for a token.
+"""
 
 from __future__ import annotations
 
@@ -65,12 +68,12 @@ class AdminPageResource:
     @operation(_described("A file of the operators' page", "text/javascript"))
     async def file(self, request: web.Request) -> web.StreamResponse:
         found = _found(self._files, request.match_info["path"])
-        # A page of another release may ask while nodes are replaced: it gets today's file, and nobody keeps it.
+        # A page of another release may request it while nodes are replaced: it gets the present file, uncached.
         known = request.match_info["digest"] == self._files.digest
         return _response(request, found, _FOR_EVER if known else _ASK_AGAIN)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/admin", self.show), web.get("/web/{digest:[0-9a-f]{16}}/{path:.+}", self.file)]
 
 

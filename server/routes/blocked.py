@@ -45,5 +45,5 @@ class CallListResource:
         return json_response(await self.calls.latest(caller.person))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/apps/buzz/blocked", self.blocked), web.get("/apps/buzz/calls", self.latest)]

@@ -47,5 +47,5 @@ class CallSettingsResource:
         return json_response(await self.settings.put(caller.person, await read_json(request, CALL_SETTINGS)))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/apps/buzz/call-settings", self.get), web.put("/apps/buzz/call-settings", self.put)]

@@ -15,7 +15,7 @@ MAX_LISTED: Final = 500
 
 
 class Position(NamedTuple):
-    """Where a list goes on: behind this time of change (milliseconds) and id."""
+    """Where a list continues: after this time of change (milliseconds) and id."""
 
     changed_at_ms: int = 0
     id: str = ""
@@ -56,7 +56,7 @@ class ListQuery(Strict):
 
     @property
     def position(self) -> Position:
-        """Where to begin."""
+        """The position at which to begin."""
         return self.cursor or Position(self.since or 0)
 
 
@@ -64,11 +64,11 @@ _LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)
 
 
 def list_query(request: web.Request) -> ListQuery:
-    """The query of a list. Raises ApiError(bad_request) naming the parameter."""
+    """Read the query of a list. Raises ApiError(bad_request) naming the parameter."""
     return read_query(request, _LIST)
 
 
 def link_to_next(request: web.Request, last: Position) -> str:
-    """The Link header of a page that ends with this row."""
+    """Return the Link header of a page that ends with this row."""
     following = request.rel_url.without_query_params("since").update_query(cursor=f"{last.changed_at_ms}.{last.id}")
     return f'<{following}>; rel="next"'

@@ -40,7 +40,7 @@ class DescriptionResource:
     @operation(_described("The description of HTTP, as OpenAPI 3.1"))
     async def http(self, request: web.Request) -> web.Response:
         if self._openapi is None:
-            # A tenth of a second of work, once: not in the event loop.
+            # This takes a tenth of a second, once, so not in the event loop.
             document = await asyncio.to_thread(openapi, list(request.app.router.routes()))
             self._openapi = msgspec.json.encode(document)
         return json_response(msgspec.Raw(self._openapi), headers={"Cache-Control": "no-cache"})
@@ -51,7 +51,7 @@ class DescriptionResource:
         return json_response(document, headers={"Cache-Control": "no-cache"})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         parts = [path for path in sorted(self._folder.iterdir()) if path.suffix in (".js", ".css")]
         return [
             web.get("/openapi.json", self.http),

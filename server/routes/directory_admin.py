@@ -93,7 +93,7 @@ class DirectoryResource:
         return json_response(ImportAnswer(*done))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         found = [web.post(f"{_PATH}/import", self.import_lines)]
         for kind in Kind:
             found += KindResource(kind, self.directory, self.auth).routes()
@@ -125,7 +125,7 @@ class KindResource:
         return web.Response(status=204)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, each described for this kind."""
+        """Return the routes, each described for this kind."""
         kind, words = self.kind, self.kind.value.replace("_", " ")
         common = Operation("", _TAG, credential="admin", path=_PATH_TYPES[kind], errors=(400, 401, 403, 404, 503))
         get = replace(common, summary=f"Get a {words}, as an import line", answer=dict[str, Any])

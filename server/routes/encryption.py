@@ -50,5 +50,5 @@ class EncryptionResource:
         return json_response(Saved(await self.keys.encryption(caller.person)))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.put("/apps/buzz/encryption", self.put), web.get("/apps/buzz/encryption", self.get)]

@@ -26,8 +26,10 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class HealthResource:
-    """By name: ``checks`` must answer for the node to be ready (``storage``, ``writes``); without ``conveniences``
-    (``bus``) it works as well, only slower, and says so.
+    """Return the routes of health, readiness and metrics.
+
+    By name: all ``checks`` must succeed for the node to be ready (``storage``, ``writes``); without ``conveniences``
+    (``bus``) it works too, only slower, and reports that.
     """
 
     auth: Authenticator
@@ -82,7 +84,7 @@ class HealthResource:
         return web.Response(body=self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/healthz", self.healthz), web.get("/readyz", self.readyz), web.get("/metrics", self.scrape)]
 
 

@@ -33,5 +33,5 @@ class HeartbeatResource:
         return json_response(await self.heartbeats.beat(caller.person))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/apps/buzz/heartbeat", self.beat, allow_head=False)]

@@ -1,7 +1,7 @@
 """Activities as JSON arrays for HTTP: a whole history as a stream, or one page of about 1 MiB.
 
-What is read, encoded and written is bounded at each step, and encoding gives the event loop its turns: 64 KiB of
-control characters, six bytes each in JSON, keep it for a millisecond.
+Each step reads, encodes and writes a bounded amount, and encoding yields to the event loop: 64 KiB of control
+characters, six bytes each in JSON, take a millisecond.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Body(NamedTuple):
-    """One page as a JSON array. ``last``: the id where it ends; ``more``: the range goes on beyond it."""
+    """One page as a JSON array. ``last``: the id where it ends; ``more``: the range has further activities."""
 
     json: bytes
     last: int
@@ -28,7 +28,7 @@ class Body(NamedTuple):
 
 
 async def pieces(activities: Activities, wanted: Range) -> AsyncIterator[bytes]:
-    """All of a range as one JSON array, in pieces of about ``PIECE_BYTES``."""
+    """Yield all of a range as one JSON array, in pieces of about ``PIECE_BYTES``."""
     turns = Turns()
     piece, size, between = [b"["], 0, b""
     async for page in activities.stream(wanted):
@@ -45,7 +45,7 @@ async def pieces(activities: Activities, wanted: Range) -> AsyncIterator[bytes]:
 
 
 async def one_page(activities: Activities, wanted: Range) -> Body:
-    """The first of a range: ``wanted.limit`` of it, or fewer where these reach ``ANSWER_BYTES``."""
+    """Return the first page of a range: ``wanted.limit`` activities, or fewer if they reach ``ANSWER_BYTES``."""
     found: list[bytes] = []
     last, size, more = wanted.after, 0, True
     while more and len(found) < wanted.limit and size < ANSWER_BYTES:
@@ -62,7 +62,7 @@ async def one_page(activities: Activities, wanted: Range) -> Body:
 
 
 async def fitting(rows: Iterable[T], encode: Callable[[T], bytes], max_bytes: int = ANSWER_BYTES) -> list[bytes]:
-    """The first rows, encoded, until they reach ``max_bytes``: at least one if there is any."""
+    """Return the first rows, encoded, until they reach ``max_bytes``: at least one if there is any."""
     turns, found, size = Turns(), list[bytes](), 0
     for row in rows:
         found.append(encode(row))
@@ -74,5 +74,5 @@ async def fitting(rows: Iterable[T], encode: Callable[[T], bytes], max_bytes: in
 
 
 def array(encoded: Iterable[bytes]) -> bytes:
-    """A JSON array of what is encoded."""
+    """Return a JSON array of encoded values."""
     return b"[" + b",".join(encoded) + b"]"

@@ -1,4 +1,4 @@
-"""GET and POST /apps/buzz/trust-lookup and /apps/buzz/call-lookup: what Twilio asks while a phone rings."""
+"""GET and POST /apps/buzz/trust-lookup and /apps/buzz/call-lookup: Twilio's requests while a phone rings."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class LookupResource:
     async def call(self, request: web.Request) -> web.Response:
         await self.auth.lookup(request)
         parameters = await _parameters(request)
-        # The call's own name alone: the token is another one for each request.
+        # Only the call's own id: the token differs in each request.
         tokens = call_tokens(None, parameters.get(CALL_PARAMETER))
         return json_response(await self.lookups.call(parse_lookup(parameters), tokens))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             *_pair("/apps/buzz/trust-lookup", _TRUST, self.trust),
             *_pair("/apps/buzz/call-lookup", _CALL, self.call),
@@ -77,7 +77,7 @@ def _pair(path: str, by_query: Operation, handler: Handler) -> list[web.RouteDef
         body=Lookup,
         body_types=(_JSON, _FORM),
     )
-    # A HEAD request would store a blocked call and show no answer.
+    # No HEAD: it would store a blocked call and show no answer.
     return [
         web.get(path, described(by_query, handler), allow_head=False),
         web.post(path, described(by_body, handler)),
@@ -85,7 +85,7 @@ def _pair(path: str, by_query: Operation, handler: Handler) -> list[web.RouteDef
 
 
 async def _parameters(request: web.Request) -> Mapping[str, object]:
-    """The query's parameters, and those of the body if there is one. Of a repeated one nothing can be known."""
+    """Return the parameters of the query, and of the body if there is one. A repeated one counts as malformed."""
     found = _unrepeated(request.query)
     if request.method == "POST":
         found |= await _body_parameters(request)

@@ -79,7 +79,7 @@ class NumberResource:
         return json_response({"counts": await self.store.counts(), "numbers": [_shown(each) for each in found]})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post(_PATH, self.add), web.get(_PATH, self.listed)]
 
 

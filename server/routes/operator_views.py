@@ -1,4 +1,4 @@
-"""GET /admin/trends and /admin/privacy-deadlines: what the operators' page shows beside the resources themselves."""
+"""GET /admin/trends and /admin/privacy-deadlines: data for the operators' page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX: Final = 2**63 - 1
 
 
 class TrendsQuery(Strict):
-    """Points later than ``since``, an ``at_ms`` that an earlier answer had."""
+    """Points later than ``since``, an ``at_ms`` of an earlier answer."""
 
     since: Annotated[int, Field(strict=False, ge=0, le=_MAX)] = 0
 
@@ -66,5 +66,5 @@ class OperatorViewResource:
         return json_response({"today": found.today.isoformat(), "counts": found.counts._asdict(), "requests": shown})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get("/admin/trends", self.trends_since), web.get("/admin/privacy-deadlines", self.due)]

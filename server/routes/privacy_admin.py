@@ -46,7 +46,7 @@ Code = Annotated[str, AfterValidator(_code_text), WithJsonSchema({"type": "strin
 
 
 class NewServiceCode(Strict):
-    """``POST /admin/service-codes``. On the privacy line only codes of digits can be dialled."""
+    """``POST /admin/service-codes``. Only codes of digits can be dialled on the privacy line."""
 
     code: Code
     name: Name
@@ -67,7 +67,7 @@ def _described(summary: str, **more: Any) -> Operation:
 def routes(
     codes: ServiceCodes, requests: PrivacyRequests, retention: PrivacyRetention, auth: Authenticator
 ) -> list[web.RouteDef]:
-    """The operator's routes."""
+    """Return the operator's routes."""
     return [
         *ServiceCodeResource(codes, auth).routes(),
         *OperatorRequestResource(requests, auth).routes(),
@@ -100,7 +100,7 @@ class ServiceCodeResource:
         return web.Response(status=204)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post(_CODES, self.put), web.get(_CODES, self.listed), web.delete(_CODES + "/{code}", self.delete)]
 
 
@@ -144,7 +144,7 @@ class OperatorRequestResource:
         return json_response(view(await self.requests.erase(request.match_info["id"], f"admin:{caller.subject}")))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.get(_REQUESTS, self.listed),
             web.get(_REQUESTS + "/{id}", self.one),
@@ -169,7 +169,7 @@ class RetentionResource:
         return json_response({**done._asdict(), "dry_run": wanted.dry_run})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post(_REQUESTS + "/purge", self.purge)]
 
 

@@ -31,7 +31,7 @@ _PATH: Final = "/privacy-requests/{code:[A-Za-z0-9_-]{1,32}}"
 
 @dataclass(frozen=True)
 class PrivacyFormResource:
-    """The hosted form. One address may send ``forms_per_minute``, all at once if it likes."""
+    """The hosted form. One address may send ``forms_per_minute``, also all at once."""
 
     requests: PrivacyRequests
     page: PrivacyPage
@@ -102,7 +102,7 @@ class PrivacyFormResource:
         return _html(self.page, self.page.received(owned.code.name, made.id, made.deadline), status=201)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get(_PATH, self.show), web.post(_PATH, self.submit)]
 
 

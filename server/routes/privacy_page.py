@@ -1,7 +1,7 @@
-"""The hosted privacy form as HTML: templates from ``web/privacy_form``, every value escaped where it is filled in.
+"""The hosted privacy form as HTML: templates from ``web/privacy_form``, with every value escaped.
 
-It works without JavaScript. What was written and does not fit comes back filled in, with each fault named at its field
-and in a summary that screen readers announce.
+It works without JavaScript. A form with errors is returned filled in, with each error at its field and in a summary
+that screen readers announce.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ class PrivacyPage:
     def form(
         self, action: str, company: str, submission: str, written: Mapping[str, str], faults: Mapping[str, str]
     ) -> str:
-        """The form, with what was ``written`` filled in. ``faults``: field to sentence; ``""`` for the whole form."""
+        """Return the form, with what was ``written`` filled in.
+
+        ``faults``: field to sentence; ``""`` for the whole form.
+        """
         fields = {name: _input(name, attributes, written, faults) for name, attributes in _INPUTS.items()}
         for name in ("state", "requester_type", "other"):
             fields |= _around(name, faults)
@@ -76,13 +79,13 @@ class PrivacyPage:
         return self._whole(f"{title} - {company}", content)
 
     def received(self, company: str, request_id: str, deadline: date) -> str:
-        """What a consumer sees when the request is stored."""
+        """Return the page after the request was stored."""
         when = f"{deadline:%B} {deadline.day}, {deadline.year}"
         content = self._received.substitute(company=escape(company), id=escape(request_id), deadline=when)
         return self._whole(f"We have your request - {company}", content)
 
     def problem(self, heading: str, text: str) -> str:
-        """A page that says why there is no form here."""
+        """Return a page that says why there is no form."""
         return self._whole(heading, self._problem.substitute(heading=escape(heading), text=escape(text)))
 
     def _whole(self, title: str, content: str) -> str:
@@ -100,7 +103,7 @@ def _input(name: str, attributes: str, written: Mapping[str, str], faults: Mappi
 
 
 def _around(name: str, faults: Mapping[str, str]) -> dict[str, str]:
-    """The parts around a field that say what is wrong with it."""
+    """Return the parts around a field that say what is wrong with it."""
     if name not in faults:
         return {f"{name}_class": "", f"{name}_fault": "", f"{name}_described": ""}
     return {

@@ -1,4 +1,4 @@
-"""/apps/buzz/privacy-requests: what a company's members see of its consumers' requests, and do about them."""
+"""/apps/buzz/privacy-requests: how a company's members read and change its consumers' requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 
 
 def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
-    """One page, with a Link to the next where there may be one: it ends at its limit, or at about 1 MiB."""
+    """Return one page, with a Link to the next if there may be one: it ends at its limit, or at about 1 MiB."""
     response = json_response([view(one) for one in found])
     if len(found) == limit or is_full(found):
         response.headers["Link"] = link_to_next(request, Position(found[-1].updated_at_ms, found[-1].id))
@@ -82,13 +82,13 @@ class MemberRequestResource:
     )
     async def change(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
-        # The body first: it may take its time, and whether the caller is a member counts when it has come.
+        # The body first: it may arrive slowly, and the caller must be a member after it has arrived.
         wanted = await read_json(request, _CHANGE)
         found = await self.requests.of_member(caller.person, request.match_info["id"])
         return json_response(view(await self.requests.change(found.id, wanted, f"person:{caller.person}")))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.get(_PATH, self.listed),
             web.get(_PATH + "/{id}", self.one),
@@ -98,6 +98,6 @@ class MemberRequestResource:
 
 
 def recording_response(mp3: bytes) -> web.Response:
-    """An MP3, never interpreted as anything else."""
+    """Return an MP3 that browsers never interpret as anything else."""
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
     return web.Response(body=mp3, content_type="audio/mpeg", headers=headers)

@@ -20,7 +20,7 @@ from server.services.keys import Keys, shown_change
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The answer: the key as others read it."""
+    """The answer: the key as others get it."""
 
     success: bool = field(default=True, init=False)
     data: PublicKeyAnswer
@@ -81,7 +81,7 @@ class PublicKeyResource:
         return response
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.put("/apps/buzz/public-key", self.put),
             web.get("/apps/buzz/public-key", self.changed),

@@ -1,4 +1,4 @@
-"""POST /twilio/privacy-line…: the voicemail line, told what to do in TwiML."""
+"""POST /twilio/privacy-line…: the voicemail line, with TwiML answers."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class PrivacyLineResource:
         return web.Response(status=204)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post(_PATH, self.greet),
             web.post(f"{_PATH}/code", self.code),

@@ -1,5 +1,7 @@
-"""POST /twilio/voice, …/ended and …/unavailable: a phone number's voice URL, what became of the call, and what is
-answered instead where the voice URL has failed."""
+"""POST /twilio/voice, …/ended and …/unavailable: the voice URL of a phone number.
+
+``…/ended`` gets the outcome of the call; ``…/unavailable`` answers if the voice URL has failed.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,8 @@ class VoiceResource:
             await self.screening.ended(call, outcome)
         return _twiml(twiml.hang_up())
 
-    # It asks neither storage nor for a signature, and does not read the body: whatever made the voice URL fail (also a
-    # wrong auth token or BUZZ_PUBLIC_URL) does not make this one fail as well, and it says nothing about anybody.
+    # It uses neither storage nor the signature, and does not read the body, so that the cause of the voice URL's
+    # failure (also a wrong auth token or BUZZ_PUBLIC_URL) does not make this one fail too. It reveals nothing.
     @operation(
         Operation(
             "Answer when the voice URL has failed: the caller hears the busy tone",
@@ -71,7 +73,7 @@ class VoiceResource:
         return _twiml(twiml.reject(RejectReason.BUSY))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post(VOICE_PATH, self.voice),
             web.post(_ENDED_PATH, self.ended),

@@ -34,5 +34,5 @@ class VoiceTokenResource:
         return response
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post("/apps/buzz/voice-token", self.make)]

@@ -65,12 +65,12 @@ class DeliveryQuery(Strict):
 
     @property
     def filter(self) -> Filter:
-        """The same for storage."""
+        """Return the filter for storage."""
         return Filter(self.endpoint_id, self.request_id, self.status, self.before, self.limit)
 
 
 class EndpointQuery(Strict):
-    """Whose endpoints to list."""
+    """The company whose endpoints to list."""
 
     company_id: Digits | None = None
 
@@ -80,7 +80,7 @@ _ENDPOINT_QUERY: TypeAdapter[EndpointQuery] = TypeAdapter(EndpointQuery)
 
 
 def routes(admin: WebhookAdmin, auth: Authenticator, public_url: str | None) -> list[web.RouteDef]:
-    """The operator's routes. ``public_url`` begins the URL that a source is told to post to."""
+    """Return the operator's routes. ``public_url`` begins the URL to which a source must post."""
     return [
         *WebhookEndpointResource(admin, auth).routes(),
         *DeliveryResource(admin, auth).routes(),
@@ -160,7 +160,7 @@ class WebhookEndpointResource:
         return json_response({"retried": await self.admin.retry_failed(_id(request))})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post(_ENDPOINTS, self.add),
             web.get(_ENDPOINTS, self.listed),
@@ -196,7 +196,7 @@ class DeliveryResource:
         return json_response(_delivery(await self.admin.retry(_id(request))))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.get(_DELIVERIES, self.listed), web.post(_DELIVERIES + _ID + "/retry", self.retry)]
 
 
@@ -232,7 +232,7 @@ class SourceResource:
         return web.Response(status=204)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post(_SOURCES, self.add),
             web.get(_SOURCES, self.listed),

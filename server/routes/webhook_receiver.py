@@ -1,4 +1,4 @@
-"""POST /webhooks/privacy-requests: events in from another such service."""
+"""POST /webhooks/privacy-requests: events from another such service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATH: Final = "/webhooks/privacy-requests"
 
 @dataclass(frozen=True)
 class WebhookReceiverResource:
-    """The receiver's route; the query ``source`` names who sends."""
+    """The receiver's route; the query ``source`` names the sender."""
 
     events: ReceivedEvents
     trusted_hops: int
@@ -42,7 +42,7 @@ class WebhookReceiverResource:
     )
     async def receive(self, request: web.Request) -> web.Response:
         source = await self.events.source(_source_id(request))
-        # The signature is inside the body: until it has been read and checked, anybody may have sent it.
+        # The signature is inside the body: until it has been read and checked, its sender is unknown.
         size = MAX_EVENT_BYTES if request.content_length is None else min(request.content_length, MAX_EVENT_BYTES)
         with self.bodies.holding(address_group(client_address(request, self.trusted_hops)), size):
             body = await read_body(request, MAX_EVENT_BYTES)
@@ -50,7 +50,7 @@ class WebhookReceiverResource:
             return json_response({"result": await self.events.take(source, request.headers, body, tree)})
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [web.post(PATH, self.receive)]
 
 

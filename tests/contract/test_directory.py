@@ -48,7 +48,7 @@ class Recorder:
         self.published.append((tuple(parties), name.value, dict(data)))
 
     def changed(self) -> dict[int, list[str]]:
-        """Person to the lists that they were told of; empties the record."""
+        """Return by person the lists in their events; empties the record."""
         found: dict[int, list[str]] = {}
         for people, name, data in self.published:
             if name == "directory.changed":

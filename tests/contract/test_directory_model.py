@@ -177,7 +177,7 @@ files = st.lists(puts | removals | of_the_pool, max_size=12)
 
 
 def without_returning(entries: list[Entry]) -> list[Entry]:
-    """The entries but removals of parties that come again below: such a file asks for a fresh start each time."""
+    """Return the entries without removals of parties that are added again below: such a file always resets them."""
     keys = [entry.key if isinstance(entry, Person | Company) else None for entry in entries]
     return [
         entry

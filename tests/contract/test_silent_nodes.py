@@ -39,7 +39,7 @@ async def node(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
 
 @pytest.fixture
 async def other(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
-    """The node that falls silent."""
+    """The node that stops responding."""
     async with opened(postgres_url) as database:
         yield database
 

@@ -70,7 +70,7 @@ async def _fault(url: str, case: Case, wait_seconds: float = 10.0) -> str:
 
 
 async def _write(opened: RawSocket, case: Case, reading: asyncio.Task[int]) -> None:
-    """In its pieces, for as long as anybody listens: a server that has said goodbye may reset the connection."""
+    """Write the pieces until the server closes: after its close frame it may reset the connection."""
     size = case.piece or len(case.sent)
     with suppress(ConnectionError):
         for start in range(0, len(case.sent), size):

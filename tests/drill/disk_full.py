@@ -96,7 +96,7 @@ async def sick_disk(
     heal: Callable[[], None],
     knows: Callable[[int], None] = lambda pid: None,
 ) -> Report:
-    """``rounds`` times under one process the disk takes no more and then does again. ``knows`` is told its id."""
+    """``rounds`` times under one process the disk is full and then has room again. ``knows`` gets its id."""
     visitor = Visitor(data_dir)
     refused = 0
     async with node_process(data_dir, send_rate_limit=100_000) as node:
@@ -182,7 +182,7 @@ class Visitor:
         return False
 
     def judge(self) -> dict[str, int]:
-        """What must all be 0, the file being nobody's."""
+        """Return what must all be 0, when no process has the file open."""
         with closing(sqlite3.connect(database_path(self._data_dir))) as connection:
             stored = dict(connection.execute("SELECT message_id, id FROM activity").fetchall())
             [sound] = connection.execute("PRAGMA integrity_check").fetchone()

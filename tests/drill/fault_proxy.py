@@ -145,7 +145,7 @@ class FaultProxy:
 
 
 class Stubborn:
-    """A client that comes again until all it has to send is acknowledged and all it waits for is there."""
+    """A client that reconnects until all its sends are acknowledged and all that it waits for has arrived."""
 
     def __init__(self, person: int, other: int, subprotocol: str, token: str, keeps_cursor: bool) -> None:
         self._person, self._other = person, other
@@ -167,9 +167,9 @@ class Stubborn:
         return sum(b <= a for a, b in zip(self.ids, self.ids[1:], strict=False))
 
     async def persist(self, url: str, proxy: FaultProxy) -> None:
-        """Come again and again; after some tries the line is good.
+        """Reconnect again and again; after some attempts the line works.
 
-        The control then comes once more: it waits for what never comes.
+        The control then reconnects once more: it waits for activities that never come.
         """
         while (self.unsent or self.missing()) and self.came < (3 * _TRIES if self._keeps_cursor else _TRIES + 1):
             self.came += 1
@@ -213,7 +213,7 @@ class Stubborn:
 
 
 async def run(schedules: int) -> Report:
-    """So many schedules, some at a time, on one node; then a few without cursors and without life signs."""
+    """So many schedules, some at a time, on one node; then a few without cursors and without pings."""
     with tempfile.TemporaryDirectory(prefix="buzz-faults-") as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
         counts = Counter({"lost": 0, "doubled or reordered": 0, "dead peers not found": 0, "found too late": 0})

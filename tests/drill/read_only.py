@@ -1,4 +1,4 @@
-"""Row 8: the disk takes no more writes. Nothing is acknowledged falsely, and reads go on.
+"""Row 8: the disk refuses writes. Nothing is acknowledged falsely, and reads work.
 
 Linux refuses to remount a file system read-only while a file on it is open for writing, so SQLite never sees that. What
 it does see is tried here. First files made immutable under the running node (`chattr +i`): every write fails, and

@@ -197,7 +197,7 @@ class _Unlucky:
                         await opened.until(lambda seen: seen.closed, seconds=10_000)
                     finally:
                         self.ids |= set(opened.ids)
-            await asyncio.sleep(0.5)  # as an app that waits a moment before it comes again
+            await asyncio.sleep(0.5)  # as an app that waits a moment before it reconnects
 
 
 async def _rows(url: str) -> list[tuple[int, int, int]]:

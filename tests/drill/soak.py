@@ -189,7 +189,7 @@ async def _watch(node: Child, looks: list[Holding]) -> None:
 
 
 async def _come_and_go(buzz: Buzz) -> None:
-    """Twenty sessions a second, some of which catch up on what there is; half of them leave without a word."""
+    """Open twenty sessions a second, some of which catch up; half of them disconnect without a close frame."""
     chance = random.Random(1)
     quiet = Conversation("msgpack", {})
     while True:

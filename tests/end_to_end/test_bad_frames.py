@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usual_backends(SQLITE)
 
 
 class Sessions:
-    """A session to be rude to; a new one before its bad frames of a minute are used up."""
+    """A session for bad frames; a new one before the limit of bad frames per minute is reached."""
 
     def __init__(self, world: World, subprotocol: str, greeted: bool = True) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""Every close code, the limits on sessions, handshakes and frames, origins, and life signs."""
+"""Every close code, the limits on sessions, handshakes and frames, origins, and pings."""
 
 from __future__ import annotations
 

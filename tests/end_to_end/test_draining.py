@@ -1,4 +1,4 @@
-"""A node that goes away asks its sessions to come again, finishes what it has begun, and loses nothing."""
+"""A node that stops asks its sessions to reconnect, finishes what it has begun, and loses nothing."""
 
 from __future__ import annotations
 

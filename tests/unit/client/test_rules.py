@@ -235,7 +235,7 @@ def test_whatever_overlaps_or_is_passed_over_each_comes_once_in_order(
         elif step == "page" and inbox.behind:
             inbox.put(activities(*[number for number in log if number > (inbox.cursor or 0)][:size]))
         elif step == "cut":
-            sent_to = max(0, (inbox.cursor or 0) - size)  # an older hello: what overlaps comes again
+            sent_to = max(0, (inbox.cursor or 0) - size)  # an older hello: overlapping activities arrive again
             inbox.follow_new_source()
     inbox.put(activities(*[number for number in log if number > (inbox.cursor or 0)]))
     assert taken + drained(inbox) == log

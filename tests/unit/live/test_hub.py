@@ -157,7 +157,7 @@ def test_membership_is_followed_from_that_moment_on() -> None:
 
 
 def test_people_are_people() -> None:
-    """Whoever is told of a change of the directory looks people up, and no company is one."""
+    """Subscribers to changes of the directory look people up, and no company is one."""
     hub, _ = hub_of(session(CAROL, ACME), session(BOB))
     assert sorted(hub.people()) == [BOB, CAROL]
     assert CAROL in hub.people()
