@@ -103,7 +103,7 @@ async def _cycle(world: World) -> None:
 
 
 def _leak(kept: list[Any]) -> None:
-    """What a node would keep that does not let go of four sessions, in a process that holds a lot already."""
+    """Return what a node would keep that does not release four sessions, in a process that holds a lot already."""
     for _ in range(4):
         held = [[number] for number in range(20_000)]
         kept.append((asyncio.create_task(asyncio.Event().wait()), os.open(os.devnull, os.O_RDONLY), held))

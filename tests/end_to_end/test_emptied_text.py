@@ -112,7 +112,7 @@ async def test_a_sender_who_left_the_directory_can_still_be_read(world: World, s
     assert await unread(world, BOB) == {f"person:{JANE}": 1}
     assert (await world.http(BOB).post(about(more))).status == 200
     assert await unread(world, BOB) == {f"person:{JANE}": 0}
-    # Nothing else goes to who is gone, and a mark about nothing stays refused.
+    # Nothing else can be sent to a person who was removed, and a mark without a message stays refused.
     for refused in (chat(BOB, JANE), about(message, "chat_reaction_emoji"), about(chat(JANE, BOB))):
         assert (await bob.post(refused))["code"] == "not_found"
 
