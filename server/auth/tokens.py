@@ -31,7 +31,7 @@ NO_SCOPES: Final[frozenset[str]] = frozenset()
 _OWN_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 """What ``secrets.token_urlsafe(16)`` makes."""
 _JWT_BEGINS = "eyJ"
-"""A JSON object in base64url, as a token's first two parts are. An id of our own begins so once in 262,144 times."""
+"""A JSON object in base64url, as a token's first two parts are. New ids never begin so."""
 
 
 class BadToken(Exception):
@@ -72,11 +72,16 @@ def _mint(ring: KeyRing, subject: str, scope: str, ttl_seconds: int, now_ms: int
     if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
         raise ValueError(f"a token is valid for 1 to {MAX_TTL_SECONDS} seconds")
     # iat has milliseconds: a token created right after a revocation of the same person must stay valid.
-    claims = _Claims(
-        ISSUER, AUDIENCE, subject, scope, secrets.token_urlsafe(16), now_ms / 1000, now_ms // 1000 + ttl_seconds
-    )
+    claims = _Claims(ISSUER, AUDIENCE, subject, scope, _new_id(), now_ms / 1000, now_ms // 1000 + ttl_seconds)
     signed = f"{ring.signing.header}.{encode_segment(_encode(claims))}"
     return f"{signed}.{encode_segment(ring.signing.private.sign(signed.encode()))}"
+
+
+def _new_id() -> str:
+    """Return a random id that no command line takes for an option and nobody for a token."""
+    while (id := secrets.token_urlsafe(16)).startswith(("-", _JWT_BEGINS)):
+        pass
+    return id
 
 
 def is_token_id(text: str, *, foreign: bool) -> bool:

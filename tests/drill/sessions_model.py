@@ -32,6 +32,7 @@ from tests.drill.drills import Drill, Report, advance
 from tests.harness.peer import JSON, MSGPACK, WAIT_SECONDS, Peer, chat
 from tests.harness.people import ACME, BOB, CAROL, JANE, copy_directory, make_directory
 from tests.harness.session_states import REACHABLE
+from tests.harness.waiting import until
 from tests.harness.watch import watched
 from tests.harness.world import World, open_world
 
@@ -246,7 +247,10 @@ class People(RuleBasedStateMachine):
             missing = set(self.due(client)) - set(client.before)
             self.run(client.peer.until_ids(*missing, seconds=self.patience_seconds))
             assert client.ids == self.due(client)
-            client.look(self._session_of(client.peer))
+            session = self._session_of(client.peer)
+            # The last page is written a moment before the session is live.
+            self.run(until(lambda session=session: session.live))  # type: ignore[misc]
+            client.look(session)
             assert client.state is SessionState.LIVE, f"{client.device} has everything, and its session {client.state}"
 
 

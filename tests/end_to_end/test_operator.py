@@ -309,7 +309,7 @@ async def test_the_doctor_sees_a_log_whose_head_lies(world: World) -> None:
     write(world.data_dir, [("UPDATE log SET head = 0", ())])
     found = {each["check"]: each for each in (await admin(world).get("/admin/doctor")).json}
     assert found["log"]["health"] == "fail"
-    assert "beyond the head 0" in found["log"]["detail"]
+    assert "newer than the log's newest id 0" in found["log"]["detail"]
 
 
 @pytest.mark.backends(SQLITE)
