@@ -18,7 +18,8 @@ Development mode: numbers are fictional. Paste each of these commands into its o
   chat             {run} chat --to person:{bob}{url} --token $({run} token create --person {alice}{data})
                    {run} chat --to person:{alice}{url} --token $({run} token create --person {bob}{data})
   watch frames     {run} listen{url} --token $({run} token create --person {alice}{data})
-  an HTTP request  curl {base}/apps/buzz/heartbeat -H "Authorization: Bearer $TOKEN"
+  an HTTP request  curl {base}/apps/buzz/heartbeat \\
+                     -H "Authorization: Bearer $({run} token create --person {alice}{data})"
   web pages        {base}/docs (the protocol)  ·  {base}/admin (for operators; token below)
 
 Tokens that are valid for a week (`{run} token create` makes more):
