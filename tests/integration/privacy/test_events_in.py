@@ -388,7 +388,9 @@ async def test_one_address_can_not_make_the_server_hold_bodies_without_end(data_
 
         async def hold() -> None:
             headers = {"Content-Type": "multipart/form-data; boundary=x", "X-Forwarded-For": "203.0.113.9"}
-            await buzz.ask("POST", other.path, headers, data=unfinished())
+            # One that begins beside a request of ours is refused in its place: it must come again.
+            while (await buzz.ask("POST", other.path, headers, data=unfinished()))[0] == 429:
+                pass
 
         for _ in range(4):  # each may become 4 MiB
             tasks.create_task(hold())
