@@ -16,7 +16,7 @@ CHUNK: Final = 500
 """Activities emptied in one transaction: few enough not to hold up sends."""
 
 LOOK_EVERY_SECONDS: Final = 600.0
-BREATH_SECONDS: Final = 0.05
+_PAUSE_SECONDS: Final = 0.05
 """Between two batches: whoever else writes comes in between."""
 
 _DAY_MS: Final = 86_400_000
@@ -43,7 +43,7 @@ class Retention:
         try:
             while emptied := await self._log.erase_before(now_ms - self._days * _DAY_MS, now_ms, CHUNK):
                 total += emptied
-                await asyncio.sleep(BREATH_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             if total:
                 # The cache of the live path may still have the bodies.
@@ -60,3 +60,12 @@ async def repeatedly(sweep: Callable[[], Awaitable[object]]) -> None:
         except StorageError as error:
             _logger.warning("retention is postponed", reason=str(error))
         await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+async def in_batches(some: Callable[[], Awaitable[int]]) -> int:
+    """Delete batch after batch until nothing is left, so that other writers get in between."""
+    total = 0
+    while done := await some():
+        total += done
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return total

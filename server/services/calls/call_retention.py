@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from server.services.retention import BREATH_SECONDS, repeatedly
+from server.services.retention import in_batches, repeatedly
 from storage.telephony.calls import CallStore
 
 CALLS_AT_ONCE: Final = 500
@@ -33,17 +32,8 @@ class CallRetention:
     async def sweep(self) -> int:
         """Delete all old calls; returns how many. Raises StorageError."""
         now_ms = self._now_ms()
-        await _all(lambda: self._calls.forget_tokens(now_ms, CALLS_AT_ONCE))
-        deleted = await _all(lambda: self._calls.delete_before(now_ms - self._days * _DAY_MS, CALLS_AT_ONCE))
+        await in_batches(lambda: self._calls.forget_tokens(now_ms, CALLS_AT_ONCE))
+        deleted = await in_batches(lambda: self._calls.delete_before(now_ms - self._days * _DAY_MS, CALLS_AT_ONCE))
         if deleted:
             _logger.info("old calls deleted", calls=deleted, older_than_days=self._days)
         return deleted
-
-
-async def _all(some: Callable[[], Awaitable[int]]) -> int:
-    """Delete batch after batch until nothing is left, so that other writers get in between."""
-    total = 0
-    while done := await some():
-        total += done
-        await asyncio.sleep(BREATH_SECONDS)
-    return total

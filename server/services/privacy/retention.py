@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Final, NamedTuple
 
 import structlog
@@ -12,7 +11,7 @@ from pydantic import Field
 from protocol.activity import rfc3339
 from protocol.privacy_request import MIN_RETENTION_MONTHS, months_before
 from protocol.validation import Strict
-from server.services.retention import BREATH_SECONDS, repeatedly
+from server.services.retention import in_batches, repeatedly
 from storage.database import Database
 from storage.privacy import retention
 
@@ -68,20 +67,11 @@ class PrivacyRetention:
         if wanted.dry_run:
             requests = await retention.closed_requests(self._database, before_ms)
         else:
-            requests = await _all(lambda: retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
+            requests = await in_batches(lambda: retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
         if requests and not wanted.dry_run:
             _logger.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
         return Purged(requests, rfc3339(before_ms))
 
     async def _prune(self) -> int:
         before_ms = self._now_ms() - self._log_days * _DAY_MS
-        return await _all(lambda: retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))
-
-
-async def _all(some: Callable[[], Awaitable[int]]) -> int:
-    """Delete batch after batch until nothing is left, so that other writers get in between."""
-    total = 0
-    while done := await some():
-        total += done
-        await asyncio.sleep(BREATH_SECONDS)
-    return total
+        return await in_batches(lambda: retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))
