@@ -1,19 +1,18 @@
 """The system's Chromium, driven by playwright, for tests that use Buzz's pages as people do.
 
-Nothing is installed here. `.ci/browser` (called by `.ci/run`) installs Chromium where that is possible; by hand:
-`apt-get install chromium`. Without one a test is skipped with the reason, and under ``CI=true`` it fails.
+Nothing is installed here: `tests/harness/programs.py` says where programs come from.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Response, async_playwright
+
+from tests.harness.programs import program
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 20_000
@@ -22,13 +21,7 @@ WAIT_MS = 20_000
 
 def chromium() -> str:
     """Return the path of Chromium."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is not None:
-        return found
-    missing = f"no browser is installed (looked for {', '.join(NAMES)}): run .ci/browser, or apt-get install chromium"
-    if os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    pytest.skip(missing)
+    return program(*NAMES)
 
 
 @asynccontextmanager
