@@ -1,6 +1,8 @@
 """Fixtures that every kind of test shares."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,10 @@ from tests.servers.fixtures import (
 
 __all__ = ["bus_namespace", "empty_postgres_url", "postgres_server", "postgres_url", "valkey_server"]
 
+
+# Tests start the server hundreds of times; without stored bytecode each start compiles the source, a third of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How fast data is made, and an example runs, is the machine's affair and its neighbours'.
 settings.register_profile("buzz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
