@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -17,8 +17,8 @@ from aiohttp import web
 
 from server.config.settings import Settings
 from server.http.listening import listen
-from server.http.origins import preflights, share
-from server.http.responses import PREFLIGHT, add_request_id, errors_middleware
+from server.http.origins import Origins
+from server.http.responses import PREFLIGHT, errors_middleware, mark
 from server.http.sending import Sending
 from server.http.web_files import WebFiles
 from server.node.demo import load_demo
@@ -86,7 +86,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             directory=directory,
             sending=sending,
             trends=trends,
-            application=_application(routes, settings.origins),
+            application=_application(routes, base.origins),
             watching=_application(watched),
         )
         try:
@@ -118,13 +118,13 @@ def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
     ).routes()
 
 
-def _application(routes: Iterable[web.RouteDef], origins: Sequence[str] | None = None) -> web.Application:
+def _application(routes: Iterable[web.RouteDef], origins: Origins | None = None) -> web.Application:
     """Return an HTTP application. ``origins``: the pages that may use it from a browser; None: no page needs to."""
     application = web.Application(middlewares=[errors_middleware])
-    application.on_response_prepare.append(add_request_id)
+    application.on_response_prepare.append(mark)
     if origins is not None:
-        application[PREFLIGHT] = preflights(origins)
-        application.on_response_prepare.append(share(origins))
+        application[PREFLIGHT] = origins.preflight
+        application.on_response_prepare.append(origins.share())
     application.add_routes(routes)
     return application
 

@@ -114,7 +114,11 @@ class Settings(BaseSettings):
     )
 
     # Sockets
-    origins: Origins = Field((), description="Browser origins allowed besides the server's own host")
+    origins: Origins = Field(
+        (),
+        description="Browser origins allowed besides the server's own host (in development also localhost, "
+        "127.0.0.1 and [::1] with any port)",
+    )
     max_frame_bytes: Count = Field(128 * 1024, description="Largest frame accepted from a client")
     hello_timeout_seconds: Seconds = Field(10, description="Time for a client to send its first frame")
     heartbeat_seconds: Seconds = Field(25, description="How often the server pings a session")

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from protocol.errors import ApiError, ErrorCode
-from server.http.responses import error_response, give_request_id, of_aiohttp
+from server.http.responses import error_response, mark_response, of_aiohttp
 
 IDLE_SECONDS = 75.0
 """A connection on which no whole request came for so long is closed: idle, or a head that is sent byte by byte. Longer
@@ -111,7 +111,7 @@ class HttpConnection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("An answer has begun: there can't be another.") from exc
         response = error_response(ApiError(ErrorCode.BAD_REQUEST if status == 400 else ErrorCode.INTERNAL))
-        request_id = give_request_id(response)
+        request_id = mark_response(response)
         if status == 400:
             _logger.debug("not an HTTP request", request_id=request_id, reason=type(exc).__name__)
         else:
@@ -171,6 +171,6 @@ def _coding_refused() -> web.StreamResponse:
     refusal = "Unsupported Media Type: send the body uncompressed, without Content-Encoding."
     response = error_response(ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, refusal))
     response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
-    give_request_id(response)
+    mark_response(response)
     response.force_close()  # the body was not read
     return response

@@ -17,6 +17,8 @@ from storage.errors import StorageUnavailable
 _logger = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+SERVER = "buzz"
+"""Names the server without the versions of what it is built with."""
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
 _ids = random.Random()
 
@@ -87,13 +89,14 @@ def _named(request: web.Request) -> dict[str, str]:
     return {"request_id": request[REQUEST_ID], "path": _route(request)}
 
 
-async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the request's id to every response, also streamed ones (an ``on_response_prepare`` signal)."""
-    give_request_id(response, request.get(REQUEST_ID))
+async def mark(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers of every response, also of streamed ones (an ``on_response_prepare`` signal)."""
+    mark_response(response, request.get(REQUEST_ID))
 
 
-def give_request_id(response: web.StreamResponse, request_id: str | None = None) -> str:
-    """Add the request's id, or a new one, to the response's headers."""
+def mark_response(response: web.StreamResponse, request_id: str | None = None) -> str:
+    """Add the server's name and the request's id, or a new id, to the headers. Returns the id."""
+    response.headers["Server"] = SERVER
     shown = response.headers["X-Request-Id"] = request_id or _new_request_id()
     return shown
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from protocol.errors import ApiError, ErrorCode
 from server.http.compression import Coding, chosen, packed
@@ -53,15 +53,19 @@ class Answer:
     async def send(
         self, headers: Mapping[str, str], pieces: AsyncIterator[bytes], coding: Coding | None
     ) -> web.StreamResponse:
-        """Send a JSON body. Raises ConnectionResetError if the reader has disconnected, or was disconnected."""
+        """Send a JSON body; to a HEAD only the headers, and ``pieces`` is not read.
+
+        Raises ConnectionResetError if the reader has disconnected, or was disconnected.
+        """
         response = web.StreamResponse(headers={**headers, "Vary": "Accept-Encoding"})
         response.content_type = "application/json"
         if coding is not None:
             response.headers["Content-Encoding"] = coding
             pieces = packed(pieces, coding)
         await response.prepare(self.request)
-        async for piece in pieces:
-            await self._write(response, piece)
+        if self.request.method != hdrs.METH_HEAD:
+            async for piece in pieces:
+                await self._write(response, piece)
         await response.write_eof()
         return response
 

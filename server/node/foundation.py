@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from server.auth.authentication import Authentication, open_authentication
 from server.config.settings import Settings
+from server.http.origins import Origins
 from server.live.parties import FRESH_SECONDS, Parties
 from server.runtime.telemetry import Metrics
 from server.services.telephony_metrics import TelephonyMetrics
@@ -31,6 +32,7 @@ class Foundation:
     auth: Authentication
     metrics: Metrics
     telephony: TelephonyMetrics
+    origins: Origins
     now_ms: Callable[[], int]
 
     @property
@@ -52,7 +54,9 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
         parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
         stack.push_async_callback(parties.close)
         auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
-        yield Foundation(settings, database, store, accounts, parties, auth, metrics, TelephonyMetrics(metrics), now_ms)
+        origins = Origins(settings.origins, development=settings.development)
+        telephony = TelephonyMetrics(metrics)
+        yield Foundation(settings, database, store, accounts, parties, auth, metrics, telephony, origins, now_ms)
 
 
 @asynccontextmanager

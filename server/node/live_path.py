@@ -69,7 +69,7 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         frame_handler = FrameHandler(
             hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
         )
-        acceptor = Acceptor(settings, cluster, timers, base.auth, parties, now_ms)
+        acceptor = Acceptor(settings, cluster, timers, base.auth, parties, base.origins, now_ms)
         socket = SocketEndpoint(settings, acceptor, frame_handler)
         stack.callback(timers.close)
         _follow(hub, parties, base.auth)

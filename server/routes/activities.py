@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -157,10 +158,10 @@ class ActivityResource:
         if query.limit is not None:
             return await self.page(request, caller.person, wanted._replace(limit=query.limit))
         with self.sending.begun(request, AnswerKind.HISTORY, caller.person) as answer:
-            body = pieces(self.activities, wanted)
-            first = await anext(body)
-            rest = _while_allowed(first, body, lambda: self.may_go_on(caller, wanted))
-            return await answer.send(_headers(self.hub.epoch), rest, answer.coding(first))
+            async with aclosing(pieces(self.activities, wanted)) as body:
+                first = await anext(body)
+                rest = _while_allowed(first, body, lambda: self.may_go_on(caller, wanted))
+                return await answer.send(_headers(self.hub.epoch), rest, answer.coding(first))
 
     @operation(
         Operation(

@@ -34,4 +34,4 @@ class HeartbeatResource:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get("/apps/buzz/heartbeat", self.beat, allow_head=False)]
+        return [web.get("/apps/buzz/heartbeat", self.beat)]

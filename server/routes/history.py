@@ -6,7 +6,7 @@ characters, six bytes each in JSON, take a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from protocol.activity import Activity
@@ -27,7 +27,7 @@ class Body(NamedTuple):
     more: bool
 
 
-async def pieces(activities: Activities, wanted: Range) -> AsyncIterator[bytes]:
+async def pieces(activities: Activities, wanted: Range) -> AsyncGenerator[bytes]:
     """Yield all of a range as one JSON array, in pieces of about ``PIECE_BYTES``."""
     turns = Turns()
     piece, size, between = [b"["], 0, b""

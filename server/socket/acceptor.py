@@ -18,7 +18,7 @@ from protocol.frames import Hello, Welcome
 from server.auth.contract import Authenticator, Caller, NotInDirectory
 from server.cluster.cluster import Cluster
 from server.config.settings import Settings
-from server.http.origins import is_allowed
+from server.http.origins import Origins
 from server.live.life_signs import LifeSigns
 from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
@@ -78,6 +78,7 @@ class Acceptor:
         timers: Timers,
         auth: Authenticator,
         parties: Parties,
+        origins: Origins,
         now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
@@ -86,6 +87,7 @@ class Acceptor:
         self._timers = timers
         self._auth = auth
         self._parties = parties
+        self._origins = origins
         self._now_ms = now_ms
         self._unfinished: Counter[str] = Counter()
         self.stats = SocketStats()
@@ -110,9 +112,10 @@ class Acceptor:
                 del self._unfinished[address]
 
     def check_origin(self, request: web.Request) -> None:
-        """Check the page's origin that a browser sends: it must be this host or a configured one."""
+        """Check the page's origin that a browser sends (:class:`Origins`). Raises Refused."""
         origin = request.headers.get("Origin")
-        if origin is not None and not is_allowed(origin, request.host, self.settings.origins):
+        if origin is not None and not self._origins.allow(origin, request.host):
+            self._origins.log_refusal(origin)
             raise Refused(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed")
 
     async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:

@@ -43,7 +43,8 @@ class SocketEndpoint:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the only route of the socket."""
-        return [web.get("/apps/buzz/socket", self.handle)]
+        # No HEAD: an upgrade is a GET (RFC 6455, section 4.1).
+        return [web.get("/apps/buzz/socket", self.handle, allow_head=False)]
 
     @operation(Operation("Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(400, 503)))
     async def handle(self, request: web.Request) -> web.StreamResponse:
