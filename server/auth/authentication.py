@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
-from server.auth.contract import SCOPE_ADMIN, SCOPE_LOOKUP, Caller, NotInDirectory, OnKeys, OnRevoked
+from server.auth.contract import SCOPE_ADMIN, SCOPE_LOOKUP, SCOPE_METRICS, Caller, NotInDirectory, OnKeys, OnRevoked
 from server.auth.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, check_source
 from server.auth.revocations import POLL_SECONDS, Revocations
 from server.auth.signing_keys import KeyFileError, KeyRing, load, load_or_create
@@ -159,6 +159,14 @@ class Authentication:
         caller = await self._bearer(request)
         if SCOPE_ADMIN not in caller.scopes:
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a service token with the scope admin.")
+        return caller
+
+    async def metrics(self, request: web.Request) -> Caller:
+        """Require a token with the scope metrics or admin: 401 without one, 403 for another valid credential."""
+        caller = await self._bearer(request)
+        if caller.scopes.isdisjoint((SCOPE_METRICS, SCOPE_ADMIN)):
+            message = "Forbidden: this route requires a service token with the scope metrics or admin."
+            raise ApiError(ErrorCode.FORBIDDEN, message)
         return caller
 
     async def twilio(self, request: web.Request) -> Caller:

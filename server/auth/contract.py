@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 SCOPE_LOOKUP = "lookup"
 SCOPE_ADMIN = "admin"
-SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN})
+SCOPE_METRICS = "metrics"
+SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN, SCOPE_METRICS})
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's (``lookup``, ``admin``).
+    """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's
+    (``lookup``, ``admin``, ``metrics``).
 
     ``token_id`` is the token's ``jti`` (for a token without one: a digest of it), by which it is revoked; ``key`` is
     the key that signed it.
@@ -104,6 +106,10 @@ class Authenticator(Protocol):
 
     async def admin(self, request: web.Request) -> Caller:
         """Require an admin token: 401 without one, 403 for another valid credential."""
+        ...
+
+    async def metrics(self, request: web.Request) -> Caller:
+        """Require a token with the scope metrics or admin: 401 without one, 403 for another valid credential."""
         ...
 
     async def twilio(self, request: web.Request) -> Caller:

@@ -64,7 +64,7 @@ def mint_service(ring: KeyRing, name: str, scope: str, ttl_seconds: int, now_ms:
     if not (1 <= len(name) <= 64 and name.isascii() and name.isprintable() and " " not in name):
         raise ValueError("a service's name is 1 to 64 printable ASCII characters without spaces")
     if scope not in SERVICE_SCOPES:
-        raise ValueError(f"a service's scope is {' or '.join(sorted(SERVICE_SCOPES))}")
+        raise ValueError(f"a service's scope is one of {', '.join(sorted(SERVICE_SCOPES))}")
     return _mint(ring, f"service:{name}", scope, ttl_seconds, now_ms)
 
 

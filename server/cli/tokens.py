@@ -28,7 +28,7 @@ def create(
     service: Annotated[
         str | None, typer.Option(metavar="NAME", help="Create a token for a program; requires --scope.")
     ] = None,
-    scope: Annotated[str | None, typer.Option(metavar="lookup|admin", help="What the program may do.")] = None,
+    scope: Annotated[str | None, typer.Option(metavar="lookup|admin|metrics", help="What the program may do.")] = None,
     ttl: Annotated[int, typer.Option(metavar="SECONDS", help="How long the token is valid.")] = 30 * 86_400,
     data_dir: DataDir = None,
     config: Config = None,
@@ -45,7 +45,7 @@ def create(
 
     settings = load(config, data_dir=data_dir)
     if (person is None) == (service is None) or (service is None) != (scope is None):
-        raise CommandError("pass either --person ID, or --service NAME with --scope lookup or admin")
+        raise CommandError("pass either --person ID, or --service NAME with --scope lookup, admin or metrics")
     ring = load_or_create(settings.signing_key_path, development=settings.development)
     try:
         if person is not None:

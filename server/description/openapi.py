@@ -32,6 +32,7 @@ CREDENTIALS: Final[dict[str, tuple[dict[str, list[str]], ...]]] = {
     "none": (),
     "person": ({"person": []},),
     "admin": ({"admin": []},),
+    "metrics": ({"metrics": []}, {"admin": []}),
     "lookup": ({"lookup": []}, {"twilio": []}),
     "twilio": ({"twilio": []},),
     # Inside the body, which OpenAPI cannot express.
@@ -41,6 +42,12 @@ _SCHEMES: Final = {
     "person": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A person's access token."},
     "lookup": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of scope lookup."},
     "admin": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of scope admin."},
+    "metrics": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of scope metrics.",
+    },
     "twilio": {
         "type": "apiKey",
         "in": "header",

@@ -31,6 +31,8 @@ MAKES_ROOM_SECONDS = 2.0
 """Who has kept its answer waiting for so long may be cut off for somebody else when the node is full."""
 RETRY_SECONDS = 5.0
 _COMPRESS_FROM_BYTES = 1_024
+ENDINGS = ("refused", "stalled", "made room")
+"""Why a response was not sent completely, for the metrics."""
 
 
 class AnswerKind(Enum):

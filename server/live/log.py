@@ -18,7 +18,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
 from server.runtime.tasks import OnDemand
 from server.runtime.telemetry import Metrics
-from storage.contract import ActivityLog, Posting, Result, Stored
+from storage.contract import ActivityLog, Posting, Refusal, Result, Stored
 from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
 
 MAX_BATCH = 1_000
@@ -153,7 +153,9 @@ class Log:
         if duplicates:
             metrics.sends.add("duplicate", duplicates)
         if len(results) > stored + duplicates:
-            metrics.sends.add("refused", len(results) - stored - duplicates)
+            for result in results:
+                if isinstance(result, Refusal):
+                    metrics.sends.add(refused(result).code)
         # One observation for each batch, of its oldest posting: an upper bound for all of its activities.
         metrics.push_seconds.observe(perf_counter() - submitted_at, len(results))
 
@@ -163,3 +165,10 @@ class Log:
         for submission in batch:
             submission.answer(ApiError(ErrorCode.UNAVAILABLE, message, 1))
         self._commits.flush()
+
+
+def refused(refusal: Refusal) -> ApiError:
+    """Return the error that answers a posting which the log did not store."""
+    if refusal is Refusal.MESSAGE_NOT_FOUND:
+        return ApiError(ErrorCode.NOT_FOUND, f"Not Found: {refusal.value}.")
+    return ApiError(ErrorCode.UNPROCESSABLE, f"Unprocessable Content: {refusal.value}.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from server.auth.authentication import Authentication, open_authentication
 from server.config.settings import Settings
+from server.config.version import VERSION
 from server.http.origins import Origins
 from server.live.parties import FRESH_SECONDS, Parties
 from server.runtime.telemetry import Metrics
@@ -49,6 +51,7 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
     """
     async with AsyncExitStack() as stack:
         metrics = Metrics()
+        metrics.info("buzz_build_info", "The release that runs, and what it runs on", _build(settings))
         database, store = await stack.enter_async_context(_open_database(settings))
         accounts = AccountStore(database)
         parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
@@ -57,6 +60,15 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
         origins = Origins(settings.origins, development=settings.development)
         telephony = TelephonyMetrics(metrics)
         yield Foundation(settings, database, store, accounts, parties, auth, metrics, telephony, origins, now_ms)
+
+
+def _build(settings: Settings) -> dict[str, str]:
+    return {
+        "version": VERSION,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "database": "sqlite" if settings.database_url is None else "postgresql",
+    }
 
 
 @asynccontextmanager

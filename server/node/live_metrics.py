@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from server.http.sending import Sending
+from collections.abc import Mapping
+from typing import Final
+
+from protocol.errors import CloseCode
+from server.http.sending import ENDINGS, Sending
 from server.live.catch_up import CatchUp
 from server.live.hub import Hub
 from server.live.log import Log
 from server.runtime.telemetry import Metrics
 from server.socket.endpoint import SocketEndpoint
+
+_CODES: Final = tuple(str(code) for code in sorted({*map(int, CloseCode), *range(1000, 1004), *range(1005, 1016)}))
+"""The close codes of Buzz, and those that RFC 6455 and its registry name."""
+_OTHER: Final = "other"
 
 
 def watch_live_path(metrics: Metrics, hub: Hub, socket: SocketEndpoint, log: Log, catch_up: CatchUp) -> None:
@@ -28,8 +36,8 @@ def watch_sending(metrics: Metrics, sending: Sending) -> None:
     """Show the large answers that are being sent over HTTP."""
     metrics.watch_gauge("buzz_answers", "Histories and pages that are being sent over HTTP", lambda: len(sending))
     metrics.watch_counter(
-        "buzz_answers_ended", "Histories and pages that were not sent, or not to their end", lambda: sending.counts,
-        "reason",
+        "buzz_answers_ended", "Histories and pages that were not sent, or not to their end",
+        lambda: dict.fromkeys(ENDINGS, 0) | sending.counts, "reason",
     )  # fmt: skip
 
 
@@ -45,7 +53,7 @@ def _watch_sessions(metrics: Metrics, hub: Hub, socket: SocketEndpoint) -> None:
     metrics.watch_counter("buzz_connects_refused", "Upgrades refused because the node was full", lambda: stats.refused)
     metrics.watch_counter(
         "buzz_closes", "Sockets that ended, by close code",
-        lambda: {str(int(code)): count for code, count in stats.closes.items()}, "code",
+        lambda: _by_code(stats.closes), "code",
     )  # fmt: skip
 
 
@@ -55,6 +63,15 @@ def _watch_traffic(metrics: Metrics, socket: SocketEndpoint) -> None:
     metrics.watch_counter("buzz_frames_sent", "Frames written to clients", lambda: socket.traffic()[2])
     metrics.watch_counter("buzz_bytes_received", "Bytes read from sockets", lambda: socket.traffic()[0])
     metrics.watch_counter("buzz_bytes_sent", "Bytes written to sockets", lambda: socket.traffic()[1])
+
+
+def _by_code(closes: Mapping[int, int]) -> dict[str, int]:
+    """Return the counts by code, 0 for each that has not been seen. Codes of a client's own are ``other``."""
+    found = {**dict.fromkeys(_CODES, 0), _OTHER: 0}
+    for code, count in closes.items():
+        label = str(int(code))
+        found[label if label in found else _OTHER] += count
+    return found
 
 
 def _behind(hub: Hub) -> list[int]:

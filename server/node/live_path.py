@@ -65,7 +65,7 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         timers = Timers()
         call_log = CallLog(CallStore(base.database), cluster.events, base.telephony, now_ms)
         call_reports = CallReports(base.database, call_log, cluster.events, cluster.amended)
-        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports)
+        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports, base.metrics.sends.add)
         frame_handler = FrameHandler(
             hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
         )

@@ -73,14 +73,14 @@ class HealthResource:
         Operation(
             "Prometheus metrics",
             "operation",
-            credential="admin",
+            credential="metrics",
             answer=str,
             content_type="text/plain",
             errors=(401, 403),
         )
     )
     async def scrape(self, request: web.Request) -> web.Response:
-        await self.auth.admin(request)
+        await self.auth.metrics(request)
         return web.Response(body=self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE})
 
     def routes(self) -> list[web.RouteDef]:

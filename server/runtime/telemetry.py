@@ -22,17 +22,27 @@ _SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 _SIZES: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000)
 _PROBE_SECONDS: Final = 0.1
 
+SEND_RESULTS: Final = (
+    "stored", "duplicate", "bad_request", "forbidden", "not_found", "unprocessable", "rate_limited", "unavailable",
+)  # fmt: skip
+"""How a send can end: it is stored, it was stored before, or the code of the error that refused it."""
+WEBHOOK_RESULTS: Final = ("delivered", "retried", "failed", "cancelled")
+"""How an attempt to deliver a webhook can end."""
+
 Counts = float | Mapping[str, float]
 """One value, or one for each value of the family's label."""
 
 
 class Tally:
-    """A counter by one label, in plain integers."""
+    """A counter by one label, in plain integers. Every value of the label that is known beforehand starts at 0.
+
+    Prometheus sees the first failure only as an increase from 0; a series that begins with 1 has not increased.
+    """
 
     __slots__ = ("counts",)
 
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.counts: dict[str, int] = dict.fromkeys(values, 0)
 
     def add(self, label: str, by: int = 1) -> None:
         self.counts[label] = self.counts.get(label, 0) + by
@@ -84,7 +94,7 @@ class Spread:
 class Metrics:
     """The metrics of one node, in a registry of its own.
 
-    ``sends``: by result (``stored``, ``duplicate``, or the error's code). ``webhooks``: by result.
+    ``sends``: by result (:data:`SEND_RESULTS`). ``webhooks``: by result (:data:`WEBHOOK_RESULTS`).
     """
 
     def __init__(self) -> None:
@@ -92,8 +102,11 @@ class Metrics:
         self._families: dict[str, Callable[[], Metric]] = {}
         self._reads: dict[str, Callable[[], Counts]] = {}
         self._spreads: dict[str, Spread] = {}
-        self.sends = self.tally("buzz_sends", "Activities sent, by result", "result")
-        self.webhooks = self.tally("buzz_webhook_deliveries", "Webhook deliveries tried, by result", "result")
+        self._declared: dict[str, frozenset[str]] = {}
+        self.sends = self.tally("buzz_sends", "Activities sent, by result", "result", SEND_RESULTS)
+        self.webhooks = self.tally(
+            "buzz_webhook_deliveries", "Webhook deliveries tried, by result", "result", WEBHOOK_RESULTS
+        )
         self.commit_size = self.spread("buzz_commit_activities", "Activities committed at once", _SIZES)
         self.commit_seconds = self.spread("buzz_commit_seconds", "Time a commit took", _SECONDS)
         self.push_seconds = self.spread(
@@ -105,11 +118,27 @@ class Metrics:
         self.registry.register(_Families(self._families))
         ProcessCollector(registry=self.registry)
 
-    def tally(self, name: str, text: str, label: str) -> Tally:
-        """Create a counter by one label."""
-        made = Tally()
+    def tally(self, name: str, text: str, label: str, values: Iterable[str]) -> Tally:
+        """Create a counter by one label; ``values`` are all that the label can have."""
+        made = Tally(values)
+        self._declared[name] = frozenset(made.counts)
         self.watch_counter(name, text, lambda: made.counts, label)
         return made
+
+    def undeclared(self) -> dict[str, set[str]]:
+        """Return the label values that were counted without having been declared, by metric. Tests want none."""
+        seen = {name: set(self._reads[name]()) - known for name, known in self._declared.items()}  # type: ignore[arg-type]
+        return {name: values for name, values in seen.items() if values}
+
+    def info(self, name: str, text: str, labels: Mapping[str, str]) -> None:
+        """Show facts about the process as the labels of a gauge that is always 1."""
+
+        def family() -> Metric:
+            made = GaugeMetricFamily(name, text, labels=list(labels))
+            made.add_metric(list(labels.values()), 1)
+            return made
+
+        self._add(name, family)
 
     def spread(self, name: str, text: str, bounds: Sequence[float]) -> Spread:
         """Create a histogram."""

@@ -15,11 +15,11 @@ import msgspec
 from protocol.activity import Activity, ActivityType, NewActivity, Party
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
-from server.live.log import Log, Submission
+from server.live.log import Log, Submission, refused
 from server.live.parties import Parties, PartyName
 from server.runtime.limits import Buckets
 from server.services.calls.call_reports import CallReport, CallReports, call_key
-from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Refusal, Result, Stored
+from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Result, Stored
 
 ROWS_A_TRIP = 1_000
 """Rows read in one trip, if they are small: storage ends a page by its bytes."""
@@ -38,10 +38,12 @@ class Activities:
         sends: Buckets[int],
         now_ms: Callable[[], int],
         calls: CallReports | None = None,
+        count: Callable[[str], None] = lambda result: None,
     ) -> None:
         """``sends``: the rate limit of each person's sends.
 
-        ``calls``: gets each call that is recorded under its message id.
+        ``calls``: gets each call that is recorded under its message id. ``count``: is called with the error's code for
+        each send that is refused before it reaches the log, which counts the others.
         """
         self._store = store
         self._log = log
@@ -49,6 +51,7 @@ class Activities:
         self._now_ms = now_ms
         self._calls = calls
         self._sends = sends
+        self._count = count
 
     # --- posting ------------------------------------------------------------------------------------------------
 
@@ -79,11 +82,15 @@ class Activities:
         """
         if self.submit_known(author, new, key, answer, limited):
             return
-        self._admit(author, new, limited)
-        companies = await self._parties.companies_of(author) if new.acting != author else ()
-        await self._parties.load((new.sender, new.receiver))
-        sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
-        self._hand_over(author, new, key, answer, companies, sender, receiver)
+        try:
+            self._admit(author, new, limited)
+            companies = await self._parties.companies_of(author) if new.acting != author else ()
+            await self._parties.load((new.sender, new.receiver))
+            sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
+            self._hand_over(author, new, key, answer, companies, sender, receiver)
+        except ApiError as error:
+            self._count(error.code)
+            raise
 
     def submit_known(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True
@@ -94,8 +101,12 @@ class Activities:
         sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
         if companies is None or sender is None or receiver is None:
             return False
-        self._admit(author, new, limited)
-        self._hand_over(author, new, key, answer, companies, sender, receiver)
+        try:
+            self._admit(author, new, limited)
+            self._hand_over(author, new, key, answer, companies, sender, receiver)
+        except ApiError as error:
+            self._count(error.code)
+            raise
         return True
 
     def _admit(self, author: int, new: NewActivity, limited: bool) -> None:
@@ -218,9 +229,7 @@ def accepted(result: Result) -> Stored:
     """Return what was stored. Raises ApiError if the log refused it."""
     if isinstance(result, Stored):
         return result
-    if result is Refusal.MESSAGE_NOT_FOUND:
-        raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: {result.value}.")
-    raise ApiError(ErrorCode.UNPROCESSABLE, f"Unprocessable Content: {result.value}.")
+    raise refused(result)
 
 
 def _in_the_directory(new: NewActivity) -> tuple[int, ...]:

@@ -31,7 +31,17 @@ _logger = structlog.get_logger("socket")
 class Connection:
     """One socket from upgrade to end."""
 
-    __slots__ = ("_acceptor", "_bad_frames", "_codec", "_frame_handler", "_request", "_websocket", "session", "wire")
+    __slots__ = (
+        "_acceptor",
+        "_bad_frames",
+        "_closed_by_client",
+        "_codec",
+        "_frame_handler",
+        "_request",
+        "_websocket",
+        "session",
+        "wire",
+    )
 
     def __init__(
         self,
@@ -48,6 +58,7 @@ class Connection:
         self.wire = Wire(request, self, acceptor.settings.max_frame_bytes, acceptor.settings.frame_rate_limit)
         self.session: Session | None = None
         self._bad_frames: deque[float] | None = None
+        self._closed_by_client: int | None = None
 
     async def serve(self) -> None:
         """Read frames until the socket ends, and close it with the right code if we end it."""
@@ -86,8 +97,11 @@ class Connection:
 
     @property
     def close_code(self) -> int:
-        """Return why it ended; 1006 if the connection was lost (RFC 6455, section 7.1.5)."""
-        return self.wire.close_code or self._websocket.close_code or 1006
+        """Return the code of the side that closed first; 1005 if it gave none, 1006 if the connection was lost.
+
+        RFC 6455, section 7.1.5.
+        """
+        return self._closed_by_client or self.wire.close_code or self._websocket.close_code or 1006
 
     def release_error(self) -> None:
         """Break the cycle that a broken connection leaves, after its end.
@@ -145,6 +159,7 @@ class Connection:
                 if message.data == _NEVER_SENT:  # aiohttp accepts it
                     self.wire.close(PROTOCOL_ERROR, "not a close code")
                 else:
+                    self._closed_by_client = message.data or _NO_CODE
                     self._close(_answer_to(message.data), "")
             return None
         if self.wire.closing:
@@ -181,6 +196,7 @@ class Connection:
                 timer.cancel()
 
 
+_NO_CODE = 1005
 _NEVER_SENT = 1006
 """Says of a connection that it broke; never in a close frame (RFC 6455, section 7.4.1)."""
 _CONTROL = b"a control frame"

@@ -97,6 +97,7 @@ async def running_node(
         host, port = listening.getsockname()[:2]
         await node.listen(listening, shutdown_timeout=1, lingering_time=0.1)
         yield RunningNode(node, host, port, settings)
+        assert node.base.metrics.undeclared() == {}, "a metric's label has a value that it was not declared with"
 
 
 _SERVE = """

@@ -70,11 +70,11 @@ async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
             assert (answer.code, answer.retry_after_seconds) == (ErrorCode.UNAVAILABLE, 1)
             assert said in answer.message
         assert (commits.heads, commits.flushes) == ([], 1)
-        assert metrics.sends.counts == {"unavailable": 3}
+        assert counted(metrics) == {"unavailable": 3}
         store.error = None
         assert not any(isinstance(answer, Exception) for answer in await sent(log, 2))
         assert commits.heads == [2]
-        assert metrics.sends.counts == {"unavailable": 3, "stored": 2}
+        assert counted(metrics) == {"unavailable": 3, "stored": 2}
         await log.close()
         with pytest.raises(ApiError, match="too many activities to store"):
             await sent(log, 1)
@@ -82,6 +82,10 @@ async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
         await log.close()
         await store.close()
         await database.close()
+
+
+def counted(metrics: Metrics) -> dict[str, int]:
+    return {result: count for result, count in metrics.sends.counts.items() if count}
 
 
 async def sent(log: Log, count: int) -> list[Result | Exception]:

@@ -62,13 +62,22 @@ def test_the_process_is_among_them() -> None:
 def test_a_name_is_given_once() -> None:
     metrics = Metrics()
     with pytest.raises(ValueError, match="buzz_sends is defined twice"):
-        metrics.tally("buzz_sends", "again", "result")
+        metrics.tally("buzz_sends", "again", "result", ())
+
+
+def test_what_was_not_declared_is_counted_and_reported() -> None:
+    metrics = Metrics()
+    metrics.sends.add("stored")
+    assert metrics.undeclared() == {}
+    metrics.sends.add("surprise")
+    assert scraped(metrics)["buzz_sends_total", (("result", "surprise"),)] == 1
+    assert metrics.undeclared() == {"buzz_sends": {"surprise"}}
 
 
 def test_two_nodes_in_one_process_do_not_share() -> None:
     one, other = Metrics(), Metrics()
     one.sends.add("stored")
-    assert ("buzz_sends_total", (("result", "stored"),)) not in scraped(other)
+    assert scraped(other)["buzz_sends_total", (("result", "stored"),)] == 0
 
 
 def test_values_leave_out_buckets() -> None:
