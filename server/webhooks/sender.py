@@ -27,6 +27,8 @@ _ANSWER_SECONDS: Final = 2.0
 
 _HEADERS: Final = {"User-Agent": "Buzz-Webhooks/1", "Accept": "*/*"}
 _MAX_ERROR_CHARACTERS: Final = 300
+_LARGE_BYTES: Final = 100_000
+"""The smallest limit on a body among the usual frameworks: Express allows 100 kB."""
 
 
 class WebhookAnswer(NamedTuple):
@@ -72,14 +74,19 @@ class WebhookSender:
                     allow_redirects=False,
                 )
         except TimeoutError:
-            return None, "", f"no answer within {self._timeout_seconds:g} s"
+            return None, "", f"no answer within {self._timeout_seconds:g} s{_size(message)}"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, "", f"{type(error).__name__}: {error}"
+            return None, "", f"{type(error).__name__}: {error}{_size(message)}"
         try:
             return response.status, await _beginning(response), _refusal(response)
         finally:
             # Not reused for another request, because the rest of the response is never read.
             response.close()
+
+
+def _size(message: WebhookMessage) -> str:
+    """Say how large a large event is: a receiver that allows less may close the connection without an answer."""
+    return f" (event of {len(message.body):,} bytes)" if len(message.body) >= _LARGE_BYTES else ""
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:

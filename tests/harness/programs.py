@@ -1,15 +1,19 @@
 """Programs of others, for tests that run Buzz with the real thing: nginx, HAProxy, PgBouncer, Caddy and so on.
 
 Debian's packages are installed by `.ci/programs` (called by `.ci/run`); a program of the Go module proxy is built by Go
-into the user's cache. Where a program is missing its test is skipped with the reason; under ``CI=true`` it fails.
+into the user's cache, and packages of PyPI and npm are installed there from a lock. Where a program is missing its test
+is skipped with the reason; under ``CI=true`` it fails.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,19 +44,57 @@ def go_program(package: str, version: str) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built = [path for path in folder.iterdir() if path.name != "lock"]
         if not built:
-            done = subprocess.run(
-                [go, "install", f"{package}@{version}"],
-                env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-trimpath"},
-                capture_output=True,
-                text=True,
-                timeout=BUILD_SECONDS,
-                check=False,
-            )
-            if done.returncode != 0:
-                missing(f"go install {package}@{version}: {done.stderr[-500:]}")
+            env = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-trimpath"}
+            _run(go, "install", f"{package}@{version}", env=env)
             built = [path for path in folder.iterdir() if path.name != "lock"]
     [path] = built
     return str(path)
+
+
+def python_with(lock: Path) -> str:
+    """Return the Python of a virtual environment with exactly the packages of ``lock``, a file with hashes."""
+
+    def install(folder: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(folder / "venv"))
+        pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        _run(*pip, "--disable-pip-version-check", "-r", str(lock))
+
+    return str(_installed("pypi", [lock], install) / "venv" / "bin" / "python")
+
+
+def node_modules(package: Path) -> Path:
+    """Return the folder ``node_modules`` with exactly the packages of the folder ``package`` and its lock.
+
+    That folder has package.json, package-lock.json and .npmrc. Node is ``program("node")``.
+    """
+    files = [package / name for name in ("package.json", "package-lock.json", ".npmrc")]
+
+    def install(folder: Path) -> None:
+        for file in files:
+            shutil.copy(file, folder)
+        _run(program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder))
+
+    return _installed("npm", files, install) / "node_modules"
+
+
+def _installed(kind: str, locks: Sequence[Path], install: Callable[[Path], None]) -> Path:
+    """Return the folder in the cache that ``install`` fills, once for these contents of the locks and this Python."""
+    parts = [sys.version.encode(), *(lock.read_bytes() for lock in locks)]
+    folder = _cache() / kind / hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            install(folder)
+            (folder / "installed").touch()
+    return folder
+
+
+def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that installs something. If it fails, the test has :func:`missing` what it needs."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    if done.returncode != 0:
+        missing(f"{' '.join(command)}: {done.stderr[-500:]}")
 
 
 def missing(why: str) -> NoReturn:

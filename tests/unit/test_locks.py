@@ -1,5 +1,6 @@
 """The locks install with the pip that comes with Python 3.11, on the day a newer version of anything is out."""
 
+import json
 import re
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -38,8 +39,15 @@ def _requirements(package: str) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "docs/receivers/requirements.lock"])
 def test_a_lock_names_no_index_and_hashes_everything(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert text.count("--hash=sha256:") >= len(PINNED.findall(text))
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*/*/package-lock.json")), ids=lambda path: path.parent.name)
+def test_a_lock_of_npm_names_no_registry_and_hashes_everything(lock: Path) -> None:
+    packages = [package for path, package in json.loads(lock.read_text("utf-8"))["packages"].items() if path]
+    assert packages
+    assert [package for package in packages if "resolved" in package or not package.get("integrity")] == []
