@@ -231,7 +231,7 @@ def _refuse(error: Exception, value: object) -> NoReturn:
     if not isinstance(error, msgspec.ValidationError):
         # Values that only the lenient decoder accepts: NaN, mostly.
         raise BadFrame(f"The frame is not well formed: {error}", ref) from None
-    sentence = describe_struct(error)
+    sentence = describe_struct(error, ClientFrame)
     if sentence.startswith("Invalid parameter: 'ref'"):
         sentence = "Invalid parameter: 'ref': should be a string of at most 64 characters or an integer of 63 bits"
     elif sentence.startswith("Invalid parameter: 'type'"):

@@ -7,7 +7,9 @@ required parameter: 'type'``.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -93,7 +95,7 @@ def read_struct(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise ApiError(ErrorCode.BAD_REQUEST, describe_struct(error)) from None
+        raise ApiError(ErrorCode.BAD_REQUEST, describe_struct(error, decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(ErrorCode.BAD_REQUEST, f"The body is not valid JSON: {error}") from None
 
@@ -113,15 +115,10 @@ _SAID_BETTER = (
     (re.compile(r"Expected `int` (?P<limit>[<>]=) (?P<number>-?\d+)"), "should be {limit} {number}"),
     (re.compile(r"`str` of length (?P<limit>[<>]=) (?P<number>\d+)"), "should have {limit} {number} characters"),
 )
-_ENUMS = {
-    "type": "should be one of the types that the protocol has",
-    "sendable_type": "should be 'person' or 'company'",
-    "receivable_type": "should be 'person' or 'company'",
-}
 
 
-def describe_struct(error: msgspec.ValidationError) -> str:
-    """Return one sentence for msgspec's message: the parameter, and what was expected."""
+def describe_struct(error: msgspec.ValidationError, decoded: Any) -> str:
+    """Return one sentence for msgspec's message about ``decoded``, a type: the parameter, and what was expected."""
     match = _AT.fullmatch(str(error))
     assert match is not None
     what, path = match["what"], match["path"] or ""
@@ -133,12 +130,12 @@ def describe_struct(error: msgspec.ValidationError) -> str:
         return f"Missing required parameter: '{name}'" if "missing" in what else f"Unknown parameter: '{name}'"
     if not path:
         return "The body should be a JSON object."
-    return f"Invalid parameter: '{path}': {_expectation(what, path.rpartition('.')[2])}"
+    return f"Invalid parameter: '{path}': {_expectation(what, decoded, path)}"
 
 
-def _expectation(what: str, name: str) -> str:
-    if what.startswith("Invalid "):
-        return _ENUMS.get(name, "is not one of the accepted values")
+def _expectation(what: str, decoded: Any, path: str) -> str:
+    if what.startswith("Invalid "):  # "Invalid enum value 'x'": msgspec names no value that is accepted
+        return "should be one of " + ", ".join(f"'{value}'" for value in accepted_values(decoded, path))
     for pattern, sentence in _SAID_BETTER:
         found = pattern.search(what)
         if found:
@@ -146,3 +143,31 @@ def _expectation(what: str, name: str) -> str:
     expected, _, got = what.removeprefix("Expected ").partition(", got ")
     wanted = _EXPECTED.get(expected, expected.replace("`", ""))
     return f"should be {wanted}, not {got.strip('`')}" if got else f"should be {wanted}"
+
+
+@lru_cache(maxsize=256)
+def accepted_values(decoded: Any, path: str) -> tuple[str, ...]:
+    """Return the values that a field accepts if they are listed in its type, in that order.
+
+    ``path`` leads to the field of ``decoded``, such as ``activity.type``.
+    """
+    found = [decoded]
+    for name in path.split("."):
+        found = [inner for each in found for kind in _kinds(each) for inner in _field(kind, name)]
+    literals = [kind for each in found for kind in _kinds(each) if get_origin(kind) is Literal]
+    return tuple(str(value) for each in literals for value in get_args(each))
+
+
+def _kinds(given: Any) -> list[Any]:
+    """Return the types that a union or an annotated type is made of; any other type alone."""
+    if get_origin(given) is Annotated:
+        return _kinds(get_args(given)[0])
+    if get_origin(given) in (Union, UnionType):
+        return [kind for each in get_args(given) for kind in _kinds(each)]
+    return [given]
+
+
+def _field(kind: Any, name: str) -> list[Any]:
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return []
+    return [field.type for field in msgspec.structs.fields(kind) if field.encode_name == name]

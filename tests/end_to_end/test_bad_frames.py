@@ -79,6 +79,15 @@ def names(message: str, case: Case) -> bool:
     return f"'{path}" in message or f"'{case.path[-1]}'" in message
 
 
+async def test_values_that_would_have_been_accepted_are_named(world: World, subprotocol: str) -> None:
+    jane = await world.join(JANE, subprotocol)
+    await jane.send("send", ref=1, activity={**chat(JANE, BOB), "type": "chat"})
+    await jane.send("typing", ref=2, to={"type": "robot", "id": BOB})
+    posted, typed = await jane.until(lambda peer: len(peer.of_type("error")) == 2 and peer.of_type("error"))
+    assert all(f"'{kind.name}'" in posted["message"] for kind in ActivityType)
+    assert "'to.type': should be one of 'person', 'company'" in typed["message"]
+
+
 @pytest.mark.parametrize("case", HELLO, ids=lambda case: f"hello.{'.'.join(case.path)}")
 async def test_a_hello_that_does_not_fit_is_answered_and_may_be_said_again(
     strict_world: World, case: Case, subprotocol: str

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import pytest
 
-from protocol.activity import Activity
+from protocol.activity import Activity, ActivityType
 from storage.contract import Range
 from storage.errors import StorageUnavailable
 from tests.end_to_end.conftest import OpenWorld
@@ -99,6 +100,16 @@ async def test_the_seeds_own_words_for_a_missing_parameter(world: World) -> None
     for name in ("receivable_type", "receivable_id", "sendable_type", "sendable_id", "message", "message_id"):
         body = changed(chat(JANE, BOB), (name,), MISSING)
         assert (await world.http(JANE).post(body)).json["message"] == f"Missing required parameter: '{name}'"
+
+
+async def test_a_type_that_is_none_is_answered_with_those_that_are(world: World) -> None:
+    answer = await world.http(JANE).post({**chat(JANE, BOB), "type": "chat"})
+    check(answer, 400, flat=True)
+    assert answer.message.startswith("Invalid parameter: 'type': should be one of 'chat_message', ")
+    assert {kind.name for kind in ActivityType} == set(re.findall(r"'(\w+_\w+)'", answer.message))
+    for name in ("sendable_type", "receivable_type"):
+        answer = await world.http(JANE).post({**chat(JANE, BOB), name: "robot"})
+        assert answer.message.startswith(f"Invalid parameter: '{name}': should be one of 'person', 'company', ")
 
 
 BODIES: list[tuple[str, bytes]] = [
@@ -379,7 +390,7 @@ async def test_method_not_allowed(world: World) -> None:
     for method, path, allowed in (
         ("PUT", POST, {"GET", "HEAD", "POST"}),
         ("DELETE", f"{POST}/0", {"GET", "HEAD"}),
-        ("POST", "/apps/buzz/socket", {"GET", "HEAD"}),
+        ("POST", "/apps/buzz/socket", {"GET"}),
         ("GET", "/apps/buzz/clear", {"DELETE"}),
     ):
         answer = await world.http(JANE)(method, path)
