@@ -6,41 +6,21 @@ from typing import Annotated
 
 import typer
 
-from buzz_client import Party
-from server.cli.listen import listen
-from server.cli.screen import choose_screen
-from server.cli.stopping import run_until_signal
-from server.cli.talk import TalkOptions, talk
-
-
-def _party(text: str) -> Party:
-    try:
-        return Party.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
+import buzz_client
+from server.cli import listen as listening
+from server.cli import screen, stopping, talk
+from server.cli.errors import UsageError
 
 Token = Annotated[str, typer.Option(envvar="BUZZ_TOKEN", help="The person's access token.", show_envvar=True)]
 Url = Annotated[str, typer.Option(envvar="BUZZ_URL", help="The server's base address.", show_envvar=True)]
-To = Annotated[
-    Party,
-    typer.Option(parser=_party, metavar="PARTY", help="The person or company to talk with: person:ID or company:ID."),
-]
-As = Annotated[
-    Party | None, typer.Option("--as", parser=_party, metavar="PARTY", help="Write on behalf of your company.")
-]
+To = Annotated[str, typer.Option(metavar="PARTY", help="The person or company to talk with: person:ID or company:ID.")]
+As = Annotated[str | None, typer.Option("--as", metavar="PARTY", help="Write on behalf of your company.")]
 Passphrase = Annotated[
     str | None,
     typer.Option(
         envvar="BUZZ_PASSPHRASE", help="Encrypt with a key made from this passphrase; the other side must use the same."
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add `chat` and `listen` to the command line."""
-    app.command("chat")(chat)
-    app.command("listen")(listen_command)
 
 
 def chat(
@@ -53,18 +33,21 @@ def chat(
     auto_read: Annotated[bool, typer.Option("--auto-read", help="Mark the messages that are shown as read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Talk with a person or company: send, receive, react, mark as read. Reconnects by itself.
+    """Talk with a person or company from the terminal.
 
-    This is a demo client: messages are NOT encrypted unless both sides use the same --passphrase (then with AES-256-GCM
-    and a key from scrypt). Type the lines or pipe them in; /help shows the commands.
+    Sends, receives, reacts and marks as read, and reconnects by itself. This is a demo client: messages are NOT
+    encrypted unless both sides use the same --passphrase (then with AES-256-GCM and a key from scrypt). Type the lines
+    or pipe them in; /help shows the commands.
 
     Example: run.py chat --token "$BUZZ_TOKEN" --to person:7
     """
-    options = TalkOptions(url, token, to, sender, passphrase, history, auto_read)
-    run_until_signal(talk(options, choose_screen(as_json)))
+    options = talk.TalkOptions(
+        url, token, _party("--to", to), _party("--as", sender) if sender else None, passphrase, history, auto_read
+    )
+    stopping.run_until_signal(talk.talk(options, screen.choose_screen(as_json)))
 
 
-def listen_command(
+def listen(
     token: Token,
     url: Url = "http://127.0.0.1:8080",
     since: Annotated[
@@ -75,8 +58,17 @@ def listen_command(
         bool, typer.Option("--json", help="No effect: every line is JSON anyway.")
     ] = False,
 ) -> None:
-    """Print a person's frames as they arrive, one JSON object a line. Reconnects by itself.
+    """Print a person's frames as they arrive, one JSON a line.
+
+    Reconnects by itself.
 
     Example: run.py listen --token "$BUZZ_TOKEN" --since 0
     """
-    run_until_signal(listen(url, token, since))
+    stopping.run_until_signal(listening.listen(url, token, since))
+
+
+def _party(option: str, text: str) -> buzz_client.Party:
+    try:
+        return buzz_client.Party.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from server.cli import output
 from server.cli.errors import CommandError
-from server.cli.output import tell
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; required if there is no terminal.")]
 
@@ -31,7 +31,7 @@ def agree(loss: str, yes: bool) -> None:
         return
     if not can_ask():
         raise CommandError(f"{loss} Nothing was done: pass --yes to do it.")
-    tell(loss)
-    tell("Continue? Type yes to continue, or anything else to stop.")
+    output.tell(loss)
+    output.tell("Continue? Type yes to continue, or anything else to stop.")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was done.")

@@ -9,39 +9,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli import admin, output
 from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
+from server.config import settings_sources
+from storage import data_dir as locks
+from storage import migrate as migration
+from storage import opening
+from storage import restore as restoring
+from storage.sqlite import files
 
 if TYPE_CHECKING:
     from server.config.settings import Settings
-    from storage.migrate import Step
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("migrate")(migrate)
-    app.command("backup")(backup)
-    app.command("restore")(restore)
 
 
 def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Bring the database schema up to date with this release. Each step is one transaction.
+    """Bring the database schema up to date with this release.
+
+    Each step is one transaction.
 
     Example: run.py migrate
     """
-    from server.cli.output import show_rows
-    from server.config.settings_sources import load
-    from storage.data_dir import holder
-
-    settings = load(config, data_dir=data_dir)
-    if settings.database_url is None and holder(settings.data_dir) is not None:
+    settings = settings_sources.load(config, data_dir=data_dir)
+    if settings.database_url is None and locks.holder(settings.data_dir) is not None:
         # A server does not start on a schema of another release.
-        show_rows([], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date.")
+        output.show_rows(
+            [], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date."
+        )
         return
     steps = asyncio.run(_migrate(settings))
     rows = [{"step": step.number, "name": step.name} for step in steps]
-    show_rows(rows, as_json, ("step", "name"), "Nothing to apply: the schema is up to date.")
+    output.show_rows(rows, as_json, ("step", "name"), "Nothing to apply: the schema is up to date.")
 
 
 def backup(
@@ -52,29 +51,24 @@ def backup(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the database, as it is at one moment, to a file, while the server runs.
+    """Copy the database to a file, while the server runs.
 
-    The copy does not contain the signing key: store signing-key.pem safely and separately.
+    The copy has the database as it is at one moment. It does not contain the signing key: store signing-key.pem safely
+    and separately.
 
     Example: run.py backup /backups/buzz.db
     """
-    from server.cli.admin import call
-    from server.cli.output import show
-    from server.config.settings_sources import load
-    from storage.data_dir import BACKUP_FOLDER
-    from storage.sqlite.files import move
-
     if destination.exists() and not destination.is_dir():
         raise CommandError(f"{destination} exists already: name a new file.")
     if not destination.is_dir() and not destination.absolute().parent.is_dir():
         raise CommandError(f"there is no folder {destination.absolute().parent}.")
-    made = call(config, data_dir, "POST", "/admin/backups")
-    folder = load(config, data_dir=data_dir).data_dir / BACKUP_FOLDER
+    made = admin.call(config, data_dir, "POST", "/admin/backups")
+    folder = settings_sources.load(config, data_dir=data_dir).data_dir / locks.BACKUP_FOLDER
     placed = destination / made["name"] if destination.is_dir() else destination
-    move(folder / made["name"], placed)
+    files.move(folder / made["name"], placed)
     with suppress(OSError):  # the folder contains another command's backup
         folder.rmdir()
-    show({"file": str(placed), "bytes": made["bytes"]}, as_json, "backed up")
+    output.show({"file": str(placed), "bytes": made["bytes"]}, as_json, "backed up")
 
 
 def restore(
@@ -84,24 +78,21 @@ def restore(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in place; stop the server first. Asks before it replaces a database.
+    """Put a backup in place; stop the server first.
 
-    The replaced database is kept beside the new one. The log gets a new epoch, so that clients catch up from the
-    beginning.
+    Asks before it replaces a database. The replaced database is kept beside the new one. The log gets a new epoch, so
+    that clients catch up from the beginning.
 
     Example: run.py restore /backups/buzz.db
     """
-    from server.cli.output import show
-    from server.config.settings_sources import load
-    from storage.data_dir import DATABASE_NAME, hold
-    from storage.restore import held
-    from storage.restore import restore as put_back
-
-    settings = load(config, data_dir=data_dir)
+    settings = settings_sources.load(config, data_dir=data_dir)
     if settings.database_url is not None:
         raise CommandError("the database is PostgreSQL: restore it with pg_restore.")
-    with hold(settings.data_dir):
-        here, backed_up = held(settings.data_dir / DATABASE_NAME), held(source)
+    with locks.hold(settings.data_dir):
+        here, backed_up = (
+            restoring.held(settings.data_dir / locks.DATABASE_NAME),
+            restoring.held(source),
+        )
         if here is not None and backed_up is not None:
             lost = max(0, here.head_id - backed_up.head_id)
             agree(
@@ -109,22 +100,18 @@ def restore(
                 f" (newest activity {backed_up.head_id}): {lost} activities are not in it.",
                 yes,
             )
-        done = asyncio.run(put_back(source, settings.data_dir))
+        done = asyncio.run(restoring.restore(source, settings.data_dir))
     previous = str(done.previous) if done.previous else None
-    show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")
+    output.show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")
 
 
-async def _migrate(settings: Settings) -> list[Step]:
-    from storage.data_dir import hold
-    from storage.migrate import migrate as apply
-    from storage.opening import open_storage
-
+async def _migrate(settings: Settings) -> list[migration.Step]:
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
-            stack.enter_context(hold(settings.data_dir))
-            opening = open_storage(settings.data_dir, None)
+            stack.enter_context(locks.hold(settings.data_dir))
+            opened = opening.open_storage(settings.data_dir, None)
         else:
             # Nodes of the previous release continue to run: steps only add.
-            opening = open_storage(settings.data_dir, settings.database_url.get_secret_value())
-        database, _ = await stack.enter_async_context(opening)
-        return await apply(database)
+            opened = opening.open_storage(settings.data_dir, settings.database_url.get_secret_value())
+        database, _ = await stack.enter_async_context(opened)
+        return await migration.migrate(database)

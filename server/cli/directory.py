@@ -6,24 +6,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final
 
 import typer
 
+from server.cli import admin, output, progress
 from server.cli.consent import Yes, agree, can_ask
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
-from server.cli.output import print_json, progress_console, say
-
-if TYPE_CHECKING:
-    from server.cli.admin import Admin
+from server.config import settings_sources
 
 _CHUNK_BYTES: Final = 256 * 1024
-
-
-def register(app: typer.Typer) -> None:
-    """Add `import`."""
-    app.command("import")(import_file)
 
 
 def import_file(
@@ -38,27 +31,26 @@ def import_file(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import people, companies, members, contacts, trust, numbers and service codes: the whole file, or nothing.
+    """Import the directory from a file: all of it, or nothing.
 
-    The whole input is checked first, and every error is named with its line. Importing the same file again changes
-    nothing. Before the import removes anything, the command says how much and asks.
+    It has people, companies, members, contacts, trust, numbers and service codes. The whole input is checked first, and
+    every error is named with its line. Importing the same file again changes nothing. Before the import removes
+    anything, the command says how much and asks.
 
     Example: run.py import directory.ndjson --dry-run
     """
-    from server.cli.admin import run
-    from server.config.settings_sources import load
 
     def send(**query: str) -> dict[str, Any]:
-        with _opened(file) as (stream, size), _progress(size) as advance:
+        with _opened(file) as (stream, size), progress.bytes_read(size) as advance:
 
-            async def work(admin: Admin) -> dict[str, Any]:
+            async def work(api: admin.Admin) -> dict[str, Any]:
                 headers = {"Content-Type": "application/x-ndjson"}
                 body = _chunks(stream, advance)
                 path = "/admin/directory/import"
-                done: dict[str, Any] = await admin.call("POST", path, data=body, headers=headers, params=query)
+                done: dict[str, Any] = await api.call("POST", path, data=body, headers=headers, params=query)
                 return done
 
-            return run(load(config, data_dir=data_dir), work)
+            return admin.run(settings_sources.load(config, data_dir=data_dir), work)
 
     if dry_run:
         done = send(dry_run="true")
@@ -67,9 +59,9 @@ def import_file(
     else:
         done = send(deletions="refuse")
     if as_json:
-        print_json(done)
+        output.print_json(done)
     else:
-        say(_sentence(done))
+        output.say(_sentence(done))
 
 
 def _agreed(file: Path, send: Callable[..., dict[str, Any]]) -> bool:
@@ -100,26 +92,6 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int | None]]:
         raise CommandError(f"cannot read {file}: {error.strerror}.") from error
     with stream:
         yield stream, file.stat().st_size
-
-
-@contextmanager
-def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=progress_console(), transient=True) as progress:
-        task = progress.add_task("reading", total=size)
-
-        def advance(count: int) -> None:
-            progress.advance(task, count)
-            if size is not None and progress.tasks[task].completed >= size:
-                progress.update(task, description="checking and storing")
-
-        yield advance
 
 
 def _sentence(done: dict[str, Any]) -> str:

@@ -6,14 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from server.cli import admin, output
 from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
-
-
-def register(app: typer.Typer) -> None:
-    """Add `erase`."""
-    app.command("erase")(erase)
 
 
 def erase(
@@ -23,22 +19,20 @@ def erase(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person: directory entry, keys, devices, blocked calls, privacy data, and the text of what they wrote.
+    """Erase a person and the text of what they wrote.
 
-    Their messages stay without text, with id and time, so that nobody's history has gaps. Their number is not given out
-    again for 60 days, and their tokens become invalid. Only a backup can undo this. The command first says who and what
-    will be erased, and asks. You can repeat it, also after a crash.
+    Their directory entry, keys, devices, blocked calls and privacy data are erased. Their messages stay without text,
+    with id and time, so that nobody's history has gaps. Their number is not given out again for 60 days, and their
+    tokens become invalid. Only a backup can undo this. The command first says who and what will be erased, and asks.
+    You can repeat it, also after a crash.
 
     Example: run.py erase --person 456
     """
-    from server.cli.admin import call
-    from server.cli.output import show
-
-    there = call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person, "dry_run": True})
+    there = admin.call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person, "dry_run": True})
     if not _anything(there):
         raise CommandError(f"there is no person {person}, and nothing about them is stored here.")
     agree(_loss(there), yes)
-    show(call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person}), as_json, "erased")
+    output.show(admin.call(config, data_dir, "POST", "/admin/erasures", json={"person_id": person}), as_json, "erased")
 
 
 def _anything(there: dict[str, Any]) -> bool:

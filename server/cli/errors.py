@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+FAILED: Final = 1
+MISUSED: Final = 2
+
 
 class CommandError(Exception):
-    """A mistake in the command, or a state that the operator can correct. The message says what to do."""
+    """A state that the operator can correct: the command fails. The message says what to do."""
+
+
+class UsageError(CommandError):
+    """A mistake in the arguments that typer cannot see, such as two options that exclude each other."""
+
+
+def status_of(error: BaseException) -> int:
+    """Return the status with which the process ends after ``error``."""
+    return MISUSED if isinstance(error, UsageError) else FAILED
 
 
 def explain(error: BaseException) -> str | None:
@@ -12,6 +26,8 @@ def explain(error: BaseException) -> str | None:
     # An error that ends a node comes out of the task group of its tasks.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    if isinstance(error, CommandError):
+        return str(error)
     # These modules are slow to import, so import them only for a command that failed.
     from server.auth.jwks import JwksError
     from server.auth.signing_keys import KeyFileError
@@ -19,7 +35,7 @@ def explain(error: BaseException) -> str | None:
     from server.config.settings_sources import SettingsError
     from storage.errors import StorageError
 
-    if isinstance(error, CommandError | SettingsError | KeyFileError | StorageError | BusError):
+    if isinstance(error, SettingsError | KeyFileError | StorageError | BusError):
         return str(error)
     if isinstance(error, JwksError):
         return f"BUZZ_JWKS: {error}"

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from server.config.plain_text import json_text, one_line, several_lines
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _PIPE_COLUMNS: Final = 1_000
 
@@ -56,12 +53,12 @@ def show(value: Mapping[str, Any], as_json: bool, title: str = "") -> None:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str], empty: str) -> None:
-    """Print rows: as a JSON array, or a table of ``columns``; prints ``empty`` if there are none."""
+    """Print rows: as a JSON array, or a table of ``columns``; if there are none, prints ``empty`` on standard error."""
     if as_json:
         print_json(list(rows))
         return
     if not rows:
-        say(empty)
+        tell(empty)
         return
     from rich.console import Console
     from rich.table import Table
@@ -85,13 +82,6 @@ def print_json(value: object) -> None:
 def print_json_line(value: object) -> None:
     """Print one JSON text on one line, for programs that read line by line."""
     print(json_text(value), flush=True)
-
-
-def progress_console() -> Console:
-    """Return the console for progress bars: standard error."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _text(value: object) -> str:

@@ -5,74 +5,65 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from server import app
+from server.cli import guide, output
 from server.cli.errors import CommandError
 from server.cli.options import Config, DataDir
-from server.cli.output import say, say_lines
-
-if TYPE_CHECKING:
-    from server.config.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add `serve`."""
-    app.command("serve")(serve_command)
+from server.config import logs, settings, settings_sources
+from server.services.operator import production
+from storage import data_dir as locks
 
 
-def serve_command(
+def serve(
     dev: Annotated[
         bool, typer.Option("--dev", help="Development mode: demo people, fictional numbers, no production checks.")
     ] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one.")] = None,
     data_dir: DataDir = None,
     config: Config = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings and exit.")] = False,
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C, then drain it; a second signal skips the wait.
+    """Run the server until SIGTERM or Ctrl-C, then drain it.
 
-    Prints `listening on http://HOST:PORT` when it is ready.
+    Prints `listening on http://HOST:PORT` when it is ready. A second signal skips the wait.
 
     Example: run.py serve --dev --port 8080
     """
-    from server.config.settings_sources import as_toml, load
-
-    settings = load(config, mode="development" if dev else None, host=host, port=port, data_dir=data_dir)
+    mode = "development" if dev else None
+    chosen = settings_sources.load(config, mode=mode, host=host, port=port, data_dir=data_dir)
     if print_config:
-        say_lines(as_toml(settings))
+        output.say_lines(settings_sources.as_toml(chosen))
         return
-    _check(settings)
-    with _announced(settings) as ready:
-        _run(settings, ready)
+    _check(chosen)
+    with _announced(chosen) as ready:
+        _run(chosen, ready)
 
 
-def _check(settings: Settings) -> None:
-    from server.services.operator.production import faults
-
-    found = faults(settings)
+def _check(chosen: settings.Settings) -> None:
+    found = production.faults(chosen)
     if found:
         raise CommandError(" ".join([*found, "(Or start in development mode with --dev.)"]))
 
 
 @contextmanager
-def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
+def _announced(chosen: settings.Settings) -> Iterator[Callable[[str], None]]:
     """Lock the data directory if the database is in it. Announce the URL there and on standard output."""
-    from server.cli.guide import guide
-    from storage.data_dir import hold
 
     def show(url: str) -> None:
-        say(f"listening on {url}")
-        if settings.development:
-            say_lines(guide(settings, url))
+        output.say(f"listening on {url}")
+        if chosen.development:
+            output.say_lines(guide.guide(chosen, url))
 
-    if settings.database_url is not None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if chosen.database_url is not None:
+        chosen.data_dir.mkdir(parents=True, exist_ok=True)
         yield show
         return
-    with hold(settings.data_dir) as lock:
+    with locks.hold(chosen.data_dir) as lock:
 
         def announce(url: str) -> None:
             lock.announce(url)
@@ -81,13 +72,10 @@ def _announced(settings: Settings) -> Iterator[Callable[[str], None]]:
         yield announce
 
 
-def _run(settings: Settings, ready: Callable[[str], None]) -> None:
-    from server.app import serve
-    from server.config.logs import configure
-
-    configure(settings)
+def _run(chosen: settings.Settings, ready: Callable[[str], None]) -> None:
+    logs.configure(chosen)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings, ready, demo=settings.development))
+        runner.run(app.serve(chosen, ready, demo=chosen.development))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -6,23 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from server.auth import signing_keys, tokens
+from server.cli import admin, output
 from server.cli.consent import Yes, agree
-from server.cli.errors import CommandError
+from server.cli.errors import CommandError, UsageError
 from server.cli.options import AsJson, Config, DataDir
-
-token = typer.Typer(
-    help="Create and revoke access tokens.\n\nExample: run.py token create --person 456",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+from server.config import settings_sources
+from server.runtime import clock
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group `token`."""
-    app.add_typer(token, name="token")
-
-
-@token.command("create")
 def create(
     person: Annotated[int | None, typer.Option(metavar="ID", help="Create a token for a person's devices.")] = None,
     service: Annotated[
@@ -33,30 +25,26 @@ def create(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Create a token and print it, with nothing else, on standard output. Needs the signing key but no database.
+    """Create a token and print it.
+
+    Nothing else is printed on standard output. Needs the signing key but no database.
 
     Example: run.py token create --person 456 --ttl 86400
     """
-    from server.auth.signing_keys import load_or_create
-    from server.auth.tokens import mint_person, mint_service
-    from server.cli.output import say
-    from server.config.settings_sources import load
-    from server.runtime.clock import wall_clock_ms
-
-    settings = load(config, data_dir=data_dir)
+    settings = settings_sources.load(config, data_dir=data_dir)
     if (person is None) == (service is None) or (service is None) != (scope is None):
-        raise CommandError("pass either --person ID, or --service NAME with --scope lookup, admin or metrics")
-    ring = load_or_create(settings.signing_key_path, development=settings.development)
+        raise UsageError("pass either --person ID, or --service NAME with --scope lookup, admin or metrics")
+    ring = signing_keys.load_or_create(settings.signing_key_path, development=settings.development)
+    now = clock.wall_clock_ms()
     try:
         if person is not None:
-            say(mint_person(ring, person, ttl, wall_clock_ms()))
+            output.say(tokens.mint_person(ring, person, ttl, now))
         else:
-            say(mint_service(ring, str(service), str(scope), ttl, wall_clock_ms()))
+            output.say(tokens.mint_service(ring, str(service), str(scope), ttl, now))
     except ValueError as error:
         raise CommandError(str(error)) from error
 
 
-@token.command("revoke")
 def revoke(
     token_or_id: Annotated[str | None, typer.Argument(metavar="[TOKEN_OR_ID]", help="The token, or its id.")] = None,
     person: Annotated[int | None, typer.Option(metavar="ID", help="Revoke every token this person has now.")] = None,
@@ -65,21 +53,19 @@ def revoke(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token, or every token of a person (after asking). Live sessions end within two seconds.
+    """Revoke a token, or every token of a person.
 
-    A token is checked first, so one with a missing character is refused. Of an id, only the form can be checked.
+    Asks before it revokes every token of a person. Live sessions end within two seconds. A token is checked first, so
+    one with a missing character is refused. Of an id, only the form can be checked.
 
     Examples: run.py token revoke "$BUZZ_TOKEN" · run.py token revoke --person 456
     """
-    from server.cli.admin import call
-    from server.cli.output import show
-
     if (token_or_id is None) == (person is None):
-        raise CommandError("pass either a token (or its id), or --person ID")
+        raise UsageError("pass either a token (or its id), or --person ID")
     if person is not None:
-        agree(_every_token_of(call(config, data_dir, "POST", "/admin/erasures", json=_dry_run(person))), yes)
+        agree(_every_token_of(admin.call(config, data_dir, "POST", "/admin/erasures", json=_dry_run(person))), yes)
     wanted = {"person_id": person} if person is not None else {"token": token_or_id}
-    show(call(config, data_dir, "POST", "/admin/revocations", json=wanted), as_json, "revoked")
+    output.show(admin.call(config, data_dir, "POST", "/admin/revocations", json=wanted), as_json, "revoked")
 
 
 def _dry_run(person: int) -> dict[str, Any]:
@@ -96,8 +82,7 @@ def _every_token_of(there: dict[str, Any]) -> str:
     return f"Every token that {who} has now will be revoked, and their sessions end."
 
 
-@token.command("rotate")
-def rotate_key(
+def rotate(
     forget_old: Annotated[
         bool, typer.Option("--forget-old", help="Make every existing token invalid, and end the live sessions.")
     ] = False,
@@ -105,22 +90,18 @@ def rotate_key(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Sign new tokens with a new key. Tokens signed with the last three keys stay valid until they expire.
+    """Sign new tokens with a new key.
 
-    A running server uses the new key within a second. --forget-old asks first.
+    Tokens signed with the last three keys stay valid until they expire. A running server uses the new key within a
+    second. --forget-old asks first.
 
     Example: run.py token rotate
     """
-    from server.auth.signing_keys import load as read_keys
-    from server.auth.signing_keys import rotate
-    from server.cli.output import say
-    from server.config.settings_sources import load
-
-    path = load(config, data_dir=data_dir).signing_key_path
+    path = settings_sources.load(config, data_dir=data_dir).signing_key_path
     if forget_old:
-        known = len(read_keys(path).by_header)
+        known = len(signing_keys.load(path).by_header)
         agree(
             f"Every token made until now will be invalid: {known} key{'s' if known > 1 else ''} will be deleted.", yes
         )
-    ring = rotate(path, forget_old=forget_old)
-    say(f"signing with key {ring.signing.kid}; tokens of {len(ring.by_header) - 1} older keys stay valid")
+    ring = signing_keys.rotate(path, forget_old=forget_old)
+    output.say(f"signing with key {ring.signing.kid}; tokens of {len(ring.by_header) - 1} older keys stay valid")

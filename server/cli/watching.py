@@ -6,31 +6,25 @@ from typing import Annotated
 
 import typer
 
+from server.cli import admin, output
 from server.cli.options import AsJson, Config, DataDir
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("stats")(stats)
-    app.command("sessions")(sessions)
-    app.command("log-level")(log_level)
+from server.config import settings_sources
 
 
 def stats(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show the figures of the node; with --json, every metric too.
+    """Show the figures of the node.
+
+    With --json, every metric too.
 
     Example: run.py stats
     """
-    from server.cli.admin import call
-    from server.cli.output import print_json, show
-
-    found = call(config, data_dir, "GET", "/admin/stats")
+    found = admin.call(config, data_dir, "GET", "/admin/stats")
     if as_json:
-        print_json(found)
+        output.print_json(found)
         return
     found.pop("metrics")
     for subject, figures in found.items():
-        show(figures, as_json, subject)
+        output.show(figures, as_json, subject)
 
 
 def sessions(
@@ -43,17 +37,13 @@ def sessions(
 
     Example: run.py sessions --person 456
     """
-    from server.cli.admin import call, running_node
-    from server.cli.output import show_rows
-    from server.config.settings_sources import load
-
-    settings = load(config, data_dir=data_dir)
+    settings = settings_sources.load(config, data_dir=data_dir)
     if settings.database_url is not None:
-        running_node(settings)  # a node opened here has no sessions: ask only a running one
+        admin.running_node(settings)  # a node opened here has no sessions: ask only a running one
     query = {} if person is None else {"person_id": str(person)}
-    found = call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
+    found = admin.call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
     columns = ("id", "person_id", "device_id", "opened_at", "live", "behind_by", "token_expires_at")
-    show_rows(found, as_json, columns, "No live sessions.")
+    output.show_rows(found, as_json, columns, "No live sessions.")
 
 
 def log_level(
@@ -62,16 +52,14 @@ def log_level(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the running node's log level, or set it until the node restarts.
+    """Show the running node's log level, or set it.
+
+    It stays set until the node restarts.
 
     Example: run.py log-level debug
     """
-    from server.cli.admin import call, running_node
-    from server.cli.output import show
-    from server.config.settings_sources import load
-
-    running_node(load(config, data_dir=data_dir))
+    admin.running_node(settings_sources.load(config, data_dir=data_dir))
     if level is None:
-        show(call(config, data_dir, "GET", "/admin/log-level"), as_json)
+        output.show(admin.call(config, data_dir, "GET", "/admin/log-level"), as_json)
     else:
-        show(call(config, data_dir, "PUT", "/admin/log-level", json={"level": level}), as_json)
+        output.show(admin.call(config, data_dir, "PUT", "/admin/log-level", json={"level": level}), as_json)

@@ -21,21 +21,25 @@ from typing import Any
 
 import pytest
 import structlog
-from typer.main import get_command
 
 from server.cli.application import build, main
+from server.cli.groups import LazyGroup
 from tests.harness.node import ROOT
 from tests.harness.people import copy_directory
 
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command by its whole name; groups are gone through."""
-    whole: Any = get_command(build())
-    for name, command in whole.commands.items():
-        if hasattr(command, "commands"):
-            yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
+    return _below(build(), "")
+
+
+def _below(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if isinstance(command, LazyGroup):
+            yield from _below(command, f"{name} ")
         else:
-            yield name, command
+            yield f"{prefix}{name}", command
 
 
 @dataclass(frozen=True)

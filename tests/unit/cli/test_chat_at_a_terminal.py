@@ -20,7 +20,6 @@ import pytest
 from tests.fakes.small_server import SmallServer, small_server
 
 ROOT = Path(__file__).parents[3]
-PROGRAM = "import typer; from server.cli import chat; app = typer.Typer(); chat.register(app); app()"
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ class Programs:
             "TZ": "UTC",
             "TERM": "dumb",
         }
-        command = [sys.executable, "-W", "error", "-c", PROGRAM, *arguments]
+        command = [sys.executable, "-W", "error", str(ROOT / "run.py"), *arguments]
         process = await asyncio.create_subprocess_exec(*command, env=environment, **(PIPES | streams))
         self._started.append(process)
         return process
