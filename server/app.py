@@ -20,6 +20,7 @@ from server.http.listening import listen
 from server.http.origins import Origins
 from server.http.responses import PREFLIGHT, errors_middleware, mark
 from server.http.sending import Sending
+from server.http.traces import traces_middleware
 from server.http.web_files import WebFiles
 from server.node.demo import load_demo
 from server.node.foundation import Foundation, open_foundation
@@ -33,6 +34,7 @@ from server.node.twilio_account import open_account
 from server.routes import activities, admin_page, description, directory_admin, encryption, health, public_keys
 from server.runtime.clock import wall_clock_ms
 from server.runtime.tasks import running
+from server.runtime.tracing import Tracing
 from server.services.directory.directory import Directory
 from server.services.keys import Keys
 from server.services.operator.trends import Trends
@@ -86,7 +88,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             directory=directory,
             sending=sending,
             trends=trends,
-            application=_application(routes, base.origins),
+            application=_application(routes, base.origins, base.tracing),
             watching=_application(watched),
         )
         try:
@@ -118,9 +120,12 @@ def _watched_routes(base: Foundation, live: LivePath) -> list[web.RouteDef]:
     ).routes()
 
 
-def _application(routes: Iterable[web.RouteDef], origins: Origins | None = None) -> web.Application:
+def _application(
+    routes: Iterable[web.RouteDef], origins: Origins | None = None, tracing: Tracing | None = None
+) -> web.Application:
     """Return an HTTP application. ``origins``: the pages that may use it from a browser; None: no page needs to."""
-    application = web.Application(middlewares=[errors_middleware])
+    traced = [traces_middleware(tracing)] if tracing is not None and tracing.on else []
+    application = web.Application(middlewares=[*traced, errors_middleware])
     application.on_response_prepare.append(mark)
     if origins is not None:
         application[PREFLIGHT] = origins.preflight

@@ -33,9 +33,10 @@ def explain(error: BaseException) -> str | None:
     from server.auth.signing_keys import KeyFileError
     from server.bus.contract import BusError
     from server.config.settings_sources import SettingsError
+    from server.runtime.tracing import TracingError
     from storage.errors import StorageError
 
-    if isinstance(error, SettingsError | KeyFileError | StorageError | BusError):
+    if isinstance(error, SettingsError | KeyFileError | StorageError | BusError | TracingError):
         return str(error)
     if isinstance(error, JwksError):
         return f"BUZZ_JWKS: {error}"

@@ -34,6 +34,13 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+class Traces(StrEnum):
+    """Whether spans are exported: not at all, or by OTLP over HTTP to where OpenTelemetry's variables say."""
+
+    OFF = "off"
+    OTLP = "otlp"
+
+
 class Mode(StrEnum):
     """The mode of operation: development has defaults for what production must configure."""
 
@@ -238,6 +245,9 @@ class Settings(BaseSettings):
         None, description="A separate port for /metrics, /healthz and /readyz; unset: none"
     )
     metrics_host: str | None = Field(None, description="Address of that port; unset: BUZZ_HOST")
+    traces: Traces = Field(
+        Traces.OFF, description="off, or otlp: export spans by OTLP over HTTP, as OpenTelemetry's OTEL_… variables say"
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
     log_format: LogFormat | None = Field(None, description="json or text; unset: json in production")
 

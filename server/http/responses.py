@@ -86,7 +86,7 @@ def _break_off(request: web.Request, error: Exception) -> NoReturn:
 
 
 def _named(request: web.Request) -> dict[str, str]:
-    return {"request_id": request[REQUEST_ID], "path": _route(request)}
+    return {"request_id": request[REQUEST_ID], "path": route_of(request)}
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:
@@ -131,6 +131,7 @@ def _is_flat(request: web.Request) -> bool:
     return found is not None and found.flat_400
 
 
-def _route(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
+    """Return the pattern of the request's route, without its values; ``unknown`` if it has none."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else "unknown"

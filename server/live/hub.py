@@ -16,6 +16,7 @@ from protocol.frames import Event, ServerFrame
 from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
 from server.live.session_states import SessionState
+from server.runtime.tracing import SpanMaker, no_span
 
 
 class Hub:
@@ -28,6 +29,7 @@ class Hub:
         self.epoch = epoch
         self.on_removed: Callable[[Session], None] = lambda session: None
         self.on_forget: Callable[[], None] = lambda: None
+        self.span: SpanMaker = no_span
         self._partial = partial
         self.ring = Ring(head, ring_size)
         self._max_per_person = max_per_person
@@ -157,14 +159,17 @@ class Hub:
 
     def committed(self, previous_head: int, head: int, entries: Sequence[Entry]) -> None:
         """Deliver a commit that covers (previous_head, head] to every live session."""
-        missed = self._fall_behind() if previous_head != self.head else ()
-        self.ring.append(previous_head, head, entries)
-        for session in missed:
-            self.resume(session)
-        for session, theirs in self._concerned(entries).items():
-            session.committed(previous_head, self._frames(session.codec, theirs))
-        self._recent.clear()
-        self.flush()
+        with self.span("deliver", {"buzz.activities": len(entries)}) as put:
+            missed = self._fall_behind() if previous_head != self.head else ()
+            self.ring.append(previous_head, head, entries)
+            for session in missed:
+                self.resume(session)
+            concerned = self._concerned(entries)
+            for session, theirs in concerned.items():
+                session.committed(previous_head, self._frames(session.codec, theirs))
+            put("buzz.sessions", len(concerned))
+            self._recent.clear()
+            self.flush()
 
     def _fall_behind(self) -> list[Session]:
         """Handle commits that the hub missed: live sessions get them from the log, before anything newer."""

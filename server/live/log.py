@@ -18,6 +18,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.ring import Entry
 from server.runtime.tasks import OnDemand
 from server.runtime.telemetry import Metrics
+from server.runtime.tracing import SpanMaker, no_span
 from storage.contract import ActivityLog, Posting, Refusal, Result, Stored
 from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
 
@@ -57,10 +58,11 @@ class Commits(Protocol):
 class Log:
     """The single writer of the log. Any code may call ``submit``; ``close`` finishes the waiting postings."""
 
-    def __init__(self, store: ActivityLog, commits: Commits, metrics: Metrics) -> None:
+    def __init__(self, store: ActivityLog, commits: Commits, metrics: Metrics, span: SpanMaker = no_span) -> None:
         self._store = store
         self._commits = commits
         self._metrics = metrics
+        self._span = span
         self._oldest = 0.0
         self._waiting: list[Submission] = []
         self._waiting_bytes = 0
@@ -111,7 +113,8 @@ class Log:
     async def _commit(self, batch: list[Submission], submitted_at: float) -> None:
         started_at = self._oldest = perf_counter()
         try:
-            commit = await self._store.append([submission.posting for submission in batch])
+            with self._span("commit", {"buzz.activities": len(batch)}):
+                commit = await self._store.append([submission.posting for submission in batch])
         except StorageError as error:
             _logger.error("commit failed", reason=str(error), postings=len(batch))
             self._tell(str(error))

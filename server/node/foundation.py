@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from server.auth.authentication import Authentication, open_authentication
-from server.config.settings import Settings
+from server.config.settings import Settings, Traces
 from server.config.version import VERSION
 from server.http.origins import Origins
 from server.live.parties import FRESH_SECONDS, Parties
 from server.runtime.telemetry import Metrics
+from server.runtime.tracing import Tracing, open_otlp
 from server.services.telephony_metrics import TelephonyMetrics
 from storage.accounts import AccountStore
 from storage.contract import ActivityLog
@@ -34,6 +36,7 @@ class Foundation:
     auth: Authentication
     metrics: Metrics
     telephony: TelephonyMetrics
+    tracing: Tracing
     origins: Origins
     now_ms: Callable[[], int]
 
@@ -59,7 +62,11 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
         auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
         origins = Origins(settings.origins, development=settings.development)
         telephony = TelephonyMetrics(metrics)
-        yield Foundation(settings, database, store, accounts, parties, auth, metrics, telephony, origins, now_ms)
+        tracing = open_otlp() if settings.traces is Traces.OTLP else Tracing()
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
+        yield Foundation(
+            settings, database, store, accounts, parties, auth, metrics, telephony, tracing, origins, now_ms
+        )
 
 
 def _build(settings: Settings) -> dict[str, str]:

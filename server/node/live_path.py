@@ -58,14 +58,17 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
     async with AsyncExitStack() as stack:
         epoch, head, _ = await store.state()
         hub = Hub(epoch, head, settings.ring_size, settings.max_sessions_per_person, partial=base.is_shared)
+        hub.span = base.tracing.span
         cluster = await stack.enter_async_context(open_cluster(settings, store, hub, parties, base.auth, now_ms))
-        log = Log(store, cluster.commits, base.metrics)
+        log = Log(store, cluster.commits, base.metrics, base.tracing.span)
         catch_up = CatchUp(hub, store, parties)
         hub.catch_up_with(catch_up.add)
         timers = Timers()
         call_log = CallLog(CallStore(base.database), cluster.events, base.telephony, now_ms)
         call_reports = CallReports(base.database, call_log, cluster.events, cluster.amended)
-        activities = Activities(store, log, parties, cluster.sends, now_ms, call_reports, base.metrics.sends.add)
+        activities = Activities(
+            store, log, parties, cluster.sends, now_ms, call_reports, base.metrics.sends.add, base.tracing
+        )
         frame_handler = FrameHandler(
             hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
         )

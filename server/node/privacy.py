@@ -73,6 +73,7 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
                 settings.webhook_timeout_seconds,
                 allow_loopback=settings.development,
                 ca_file=settings.webhook_ca_file,
+                span=base.tracing.span,
             )
         )
         queue = DeliveryQueue(database, now_ms)

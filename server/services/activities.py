@@ -18,6 +18,7 @@ from protocol.errors import ApiError, ErrorCode
 from server.live.log import Log, Submission, refused
 from server.live.parties import Parties, PartyName
 from server.runtime.limits import Buckets
+from server.runtime.tracing import Tracing
 from server.services.calls.call_reports import CallReport, CallReports, call_key
 from storage.contract import ActivityLog, Conversation, Page, Posting, Range, Result, Stored
 
@@ -25,6 +26,7 @@ ROWS_A_TRIP = 1_000
 """Rows read in one trip, if they are small: storage ends a page by its bytes."""
 
 Answer = Callable[[Result | Exception], None]
+_OFF = Tracing()
 
 
 class Activities:
@@ -39,11 +41,13 @@ class Activities:
         now_ms: Callable[[], int],
         calls: CallReports | None = None,
         count: Callable[[str], None] = lambda result: None,
+        tracing: Tracing = _OFF,
     ) -> None:
         """``sends``: the rate limit of each person's sends.
 
         ``calls``: gets each call that is recorded under its message id. ``count``: is called with the error's code for
-        each send that is refused before it reaches the log, which counts the others.
+        each send that is refused before it reaches the log, which counts the others. ``tracing``: makes a span
+        of each send, from its checks until its answer.
         """
         self._store = store
         self._log = log
@@ -52,6 +56,7 @@ class Activities:
         self._calls = calls
         self._sends = sends
         self._count = count
+        self._tracing = tracing
 
     # --- posting ------------------------------------------------------------------------------------------------
 
@@ -89,7 +94,7 @@ class Activities:
             sender, receiver = self._parties.get(new.sender), self._parties.get(new.receiver)
             self._hand_over(author, new, key, answer, companies, sender, receiver)
         except ApiError as error:
-            self._count(error.code)
+            self._refused(error)
             raise
 
     def submit_known(
@@ -105,9 +110,15 @@ class Activities:
             self._admit(author, new, limited)
             self._hand_over(author, new, key, answer, companies, sender, receiver)
         except ApiError as error:
-            self._count(error.code)
+            self._refused(error)
             raise
         return True
+
+    def _refused(self, error: ApiError) -> None:
+        """Count and trace a send that does not reach the log."""
+        self._count(error.code)
+        with self._tracing.span("send", {"buzz.result": error.code.value}):
+            pass
 
     def _admit(self, author: int, new: NewActivity, limited: bool) -> None:
         """Check what needs no storage. Raises ApiError: rate_limited, bad_request, unprocessable."""
@@ -136,7 +147,8 @@ class Activities:
             self._check_directory(new)
             sender, receiver = self._parties.shown(new.sender), self._parties.shown(new.receiver)
         posting = self._posting(author, new, sender.key, receiver.key, key)
-        self._log.submit(Submission(posting, sender, receiver, self._reporting(author, new, answer)))
+        answer = self._tracing.until_answered("send", self._reporting(author, new, answer), _result_name)
+        self._log.submit(Submission(posting, sender, receiver, answer))
 
     def _check_directory(self, new: NewActivity) -> None:
         for party in _in_the_directory(new):
@@ -230,6 +242,14 @@ def accepted(result: Result) -> Stored:
     if isinstance(result, Stored):
         return result
     raise refused(result)
+
+
+def _result_name(result: Result | Exception) -> str:
+    """Return how a send ended, as the metrics name it."""
+    if isinstance(result, Stored):
+        return "duplicate" if result.duplicate else "stored"
+    error = result if isinstance(result, Exception) else refused(result)
+    return error.code.value if isinstance(error, ApiError) else ErrorCode.INTERNAL.value
 
 
 def _in_the_directory(new: NewActivity) -> tuple[int, ...]:

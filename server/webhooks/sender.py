@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from server.http.outbound import open_session
+from server.runtime.tracing import SpanMaker, no_span
 from server.webhooks.guard import guarded_sockets
 from server.webhooks.message import WebhookMessage
 from server.webhooks.resolver import ThreadResolver
@@ -53,14 +54,18 @@ class WebhookAnswer(NamedTuple):
 class WebhookSender:
     """Posts messages. It never raises for an endpoint's failure, but returns it as an :class:`WebhookAnswer`."""
 
-    def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float, span: SpanMaker = no_span) -> None:
         self._session = session
         self._timeout_seconds = timeout_seconds
+        self._span = span
 
     async def post(self, message: WebhookMessage) -> WebhookAnswer:
         """Send a message and read the beginning of the response."""
         started = time.monotonic()
-        status, text, error = await self._exchange(message)
+        with self._span("webhook") as put:
+            status, text, error = await self._exchange(message)
+            if status is not None:
+                put("http.response.status_code", status)
         return WebhookAnswer(status, int((time.monotonic() - started) * 1000), text, error[:_MAX_ERROR_CHARACTERS])
 
     async def _exchange(self, message: WebhookMessage) -> tuple[int | None, str, str]:
@@ -119,7 +124,7 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def open_sender(
-    timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None
+    timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None, span: SpanMaker = no_span
 ) -> AsyncIterator[WebhookSender]:
     """Open a sender with its connections. ``ca_file``: certificates of authorities to trust besides the system's.
 
@@ -139,6 +144,6 @@ async def open_sender(
     )
     async with open_session(connector=connector) as session:
         try:
-            yield WebhookSender(session, timeout_seconds)
+            yield WebhookSender(session, timeout_seconds, span)
         finally:
             await resolver.close()

@@ -16,7 +16,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-traces.lock", "requirements-dev.lock"])
 def test_an_extra_that_a_package_asks_for_is_pinned_with_it(lock: str) -> None:
     """pip before 24 takes the newest version, which has no hash here, for a name with an extra that no line pins."""
     text = (ROOT / lock).read_text()
@@ -39,7 +39,10 @@ def _requirements(package: str) -> list[str]:
         return []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "docs/receivers/requirements.lock"])
+@pytest.mark.parametrize(
+    "lock",
+    ["requirements.lock", "requirements-traces.lock", "requirements-dev.lock", "docs/receivers/requirements.lock"],
+)
 def test_a_lock_names_no_index_and_hashes_everything(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
