@@ -9,11 +9,15 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from protocol.forms import Tree
 from protocol.privacy_request import CallSession, PrivacyRequest, ServiceCode, WebFormSession
 from protocol.privacy_signature import EventSignature
+from protocol.recording_link import RecordingLink
+
+Recording: TypeAlias = "bytes | RecordingLink | None"
+"""How an event has the recording: as bytes, as a link, or not at all."""
 
 _TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
@@ -27,16 +31,16 @@ class PrivacyEventName(StrEnum):
 
 
 def event_of(
-    name: PrivacyEventName, signature: EventSignature, request: PrivacyRequest, mp3: bytes | None = None
+    name: PrivacyEventName, signature: EventSignature, request: PrivacyRequest, recording: Recording = None
 ) -> Tree:
-    """Return the whole event. ``mp3`` is given in the one event that contains the recording."""
-    event: Tree = {"event_name": name.value, "signature": signature._asdict(), **fields_of(request, mp3)}
+    """Return the whole event. ``recording``: the bytes in the one event that contains them, a link in each event."""
+    event: Tree = {"event_name": name.value, "signature": signature._asdict(), **fields_of(request, recording)}
     if name is PrivacyEventName.TEST:
         event["test"] = "true"
     return event
 
 
-def fields_of(request: PrivacyRequest, mp3: bytes | None = None) -> Tree:
+def fields_of(request: PrivacyRequest, recording: Recording = None) -> Tree:
     """Return the latest state of a request in the seed's form."""
     fields: Tree = {
         "id": request.id,
@@ -52,7 +56,7 @@ def fields_of(request: PrivacyRequest, mp3: bytes | None = None) -> Tree:
     if request.web_form_session is not None:
         fields["web_form_session"] = _web_form(request.web_form_session)
     if request.call_session is not None:
-        fields["call_session"] = _call(request.call_session, mp3)
+        fields["call_session"] = _call(request.call_session, recording)
     return fields
 
 
@@ -83,18 +87,23 @@ def _web_form(session: WebFormSession) -> Tree:
     }
 
 
-def _call(session: CallSession, mp3: bytes | None) -> Tree:
-    return {
+def _call(session: CallSession, recording: Recording) -> Tree:
+    mp3 = recording if isinstance(recording, bytes) else b""
+    fields: Tree = {
         "created_at": _time(session.created_at_ms),
         "ended_at": "" if session.ended_at_ms is None else _time(session.ended_at_ms),
         "caller_id": session.caller_id,
         "caller_name": session.caller_name,
         "caller_state": session.caller_state,
         "recording_status": session.recording_status.value,
-        "mp3_encoded_bytes": base64.b64encode(mp3 or b"").decode(),
+        "mp3_encoded_bytes": base64.b64encode(mp3).decode(),
         "transcription_status": session.transcription_status.value,
         "transcription_text": session.transcription_text,
     }
+    if isinstance(recording, RecordingLink):
+        expires_at = _time(recording.expires_at_seconds * 1000) if recording.url else ""
+        fields |= {"mp3_url": recording.url, "mp3_url_expires_at": expires_at}
+    return fields
 
 
 def _flag(value: bool) -> str:

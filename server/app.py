@@ -59,15 +59,15 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
         directory = Directory(
             base.database, base.parties, live.events, now_ms, relay=live.cluster.relay, spool_folder=settings.data_dir
         )
-        privacy = await stack.enter_async_context(open_privacy(base, live.events, twilio))
+        sending = Sending()
+        watch_sending(base.metrics, sending)
+        privacy = await stack.enter_async_context(open_privacy(base, live.events, twilio, sending))
         trends = Trends(base.metrics, now_ms)
         await stack.enter_async_context(running("trends", trends.run()))
         if settings.retention_days is not None:
             retention = Retention(base.store, live.hub, settings.retention_days, now_ms)
             await stack.enter_async_context(running("retention", retention.run()))
 
-        sending = Sending()
-        watch_sending(base.metrics, sending)
         watched = _watched_routes(base, live)
         routes = [
             *live.socket.routes(),

@@ -12,7 +12,7 @@ from server.cli.errors import UsageError
 from server.cli.options import AsJson, Config, DataDir
 from server.cli.webhook_options import Company, EndpointId, Overlap, find, named, when
 
-_COLUMNS: Final = ("id", "company_id", "url", "format", "enabled", "pending", "failed")
+_COLUMNS: Final = ("id", "company_id", "url", "format", "recording", "enabled", "pending", "failed")
 
 
 def endpoints(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
@@ -30,6 +30,9 @@ def add(
     url: Annotated[str, typer.Argument(help="An https:// URL; in development mode also http:// on this machine.")],
     company: Company,
     json_events: Annotated[bool, typer.Option("--json-events", help="Send JSON instead of multipart forms.")] = False,
+    recording_link: Annotated[
+        bool, typer.Option("--recording-link", help="Send a link to each recording instead of its bytes.")
+    ] = False,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -40,7 +43,12 @@ def add(
 
     Example: run.py webhooks add https://hooks.example.com/buzz --company 123
     """
-    body = {"company_id": company, "url": url, "format": "json" if json_events else "multipart"}
+    body = {
+        "company_id": company,
+        "url": url,
+        "format": "json" if json_events else "multipart",
+        "recording": "link" if recording_link else "inline",
+    }
     output.show(admin.call(config, data_dir, "POST", "/admin/webhook-endpoints", json=body), as_json)
 
 
@@ -50,20 +58,28 @@ def change(
     json_events: Annotated[
         bool | None, typer.Option("--json-events/--multipart", help="The new format of its events.")
     ] = None,
+    recording_link: Annotated[
+        bool | None,
+        typer.Option("--recording-link/--recording-inline", help="Send a link to each recording, or its bytes."),
+    ] = None,
     data_dir: DataDir = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an endpoint's URL or the format of its events.
+    """Change an endpoint's URL or the form of its events.
 
     Its keys stay the same.
 
     Example: run.py webhooks change 3 --url https://hooks.example.com/new
     """
     formats = {None: None, True: "json", False: "multipart"}
-    body = {name: value for name, value in (("url", url), ("format", formats[json_events])) if value is not None}
+    recordings = {None: None, True: "link", False: "inline"}
+    given = {"url": url, "format": formats[json_events], "recording": recordings[recording_link]}
+    body = {name: value for name, value in given.items() if value is not None}
     if not body:
-        raise UsageError("nothing to change: pass --url, --json-events or --multipart.")
+        raise UsageError(
+            "nothing to change: pass --url, --json-events, --multipart, --recording-link or --recording-inline."
+        )
     output.show(admin.call(config, data_dir, "PATCH", f"/admin/webhook-endpoints/{endpoint}", json=body), as_json)
 
 

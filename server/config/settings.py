@@ -217,6 +217,9 @@ class Settings(BaseSettings):
     webhook_tolerance_seconds: Seconds = Field(
         300, description="How far off the signature time of an event from another service may be"
     )
+    webhook_link_seconds: Annotated[float, Field(ge=60, le=30 * 86_400)] = Field(
+        259_200, description="How long the link to a recording in an event works"
+    )
     webhook_log_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         90, description="Days that a delivery stays in the list after it was made or cancelled"
     )

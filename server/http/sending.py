@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
+from enum import Enum, unique
 
 from aiohttp import hdrs, web
 
@@ -35,11 +35,13 @@ ENDINGS = ("refused", "stalled", "made room")
 """Why a response was not sent completely, for the metrics."""
 
 
+@unique
 class AnswerKind(Enum):
-    """What is sent, and how many responses of this kind a person may have at once."""
+    """What is sent, and how many responses of this kind a person (or a webhook endpoint) may have at once."""
 
     HISTORY = 4
     PAGE = 16
+    RECORDING = 8
 
 
 class Answer:
@@ -53,14 +55,18 @@ class Answer:
         self.waiting_since: float | None = None
 
     async def send(
-        self, headers: Mapping[str, str], pieces: AsyncIterator[bytes], coding: Coding | None
+        self,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes],
+        coding: Coding | None,
+        content_type: str = "application/json",
     ) -> web.StreamResponse:
-        """Send a JSON body; to a HEAD only the headers, and ``pieces`` is not read.
+        """Send a body; to a HEAD only the headers, and ``pieces`` is not read.
 
         Raises ConnectionResetError if the reader has disconnected, or was disconnected.
         """
         response = web.StreamResponse(headers={**headers, "Vary": "Accept-Encoding"})
-        response.content_type = "application/json"
+        response.content_type = content_type
         if coding is not None:
             response.headers["Content-Encoding"] = coding
             pieces = packed(pieces, coding)
@@ -77,6 +83,10 @@ class Answer:
         if coding is None:
             headers = {**headers, "Content-Length": str(len(body))}
         return await self.send(headers, _in_pieces(body), coding)
+
+    async def send_plain(self, headers: Mapping[str, str], body: bytes, content_type: str) -> web.StreamResponse:
+        """Send a complete body that is compressed already, such as a recording."""
+        return await self.send({**headers, "Content-Length": str(len(body))}, _in_pieces(body), None, content_type)
 
     def coding(self, begin: bytes) -> Coding | None:
         """Return the coding for a response that begins like this."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.config.call_texts import load_call_texts
+from server.http.sending import Sending
 from server.live.events import Events
 from server.node.clock_faults import ClockFaults
 from server.node.foundation import Foundation
@@ -16,6 +17,7 @@ from server.routes import (
     privacy_admin,
     privacy_form,
     privacy_requests,
+    recording_link,
     twilio_privacy_line,
     webhook_admin,
     webhook_receiver,
@@ -34,6 +36,7 @@ from server.services.privacy.voicemail import Voicemail
 from server.twilio.api import TwilioApi
 from server.webhooks.admin import WebhookAdmin
 from server.webhooks.queue import DeliveryQueue
+from server.webhooks.recordings import LinkedRecordings, RecordingLinks
 from server.webhooks.sender import open_sender
 from server.webhooks.worker import WebhookWorker
 from storage.database import Database
@@ -60,7 +63,9 @@ class PrivacyNode:
 
 
 @asynccontextmanager
-async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | None) -> AsyncIterator[PrivacyNode]:
+async def open_privacy(
+    base: Foundation, events: Events, twilio: TwilioApi | None, sending: Sending
+) -> AsyncIterator[PrivacyNode]:
     """Build it and run its workers until the block ends.
 
     Raises SettingsError for a file of call texts that can't be used.
@@ -76,7 +81,7 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
                 span=base.tracing.span,
             )
         )
-        queue = DeliveryQueue(database, now_ms)
+        queue = DeliveryQueue(database, now_ms, RecordingLinks(settings.public_url, settings.webhook_link_seconds))
         worker = WebhookWorker(queue, sender, settings.webhook_retry_seconds, now_ms, count=base.metrics.webhooks.add)
         changes = PrivacyChanges(database, events, worker.wake, now_ms)
         call_status = CallStatus(twilio, settings.public_url and settings.public_url + twilio_privacy_line.STATUS_PATH)
@@ -90,7 +95,13 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
 
         received = ReceivedEvents(database, changes, settings.webhook_tolerance_seconds, now_ms)
         retention = PrivacyRetention(database, settings.webhook_log_days, settings.privacy_retention_months, now_ms)
-        admin = WebhookAdmin(database, worker.wake, now_ms, allow_loopback=settings.development)
+        admin = WebhookAdmin(
+            database,
+            worker.wake,
+            now_ms,
+            allow_loopback=settings.development,
+            can_link=settings.public_url is not None,
+        )
         routes = [
             *privacy_form.PrivacyFormResource(
                 requests, PrivacyPage(), settings.privacy_forms_per_minute, settings.trusted_hops
@@ -98,6 +109,9 @@ async def open_privacy(base: Foundation, events: Events, twilio: TwilioApi | Non
             *privacy_requests.MemberRequestResource(requests, auth).routes(),
             *privacy_admin.routes(ServiceCodes(database, now_ms), requests, retention, auth),
             *webhook_receiver.WebhookReceiverResource(received, settings.trusted_hops).routes(),
+            *recording_link.RecordingLinkResource(
+                LinkedRecordings(database, now_ms), sending, settings.trusted_hops
+            ).routes(),
             *webhook_admin.routes(admin, auth, settings.public_url),
             *twilio_privacy_line.PrivacyLineResource(
                 Voicemail(changes, look_at_twilio), call_status, texts, auth

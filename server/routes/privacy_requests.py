@@ -18,6 +18,7 @@ from server.services.privacy.requests import PrivacyRequests, StateChange
 from storage.privacy.requests import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"
+RECORDING_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 
 
@@ -99,5 +100,4 @@ class MemberRequestResource:
 
 def recording_response(mp3: bytes) -> web.Response:
     """Return an MP3 that browsers never interpret as anything else."""
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
-    return web.Response(body=mp3, content_type="audio/mpeg", headers=headers)
+    return web.Response(body=mp3, content_type="audio/mpeg", headers=RECORDING_HEADERS)

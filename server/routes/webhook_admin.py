@@ -247,6 +247,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "company_id": endpoint.company_id,
         "url": endpoint.url,
         "format": endpoint.format,
+        "recording": endpoint.recording.value,
         "enabled": endpoint.enabled,
         "previous_keys_until": _time(endpoint.keys.previous_until_ms),
         "created_at": rfc3339(endpoint.created_at_ms),

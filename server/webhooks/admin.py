@@ -20,7 +20,7 @@ from storage.database import Database
 from storage.webhooks import deliveries, lanes
 from storage.webhooks import endpoints as webhook_endpoints
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, EndpointKeys, Source
+from storage.webhooks.endpoints import Endpoint, EndpointKeys, RecordingForm, Source
 
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
@@ -56,6 +56,7 @@ class NewEndpoint(Strict):
     company_id: Id
     url: str
     format: Literal["multipart", "json"] = "multipart"
+    recording: Literal["inline", "link"] = "inline"
 
 
 class EndpointChange(Strict):
@@ -63,6 +64,7 @@ class EndpointChange(Strict):
 
     url: str | None = None
     format: Literal["multipart", "json"] | None = None
+    recording: Literal["inline", "link"] | None = None
     enabled: bool | None = None
 
 
@@ -95,15 +97,25 @@ class Rotation(Strict):
 
 
 class WebhookAdmin:
-    """The operator's functions. ``wake`` wakes the worker; ``allow_loopback``: development mode."""
+    """The operator's functions.
+
+    ``wake`` wakes the worker; ``allow_loopback``: development mode; ``can_link``: links to recordings have an address.
+    """
 
     def __init__(
-        self, database: Database, wake: Wake, now_ms: Callable[[], int], *, allow_loopback: bool = False
+        self,
+        database: Database,
+        wake: Wake,
+        now_ms: Callable[[], int],
+        *,
+        allow_loopback: bool = False,
+        can_link: bool = True,
     ) -> None:
         self._database = database
         self._wake = wake
         self._now_ms = now_ms
         self._allow_loopback = allow_loopback
+        self._can_link = can_link
 
     # --- endpoints ------------------------------------------------------------------------------------------------
 
@@ -112,11 +124,11 @@ class WebhookAdmin:
 
         Raises ApiError: bad_request for an address that is not allowed, not_found for an unknown company.
         """
-        url = self._checked(new.url)
+        url, recording = self._checked(new.url), self._checked_form(new.recording)
         async with self._database.transaction() as transaction:
             await require_company(transaction, new.company_id)
             return await webhook_endpoints.add_endpoint(
-                transaction, new.company_id, url, new.format, _fresh_keys(), self._now_ms()
+                transaction, new.company_id, url, new.format, _fresh_keys(), self._now_ms(), recording
             )
 
     async def endpoints(self, company_id: int | None) -> list[Endpoint]:
@@ -136,6 +148,8 @@ class WebhookAdmin:
         wishes = wanted.model_dump(exclude_none=True)
         if wanted.url is not None:
             wishes["url"] = self._checked(wanted.url)
+        if wanted.recording is not None:
+            wishes["recording"] = self._checked_form(wanted.recording)
         return await self._change(endpoint_id, lambda endpoint: endpoint._replace(**wishes))
 
     async def rotate_endpoint(self, endpoint_id: int, rotation: Rotation) -> Endpoint:
@@ -166,6 +180,15 @@ class WebhookAdmin:
             return check_url(url, allow_loopback=self._allow_loopback)
         except ValueError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'url': {error}") from error
+
+    def _checked_form(self, recording: str) -> RecordingForm:
+        form = RecordingForm(recording)
+        if form is RecordingForm.LINK and not self._can_link:
+            raise ApiError(
+                ErrorCode.BAD_REQUEST,
+                "Invalid parameter: 'recording': links to recordings need BUZZ_PUBLIC_URL, which is not set.",
+            )
+        return form
 
     # --- deliveries -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from protocol import multipart, privacy_signature, standard_webhooks
 from protocol.forms import flatten
-from protocol.privacy_event import PrivacyEventName, event_of
+from protocol.privacy_event import PrivacyEventName, Recording, event_of
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from storage.webhooks.deliveries import Delivery
 from storage.webhooks.endpoints import Endpoint
@@ -34,11 +34,11 @@ class Fresh(NamedTuple):
 
 
 def build(
-    endpoint: Endpoint, delivery: Delivery, request: PrivacyRequest, mp3: bytes | None, api_key: str, fresh: Fresh
+    endpoint: Endpoint, delivery: Delivery, request: PrivacyRequest, recording: Recording, api_key: str, fresh: Fresh
 ) -> WebhookMessage:
     """Build the message for one delivery, with the request's present state."""
     signature = privacy_signature.sign(api_key, fresh.now_ms, fresh.random_token)
-    event = event_of(PrivacyEventName(delivery.event_name), signature, request, mp3)
+    event = event_of(PrivacyEventName(delivery.event_name), signature, request, recording)
     if endpoint.format == JSON:
         content_type, body = "application/json", json.dumps(event, ensure_ascii=False).encode()
     else:

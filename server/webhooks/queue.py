@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from protocol.privacy_event import PrivacyEventName
+from protocol.privacy_event import PrivacyEventName, Recording
 from protocol.privacy_request import PrivacyRequest
+from protocol.recording_link import NO_RECORDING
 from server.runtime.batcher import Batcher
 from server.webhooks.message import sample_request
+from server.webhooks.recordings import RecordingLinks
 from storage.database import Database, Transaction
 from storage.privacy import requests
 from storage.webhooks import endpoints, lanes
 from storage.webhooks.deliveries import Delivery
-from storage.webhooks.endpoints import Endpoint
+from storage.webhooks.endpoints import Endpoint, RecordingForm
 from storage.webhooks.lanes import Leased
 
 LEASE_MS: Final = 60_000
@@ -28,7 +30,7 @@ class Subject(NamedTuple):
 
     endpoint: Endpoint
     request: PrivacyRequest
-    mp3: bytes | None
+    recording: Recording
 
 
 class _Lease(NamedTuple):
@@ -43,9 +45,10 @@ class _Finish(NamedTuple):
 class DeliveryQueue:
     """Leases deliveries and stores their results. ``now_ms`` is the wall clock in milliseconds."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int], links: RecordingLinks) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._links = links
         self._writes: Batcher[_Lease | _Finish, Leased | bool | None] = Batcher(
             "webhook deliveries", self._write, max_batch=_MAX_BATCH
         )
@@ -77,8 +80,14 @@ class DeliveryQueue:
         if delivery.event_name == PrivacyEventName.TEST:
             return Subject(endpoint, sample_request(endpoint.company_id, delivery.created_at_ms), None)
         kept = await requests.find(self._database, delivery.request_id)
-        mp3 = await requests.recording(self._database, delivery.request_id) if delivery.with_recording else None
-        return Subject(endpoint, kept.request, mp3) if kept else None
+        return Subject(endpoint, kept.request, await self._recording(endpoint, delivery)) if kept else None
+
+    async def _recording(self, endpoint: Endpoint, delivery: Delivery) -> Recording:
+        if endpoint.recording is RecordingForm.LINK:
+            if not await requests.has_recording(self._database, delivery.request_id):
+                return NO_RECORDING
+            return self._links.to(endpoint, delivery.request_id, self._now_ms())
+        return await requests.recording(self._database, delivery.request_id) if delivery.with_recording else None
 
     async def close(self) -> None:
         """Write the waiting results and accept no more."""

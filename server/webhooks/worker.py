@@ -214,7 +214,7 @@ class WebhookWorker:
         signed_at_ms = delivery.attempted_at_ms or self._now_ms()
         for count, api_key in enumerate(subject.endpoint.keys.api_keys(self._now_ms())[:SIGNINGS]):
             fresh = Fresh(signed_at_ms + count, secrets.token_hex(16), secrets.token_hex(16))
-            message = build(subject.endpoint, delivery, subject.request, subject.mp3, api_key, fresh)
+            message = build(subject.endpoint, delivery, subject.request, subject.recording, api_key, fresh)
             answer = await self._sender.post(message)
             if not answer.refuses_the_key:
                 break

@@ -25,7 +25,7 @@ _STEP_ROWS = 32
 class AuditEntry(NamedTuple):
     """One row of the audit trail: who did what, when.
 
-    ``actor``: ``person:7``, ``consumer``, ``twilio``, ``source:3``, ``admin:NAME``.
+    ``actor``: ``person:7``, ``consumer``, ``twilio``, ``source:3``, ``endpoint:3``, ``admin:NAME``.
     """
 
     revision: int
@@ -196,6 +196,36 @@ async def recording(reader: Reader, request_id: str) -> bytes | None:
     """Return the recording's MP3, or None if there is none."""
     rows = await reader.fetch("SELECT mp3 FROM recording WHERE request_id = ?", request_id)
     return bytes(rows[0][0]) if rows else None
+
+
+async def has_recording(reader: Reader, request_id: str) -> bool:
+    """Return whether there is a recording, without reading it."""
+    return bool(await reader.fetch("SELECT 1 FROM recording WHERE request_id = ?", request_id))
+
+
+async def note_download(transaction: Transaction, request_id: str, actor: str, now_ms: int, every_ms: int) -> None:
+    """Write an audit row for a download of the recording, unless ``actor`` has one that is younger than ``every_ms``.
+
+    The request's time of change stays: a download changes nothing that members see.
+    """
+    rows = await transaction.fetch(
+        "UPDATE privacy_request SET revision = revision + 1 WHERE id = ? RETURNING revision", request_id
+    )
+    for (revision,) in rows:
+        await transaction.execute(
+            """INSERT INTO privacy_audit (request_id, revision, at_ms, actor, action, detail)
+               SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT), 'recording fetched', ''
+               WHERE NOT EXISTS (
+                   SELECT 1 FROM privacy_audit a WHERE a.request_id = ? AND a.actor = ?
+                   AND a.action = 'recording fetched' AND a.at_ms > ?)""",
+            request_id,
+            revision,
+            now_ms,
+            actor,
+            request_id,
+            actor,
+            now_ms - every_ms,
+        )
 
 
 async def keep_recording(transaction: Transaction, request_id: str, mp3: bytes, now_ms: int) -> None:

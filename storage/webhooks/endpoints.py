@@ -6,6 +6,7 @@ because the log of deliveries and the requests refer to it, and blanks the keys.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from storage.database import Reader, Row, Transaction
@@ -37,6 +38,13 @@ class EndpointKeys(NamedTuple):
         return value if self.previous_until_ms is not None and now_ms < self.previous_until_ms else None
 
 
+class RecordingForm(StrEnum):
+    """How an endpoint gets recordings: their bytes in one event, or a link in each event."""
+
+    INLINE = "inline"
+    LINK = "link"
+
+
 class Endpoint(NamedTuple):
     """Where to send a company's events. ``format``: ``multipart`` or ``json``. Not enabled: events wait."""
 
@@ -48,6 +56,7 @@ class Endpoint(NamedTuple):
     keys: EndpointKeys
     created_at_ms: int
     updated_at_ms: int
+    recording: RecordingForm = RecordingForm.INLINE
 
 
 class Source(NamedTuple):
@@ -61,8 +70,8 @@ class Source(NamedTuple):
 
 
 _KEYS: Final = "api_key, secret, previous_api_key, previous_secret, previous_until_ms"
-_ENDPOINT: Final = f"""SELECT id, company_id, url, format, enabled, created_at_ms, updated_at_ms, {_KEYS}
-    FROM webhook_endpoint WHERE deleted_at_ms IS NULL"""
+_ENDPOINT: Final = f"""SELECT id, company_id, url, format, enabled, created_at_ms, updated_at_ms, recording,
+    {_KEYS} FROM webhook_endpoint WHERE deleted_at_ms IS NULL"""
 _SOURCE: Final = f"""SELECT id, company_id, created_at_ms, updated_at_ms, {_KEYS}
     FROM webhook_source WHERE deleted_at_ms IS NULL"""
 
@@ -74,14 +83,20 @@ async def next_ids(transaction: Transaction, kind: str, count: int = 1) -> range
 
 
 async def add_endpoint(
-    transaction: Transaction, company_id: int, url: str, body_format: str, keys: EndpointKeys, now_ms: int
+    transaction: Transaction,
+    company_id: int,
+    url: str,
+    body_format: str,
+    keys: EndpointKeys,
+    now_ms: int,
+    recording: RecordingForm = RecordingForm.INLINE,
 ) -> Endpoint:
     """Create an endpoint, enabled."""
     (endpoint_id,) = await next_ids(transaction, "endpoint")
     await transaction.execute(
         """INSERT INTO webhook_endpoint (
-               id, company_id, url, format, enabled, api_key, secret, created_at_ms, updated_at_ms
-           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+               id, company_id, url, format, enabled, api_key, secret, created_at_ms, updated_at_ms, recording
+           ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         endpoint_id,
         company_id,
         url,
@@ -91,8 +106,9 @@ async def add_endpoint(
         keys.secret,
         now_ms,
         now_ms,
+        recording.value,
     )
-    return Endpoint(endpoint_id, company_id, url, body_format, True, keys, now_ms, now_ms)
+    return Endpoint(endpoint_id, company_id, url, body_format, True, keys, now_ms, now_ms, recording)
 
 
 async def endpoint(reader: Reader, endpoint_id: int) -> Endpoint | None:
@@ -128,11 +144,12 @@ async def endpoint_ids(reader: Reader, company_id: int) -> list[int]:
 async def save_endpoint(transaction: Transaction, changed: Endpoint) -> None:
     """Store a changed endpoint. It must have been held by the same transaction."""
     await transaction.execute(
-        """UPDATE webhook_endpoint SET url = ?, format = ?, enabled = ?, api_key = ?, secret = ?, previous_api_key = ?,
-               previous_secret = ?, previous_until_ms = ?, updated_at_ms = ?
+        """UPDATE webhook_endpoint SET url = ?, format = ?, recording = ?, enabled = ?, api_key = ?, secret = ?,
+               previous_api_key = ?, previous_secret = ?, previous_until_ms = ?, updated_at_ms = ?
            WHERE id = ? AND deleted_at_ms IS NULL""",
         changed.url,
         changed.format,
+        changed.recording.value,
         changed.enabled,
         *changed.keys,
         changed.updated_at_ms,
@@ -233,9 +250,17 @@ async def forget_tokens(transaction: Transaction, seen_before_ms: int) -> int:
 
 
 def _endpoint(row: Row) -> Endpoint:
-    endpoint_id, company_id, url, body_format, enabled, created_at_ms, updated_at_ms, *keys = row
+    endpoint_id, company_id, url, body_format, enabled, created_at_ms, updated_at_ms, recording, *keys = row
     return Endpoint(
-        endpoint_id, company_id, url, body_format, bool(enabled), EndpointKeys(*keys), created_at_ms, updated_at_ms
+        endpoint_id,
+        company_id,
+        url,
+        body_format,
+        bool(enabled),
+        EndpointKeys(*keys),
+        created_at_ms,
+        updated_at_ms,
+        RecordingForm(recording),
     )
 
 

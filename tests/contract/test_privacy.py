@@ -222,3 +222,22 @@ async def test_what_twilio_holds_is_deleted_by_one_node_and_once(database: Datab
     async with database.transaction() as transaction:
         await COPIES.finish(transaction, "f", again.sid)
     assert await twilio_copies.waiting(database) == 0
+
+
+async def test_a_download_is_noted_once_in_a_while_and_changes_nothing_else(database: Database) -> None:
+    assert await insert(database, voicemail())
+    for at_ms in (NOW, NOW + 9, NOW + 11):
+        async with database.transaction() as transaction:
+            await requests.note_download(transaction, "r2", "endpoint:1", at_ms, 10)
+    async with database.transaction() as transaction:
+        await requests.note_download(transaction, "r2", "endpoint:2", NOW + 11, 10)
+        await requests.note_download(transaction, "gone", "endpoint:1", NOW, 10)
+    found = [(entry.at_ms, entry.actor, entry.action) for entry in await requests.trail(database, "r2")]
+    assert found == [
+        (NOW, "endpoint:1", "recording fetched"),
+        (NOW + 11, "endpoint:1", "recording fetched"),
+        (NOW + 11, "endpoint:2", "recording fetched"),
+    ]
+    kept = await requests.find(database, "r2")
+    assert kept is not None
+    assert kept.request == voicemail().request

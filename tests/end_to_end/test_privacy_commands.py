@@ -159,6 +159,9 @@ def test_webhooks(on_target: RunPy, hook: tuple[str, type[_Hook]]) -> None:
     changed = on_target("webhooks", "change", number, "--url", f"{url}/new", "--json-events", "--json").check().json
     assert (changed["url"], changed["format"]) == (f"{url}/new", "json")
     assert on_target("webhooks", "change", number, "--multipart", "--json").check().json["format"] == "multipart"
+    assert "BUZZ_PUBLIC_URL" in on_target("webhooks", "change", number, "--recording-link").err
+    inline = on_target("webhooks", "change", number, "--recording-inline", "--json").check().json
+    assert inline["recording"] == made["recording"] == "inline"
     assert "nothing to change: pass --url" in on_target("webhooks", "change", number).err
     on_target("webhooks", "remove", number, "--yes").check()
     assert "no such endpoint" in on_target("webhooks", "test", number).err

@@ -19,6 +19,7 @@ from server.services.privacy.recordings import RecordingFetcher
 from server.services.privacy.voicemail import LineCall, Voicemail
 from server.twilio.api import TwilioApi, open_twilio_api
 from server.webhooks.queue import LEASE_MS, DeliveryQueue
+from server.webhooks.recordings import RecordingLinks
 from server.webhooks.sender import WebhookSender, open_sender
 from server.webhooks.worker import WebhookWorker
 from storage.database import Database
@@ -39,6 +40,7 @@ from tests.servers.fixtures import migrated_database
 RECORDING = "RE" + "c" * 32
 TRANSCRIPTION = "TR" + "b" * 32
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NO_LINKS = RecordingLinks(None, 60)
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Server:
     def __init__(self, world: World, die_at: int | None) -> None:
         self.database = Mortal(world.database, die_at)
         self.worker = WebhookWorker(
-            DeliveryQueue(self.database, world.clock), world.sender, (1800, 1800, 1800), world.clock
+            DeliveryQueue(self.database, world.clock, NO_LINKS), world.sender, (1800, 1800, 1800), world.clock
         )
         changes = PrivacyChanges(self.database, NobodyLive(), self.worker.wake, world.clock)
         self.fetcher = RecordingFetcher(self.database, changes, world.api, world.clock)

@@ -12,6 +12,7 @@ from aiohttp import web
 from protocol.privacy_event import PrivacyEventName
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from server.webhooks.queue import DeliveryQueue
+from server.webhooks.recordings import RecordingLinks
 from server.webhooks.sender import open_sender
 from server.webhooks.worker import WebhookWorker
 from storage.postgresql.database import PostgresDatabase
@@ -25,6 +26,7 @@ from tests.fakes.webhook_receiver import Receiver
 
 REQUESTS, EVENTS = 20, 3
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NO_LINKS = RecordingLinks(None, 60)
 
 
 @pytest.fixture
@@ -52,7 +54,8 @@ async def test_what_one_of_them_was_stopped_in_goes_to_the_other_at_once(
         await deliveries.queue(transaction, [endpoint.id], "test:1", PrivacyEventName.TEST.value, clock.ms)
     async with open_sender(20, allow_loopback=True) as sender:
         first, second = (
-            WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock, stop_seconds=0.1) for database in nodes
+            WebhookWorker(DeliveryQueue(database, clock, NO_LINKS), sender, (1,), clock, stop_seconds=0.1)
+            for database in nodes
         )
         running = asyncio.create_task(first.run())
         await receiver.wait_for_arrivals(1)
@@ -86,7 +89,7 @@ async def test_each_delivery_is_made_by_one_of_them_and_in_order(nodes: list[Pos
             for _ in range(EVENTS):
                 await deliveries.queue(transaction, [endpoint.id], request.id, PrivacyEventName.UPDATED.value, clock.ms)
     async with open_sender(5, allow_loopback=True) as sender:
-        workers = [WebhookWorker(DeliveryQueue(database, clock), sender, (1,), clock) for database in nodes]
+        workers = [WebhookWorker(DeliveryQueue(database, clock, NO_LINKS), sender, (1,), clock) for database in nodes]
         running = [asyncio.create_task(worker.run()) for worker in workers]
         await receiver.wait_for(REQUESTS * EVENTS)
         async with asyncio.timeout(10):

@@ -43,6 +43,7 @@ export function webhooks({ refresh, badges }) {
     return el("li", { class: "card" },
       el("h3", { class: "address" }, one.url),
       el("p", { class: "soft" }, `Endpoint ${one.id} of company ${one.company_id}, ${one.format}`,
+        one.recording === "link" ? ", recordings as links" : "",
         one.enabled ? "" : ", switched off: events wait"),
       el("p", {},
         one.failed ? el("span", { class: "tag bad" }, `${format.count(one.failed)} failed`) : null,
