@@ -19,8 +19,6 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.frames import CLIENT_FRAMES, ClientFrame, ServerFrame
 from protocol.validation import describe_struct
 
-MAX_FRAME_BYTES = 128 * 1024
-"""The largest frame taken from a client, and what the server keeps its own frames of several activities under."""
 _TEXT, _BINARY = 0x81, 0x82
 _EXACT = 2.0**53
 _CLIENT_TYPES = [str(each.__struct_config__.tag) for each in CLIENT_FRAMES]

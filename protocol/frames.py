@@ -11,12 +11,18 @@ from protocol.validation import MAX_ID, without_controls
 
 MAX_ACTIVITIES_PER_FRAME = 500
 MAX_TOKEN_CHARACTERS = 8_192
+DEFAULT_BATCH_BYTES = 32 * 1024
+"""The largest frame with several activities that the server sends, unless ``hello`` asks for another limit. Many client
+libraries read no more than 32 or 64 KiB unless they are told to."""
+MIN_BATCH_BYTES, MAX_BATCH_BYTES = 4_096, 128 * 1024
+"""What ``hello`` may ask for."""
 
 _RefText = Annotated[str, msgspec.Meta(max_length=64)]
 _RefNumber = Annotated[int, msgspec.Meta(ge=-(2**63), le=MAX_ID)]
 Ref = _RefText | _RefNumber
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+_BatchBytes = Annotated[int, msgspec.Meta(ge=MIN_BATCH_BYTES, le=MAX_BATCH_BYTES)]
 _Token = Annotated[str, msgspec.Meta(max_length=MAX_TOKEN_CHARACTERS)]  # an empty token is a bad token, not a bad frame
 
 
@@ -28,7 +34,10 @@ class _FromClient(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, 
 
 
 class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """The first frame. Unknown fields are ignored: an older server must not refuse a newer app."""
+    """The first frame. Unknown fields are ignored: an older server must not refuse a newer app.
+
+    ``max_frame_bytes``: the largest frame with several activities that the client can read.
+    """
 
     ref: Ref | None = None
     token: _Token | None = None
@@ -37,6 +46,7 @@ class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False)
     epoch: _RefText | None = None
     resume_id: _RefText | None = None
     client: Any = None
+    max_frame_bytes: _BatchBytes | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("device_id", self.device_id), ("client", self.client)):
@@ -109,7 +119,11 @@ class ServerFrame(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=T
 
 
 class Welcome(ServerFrame, frozen=True, tag="welcome"):
-    """The answer to ``hello``. Times are RFC 3339."""
+    """The answer to ``hello``. Times are RFC 3339.
+
+    ``max_send_bytes``: the largest frame that a client may send. ``max_frame_bytes``: what ``hello`` asked for; if it
+    asked for nothing, the same as ``max_send_bytes``, because older clients take it as the limit of their own frames.
+    """
 
     session_id: str
     person_id: int
@@ -118,6 +132,7 @@ class Welcome(ServerFrame, frozen=True, tag="welcome"):
     epoch: str
     heartbeat_seconds: int | float
     max_frame_bytes: int
+    max_send_bytes: int
     server_time: str
     token_expires_at: str
     ref: Ref | None = None

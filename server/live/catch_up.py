@@ -114,7 +114,7 @@ class CatchUp:
         if not _is_at(session, wanted.after):
             return
         whole = True
-        for last, frame in frames(session.codec, map(self._entry, page.rows)):
+        for last, frame in frames(session.codec, map(self._entry, page.rows), session.max_frame_bytes):
             # Its person's membership may have changed meanwhile: then the page must not be delivered.
             whole = session.parties == wanted.parties and session.hand_over(last, frame)
             if not whole:

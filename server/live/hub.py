@@ -36,7 +36,7 @@ class Hub:
         self._by_party: dict[int, dict[Session, None]] = {}
         self._by_id: dict[str, Session] = {}
         self._catch_up: Callable[[Session], None] = lambda session: None
-        self._recent: dict[tuple[bool, tuple[int, ...]], list[tuple[int, bytes]]] = {}
+        self._recent: dict[tuple[bool, int, tuple[int, ...]], list[tuple[int, bytes]]] = {}
         self._answered: list[Session] = []
 
     @property
@@ -166,7 +166,7 @@ class Hub:
                 self.resume(session)
             concerned = self._concerned(entries)
             for session, theirs in concerned.items():
-                session.committed(previous_head, self._frames(session.codec, theirs))
+                session.committed(previous_head, self._frames(session.codec, session.max_frame_bytes, theirs))
             put("buzz.sessions", len(concerned))
             self._recent.clear()
             self.flush()
@@ -192,12 +192,15 @@ class Hub:
                         concerned[session] = [entry]
         return concerned
 
-    def _frames(self, codec: Codec, entries: list[Entry]) -> list[tuple[int, bytes]]:
-        """Return the entries as frames, (last id, bytes) each; sessions that get the same activities share them."""
-        key = (codec.binary, tuple([entry.id for entry in entries]))
+    def _frames(self, codec: Codec, limit_bytes: int, entries: list[Entry]) -> list[tuple[int, bytes]]:
+        """Return the entries as frames, (last id, bytes) each.
+
+        Sessions that get the same activities under the same limit share them.
+        """
+        key = (codec.binary, limit_bytes, tuple([entry.id for entry in entries]))
         ready = self._recent.get(key)
         if ready is None:
-            ready = self._recent[key] = list(frames(codec, entries))
+            ready = self._recent[key] = list(frames(codec, entries, limit_bytes))
         return ready
 
     def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:

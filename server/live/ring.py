@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from protocol.activity import Activity
-from protocol.codec import MAX_FRAME_BYTES, Codec, EncodedName
+from protocol.codec import Codec, EncodedName
 from storage.contract import ROW_BYTES
 
 MAX_RING_BYTES = 64 * 1024 * 1024
 STEP_BYTES = 128 * 1024
 _ENVELOPE_BYTES = 64
-"""At least what a frame has around its activities, in either codec."""
+"""At least what a frame has around its activities, in either codec: its websocket header, and the map."""
 
 
 class Entry:
@@ -56,10 +56,11 @@ def first_of(entries: Sequence[Entry]) -> Sequence[Entry]:
     return entries
 
 
-def frames(codec: Codec, entries: Iterable[Entry], limit_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
+def frames(codec: Codec, entries: Iterable[Entry], limit_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Return the entries as websocket frames of at most 500 activities and ``limit_bytes``; (last id, bytes) each.
 
-    A single activity may be larger: JSON can escape a character to six bytes.
+    The limit counts the whole frame with its header. Only an activity that is larger alone exceeds it, in a frame of
+    its own: JSON can escape a character to six bytes.
     """
     batch: list[bytes] = []
     last, size = 0, _ENVELOPE_BYTES

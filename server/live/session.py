@@ -11,13 +11,14 @@ The hub, the catch-up readers, the socket and the presence ask for the state and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import structlog
 
 from protocol.codec import Codec
 from protocol.errors import CloseCode
 from protocol.events import EventName
-from protocol.frames import CaughtUp, Event, ServerFrame
+from protocol.frames import DEFAULT_BATCH_BYTES, CaughtUp, Event, ServerFrame
 from server.auth.contract import Caller
 from server.live.life_signs import LifeSigns
 from server.live.ring import Entry, frames
@@ -36,13 +37,23 @@ _BEHIND = SessionState.BEHIND
 _LIVE = SessionState.LIVE
 
 
+class LargestFrame(NamedTuple):
+    """The largest frame of activities that a session was sent; ``live``: as a push, not to catch up."""
+
+    bytes: int
+    live: bool
+
+
+NO_FRAME = LargestFrame(0, live=False)
+
+
 class Session:
     """One authenticated socket of one device of one person."""
 
     __slots__ = (
         "_backlog_until", "_due", "_expiry_told", "_life_signs", "_now_ms", "_on_closed", "_strict", "_timers",
-        "caller", "codec", "cursor", "device_id", "id", "opened_at_ms", "order", "outbox", "page_bytes", "parties",
-        "received_id", "ring_from", "state", "wire",
+        "caller", "codec", "cursor", "device_id", "id", "largest_frame", "max_frame_bytes", "opened_at_ms", "order",
+        "outbox", "page_bytes", "parties", "received_id", "ring_from", "started_after", "state", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -60,11 +71,12 @@ class Session:
         on_closed: Callable[[Session], None],
         strict: bool = False,
         page_bytes: int = FIRST_PAGE_BYTES,
+        max_frame_bytes: int = DEFAULT_BATCH_BYTES,
     ) -> None:
         """``parties``: the keys whose activity it gets: the person's own and their companies'.
 
         ``now_ms`` is the wall clock, by which tokens expire. ``strict``: raise IllegalTransition; otherwise it is
-        logged, and closes only this session.
+        logged, and closes only this session. ``max_frame_bytes``: the largest frame with several activities.
         """
         self.id = id
         self.caller = caller
@@ -73,6 +85,9 @@ class Session:
         self.wire = wire
         self.parties = parties
         self.cursor = 0
+        self.started_after = 0
+        self.max_frame_bytes = max_frame_bytes
+        self.largest_frame = NO_FRAME
         self.ring_from = 0  # with several nodes: the ring has everything of its parties only after this id
         self.order = 0  # among the person's sessions on all nodes: the later it was opened, the higher
         self.state = SessionState.OPENING
@@ -104,7 +119,7 @@ class Session:
     def opened(self, head: int, after: int | None) -> None:
         """Begin delivery after the activity ``after``, at most at the hub's ``head``; None: at the head."""
         if self._move(Trigger.OPENED):
-            self.cursor = head if after is None else min(after, head)
+            self.cursor = self.started_after = head if after is None else min(after, head)
             self._backlog_until = None if after is None else head
 
     def listed(self) -> None:
@@ -135,6 +150,8 @@ class Session:
                 return
             self.flush_with(frame)
             self.cursor = last
+            if len(frame) > self.largest_frame.bytes:
+                self.largest_frame = LargestFrame(len(frame), live=True)
 
     def missed(self, head: int) -> None:
         """Make it behind, because the hub missed commits: it has everything up to ``head``, the rest is in the log."""
@@ -211,7 +228,7 @@ class Session:
 
         Moves the cursor with what was written. False if the socket was full before the end.
         """
-        return all(self.hand_over(last, frame) for last, frame in frames(self.codec, entries))
+        return all(self.hand_over(last, frame) for last, frame in frames(self.codec, entries, self.max_frame_bytes))
 
     def hand_over(self, last: int, frame: bytes) -> bool:
         """Write one frame of activities, the newest of which is ``last``; False and nothing if the socket is full."""
@@ -221,6 +238,8 @@ class Session:
             return False
         self.flush_with(frame)
         self.cursor = last
+        if len(frame) > self.largest_frame.bytes:
+            self.largest_frame = LargestFrame(len(frame), live=False)
         return True
 
     def reach(self, id: int) -> None:

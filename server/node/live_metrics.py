@@ -55,6 +55,10 @@ def _watch_sessions(metrics: Metrics, hub: Hub, socket: SocketEndpoint) -> None:
         "buzz_closes", "Sockets that ended, by close code",
         lambda: _by_code(stats.closes), "code",
     )  # fmt: skip
+    metrics.watch_counter(
+        "buzz_frames_refused", "Sockets that clients closed with 1009 because our frame was too large for them",
+        lambda: socket.acceptor.refused_frames.closes, "sent",
+    )  # fmt: skip
 
 
 def _watch_traffic(metrics: Metrics, socket: SocketEndpoint) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from protocol.activity import rfc3339
 from protocol.codec import Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode
-from protocol.frames import Hello, Welcome
+from protocol.frames import DEFAULT_BATCH_BYTES, Hello, Welcome
 from server.auth.contract import Authenticator, Caller, NotInDirectory
 from server.cluster.cluster import Cluster
 from server.config.settings import Settings
@@ -24,6 +24,7 @@ from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
 from server.live.wire import Wire
+from server.socket.refused_frames import RefusedFrames
 
 
 class Refused(Exception):
@@ -91,6 +92,7 @@ class Acceptor:
         self._now_ms = now_ms
         self._unfinished: Counter[str] = Counter()
         self.stats = SocketStats()
+        self.refused_frames = RefusedFrames()
 
     @contextmanager
     def handshake(self, address: str, wire: Wire) -> Iterator[None]:
@@ -170,6 +172,7 @@ class Acceptor:
             life_signs=LifeSigns(self.settings.heartbeat_seconds, self.settings.heartbeat_timeout_seconds),
             on_closed=self.hub.remove,
             strict=self.settings.development,
+            max_frame_bytes=hello.max_frame_bytes or DEFAULT_BATCH_BYTES,
         )
 
     def _replace(self, hello: Hello, caller: Caller) -> None:
@@ -186,7 +189,8 @@ class Acceptor:
             head_id=self.hub.head,
             epoch=self.hub.epoch,
             heartbeat_seconds=int(every) if every == int(every) else every,
-            max_frame_bytes=self.settings.max_frame_bytes,
+            max_frame_bytes=hello.max_frame_bytes or self.settings.max_frame_bytes,
+            max_send_bytes=self.settings.max_frame_bytes,
             server_time=rfc3339(self._now_ms()),
             token_expires_at=rfc3339(session.caller.expires_at_ms),
             ref=hello.ref,

@@ -156,6 +156,8 @@ class Connection:
         kind = message.type
         if kind in _ENDS:
             if kind is WSMsgType.CLOSE and not self.wire.closing:
+                if message.data == CloseCode.TOO_LARGE and self.session is not None:
+                    self._acceptor.refused_frames.refused(self.session)
                 if message.data == _NEVER_SENT:  # aiohttp accepts it
                     self.wire.close(PROTOCOL_ERROR, "not a close code")
                 else:

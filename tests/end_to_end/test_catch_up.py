@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from protocol.activity import ActivityType
+from protocol.frames import DEFAULT_BATCH_BYTES
 from storage.contract import Posting, Range
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import POSTGRESQL, SQLITE
@@ -47,7 +48,7 @@ async def test_everything_newer_than_the_cursor_once_and_in_order(
     assert jane.ids == janes(after + 1, 1_500)
     assert jane.find("caught_up") == {"type": "caught_up", "id": 1_500}
     assert all(1 <= len(frame["activities"]) <= 500 for frame in jane.of_type("activities"))
-    assert max(jane.sizes) <= jane.welcome["max_frame_bytes"]
+    assert max(jane.sizes) <= DEFAULT_BATCH_BYTES
 
 
 async def test_without_a_cursor_it_starts_at_the_head_and_there_is_no_backlog(world: World, subprotocol: str) -> None:

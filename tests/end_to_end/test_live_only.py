@@ -127,10 +127,12 @@ async def test_welcome_says_what_a_client_needs(open_: OpenWorld, subprotocol: s
     )
     assert list(welcome) == [
         "type", "session_id", "person_id", "device_id", "head_id", "epoch", "heartbeat_seconds", "max_frame_bytes",
-        "server_time", "token_expires_at", "ref",
+        "max_send_bytes", "server_time", "token_expires_at", "ref",
     ]  # fmt: skip
     assert (welcome["person_id"], welcome["device_id"], welcome["head_id"], welcome["ref"]) == (JANE, "phone", 0, "r")
-    assert (welcome["heartbeat_seconds"], welcome["max_frame_bytes"]) == (12.5, 4_096)
+    assert welcome["heartbeat_seconds"] == 12.5
+    # Without a wish for the server's frames, both are what the client may send: older clients know the first only.
+    assert (welcome["max_frame_bytes"], welcome["max_send_bytes"]) == (4_096, 4_096)
     for name in ("server_time", "token_expires_at"):
         assert len(welcome[name]) == 20
         assert welcome[name].endswith("Z")

@@ -58,7 +58,8 @@ class SmallServer:
         self.upgrades = 0
         self.page_requests = 0
         self.changed = asyncio.Condition()
-        self.max_frame_bytes = 131072
+        self.max_send_bytes = 131072
+        self.older = False
         self.frame_activities = 500
         # What to do instead of the usual: answer upgrades, welcomes and sends as a test needs it.
         self.refuse: Callable[[str], Response | None] = lambda token: None
@@ -190,7 +191,9 @@ class SmallServer:
                 "head_id": len(self.log),
                 "epoch": self.epoch,
                 "heartbeat_seconds": 25,
-                "max_frame_bytes": self.max_frame_bytes,
+                # An older server says by this name what the client may send.
+                "max_frame_bytes": self.max_send_bytes if self.older else 4_096,
+                **({} if self.older else {"max_send_bytes": self.max_send_bytes}),
                 "server_time": "2024-07-05T12:14:45Z",
                 "token_expires_at": "2034-07-05T12:14:45Z",
             }

@@ -42,14 +42,17 @@ class OpenFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The server's answer to ``hello``. Times are RFC 3339; ``raw`` is the whole frame."""
+    """The server's answer to ``hello``. Times are RFC 3339; ``raw`` is the whole frame.
+
+    ``max_send_bytes``: the largest frame that the client may send.
+    """
 
     session_id: str
     person_id: int
     device_id: str | None
     head_id: int
     epoch: str
-    max_frame_bytes: int
+    max_send_bytes: int
     raw: Mapping[str, Any]
 
     @classmethod
@@ -65,7 +68,8 @@ class Welcome:
                 device_id=frame.get("device_id"),
                 head_id=int(frame["head_id"]),
                 epoch=str(frame["epoch"]),
-                max_frame_bytes=int(frame["max_frame_bytes"]),
+                # A server older than `max_send_bytes` names this limit `max_frame_bytes`.
+                max_send_bytes=int(frame["max_send_bytes" if "max_send_bytes" in frame else "max_frame_bytes"]),
                 raw=frame,
             )
         except (KeyError, TypeError, ValueError) as error:

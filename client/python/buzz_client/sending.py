@@ -72,7 +72,7 @@ class Sending:
     def use(self, connection: Connection) -> None:
         """Send everything on this connection from now on."""
         self._connection = connection
-        self._max_frame_bytes = connection.welcome.max_frame_bytes
+        self._max_frame_bytes = connection.welcome.max_send_bytes
         self._wake.set()
 
     def lost(self, connection: Connection) -> None:

@@ -110,7 +110,7 @@ async def test_a_send_survives_a_lost_acknowledgement(server: SmallServer) -> No
 
 
 async def test_a_send_that_is_cancelled_before_it_went_out_is_taken_back(server: SmallServer) -> None:
-    server.max_frame_bytes = 1024 * 1024
+    server.max_send_bytes = 1024 * 1024
     big = "x" * 900_000
     async with client(server) as buzz:
         server.reading.clear()
@@ -206,8 +206,9 @@ async def test_an_activity_the_server_keeps_failing_on_is_given_up(server: Small
             await buzz.send_message("person:8", "x")
 
 
-async def test_what_is_too_large_is_never_sent(server: SmallServer) -> None:
-    server.max_frame_bytes = 1000
+@pytest.mark.parametrize("older", [False, True])
+async def test_what_is_too_large_is_never_sent(server: SmallServer, older: bool) -> None:
+    server.max_send_bytes, server.older = 1000, older
     async with client(server) as buzz:
         with pytest.raises(FrameTooLarge, match="1000"):
             await buzz.send_message("person:8", "x" * 1000)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.codec import JSON, MAX_FRAME_BYTES, MSGPACK, Codec
+from protocol.codec import JSON, MSGPACK, Codec
+from protocol.frames import DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES
 from server.live.ring import MAX_RING_BYTES, Ring, frames
 from tests.harness.sessions import BOTH, entry, unframed
 
@@ -75,7 +76,7 @@ def test_it_never_claims_more_than_it_has(size: int, commits: list[int]) -> None
 @pytest.mark.parametrize("codec", BOTH, ids=lambda codec: codec.name)
 def test_frames_carry_everything_in_order_and_say_how_far_they_reach(codec: Codec) -> None:
     entries = [entry(id, ALICE, BOB) for id in range(1, 1_203)]
-    made = list(frames(codec, entries))
+    made = list(frames(codec, entries, MAX_BATCH_BYTES))
     seen = []
     for last, data in made:
         [frame] = unframed(data)
@@ -92,18 +93,23 @@ def test_a_frame_of_several_keeps_under_the_limit_to_the_byte(codec: Codec) -> N
     limit = 4_000
     for size in range(1, 120):
         for _, data in frames(codec, [entry(id, ALICE, BOB, "x" * size) for id in range(1, 20)], limit):
-            assert len(data) - 4 <= limit, "4: the websocket frame's own header"
+            assert len(data) <= limit, "with the websocket frame's own header"
 
 
 @pytest.mark.parametrize("codec", BOTH, ids=lambda codec: codec.name)
-def test_the_limit_is_what_clients_may_send(codec: Codec) -> None:
-    for _, data in frames(codec, [entry(id, ALICE, BOB, "x" * 65_000) for id in range(1, 12)]):
-        assert len(data) - 10 <= MAX_FRAME_BYTES
+@pytest.mark.parametrize("limit", [DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES])
+@pytest.mark.parametrize("size", [60, 10_000, 31_000, 64_900])
+def test_a_frame_of_several_comes_close_to_the_limit(codec: Codec, limit: int, size: int) -> None:
+    sizes = [len(data) for _, data in frames(codec, [entry(id, ALICE, BOB, "x" * size) for id in range(1, 499)], limit)]
+    full = [each for each in sizes[:-1] if 2 * size < limit]
+    assert all(limit - size - 900 < each <= limit for each in full)
 
 
-def test_one_activity_alone_may_be_larger() -> None:
-    [(last, data)] = frames(JSON, [entry(1, ALICE, BOB, "\x01" * 65_536)])
-    assert (last, len(data) > MAX_FRAME_BYTES) == (1, True)
+def test_one_activity_alone_may_be_larger_and_has_a_frame_of_its_own() -> None:
+    three = [entry(1, ALICE, BOB), entry(2, ALICE, BOB, "\x01" * 65_536), entry(3, ALICE, BOB)]
+    made = list(frames(JSON, three, MAX_BATCH_BYTES))
+    assert [last for last, _ in made] == [1, 2, 3]
+    assert [len(data) > MAX_BATCH_BYTES for _, data in made] == [False, True, False]
 
 
 def test_an_activity_is_encoded_once_per_codec() -> None:
@@ -114,4 +120,4 @@ def test_an_activity_is_encoded_once_per_codec() -> None:
 
 
 def test_no_entries_make_no_frames() -> None:
-    assert list(frames(JSON, [])) == []
+    assert list(frames(JSON, [], DEFAULT_BATCH_BYTES)) == []
