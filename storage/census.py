@@ -32,9 +32,12 @@ async def newest_activity(database: Database) -> int:
 
 
 async def postgresql_settings(database: Database) -> dict[str, str]:
-    """Return a PostgreSQL server's version, and the settings that make its commits durable."""
-    names = "'server_version', 'fsync', 'full_page_writes', 'synchronous_commit'"
-    rows = await database.fetch(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")
+    """Return a PostgreSQL server's version, its jit, and the settings that make commits durable, as commits have them.
+
+    Asked like a statement that writes: behind a pooler only that has Buzz's own ``synchronous_commit``.
+    """
+    names = "'server_version', 'jit', 'fsync', 'full_page_writes', 'synchronous_commit'"
+    rows = await database.returning(f"SELECT name, setting FROM pg_settings WHERE name IN ({names})")
     return {str(name): str(setting) for name, setting in rows}
 
 

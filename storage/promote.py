@@ -19,6 +19,7 @@ from storage.migrate import migrate, steps
 from storage.postgresql.connections import Connection
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.dialect import NO_NUL
+from storage.postgresql.durable import FOR_TRANSACTION
 from storage.postgresql.errors import translated
 from storage.postgresql.transactions import commit, roll_back
 
@@ -57,7 +58,7 @@ async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool 
         with closing(_open_source(source)) as lite:
             async with database.connection() as connection:
                 with translated():
-                    await connection.execute("BEGIN")
+                    await connection.execute(f"BEGIN; SELECT {FOR_TRANSACTION}")
                 try:
                     done = await _copy_all(lite, connection, progress)
                 except BaseException:

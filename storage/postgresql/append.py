@@ -29,6 +29,7 @@ from storage.errors import OutcomeUnknown, StorageConflict, StorageError, Storag
 from storage.log_rules import ABOUT, all_new, decide
 from storage.postgresql.connections import Connection, is_open
 from storage.postgresql.database import PostgresDatabase
+from storage.postgresql.durable import FOR_TRANSACTION
 from storage.postgresql.errors import committing, translated
 from storage.postgresql.slow_path import key_bytes, look_up
 
@@ -267,7 +268,8 @@ def _statement(about: str, marks: str) -> str:
         ) WITH ORDINALITY AS given (type, sender, receiver, conversation, author, call_time, message, message_id,
             about, created_at_ms, idempotency_key, idempotency_hash, number)
     ), taken AS (
-        UPDATE log SET head = head + $3::bigint WHERE epoch = $4 RETURNING head - $3 AS previous
+        UPDATE log SET head = head + $3::bigint WHERE epoch = $4 AND {FOR_TRANSACTION} IS NOT NULL
+        RETURNING head - $3 AS previous
     ), mine AS (
         INSERT INTO log_writer (writer, batch, previous_head, used_at_ms)
         SELECT $1, $2::bigint, previous, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM taken
@@ -300,16 +302,19 @@ _STORE_ABOUT = _statement(
     _MARKS,
 )
 
-_CONVERSE = """
+_CONVERSE = f"""
     WITH wanted AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS wanted (low, high)),
     made AS (
-        INSERT INTO conversation (low, high) SELECT low, high FROM wanted ON CONFLICT DO NOTHING
+        INSERT INTO conversation (low, high)
+        SELECT low, high FROM wanted, (SELECT {FOR_TRANSACTION} AS mode) AS durable WHERE durable.mode IS NOT NULL
+        ON CONFLICT DO NOTHING
         RETURNING id, low, high
     )
     SELECT id, low, high FROM made
     UNION ALL SELECT id, low, high FROM wanted JOIN conversation USING (low, high)"""
 
-_FENCE = """
-    INSERT INTO log_writer (writer, batch, previous_head, used_at_ms) VALUES ($1, $3::bigint, 0, 0)
+_FENCE = f"""
+    INSERT INTO log_writer (writer, batch, previous_head, used_at_ms)
+    SELECT $1, $3::bigint, 0, 0 WHERE {FOR_TRANSACTION} IS NOT NULL
     ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch WHERE log_writer.batch < $2::bigint RETURNING batch"""
 _OUTCOME = "SELECT previous_head FROM log_writer WHERE writer = $1 AND batch = $2"

@@ -1,30 +1,31 @@
-"""Connections to PostgreSQL: requirements on the server, connecting, and detecting a lost connection."""
+"""Connections to PostgreSQL: connecting, the settings of a session, and detecting a lost connection."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 
-from storage.errors import StorageError, StorageUnavailable
-from storage.postgresql.errors import DRIVER_ERRORS, READ_ONLY, connect_error, translated
+from storage.errors import StorageUnavailable
+from storage.postgresql.durable import FOR_SESSION
+from storage.postgresql.errors import DRIVER_ERRORS, READ_ONLY
 
-OLDEST_VERSION = 14
 CONNECT_SECONDS = 5.0
 UNANSWERED_SECONDS = 3
 """A connection whose other end acknowledges nothing for so long is taken for lost, by either side's kernel."""
-_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 _BACKOFF_SECONDS = (0.05, 2.0)
 """Between two tries to connect to a server that is down: from, up to. Meanwhile whoever asks is refused at once."""
+_PROGRAM = {"application_name": "buzz"}
 _SESSION = {
-    "application_name": "buzz",
     "jit": "off",
     # Transactions of nodes set a shorter limit for themselves (storage/postgresql/transactions.py).
     "idle_in_transaction_session_timeout": "30s",
@@ -35,18 +36,15 @@ _SESSION = {
     "tcp_user_timeout": f"{UNANSWERED_SECONDS}s",
     "client_connection_check_interval": "5s",
 }
-_DURABLE = """
-    SELECT set_config('synchronous_commit', CASE WHEN mode IN ('off', 'local') THEN 'on' ELSE mode END, false)
-    FROM current_setting('synchronous_commit') AS mode"""
+_PROCESS = f"{secrets.token_hex(4)}__"
 _logger = structlog.get_logger("postgres")
 
 Connection = Any
 """An asyncpg connection; the driver has no types."""
 
 
-async def open_pool(url: str, connections: int, statement_seconds: float) -> Any:
-    """Open a pool of at most so many connections to a suitable server. Raises StorageError that says what to change."""
-    await _checked(url, address(url))
+async def open_pool(url: str, connections: int, statement_seconds: float, *, pooled: bool) -> Any:
+    """Open a pool of at most so many connections, to the server itself or to a connection pooler (``pooled``)."""
     return await asyncpg.create_pool(
         url,
         min_size=0,
@@ -55,11 +53,27 @@ async def open_pool(url: str, connections: int, statement_seconds: float) -> Any
         command_timeout=statement_seconds,
         statement_cache_size=512,
         max_cached_statement_lifetime=0,
-        server_settings=_SESSION,
+        server_settings=_PROGRAM if pooled else _PROGRAM | _SESSION,
         target_session_attrs="read-write",
         connection_class=_Connection,
-        connect=_connect,
+        connect=_connect_to_pooler if pooled else _connect_to_server,
     )
+
+
+async def connect_once(url: str) -> Connection:
+    """Connect without a pool and without any setting of the session. Raises the driver's errors."""
+    return await asyncpg.connect(
+        url,
+        timeout=CONNECT_SECONDS,
+        command_timeout=CONNECT_SECONDS,
+        target_session_attrs="read-write",
+        connection_class=_Connection,
+    )
+
+
+async def is_pooled(connection: Connection) -> bool:
+    """Return whether a pooler is in between: it gave the client another process id than the server's process has."""
+    return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
 
 
 def address(url: str) -> str:
@@ -111,15 +125,31 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
     def get_reset_query(self) -> str:
         return ""
 
+    def _get_unique_id(self, prefix: str) -> str:
+        """Return a name that no other process uses.
+
+        If a pooler ever gives a process the connection of another one, a prepared statement is not found there. With
+        the driver's own names another statement would be found, and run.
+        """
+        return f"{super()._get_unique_id(prefix)}{_PROCESS}"
+
     async def close(self, *, timeout: float | None = None) -> None:
         """Close it, without an exception if it is lost: the pool never retrieves the exceptions of its tasks."""
         with suppress(*DRIVER_ERRORS):
             await super().close(timeout=timeout)
 
 
-async def _connect(*arguments: Any, **options: Any) -> Connection:
-    """Run ``asyncpg.connect`` to its end even if cancelled: otherwise its exception is never retrieved."""
-    connecting = asyncio.create_task(_durable(*arguments, **options), name="postgres: connect")
+async def _connect_to_server(*arguments: Any, **options: Any) -> Connection:
+    return await _whole(_durable(*arguments, **options))
+
+
+async def _connect_to_pooler(*arguments: Any, **options: Any) -> Connection:
+    return await _whole(asyncpg.connect(*arguments, **options))
+
+
+async def _whole(connect: Coroutine[Any, Any, Connection]) -> Connection:
+    """Connect to the end even if cancelled: otherwise the driver's exception is never retrieved."""
+    connecting = asyncio.create_task(connect, name="postgres: connect")
     try:
         connection = await asyncio.shield(connecting)
     except asyncio.CancelledError:
@@ -132,14 +162,12 @@ async def _connect(*arguments: Any, **options: Any) -> Connection:
 
 
 async def _durable(*arguments: Any, **options: Any) -> Connection:
-    """Connect, and have each commit wait for the disk for as long as the connection lives.
-
-    The defaults of the server, the database and the role may differ, or change later; the session's own setting
-    overrides them all. A setting stronger than "on" stays as the operator has set it.
-    """
+    """Connect to the server itself, and have each commit wait for the disk for as long as the connection lives."""
     connection = await asyncpg.connect(*arguments, **options)
     try:
-        await connection.execute(_DURABLE, timeout=CONNECT_SECONDS)
+        await connection.execute(f"SELECT {FOR_SESSION}", timeout=CONNECT_SECONDS)
+        if await is_pooled(connection):
+            raise StorageUnavailable("a connection pooler is now in front of PostgreSQL: start this node again")
     except BaseException:
         connection.terminate()
         raise
@@ -185,37 +213,3 @@ class Backoff:
         if self._seconds:
             self._seconds = 0.0
             _logger.info("database back", where=where)
-
-
-async def _checked(url: str, where: str) -> None:
-    """Connect once and check that this server is suitable."""
-    _check_files(url)
-    try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, target_session_attrs="read-write")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise connect_error(error, where) from error
-    except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:
-        raise connect_error(error, where) from error
-    try:
-        with translated():
-            await _check(connection, where)
-    finally:
-        connection.terminate()
-
-
-def _check_files(url: str) -> None:
-    """Check that the files named in the URL exist, because the driver's own error names no file."""
-    for name, value in parse_qsl(urlsplit(url).query):
-        if name in _FILES and not os.access(value, os.R_OK):
-            raise StorageError(f"database_url: {name} names {value}, which can't be read")
-
-
-async def _check(connection: Connection, where: str) -> None:
-    version = connection.get_server_version()
-    if version.major < OLDEST_VERSION:
-        raise StorageError(f"PostgreSQL at {where} is version {version.major}; Buzz needs {OLDEST_VERSION} or later")
-    encoding = await connection.fetchval("SHOW server_encoding")
-    if encoding not in ("UTF8", "UTF-8"):
-        raise StorageError(f"the database at {where} has the encoding {encoding}; create it with ENCODING 'UTF8'")
-    if await connection.fetchval("SHOW fsync") != "on":
-        _logger.warning("fsync is off: a power failure loses acknowledged activities", where=where)

@@ -19,7 +19,8 @@ from storage.errors import OutcomeUnknown, StorageUnavailable
 from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection, address, drop, give_back, open_pool
 from storage.postgresql.dialect import changed_rows, numbered, rows, storable
 from storage.postgresql.errors import ConnectionLost, committing, connect_error, translated
-from storage.postgresql.transactions import LaneLocks, PostgresTransaction, begin, commit, resolve, roll_back
+from storage.postgresql.server_checks import examine
+from storage.postgresql.transactions import LaneLocks, PostgresTransaction, alone, begin, commit, resolve, roll_back
 
 T = TypeVar("T")
 
@@ -35,7 +36,8 @@ class PostgresDatabase:
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, pool: Any, where: str) -> None:
+    def __init__(self, pool: Any, where: str, *, pooled: bool) -> None:
+        self.pooled = pooled
         self._pool = pool
         self._where = where
         self._backoff = Backoff()
@@ -50,7 +52,9 @@ class PostgresDatabase:
         ``connections``: how many this process has at most. ``statement_seconds``: the limit of a statement that has no
         other.
         """
-        return cls(await open_pool(url, connections, statement_seconds), address(url))
+        pooled = await examine(url)
+        pool = await open_pool(url, connections, statement_seconds, pooled=pooled)
+        return cls(pool, address(url), pooled=pooled)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -77,11 +81,11 @@ class PostgresDatabase:
 
     async def execute(self, sql: str, *parameters: Value, seconds: float = WRITE_SECONDS) -> int:
         statement, values = numbered(sql), storable(parameters)
-        return changed_rows(await self._write(lambda c: c.execute(statement, *values, timeout=seconds)))
+        return changed_rows(await self._write(lambda c: c.execute(statement, *values, timeout=seconds), seconds))
 
     async def returning(self, sql: str, *parameters: Value, seconds: float = WRITE_SECONDS) -> list[Row]:
         statement, values = numbered(sql), storable(parameters)
-        return rows(await self._write(lambda c: c.fetch(statement, *values, timeout=seconds)))
+        return rows(await self._write(lambda c: c.fetch(statement, *values, timeout=seconds), seconds))
 
     @asynccontextmanager
     async def transaction(self, lane: Lane = Lane.SUBJECTS) -> AsyncIterator[PostgresTransaction]:
@@ -109,6 +113,9 @@ class PostgresDatabase:
         self._backoff.check(self._where)
         try:
             connection = await self._pool.acquire(timeout=CONNECT_SECONDS)
+        except StorageUnavailable as error:
+            self._backoff.failed(str(error))
+            raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             # TimeoutError is an OSError: nothing answered, or every connection is in use for too long.
             refused = connect_error(error, self._where)
@@ -131,12 +138,12 @@ class PostgresDatabase:
         connection = await self.acquire()
         try:
             try:
-                transaction, number = await begin(connection, lane)
+                transaction, number = await begin(connection, lane, pooled=self.pooled)
             except ConnectionLost as error:
                 await self.release(connection, error)
                 await self.renew()
                 connection = await self.acquire()
-                transaction, number = await begin(connection, lane)
+                transaction, number = await begin(connection, lane, pooled=self.pooled)
             yield connection, transaction, number
         except BaseException as error:
             await self.release(connection, error)
@@ -155,18 +162,18 @@ class PostgresDatabase:
         [(status,)] = await self.fetch(_STATUS, number)
         return None if status is None else str(status)
 
-    async def _write(self, function: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _write(self, function: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
         """Run a statement that commits by itself; repeat it once on a new connection if the first was lost."""
         try:
-            return await self._write_once(function)
+            return await self._write_once(function, seconds)
         except OutcomeUnknown:
             await self.renew()
-            return await self._write_once(function)
+            return await self._write_once(function, seconds)
 
-    async def _write_once(self, function: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _write_once(self, function: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
         with committing():
             async with self.connection() as connection:
-                return await function(connection)
+                return await (alone(connection, seconds, function) if self.pooled else function(connection))
 
     async def _read_once(self, function: Callable[[Connection], Awaitable[T]]) -> T:
         try:

@@ -92,6 +92,10 @@ def connect_error(error: BaseException, where: str) -> StorageError:
     opening = f"PostgreSQL at {where} can't be used:"
     if isinstance(error, asyncpg.PostgresError):
         kind = StorageUnavailable if error.sqlstate in ("53300", "57P03") else StorageError
+        if "unsupported startup parameter" in str(error):
+            return StorageError(
+                f"{opening} {_words(error)}; set it for the role (ALTER ROLE … SET), not in database_url"
+            )
         meaning = _CONNECT_ERRORS.get(error.sqlstate or "", "")
         return kind(f"{opening} {meaning} ({_words(error)})".replace(":  (", ": ("))
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):

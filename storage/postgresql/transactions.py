@@ -18,13 +18,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageConflict, StorageError, StorageUnavailable
 from storage.postgresql.connections import CONNECT_SECONDS, Connection, drop
 from storage.postgresql.dialect import changed_rows, numbered, rows, storable
+from storage.postgresql.durable import FOR_TRANSACTION
 from storage.postgresql.errors import DRIVER_ERRORS, committing, translated
+
+T = TypeVar("T")
 
 IDLE_SECONDS: Final = 1
 """How long a transaction may wait for its node's next statement."""
@@ -36,10 +39,10 @@ wrote is erased by one statement; a schema step takes as long as it takes."""
 _MARGIN_SECONDS: Final = 1
 """The server gives up first, and says so: then nothing is left in doubt."""
 _PIECE_BYTES: Final = 16_384
-_CLASS: Final = 1115847290  # 0x42757A7A, "Buzz"
-_ALONE: Final = f"SELECT pg_advisory_xact_lock({_CLASS}, {Lane.SCHEMA.value}), pg_current_xact_id()::text"
+LOCK_CLASS: Final = 1115847290  # 0x42757A7A, "Buzz"
+_ALONE: Final = f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {Lane.SCHEMA.value}), pg_current_xact_id()::text"
 _IN_LANE: Final = f"""
-    SELECT pg_advisory_xact_lock_shared({_CLASS}, {Lane.SCHEMA.value}), pg_advisory_xact_lock({_CLASS}, $1),
+    SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, {Lane.SCHEMA.value}), pg_advisory_xact_lock({LOCK_CLASS}, $1),
         pg_current_xact_id()::text"""
 
 
@@ -86,21 +89,45 @@ class LaneLocks:
             turn.release()
 
 
-async def begin(connection: Connection, lane: Lane) -> tuple[PostgresTransaction, str]:
-    """Begin a transaction that has the lane to itself; returns it, and its number for :func:`commit`."""
+async def begin(connection: Connection, lane: Lane, *, pooled: bool) -> tuple[PostgresTransaction, str]:
+    """Begin a transaction that has the lane to itself; returns it, and its number for :func:`commit`.
+
+    ``pooled``: a pooler is in between, so that the transaction must not rely on settings of the session.
+    """
     seconds = _SECONDS[lane]
     patience = seconds + _MARGIN_SECONDS
     with translated():
-        await connection.execute(
-            f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';"
-            f" SET LOCAL statement_timeout = '{seconds}s'",
-            timeout=patience,
-        )
+        await connection.execute(_opening(seconds, pooled=pooled), timeout=patience)
         # A schema step excludes all other transactions, also those of nodes of the previous release: this is their only
         # lock.
         arguments = (_ALONE,) if lane is Lane.SCHEMA else (_IN_LANE, lane.value)
         *_, number = await connection.fetchrow(*arguments, timeout=patience)
     return PostgresTransaction(connection, patience), number
+
+
+async def alone(connection: Connection, seconds: float, statement: Callable[[Connection], Awaitable[T]]) -> T:
+    """Run one statement in a transaction of its own that brings its settings with it.
+
+    Behind a pooler a single statement would have the settings that somebody else may have left on the connection.
+    Raises the driver's errors, and what :func:`commit` raises.
+    """
+    await connection.execute(_opening(max(1, round(seconds)), pooled=True), timeout=seconds + _MARGIN_SECONDS)
+    try:
+        result = await statement(connection)
+    except BaseException:
+        await roll_back(connection)
+        raise
+    await commit(connection)
+    return result
+
+
+def _opening(seconds: int, *, pooled: bool) -> str:
+    """Return the statements that begin a transaction, with the settings that it needs, for this transaction only."""
+    limits = (
+        f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';"
+        f" SET LOCAL statement_timeout = '{seconds}s'"
+    )
+    return f"{limits}; SELECT {FOR_TRANSACTION}" if pooled else limits
 
 
 async def commit(connection: Connection) -> None:

@@ -136,7 +136,7 @@ class TestTheDoor:
 
 
 async def _postgresql_12(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept every client and report an old version
+    """Accept every client, report an old version, and answer no question
     (https://www.postgresql.org/docs/12/protocol-message-formats.html).
     """
     status = {"server_version": "12.1", "default_transaction_read_only": "off", "in_hot_standby": "off"}
@@ -147,7 +147,7 @@ async def _postgresql_12(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     pairs = [f"{name}\0{value}\0".encode() for name, value in status.items()]
     messages = [(b"R", bytes(4)), *((b"S", pair) for pair in pairs), (b"K", bytes(8)), (b"Z", b"I")]
     writer.write(b"".join(kind + (len(body) + 4).to_bytes(4, "big") + body for kind, body in messages))
-    await reader.read()
+    await reader.read(1)  # its first question
 
 
 class TestTransactions:

@@ -21,6 +21,8 @@ import pytest
 
 SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/go/bin"])
 BUILD_SECONDS = 600
+PREPARED_STATEMENTS = (1, 21)
+"""The first PgBouncer that keeps prepared statements when it pools transactions."""
 
 
 def program(*names: str) -> str:
@@ -95,6 +97,18 @@ def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     if done.returncode != 0:
         missing(f"{' '.join(command)}: {done.stderr[-500:]}")
+
+
+def newer_pgbouncer() -> str:
+    """Return the path of a PgBouncer of 1.21 or later: what `.ci/newer-pgbouncer` has unpacked, or the system's."""
+    unpacked = _cache() / "pgbouncer-trixie" / "pgbouncer"
+    if unpacked.exists():
+        return str(unpacked)
+    own = program("pgbouncer")
+    said = subprocess.run([own, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    if tuple(int(part) for part in said.split()[1].split(".")[:2]) >= PREPARED_STATEMENTS:
+        return own
+    return missing(f"{own} is older than 1.21: run .ci/newer-pgbouncer")
 
 
 def missing(why: str) -> NoReturn:

@@ -49,6 +49,10 @@ class Proxy:
         if server_side:
             self._pairs.clear()
 
+    def lead_to(self, port: int) -> None:
+        """Forward new connections to another port."""
+        self._target = port
+
     def hold(self) -> None:
         """Keep connections open without forwarding anything, as with a frozen peer."""
         self._flowing.clear()

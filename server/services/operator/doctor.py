@@ -109,11 +109,20 @@ def _postgresql(found: Mapping[str, str]) -> list[Finding]:
     """https://www.postgresql.org/docs/current/runtime-config-wal.html says what each setting gives up."""
     unsafe = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if found.get(name) == "off"]
     return [
-        Finding("postgresql", Health.OK, found.get("server_version", "unknown")),
+        _version(found),
         Finding("durability", Health.FAIL, f"{', '.join(unsafe)} is off: a crash can lose acknowledged activities")
         if unsafe
         else Finding("durability", Health.OK, "commits are on disk before they are acknowledged"),
     ]
+
+
+def _version(found: Mapping[str, str]) -> Finding:
+    version = found.get("server_version", "unknown")
+    if found.get("jit") == "on":
+        # Buzz switches it off for its sessions, which a pooler does not allow.
+        advice = "jit is on, which makes some statements slow behind a pooler: run ALTER ROLE … SET jit = off"
+        return Finding("postgresql", Health.WARN, f"{version}; {advice}")
+    return Finding("postgresql", Health.OK, version)
 
 
 def _sqlite_file(settings: Settings) -> list[Finding]:
