@@ -88,6 +88,7 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "serve": "server.cli.serve:serve",
         "doctor": "server.cli.doctor:doctor",
         "stats": "server.cli.watching:stats",
+        "explain": "server.cli.looking:explain",
         "sessions": "server.cli.watching:sessions",
         "log-level": "server.cli.watching:log_level",
     },
@@ -96,6 +97,7 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "erase": "server.cli.erasure:erase",
     },
     "The directory and numbers": {
+        "find": "server.cli.looking:find",
         "import": "server.cli.directory:import_file",
         "numbers": NUMBERS,
     },

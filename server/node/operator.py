@@ -6,10 +6,12 @@ from aiohttp import web
 
 from server.node.foundation import Foundation
 from server.node.live_path import LivePath
-from server.routes import admin, number_admin, operator_views
+from server.routes import admin, number_admin, operator_search, operator_views
 from server.services.operator.backups import Backups
 from server.services.operator.census import Census
+from server.services.operator.directory_search import DirectorySearch
 from server.services.operator.erasure import Erasure, Remove
+from server.services.operator.timeline import Timelines
 from server.services.operator.trends import Trends
 from server.services.privacy.deadlines import PrivacyDeadlines
 from server.services.privacy.requests import PrivacyRequests
@@ -35,5 +37,8 @@ def operator_routes(
         *admin.FiguresResource(auth, census).routes(),
         *admin.StorageResource(auth, backups, settings, database, store, services).routes(),
         *number_admin.NumberResource(NumberStore(database), auth, base.now_ms).routes(),
+        *operator_search.OperatorSearchResource(
+            DirectorySearch(database), Timelines(database, store, live.hub, base.parties), auth
+        ).routes(),
         *operator_views.OperatorViewResource(trends, PrivacyDeadlines(database, base.now_ms), auth).routes(),
     ]

@@ -1,0 +1,88 @@
+"""GET /admin/people, /admin/companies and /admin/activities/{id}/timeline: what an operator looks up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import Field, TypeAdapter
+
+from protocol.validation import Strict
+from server.auth.contract import Authenticator
+from server.http.operations import Operation, operation
+from server.http.requests import read_query
+from server.http.responses import json_response
+from server.services.operator.directory_search import DirectorySearch, FoundCompany, FoundPerson
+from server.services.operator.timeline import Timeline, Timelines
+
+MAX_LISTED: Final = 100
+_MAX: Final = 2**63 - 1
+_ERRORS: Final = (400, 401, 403, 503)
+
+
+class SearchQuery(Strict):
+    """``q``: a part of a name, the beginning of a number, or an id. ``after``: go on after this id."""
+
+    q: Annotated[str, Field(min_length=1, max_length=200)]
+    after: Annotated[int, Field(strict=False, ge=0, le=_MAX)] = 0
+    limit: Annotated[int, Field(strict=False, ge=1, le=MAX_LISTED)] = 50
+
+
+_SEARCH: TypeAdapter[SearchQuery] = TypeAdapter(SearchQuery)
+
+
+def _described(summary: str, tag: str, answer: Any, **more: Any) -> Operation:
+    return Operation(summary, tag, credential="admin", answer=answer, **{"errors": _ERRORS, **more})
+
+
+@dataclass(frozen=True)
+class OperatorSearchResource:
+    """The directory's people and companies by name, number or id; and how far an activity has come."""
+
+    search: DirectorySearch
+    timelines: Timelines
+    auth: Authenticator
+
+    @operation(_described("Find people by name, number or id", "directory", list[FoundPerson], query=SearchQuery))
+    async def people(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        query = read_query(request, _SEARCH)
+        return _page(request, query, await self.search.people(query.q, query.limit, query.after))
+
+    @operation(_described("Find companies by name, number or id", "directory", list[FoundCompany], query=SearchQuery))
+    async def companies(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        query = read_query(request, _SEARCH)
+        return _page(request, query, await self.search.companies(query.q, query.limit, query.after))
+
+    @operation(
+        _described(
+            "What each device of its parties has of an activity; never the activity's text",
+            "operation",
+            Timeline,
+            errors=(*_ERRORS, 404),
+        )
+    )
+    async def timeline(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(await self.timelines.of(_activity_id(request)))
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.get("/admin/people", self.people),
+            web.get("/admin/companies", self.companies),
+            web.get("/admin/activities/{id:[0-9]{1,19}}/timeline", self.timeline),
+        ]
+
+
+def _activity_id(request: web.Request) -> int:
+    return min(int(request.match_info["id"]), _MAX)
+
+
+def _page(request: web.Request, query: SearchQuery, found: list[FoundPerson] | list[FoundCompany]) -> web.Response:
+    response = json_response(found)
+    if len(found) == query.limit:
+        response.headers["Link"] = f'<{request.rel_url.update_query(after=str(found[-1].id))}>; rel="next"'
+    return response

@@ -1,0 +1,89 @@
+"""Finds people and companies for operators, by a part of the name, a phone number or an id."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.activity import Party
+from storage.database import Database
+from storage.directory.names import read_memberships, read_names
+from storage.directory.search import Found, Table, Wanted, search
+
+MAX_WORDS: Final = 5
+_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ().\-]*")
+_SHORTEST_NUMBER: Final = 3
+_MAX_ID: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class FoundCompany:
+    """A company with the numbers that it calls from (E.164)."""
+
+    id: int
+    name: str
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FoundPerson:
+    """A person with the numbers they call from, their Buzz number (E.164) and their companies."""
+
+    id: int
+    first_name: str
+    middle_name: str | None
+    last_name: str | None
+    numbers: tuple[str, ...]
+    buzz_number: str | None
+    companies: tuple[FoundCompany, ...]
+
+
+class DirectorySearch:
+    """Searches the directory, one search at a time: a search by name reads the whole table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn = asyncio.Lock()
+
+    async def people(self, text: str, limit: int, after: int = 0) -> list[FoundPerson]:
+        """Return people with their numbers and companies, in order of their ids. Raises StorageUnavailable."""
+        found = await self._search("person", text, limit, after)
+        memberships = await read_memberships(self._database, [each.id for each in found])
+        keys = sorted({key for companies in memberships.values() for key in companies})
+        names = await read_names(self._database, keys)
+        companies = {
+            key: FoundCompany(Party.of_key(key).id, names[key].first_name or "") for key in keys if key in names
+        }
+        return [
+            FoundPerson(
+                each.id,
+                str(each.names[0]),
+                each.names[1],
+                each.names[2],
+                each.numbers,
+                each.buzz_number,
+                tuple(companies[key] for key in memberships.get(each.id, ()) if key in companies),
+            )
+            for each in found
+        ]
+
+    async def companies(self, text: str, limit: int, after: int = 0) -> list[FoundCompany]:
+        """Return companies with their numbers, in order of their ids. Raises StorageUnavailable."""
+        found = await self._search("company", text, limit, after)
+        return [FoundCompany(each.id, str(each.names[0]), each.numbers) for each in found]
+
+    async def _search(self, table: Table, text: str, limit: int, after: int) -> list[Found]:
+        async with self._turn:
+            return await search(self._database, table, wanted(text, after), limit)
+
+
+def wanted(text: str, after: int = 0) -> Wanted:
+    """Return what a search text means: a number or an id if it has nothing but digits, else words of a name."""
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        return Wanted(tuple(text.split()[:MAX_WORDS]), after=after)
+    digits = re.sub(r"[^0-9]", "", text)
+    id = int(digits) if text == digits and int(digits) <= _MAX_ID else None
+    return Wanted((), digits if len(digits) >= _SHORTEST_NUMBER else "", id, after)
