@@ -18,6 +18,7 @@ from aiohttp import web
 from server.config.settings import Settings
 from server.http.listening import listen
 from server.http.origins import Origins
+from server.http.public_address import PublicAddress
 from server.http.responses import PREFLIGHT, errors_middleware, mark
 from server.http.sending import Sending
 from server.http.traces import traces_middleware
@@ -69,6 +70,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             await stack.enter_async_context(running("retention", retention.run()))
 
         watched = _watched_routes(base, live)
+        address = PublicAddress(settings.public_url, settings.trusted_hops)
         routes = [
             *live.socket.routes(),
             *_messages(base, live, sending),
@@ -76,7 +78,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             *directory_admin.DirectoryResource(directory, base.auth).routes(),
             *privacy.routes,
             *operator_routes(base, live, trends, directory.remove, privacy.requests),
-            *description.DescriptionResource().routes(),
+            *description.DescriptionResource(address).routes(),
             *admin_page.AdminPageResource(WebFiles(("admin", "vendor/uplot"))).routes(),
             *watched,
         ]

@@ -200,7 +200,7 @@ class Settings(BaseSettings):
 
     # Privacy requests and webhooks
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = Field(
-        0, description="How many proxies in front add trusted X-Forwarded-For entries"
+        0, description="How many proxies in front add trusted X-Forwarded-For entries (and X-Forwarded-Proto)"
     )
     privacy_forms_per_minute: Count = Field(10, description="Most privacy forms from one address in a minute")
     call_texts: Path | None = Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from yarl import URL
+
 from protocol.answers import EVENT_DATA, ActivityAnswer
 from protocol.codec import CODECS
 from protocol.errors import CLOSES, ERRORS
@@ -12,12 +14,13 @@ from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Activities, Event
 from server.config.version import VERSION
 from server.description.schemas import Schema, Schemas, markdown
 
+_PROTOCOLS: Final = {"http": "ws", "https": "wss"}
 _CHANNEL: Final = "#/channels/socket"
 _ANSWERS: Final = {"hello": "welcome", "send": "ack", "refresh": "refreshed", "ping": "pong"}
 
 
-def asyncapi(host: str) -> dict[str, Any]:
-    """Return the document, for a server at ``host``."""
+def asyncapi(address: URL) -> dict[str, Any]:
+    """Return the document, for a server at this http or https address."""
     schemas = Schemas()
     frames = (*CLIENT_FRAMES, *SERVER_FRAMES)
     messages = {_name(frame): _message(frame, schemas) for frame in frames}
@@ -33,7 +36,7 @@ def asyncapi(host: str) -> dict[str, Any]:
             "description": "The socket: a session is a cursor over the log. HTTP is described in `/openapi.json`.",
         },
         "defaultContentType": "application/json",
-        "servers": {"buzz": {"host": host, "protocol": "wss"}},
+        "servers": {"buzz": {"host": address.host_port_subcomponent, "protocol": _PROTOCOLS[address.scheme]}},
         "channels": {"socket": _channel(frames)},
         "operations": _operations(),
         "components": {

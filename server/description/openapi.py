@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 from aiohttp import hdrs, web
 from pydantic import Field
 
-from protocol.errors import ERRORS
 from protocol.validation import MAX_ID
 from server.config.version import VERSION
+from server.description.credentials import CREDENTIALS, SCHEMES
+from server.description.refusals import NAMED_SHAPES, refusals
 from server.description.schemas import Schema, Schemas
 from server.http.operations import Operation, operation_of
 
@@ -28,63 +29,11 @@ TAGS: Final = {
     "operation": "Routes for operators.",
     "description": "The description of this API.",
 }
-CREDENTIALS: Final[dict[str, tuple[dict[str, list[str]], ...]]] = {
-    "none": (),
-    "person": ({"person": []},),
-    "admin": ({"admin": []},),
-    "metrics": ({"metrics": []}, {"admin": []}),
-    "lookup": ({"lookup": []}, {"twilio": []}),
-    "twilio": ({"twilio": []},),
-    # Inside the body, which OpenAPI cannot express.
-    "event signature": (),
-}
-_SCHEMES: Final = {
-    "person": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A person's access token."},
-    "lookup": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of scope lookup."},
-    "admin": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of scope admin."},
-    "metrics": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "A token of scope metrics.",
-    },
-    "twilio": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Twilio-Signature",
-        "description": "base64(HMAC-SHA1(auth token, public URL + the form's parameters, sorted)).",
-    },
-}
-_ERROR: Final[Schema] = {
-    "type": "object",
-    "description": "Every error except those in the form of `FlatError`.",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "code": {"type": "string", "description": "The HTTP status", "examples": ["404"]},
-                "message": {"type": "string", "examples": [ERRORS[code].words for code in ERRORS][3:4]},
-            },
-            "required": ["code", "message"],
-        }
-    },
-    "required": ["error"],
-}
-_FLAT_ERROR: Final[Schema] = {
-    "type": "object",
-    "description": "A 400 from the routes that use this form.",
-    "properties": {
-        "error": {"const": True},
-        "message": {"type": "string", "examples": ["Missing required parameter: 'type'"]},
-    },
-    "required": ["error", "message"],
-}
-_WORDS: Final = {kind.http_status: kind.words for kind in reversed(ERRORS.values())}
-_RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
-_REQUEST_ID: Final = {
-    "X-Request-Id": {"description": "The id of this request in the log", "schema": {"type": "string"}}
-}
+_IDENTIFIER: Final = re.compile(r"[a-z]+(?:[A-Z][a-z0-9]*)+")
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_GOOD: Final = {101: "Switching to the websocket", 201: "Created", 202: "Accepted", 204: "Done; no body"}
+_TEXT_HEADER: Final = {"schema": {"type": "string"}}
+_REQUEST_ID: Final = {"X-Request-Id": {"description": "The id of this request in the log", **_TEXT_HEADER}}
 
 PathId = Annotated[int, Field(ge=1, le=MAX_ID)]
 _PATH_TYPES: Final = {"person_id": PathId, "company_id": PathId}
@@ -92,44 +41,67 @@ _PATH_TYPES: Final = {"person_id": PathId, "company_id": PathId}
 
 
 def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
-    """Return the document for these routes. Raises ValueError for a route without an ``@operation``."""
+    """Return the document for these routes.
+
+    Raises ValueError for a route without an ``@operation``, and for an operation id that is no name or is used twice.
+    """
     schemas = Schemas()
-    schemas.add("Error", _ERROR)
-    schemas.add("FlatError", _FLAT_ERROR)
+    for shape in NAMED_SHAPES:
+        schemas.of(shape)
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        if route.resource is None or route.method == hdrs.METH_HEAD:
-            continue  # HEAD comes with GET
-        path = route.resource.canonical
-        description = operation_of(route.handler)
-        if description is None:
-            raise ValueError(f"{route.method} {path} has no @operation")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route.method, path, description, schemas)
-    used = {entry["tags"][0] for methods in paths.values() for entry in methods.values()}
+    for method, path, description in _listed(routes):
+        paths.setdefault(path, {})[method.lower()] = _operation(path, description, schemas)
+    operations = [entry for methods in paths.values() for entry in methods.values()]
+    _check_identifiers([entry["operationId"] for entry in operations])
+    used = {entry["tags"][0] for entry in operations}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Buzz",
             "version": VERSION,
-            "description": "Live sessions over a durable activity log. The socket's frames: `/asyncapi.json`.",
+            "description": "Live sessions over a durable activity log. The socket's frames: `/asyncapi.json`. "
+            "`HEAD` works wherever `GET` does, except for the look-ups and the socket.",
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items() if name in used],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "responses": _refusals(),
-            "securitySchemes": _SCHEMES,
+            "responses": refusals(_named_refusals(operations)),
+            "securitySchemes": SCHEMES,
         },
     }
 
 
-def _operation(method: str, path: str, given: Operation, schemas: Schemas) -> dict[str, Any]:
+def _listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[str, str, Operation]]:
+    """Yield method, path and description of each route of the API; HEAD is not listed, as it comes with GET."""
+    for route in routes:
+        if route.resource is None or route.method == hdrs.METH_HEAD:
+            continue
+        path = route.resource.canonical
+        description = operation_of(route.handler)
+        if description is None:
+            raise ValueError(f"{route.method} {path} has no @operation")
+        if description.listed:
+            yield route.method, path, description
+
+
+def _check_identifiers(ids: list[str]) -> None:
+    for each in ids:
+        if _IDENTIFIER.fullmatch(each) is None:
+            raise ValueError(f"the operation id '{each}' should be a verb and a noun, such as listBlockedCalls")
+        if ids.count(each) > 1:
+            raise ValueError(f"two operations are called {each}")
+
+
+def _operation(path: str, given: Operation, schemas: Schemas) -> dict[str, Any]:
+    credential = CREDENTIALS[given.credential]
     found: dict[str, Any] = {
-        "operationId": _identifier(method, path),
+        "operationId": given.id,
         "summary": given.summary,
+        "description": f"{given.summary}. {credential.words}",
         "tags": [given.tag],
-        "security": list(CREDENTIALS[given.credential]),
+        "security": list(credential.security),
         "parameters": _parameters(path, given, schemas),
         "responses": _responses(given, schemas),
     }
@@ -142,54 +114,41 @@ def _operation(method: str, path: str, given: Operation, schemas: Schemas) -> di
     return found
 
 
-def _identifier(method: str, path: str) -> str:
-    words = re.sub(r"[^a-z0-9]+", "_", path.replace("/apps/buzz", "").lower()).strip("_")
-    return f"{method.lower()}_{words}"
-
-
 def _parameters(path: str, given: Operation, schemas: Schemas) -> list[dict[str, Any]]:
     types = {**_PATH_TYPES, **given.path}
-    found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": schemas.of(types.get(name, str))}
+    found = [
+        _parameter("path", name, schemas.of(types.get(name, str)), required=True)
         for name in _PATH_PARAMETER.findall(path)
     ]
     if given.query is not None:
-        found += [
-            {"name": name, "in": "query", "required": required, "schema": schema}
-            for name, schema, required in schemas.fields(given.query)
-        ]
-    found += [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in given.headers.items()
-    ]
-    return found
+        found += [_parameter("query", name, schema, required) for name, schema, required in schemas.fields(given.query)]
+    return [*found, *(_parameter("header", *header) for header in _header_fields(given))]
+
+
+def _header_fields(given: Operation) -> Iterable[tuple[str, Schema, bool]]:
+    for name, text in given.headers.items():
+        yield name, {"type": "string", "description": text}, False
+
+
+def _parameter(place: str, name: str, schema: Schema, required: bool) -> dict[str, Any]:
+    words = {"description": schema["description"]} if "description" in schema else {}
+    rest = {key: value for key, value in schema.items() if key != "description"}
+    return {"name": name, "in": place, "required": required, **words, "schema": rest}
 
 
 def _responses(given: Operation, schemas: Schemas) -> dict[str, Any]:
-    good: dict[str, Any] = {"description": _GOOD.get(given.status, "Done"), "headers": _REQUEST_ID}
+    headers = {name: {"description": text, **_TEXT_HEADER} for name, text in given.answer_headers.items()}
+    good: dict[str, Any] = {"description": _GOOD.get(given.status, "Done"), "headers": {**_REQUEST_ID, **headers}}
     if given.status not in (101, 204):
         schema = {} if given.answer is None else {"schema": schemas.of(given.answer)}
         good["content"] = {given.content_type: schema}
     found: dict[str, Any] = {str(given.status): good}
     for status in sorted({*given.errors, 500}):
-        name = _FLAT if status == 400 and given.flat_400 else str(status)
+        name = f"{status}flat" if status == 400 and given.flat_400 else str(status)
         found[str(status)] = {"$ref": f"#/components/responses/{name}"}
     return found
 
 
-_GOOD: Final = {101: "Switching to the websocket", 201: "Created", 202: "Accepted", 204: "Done; no body"}
-_FLAT: Final = "400flat"
-
-
-def _refusals() -> dict[str, Any]:
-    """Return every error response, by status."""
-    found = {str(kind.http_status): _refusal(kind.http_status, "Error") for kind in ERRORS.values()}
-    return {**found, _FLAT: _refusal(400, "FlatError")}
-
-
-def _refusal(status: int, name: str) -> dict[str, Any]:
-    return {
-        "description": _WORDS[status],
-        "headers": {**_REQUEST_ID, **(_RETRY_AFTER if status in (429, 503) else {})},
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
-    }
+def _named_refusals(operations: list[dict[str, Any]]) -> set[str]:
+    responses = (response for entry in operations for response in entry["responses"].values())
+    return {response["$ref"].rpartition("/")[2] for response in responses if "$ref" in response}

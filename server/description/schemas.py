@@ -26,8 +26,9 @@ class Schemas:
         return self._of_structs(given) if _has_struct(given) else self._of_pydantic(given)
 
     def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
-        """Return (name, schema, required) of each field of a model: a query's parameters."""
-        schema = self._resolved(self.of(given))
+        """Return (name, schema, required) of each field of a model, which gets no name: a query's parameters."""
+        schema = readable(TypeAdapter(given).json_schema(ref_template=_PREFIX + "{model}"))
+        self._add_all(schema.pop("$defs", {}))
         required = schema.get("required", [])
         return [(name, field, name in required) for name, field in schema["properties"].items()]
 
@@ -37,9 +38,6 @@ class Schemas:
         if known != schema:
             raise ValueError(f"two types of the API are called {name}: rename one")
         return {"$ref": _PREFIX + name}
-
-    def _resolved(self, schema: Schema) -> Schema:
-        return self.components[schema["$ref"].removeprefix(_PREFIX)] if "$ref" in schema else schema
 
     def _of_structs(self, given: Any) -> Schema:
         [schema], components = msgspec.json.schema_components([given], ref_template=_PREFIX + "{name}")

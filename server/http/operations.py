@@ -17,11 +17,14 @@ F = TypeVar("F", bound=Callable[..., Awaitable[web.StreamResponse]])
 class Operation:
     """The description of one route in ``/openapi.json``. Its models are the types that check the request.
 
+    ``id`` names the operation in generated clients: a verb and a noun, unique, and never changed.
     ``body``/``query``/``answer`` are pydantic models or types that a TypeAdapter accepts; ``path`` has the type of each
     parameter in the path that is not plain text. ``errors`` are HTTP statuses. ``flat_400``: this route's 400 has the
-    seed's flat form ``{"error": true, "message": …}``.
+    seed's flat form ``{"error": true, "message": …}``. ``headers`` (of the request) and ``answer_headers`` say what
+    each of them means. A route that is not ``listed`` is no part of the API: a page for people, or one of its files.
     """
 
+    id: str
     summary: str
     tag: str
     credential: str = "person"
@@ -34,7 +37,9 @@ class Operation:
     errors: tuple[int, ...] = ()
     flat_400: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
     path: Mapping[str, Any] = field(default_factory=dict)
+    listed: bool = True
 
 
 def operation(description: Operation) -> Callable[[F], F]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import msgspec
 import structlog
@@ -23,6 +23,26 @@ PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.
 _ids = random.Random()
 
 
+class ErrorDetail(msgspec.Struct, frozen=True):
+    """What was refused, and why."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """Every refusal except those in the form of ``FlatErrorAnswer``."""
+
+    error: ErrorDetail
+
+
+class FlatErrorAnswer(msgspec.Struct, frozen=True):
+    """A 400 of the routes that have this form."""
+
+    error: Literal[True]
+    message: str
+
+
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
 ) -> web.Response:
@@ -33,11 +53,8 @@ def json_response(
 def error_response(error: ApiError, flat: bool = False) -> web.Response:
     """Return an error in one of the two forms. Retry-After is in whole seconds, rounded up."""
     status = error.kind.http_status
-    body: object
-    if flat and status == 400:
-        body = {"error": True, "message": error.message}
-    else:
-        body = {"error": {"code": str(status), "message": _with_words(error)}}
+    flat = flat and status == 400
+    body = FlatErrorAnswer(True, error.message) if flat else ErrorAnswer(ErrorDetail(str(status), _with_words(error)))
     response = json_response(body, status)
     if error.kind.retry and status in (429, 503):
         response.headers["Retry-After"] = str(max(1, -int(-(error.retry_after_seconds or 1) // 1)))
@@ -119,7 +136,7 @@ def of_aiohttp(error: web.HTTPException, flat: bool = False) -> web.StreamRespon
     by_status = {kind.http_status: kind.code for kind in reversed(ERRORS.values())}
     code = by_status.get(error.status)
     if code is None:
-        return json_response({"error": {"code": str(error.status), "message": error.reason}}, error.status)
+        return json_response(ErrorAnswer(ErrorDetail(str(error.status), error.reason)), error.status)
     response = error_response(ApiError(code), flat)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.config.call_texts import load_call_texts
+from server.http.public_address import PublicAddress
 from server.http.sending import Sending
 from server.live.events import Events
 from server.node.clock_faults import ClockFaults
@@ -112,7 +113,7 @@ async def open_privacy(
             *recording_link.RecordingLinkResource(
                 LinkedRecordings(database, now_ms), sending, settings.trusted_hops
             ).routes(),
-            *webhook_admin.routes(admin, auth, settings.public_url),
+            *webhook_admin.routes(admin, auth, PublicAddress(settings.public_url, settings.trusted_hops)),
             *twilio_privacy_line.PrivacyLineResource(
                 Voicemail(changes, look_at_twilio), call_status, texts, auth
             ).routes(),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
+from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
 from yarl import URL
 
 from protocol.activity import (
@@ -81,7 +81,7 @@ class OlderQuery(Strict):
     """Activities older than ``before``, newest first."""
 
     before: Unsigned | None = None
-    limit: PageLimit = Field(default="100", validate_default=True)
+    limit: PageLimit = 100
     party: PartyKey | None = None
 
 
@@ -89,7 +89,7 @@ class ConversationsQuery(Strict):
     """How many conversations: those whose newest activity is older than ``before``."""
 
     before: Unsigned | None = None
-    limit: PageLimit = Field(default="100", validate_default=True)
+    limit: PageLimit = 100
 
 
 class _IdPath(Strict):
@@ -116,6 +116,7 @@ class ActivityResource:
 
     @operation(
         Operation(
+            "postActivity",
             "Post an activity",
             "activity",
             body=NewActivity,
@@ -141,6 +142,7 @@ class ActivityResource:
 
     @operation(
         Operation(
+            "listNewerActivities",
             "List the caller's activities that are newer than an id, oldest first",
             "activity",
             path={"id": Unsigned},
@@ -165,6 +167,7 @@ class ActivityResource:
 
     @operation(
         Operation(
+            "listOlderActivities",
             "List activities older than `before`, newest first",
             "activity",
             query=OlderQuery,
@@ -195,6 +198,7 @@ class ActivityResource:
 
     @operation(
         Operation(
+            "listConversations",
             "List the parties that the caller has talked with, latest first",
             "activity",
             query=ConversationsQuery,
@@ -220,7 +224,12 @@ class ActivityResource:
 
     @operation(
         Operation(
-            "Delete the caller's history (development mode only)", "activity", status=204, errors=(401,), flat_400=True
+            "clearHistory",
+            "Delete the caller's history (development mode only)",
+            "activity",
+            status=204,
+            errors=(401,),
+            flat_400=True,
         )
     )
     async def clear(self, request: web.Request) -> web.Response:

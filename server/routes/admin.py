@@ -73,10 +73,10 @@ _LEVEL: TypeAdapter[Level] = TypeAdapter(Level)
 _SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
 
 
-def _described(summary: str, **more: Any) -> Operation:
+def _described(id: str, summary: str, **more: Any) -> Operation:
     more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 503))
-    return Operation(summary, "operation", credential="admin", **more)
+    return Operation(id, summary, "operation", credential="admin", **more)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class SessionListResource:
     hub: Hub
     accounts: AccountStore
 
-    @operation(_described(f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery))
+    @operation(
+        _described("listSessions", f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery)
+    )
     async def list_sessions(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         person_id = read_query(request, _SESSIONS).person_id
@@ -109,7 +111,7 @@ class RightsResource:
     auth: Authentication
     erasure: Erasure
 
-    @operation(_described("Revoke a token, or all tokens of a person", body=NewRevocation, status=201))
+    @operation(_described("revokeTokens", "Revoke a token, or all tokens of a person", body=NewRevocation, status=201))
     async def revoke(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _REVOCATION)
@@ -124,7 +126,7 @@ class RightsResource:
         shown = {"token_id": made.token_id, "person_id": made.person_id, "revoked_at": rfc3339(made.revoked_at_ms)}
         return json_response(shown, status=201)
 
-    @operation(_described("Erase a person and what they wrote", body=NewErasure))
+    @operation(_described("erasePerson", "Erase a person and what they wrote", body=NewErasure))
     async def erase(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _ERASURE)
@@ -147,17 +149,17 @@ class FiguresResource:
     auth: Authentication
     census: Census
 
-    @operation(_described("The figures of this node"))
+    @operation(_described("getStats", "The figures of this node"))
     async def stats(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response({**await self.census.take(), "metrics": self.census.metrics()})
 
-    @operation(_described("The log level of this node"))
+    @operation(_described("getLogLevel", "The log level of this node"))
     async def level(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response({"level": current_level().value})
 
-    @operation(_described("Set the log level of this node until it restarts", body=Level))
+    @operation(_described("setLogLevel", "Set the log level of this node until it restarts", body=Level))
     async def change_level(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
@@ -186,7 +188,12 @@ class StorageResource:
     services: Mapping[str, Check]
 
     @operation(
-        _described("Copy the database to a backup in the data directory", status=201, errors=(401, 403, 409, 503))
+        _described(
+            "createBackup",
+            "Copy the database to a backup in the data directory",
+            status=201,
+            errors=(401, 403, 409, 503),
+        )
     )
     async def back_up(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
@@ -194,7 +201,9 @@ class StorageResource:
 
     @operation(
         _described(
-            "Check everything that the node depends on; reads the whole SQLite file", answer=list[dict[str, Any]]
+            "runDoctor",
+            "Check everything that the node depends on; reads the whole SQLite file",
+            answer=list[dict[str, Any]],
         )
     )
     async def doctor(self, request: web.Request) -> web.Response:

@@ -45,8 +45,8 @@ _ASK_AGAIN: Final = "no-cache"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
-def _described(summary: str, content_type: str) -> Operation:
-    return Operation(summary, "operation", credential="none", content_type=content_type, errors=(404,))
+def _described(content_type: str) -> Operation:
+    return Operation("", "", "operation", credential="none", content_type=content_type, listed=False)
 
 
 class AdminPageResource:
@@ -58,14 +58,14 @@ class AdminPageResource:
         self._page = _found(files, _INDEX).body.replace(b"{root}", f"/web/{files.digest}".encode())
         self._tag = f'"{hashlib.sha256(self._page).hexdigest()[:16]}"'
 
-    @operation(_described("The operators' page", "text/html"))
+    @operation(_described("text/html"))
     async def show(self, request: web.Request) -> web.StreamResponse:
         headers = {**_HEADERS, "Cache-Control": _ASK_AGAIN, "ETag": self._tag}
         if any(f'"{each.value}"' == self._tag for each in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         return web.Response(body=self._page, content_type="text/html", charset="utf-8", headers=headers)
 
-    @operation(_described("A file of the operators' page", "text/javascript"))
+    @operation(_described("text/javascript"))
     async def file(self, request: web.Request) -> web.StreamResponse:
         found = _found(self._files, request.match_info["path"])
         # A page of another release may request it while nodes are replaced: it gets the present file, uncached.

@@ -22,6 +22,7 @@ class CallListResource:
 
     @operation(
         Operation(
+            "listBlockedCalls",
             "The caller's latest 100 blocked calls, the newest first",
             "telephony",
             answer=list[BlockedCallAnswer],
@@ -34,6 +35,7 @@ class CallListResource:
 
     @operation(
         Operation(
+            "listCalls",
             "The latest 100 calls to the caller, newest first, with the outcome of each and the reasons for it",
             "telephony",
             answer=list[CallEntry],

@@ -23,6 +23,7 @@ class CallSettingsResource:
 
     @operation(
         Operation(
+            "getCallSettings",
             "What the caller requires of calls to them, and what is in force",
             "telephony",
             answer=CallSettingsAnswer,
@@ -35,6 +36,7 @@ class CallSettingsResource:
 
     @operation(
         Operation(
+            "changeCallSettings",
             "Require more than the operator's setting, or (null) the same; less is not possible",
             "telephony",
             body=CallSettings,

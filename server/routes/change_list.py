@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Final, NamedTuple
 
 from aiohttp import web
-from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
+from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
 
 from protocol.validation import Strict
 from server.http.requests import read_query
@@ -44,15 +44,16 @@ def _few(text: str) -> int:
     return int(text)
 
 
-_TEXT: Final = WithJsonSchema({"type": "string"})
+_MOMENT: Final = WithJsonSchema({"type": "string", "format": "date-time"})
+_FEW: Final = WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_LISTED})
 
 
 class ListQuery(Strict):
     """``since`` is a time of change (whole seconds, itself included); ``cursor`` continues where a page ended."""
 
-    since: Annotated[int, PlainValidator(_moment_ms), _TEXT] | None = None
-    cursor: Annotated[Position, PlainValidator(_position), _TEXT] | None = None
-    limit: Annotated[int, PlainValidator(_few), _TEXT] = Field(default="100", validate_default=True)
+    since: Annotated[int, PlainValidator(_moment_ms), _MOMENT] | None = None
+    cursor: Annotated[Position, PlainValidator(_position), WithJsonSchema({"type": "string"})] | None = None
+    limit: Annotated[int, PlainValidator(_few), _FEW] = 100
 
     @property
     def position(self) -> Position:

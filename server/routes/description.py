@@ -13,6 +13,7 @@ from aiohttp import web
 from server.description.asyncapi import asyncapi
 from server.description.openapi import openapi
 from server.http.operations import Operation, described, operation
+from server.http.public_address import PublicAddress
 from server.http.responses import json_response
 
 _FOLDER: Final = Path(__file__).parents[2] / "web" / "docs"
@@ -25,19 +26,24 @@ _HEADERS: Final = {
 }
 
 
-def _described(summary: str, answer: Any = dict[str, Any], content_type: str = "application/json") -> Operation:
-    return Operation(summary, "description", credential="none", answer=answer, content_type=content_type)
+def _described(id: str, summary: str) -> Operation:
+    return Operation(id, summary, "description", credential="none", answer=dict[str, Any])
+
+
+def _file(content_type: str) -> Operation:
+    return Operation("", "", "description", credential="none", content_type=content_type, listed=False)
 
 
 class DescriptionResource:
     """The two documents, and the page that shows them with its files."""
 
-    def __init__(self, folder: Path = _FOLDER) -> None:
+    def __init__(self, address: PublicAddress, folder: Path = _FOLDER) -> None:
         """``folder`` has the page."""
+        self._address = address
         self._folder = folder
         self._openapi: bytes | None = None
 
-    @operation(_described("The description of HTTP, as OpenAPI 3.1"))
+    @operation(_described("getOpenapi", "The description of HTTP, as OpenAPI 3.1"))
     async def http(self, request: web.Request) -> web.Response:
         if self._openapi is None:
             # This takes a tenth of a second, once, so not in the event loop.
@@ -45,9 +51,9 @@ class DescriptionResource:
             self._openapi = msgspec.json.encode(document)
         return json_response(msgspec.Raw(self._openapi), headers={"Cache-Control": "no-cache"})
 
-    @operation(_described("The description of the socket, as AsyncAPI 3.0"))
+    @operation(_described("getAsyncapi", "The description of the socket, as AsyncAPI 3.0"))
     async def socket(self, request: web.Request) -> web.Response:
-        document = await asyncio.to_thread(asyncapi, request.host)
+        document = await asyncio.to_thread(asyncapi, self._address.of(request))
         return json_response(document, headers={"Cache-Control": "no-cache"})
 
     def routes(self) -> list[web.RouteDef]:
@@ -56,8 +62,8 @@ class DescriptionResource:
         return [
             web.get("/openapi.json", self.http),
             web.get("/asyncapi.json", self.socket),
-            _page("/docs", self._folder / "index.html", "The description of both as a web page"),
-            *(_page(f"/docs/{path.name}", path, "A file of that page") for path in parts),
+            _page("/docs", self._folder / "index.html"),
+            *(_page(f"/docs/{path.name}", path) for path in parts),
         ]
 
 
@@ -80,6 +86,6 @@ class _File:
         return response
 
 
-def _page(route: str, path: Path, summary: str) -> web.RouteDef:
+def _page(route: str, path: Path) -> web.RouteDef:
     file = _File(path)
-    return web.get(route, described(_described(summary, str, file.content_type), file.show))
+    return web.get(route, described(_file(file.content_type), file.show))

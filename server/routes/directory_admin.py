@@ -74,6 +74,7 @@ class DirectoryResource:
 
     @operation(
         Operation(
+            "importDirectory",
             "Import directory lines (NDJSON), all or nothing",
             _TAG,
             credential="admin",
@@ -127,16 +128,18 @@ class KindResource:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes, each described for this kind."""
         kind, words = self.kind, self.kind.value.replace("_", " ")
-        common = Operation("", _TAG, credential="admin", path=_PATH_TYPES[kind], errors=(400, 401, 403, 404, 503))
-        get = replace(common, summary=f"Get a {words}, as an import line", answer=dict[str, Any])
+        common = Operation("", "", _TAG, credential="admin", path=_PATH_TYPES[kind], errors=(400, 401, 403, 404, 503))
+        name = "Directory" + "".join(part.capitalize() for part in kind.value.split("_"))
+        get = replace(common, id=f"get{name}", summary=f"Get a {words}, as an import line", answer=dict[str, Any])
         put = replace(
             common,
+            id=f"put{name}",
             summary=f"Create or change a {words}",
             body=fields_model(kind),
             answer=PutAnswer,
             errors=(400, 401, 403, 409, 413, 415, 503),
         )
-        delete = replace(common, summary=f"Remove a {words}", status=204)
+        delete = replace(common, id=f"remove{name}", summary=f"Remove a {words}", status=204)
         path = "/".join((_PATH, kind.value, *(f"{{{name}}}" for name in KEYS[kind])))
         return [
             web.get(path, described(get, self.get)),

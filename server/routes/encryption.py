@@ -31,6 +31,7 @@ class EncryptionResource:
 
     @operation(
         Operation(
+            "saveEncryptionData",
             "Store the caller's encryption data",
             "encryption",
             body=EncryptionData,
@@ -44,7 +45,11 @@ class EncryptionResource:
         data = await read_json(request, ENCRYPTION_DATA)
         return json_response(Saved(await self.keys.put_encryption(caller.person, data)))
 
-    @operation(Operation("The caller's encryption data", "encryption", answer=Saved, errors=(401, 404, 503)))
+    @operation(
+        Operation(
+            "getEncryptionData", "The caller's encryption data", "encryption", answer=Saved, errors=(401, 404, 503)
+        )
+    )
     async def get(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
         return json_response(Saved(await self.keys.encryption(caller.person)))

@@ -38,12 +38,15 @@ class HealthResource:
     checks: Mapping[str, Check]
     conveniences: Mapping[str, Check]
 
-    @operation(Operation("Check that the process runs", "operation", credential="none", answer=dict[str, str]))
+    @operation(
+        Operation("checkHealth", "Check that the process runs", "operation", credential="none", answer=dict[str, str])
+    )
     async def healthz(self, _: web.Request) -> web.Response:
         return json_response({"status": "ok"}, headers=_NOT_STORED)
 
     @operation(
         Operation(
+            "checkReadiness",
             "Storage and bus answer, activities can be stored, and the node is not draining",
             "operation",
             credential="none",
@@ -71,6 +74,7 @@ class HealthResource:
 
     @operation(
         Operation(
+            "getMetrics",
             "Prometheus metrics",
             "operation",
             credential="metrics",

@@ -22,6 +22,7 @@ class HeartbeatResource:
 
     @operation(
         Operation(
+            "getHeartbeat",
             "Get the times of the last changes; assigns a number to the caller if they have none",
             "telephony",
             answer=Heartbeat,

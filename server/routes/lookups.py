@@ -24,6 +24,7 @@ CALL_PARAMETER: Final = "CallSid"
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _TRUST: Final = Operation(
+    "lookUpTrust",
     "Look up whether a call may ring, and whose number was called",
     "telephony",
     credential="lookup",
@@ -34,6 +35,7 @@ _TRUST: Final = Operation(
 )
 _CALL: Final = replace(
     _TRUST,
+    id="lookUpCaller",
     summary="Look up who is calling; returns nothing about a caller who is not trusted",
     answer=CallAnswer,
     headers={},
@@ -72,7 +74,8 @@ def _pair(path: str, by_query: Operation, handler: Handler) -> list[web.RouteDef
     """One look-up's two routes."""
     by_body = replace(
         by_query,
-        summary="The same look-up, with the parameters in the body",
+        id=f"{by_query.id}ByPost",
+        summary=f"{by_query.summary} (with the parameters in the body)",
         query=None,
         body=Lookup,
         body_types=(_JSON, _FORM),

@@ -48,9 +48,9 @@ _NEW: TypeAdapter[NewNumbers] = TypeAdapter(NewNumbers)
 _LIST: TypeAdapter[NumbersQuery] = TypeAdapter(NumbersQuery)
 
 
-def _described(summary: str, **more: Any) -> Operation:
+def _described(id: str, summary: str, **more: Any) -> Operation:
     return Operation(
-        summary, "numbers", credential="admin", answer=dict[str, Any], errors=(400, 401, 403, 413, 503), **more
+        id, summary, "numbers", credential="admin", answer=dict[str, Any], errors=(400, 401, 403, 413, 503), **more
     )
 
 
@@ -63,7 +63,9 @@ class NumberResource:
     now_ms: Callable[[], int]
 
     @operation(
-        _described("Add numbers to the pool; numbers that are in it stay unchanged", body=NewNumbers, status=201)
+        _described(
+            "addNumbers", "Add numbers to the pool; numbers that are in it stay unchanged", body=NewNumbers, status=201
+        )
     )
     async def add(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
@@ -71,7 +73,7 @@ class NumberResource:
         added = await self.store.add(sorted(wanted), self.now_ms())
         return json_response({"added": added, "known": len(wanted) - added}, status=201)
 
-    @operation(_described("Buzz numbers in order, and the count for each state", query=NumbersQuery))
+    @operation(_described("listNumbers", "Buzz numbers in order, and the count for each state", query=NumbersQuery))
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _LIST)

@@ -32,8 +32,8 @@ class SearchQuery(Strict):
 _SEARCH: TypeAdapter[SearchQuery] = TypeAdapter(SearchQuery)
 
 
-def _described(summary: str, tag: str, answer: Any, **more: Any) -> Operation:
-    return Operation(summary, tag, credential="admin", answer=answer, **{"errors": _ERRORS, **more})
+def _described(id: str, summary: str, tag: str, answer: Any, **more: Any) -> Operation:
+    return Operation(id, summary, tag, credential="admin", answer=answer, **{"errors": _ERRORS, **more})
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,19 @@ class OperatorSearchResource:
     timelines: Timelines
     auth: Authenticator
 
-    @operation(_described("Find people by name, number or id", "directory", list[FoundPerson], query=SearchQuery))
+    @operation(
+        _described("findPeople", "Find people by name, number or id", "directory", list[FoundPerson], query=SearchQuery)
+    )
     async def people(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _SEARCH)
         return _page(request, query, await self.search.people(query.q, query.limit, query.after))
 
-    @operation(_described("Find companies by name, number or id", "directory", list[FoundCompany], query=SearchQuery))
+    @operation(
+        _described(
+            "findCompanies", "Find companies by name, number or id", "directory", list[FoundCompany], query=SearchQuery
+        )
+    )
     async def companies(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _SEARCH)
@@ -58,6 +64,7 @@ class OperatorSearchResource:
 
     @operation(
         _described(
+            "getActivityTimeline",
             "What each device of its parties has of an activity; never the activity's text",
             "operation",
             Timeline,

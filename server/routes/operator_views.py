@@ -40,8 +40,10 @@ _TRENDS: TypeAdapter[TrendsQuery] = TypeAdapter(TrendsQuery)
 _DEADLINES: TypeAdapter[DeadlinesQuery] = TypeAdapter(DeadlinesQuery)
 
 
-def _described(summary: str, tag: str, query: Any) -> Operation:
-    return Operation(summary, tag, credential="admin", query=query, answer=dict[str, Any], errors=(400, 401, 403, 503))
+def _described(id: str, summary: str, tag: str, query: Any) -> Operation:
+    return Operation(
+        id, summary, tag, credential="admin", query=query, answer=dict[str, Any], errors=(400, 401, 403, 503)
+    )
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,19 @@ class OperatorViewResource:
     deadlines: PrivacyDeadlines
     auth: Authenticator
 
-    @operation(_described("This node's figures over the last hour", "operation", TrendsQuery))
+    @operation(_described("getTrends", "This node's figures over the last hour", "operation", TrendsQuery))
     async def trends_since(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response(self.trends.since(read_query(request, _TRENDS).since))
 
-    @operation(_described("Privacy requests of all companies by due date", "privacy requests", DeadlinesQuery))
+    @operation(
+        _described(
+            "listDuePrivacyRequests",
+            "Privacy requests of all companies by due date",
+            "privacy requests",
+            DeadlinesQuery,
+        )
+    )
     async def due(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _DEADLINES)

@@ -58,10 +58,10 @@ _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 _PURGE: TypeAdapter[Purge] = TypeAdapter(Purge)
 
 
-def _described(summary: str, **more: Any) -> Operation:
+def _described(id: str, summary: str, **more: Any) -> Operation:
     more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 404, 503))
-    return Operation(summary, "privacy requests", credential="admin", **more)
+    return Operation(id, summary, "privacy requests", credential="admin", **more)
 
 
 def routes(
@@ -82,18 +82,18 @@ class ServiceCodeResource:
     codes: ServiceCodes
     auth: Authenticator
 
-    @operation(_described("Create or change a service code", body=NewServiceCode, status=201))
+    @operation(_described("saveServiceCode", "Create or change a service code", body=NewServiceCode, status=201))
     async def put(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         new = await read_json(request, _NEW_CODE)
         return json_response(_code(await self.codes.put(new.code, new.company_id, new.name)), status=201)
 
-    @operation(_described("The service codes", answer=list[dict[str, Any]]))
+    @operation(_described("listServiceCodes", "The service codes", answer=list[dict[str, Any]]))
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response([_code(one) for one in await self.codes.listed()])
 
-    @operation(_described("Stop accepting requests for a service code", status=204, answer=None))
+    @operation(_described("removeServiceCode", "Stop accepting requests for a service code", status=204, answer=None))
     async def delete(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         await self.codes.remove(request.match_info["code"])
@@ -111,26 +111,35 @@ class OperatorRequestResource:
     requests: PrivacyRequests
     auth: Authenticator
 
-    @operation(_described("The privacy requests of all companies", query=ListQuery, answer=list[dict[str, Any]]))
+    @operation(
+        _described(
+            "listEveryPrivacyRequest",
+            "The privacy requests of all companies",
+            query=ListQuery,
+            answer=list[dict[str, Any]],
+        )
+    )
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = list_query(request)
         found = await self.requests.every(query.position, query.limit)
         return list_response(request, found, query.limit)
 
-    @operation(_described("One privacy request with its audit trail"))
+    @operation(_described("getAuditedPrivacyRequest", "One privacy request with its audit trail"))
     async def one(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         found = await self.requests.one(request.match_info["id"])
         trail = await self.requests.trail(found.id)
         return json_response({**view(found), "audit": [_audit(entry) for entry in trail]})
 
-    @operation(_described("The recording of a voicemail", content_type="audio/mpeg", answer=None))
+    @operation(_described("getAnyRecording", "The recording of a voicemail", content_type="audio/mpeg", answer=None))
     async def recording(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return recording_response(await self.requests.recording(request.match_info["id"]))
 
-    @operation(_described("Acknowledge, extend or complete a privacy request", body=StateChange))
+    @operation(
+        _described("changeAnyPrivacyRequest", "Acknowledge, extend or complete a privacy request", body=StateChange)
+    )
     async def change(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _CHANGE)
@@ -138,7 +147,7 @@ class OperatorRequestResource:
             view(await self.requests.change(request.match_info["id"], wanted, f"admin:{caller.subject}"))
         )
 
-    @operation(_described("Erase the recording and the personal fields"))
+    @operation(_described("erasePrivacyRequest", "Erase the recording and the personal fields"))
     async def erase(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         return json_response(view(await self.requests.erase(request.match_info["id"], f"admin:{caller.subject}")))
@@ -161,7 +170,13 @@ class RetentionResource:
     retention: PrivacyRetention
     auth: Authenticator
 
-    @operation(_described("Delete completed privacy requests that are older than a number of months", body=Purge))
+    @operation(
+        _described(
+            "purgePrivacyRequests",
+            "Delete completed privacy requests that are older than a number of months",
+            body=Purge,
+        )
+    )
     async def purge(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _PURGE)

@@ -44,7 +44,12 @@ class PrivacyFormResource:
 
     @operation(
         Operation(
-            "The hosted privacy form", "privacy requests", credential="none", content_type="text/html", errors=(404,)
+            "showPrivacyForm",
+            "The hosted privacy form",
+            "privacy requests",
+            credential="none",
+            content_type="text/html",
+            errors=(404,),
         )
     )
     async def show(self, request: web.Request) -> web.Response:
@@ -58,6 +63,7 @@ class PrivacyFormResource:
 
     @operation(
         Operation(
+            "makePrivacyRequest",
             "Make a privacy request",
             "privacy requests",
             credential="none",

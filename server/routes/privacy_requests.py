@@ -39,6 +39,7 @@ class MemberRequestResource:
 
     @operation(
         Operation(
+            "listPrivacyRequests",
             "The privacy requests of the caller's companies, by time of change",
             "privacy requests",
             query=ListQuery,
@@ -53,7 +54,13 @@ class MemberRequestResource:
         return list_response(request, found, query.limit)
 
     @operation(
-        Operation("One privacy request", "privacy requests", answer=dict[str, Any], errors=(401, 404, 503)),
+        Operation(
+            "getPrivacyRequest",
+            "One privacy request",
+            "privacy requests",
+            answer=dict[str, Any],
+            errors=(401, 404, 503),
+        ),
     )
     async def one(self, request: web.Request) -> web.Response:
         caller = await self.auth.person(request)
@@ -61,6 +68,7 @@ class MemberRequestResource:
 
     @operation(
         Operation(
+            "getRecording",
             "The recording of a voicemail",
             "privacy requests",
             content_type="audio/mpeg",
@@ -74,6 +82,7 @@ class MemberRequestResource:
 
     @operation(
         Operation(
+            "changePrivacyRequest",
             "Acknowledge, extend or complete a privacy request",
             "privacy requests",
             body=StateChange,

@@ -35,6 +35,7 @@ class PublicKeyResource:
 
     @operation(
         Operation(
+            "publishPublicKey",
             "Publish one of the caller's public keys; the one it replaces is revoked",
             "encryption",
             body=NewPublicKey,
@@ -50,6 +51,7 @@ class PublicKeyResource:
 
     @operation(
         Operation(
+            "listPublicKeysOfPerson",
             "A person's public keys: those in force first, then the revoked ones, the newest first",
             "encryption",
             answer=list[PublicKeyAnswer],
@@ -63,6 +65,7 @@ class PublicKeyResource:
 
     @operation(
         Operation(
+            "listChangedPublicKeys",
             "The public keys that were added or revoked since a time: the caller's and those of everybody they have "
             "talked with, by time of change",
             "encryption",

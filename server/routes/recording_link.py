@@ -51,6 +51,7 @@ class RecordingLinkResource:
 
     @operation(
         Operation(
+            "getLinkedRecording",
             "The recording that the link in an event points to",
             "webhooks",
             credential="none",

@@ -28,8 +28,9 @@ _TRANSCRIPTION_SID: Final = re.compile(r"TR[0-9a-f]{32}")
 _CALL_SID: Final = re.compile(r"CA[0-9A-Za-z]{1,64}")
 
 
-def _described(summary: str, *, answers_twiml: bool = False) -> Operation:
+def _described(id: str, summary: str, *, answers_twiml: bool = False) -> Operation:
     return Operation(
+        id,
         summary,
         "twilio",
         credential="twilio",
@@ -49,13 +50,13 @@ class PrivacyLineResource:
     texts: CallTexts
     auth: Authenticator
 
-    @operation(_described("The privacy line answers", answers_twiml=True))
+    @operation(_described("answerPrivacyLine", "The privacy line answers", answers_twiml=True))
     async def greet(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         tries, said = _tries(request), self.texts.of((await twilio_form(request)).get("To", ""))
         return _twiml(_ask(said, (said.greeting if tries == 1 else said.again,), tries))
 
-    @operation(_described("The caller has dialled a service code", answers_twiml=True))
+    @operation(_described("takeServiceCode", "The caller has dialled a service code", answers_twiml=True))
     async def code(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form = await twilio_form(request)
@@ -75,7 +76,7 @@ class PrivacyLineResource:
         said = self.texts.of(form.get("To", ""))
         return _twiml(_ask(said, (said.unknown, said.again), _tries(request) + 1))
 
-    @operation(_described("The caller has finished", answers_twiml=True))
+    @operation(_described("endVoicemail", "The caller has finished", answers_twiml=True))
     async def ended(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form, code = await twilio_form(request), request.query.get("code", "")
@@ -83,7 +84,7 @@ class PrivacyLineResource:
         said = self.texts.of(form.get("To", ""), code)
         return _twiml(twiml.hang_up(said.speech(said.thanks)))
 
-    @operation(_described("The status of a call has changed"))
+    @operation(_described("reportPrivacyLineStatus", "The status of a call has changed"))
     async def status(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form = await twilio_form(request)
@@ -92,7 +93,7 @@ class PrivacyLineResource:
             await self.voicemail.ended(call)
         return web.Response(status=204)
 
-    @operation(_described("A recording is available, or there is none"))
+    @operation(_described("reportRecording", "A recording is available, or there is none"))
     async def recording(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form = await twilio_form(request)
@@ -103,7 +104,7 @@ class PrivacyLineResource:
             await self.voicemail.recorded(call, sid, completed=good)
         return web.Response(status=204)
 
-    @operation(_described("A transcription is available, or there is none"))
+    @operation(_described("reportTranscription", "A transcription is available, or there is none"))
     async def transcription(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form = await twilio_form(request)

@@ -24,8 +24,9 @@ UNAVAILABLE_PATH: Final = "/twilio/voice/unavailable"
 _ENDED_PATH: Final = "/twilio/voice/ended"
 
 
-def _described(summary: str) -> Operation:
+def _described(id: str, summary: str) -> Operation:
     return Operation(
+        id,
         summary,
         "twilio",
         credential="twilio",
@@ -42,14 +43,14 @@ class VoiceResource:
     screening: Screening
     auth: Authenticator
 
-    @operation(_described("Answer an incoming call: ring the person's app, or reject the call"))
+    @operation(_described("answerCall", "Answer an incoming call: ring the person's app, or reject the call"))
     async def voice(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         call = read_call(await twilio_form(request))
         rings = await self.screening.ring(call, request.headers.get(TOKEN_HEADER))
         return _twiml(twiml.reject(rings) if isinstance(rings, RejectReason) else twiml.dial_person(rings, _ENDED_PATH))
 
-    @operation(_described("Record a call that has ended as an activity"))
+    @operation(_described("endCall", "Record a call that has ended as an activity"))
     async def ended(self, request: web.Request) -> web.Response:
         await self.auth.twilio(request)
         form = await twilio_form(request)
@@ -63,6 +64,7 @@ class VoiceResource:
     # failure (also a wrong auth token or BUZZ_PUBLIC_URL) does not make this one fail too. It reveals nothing.
     @operation(
         Operation(
+            "answerFailedCall",
             "Answer when the voice URL has failed: the caller hears the busy tone",
             "twilio",
             credential="none",

@@ -21,6 +21,7 @@ class VoiceTokenResource:
 
     @operation(
         Operation(
+            "createVoiceToken",
             "Create a short-lived Twilio access token with which the caller's app receives calls",
             "telephony",
             answer=VoiceToken,

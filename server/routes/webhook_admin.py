@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
-from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
+from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
+from yarl import URL
 
 from protocol.activity import rfc3339
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
+from server.http.public_address import PublicAddress
 from server.http.requests import read_body, read_json, read_query
 from server.http.responses import json_response
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
@@ -50,8 +52,11 @@ def _status(text: str) -> Status:
     return Status(text)
 
 
-_TEXT: Final = WithJsonSchema({"type": "string"})
-Digits = Annotated[int, PlainValidator(_digits), _TEXT]
+Digits = Annotated[int, PlainValidator(_digits), WithJsonSchema({"type": "integer", "minimum": 0})]
+Few = Annotated[int, PlainValidator(_few), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_LISTED})]
+StatusName = Annotated[
+    Status, PlainValidator(_status), WithJsonSchema({"type": "string", "enum": [status.value for status in Status]})
+]
 
 
 class DeliveryQuery(Strict):
@@ -59,9 +64,9 @@ class DeliveryQuery(Strict):
 
     endpoint_id: Digits | None = None
     request_id: str | None = None
-    status: Annotated[Status, PlainValidator(_status), _TEXT] | None = None
+    status: StatusName | None = None
     before: Digits | None = None
-    limit: Annotated[int, PlainValidator(_few), _TEXT] = Field(default="100", validate_default=True)
+    limit: Few = 100
 
     @property
     def filter(self) -> Filter:
@@ -79,19 +84,19 @@ _DELIVERY_QUERY: TypeAdapter[DeliveryQuery] = TypeAdapter(DeliveryQuery)
 _ENDPOINT_QUERY: TypeAdapter[EndpointQuery] = TypeAdapter(EndpointQuery)
 
 
-def routes(admin: WebhookAdmin, auth: Authenticator, public_url: str | None) -> list[web.RouteDef]:
-    """Return the operator's routes. ``public_url`` begins the URL to which a source must post."""
+def routes(admin: WebhookAdmin, auth: Authenticator, address: PublicAddress) -> list[web.RouteDef]:
+    """Return the operator's routes. ``address`` begins the URL to which a source must post."""
     return [
         *WebhookEndpointResource(admin, auth).routes(),
         *DeliveryResource(admin, auth).routes(),
-        *SourceResource(admin, auth, public_url or "").routes(),
+        *SourceResource(admin, auth, address).routes(),
     ]
 
 
-def _described(summary: str, **more: Any) -> Operation:
+def _described(id: str, summary: str, **more: Any) -> Operation:
     more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 404, 503))
-    return Operation(summary, "webhooks", credential="admin", **more)
+    return Operation(id, summary, "webhooks", credential="admin", **more)
 
 
 def _id(request: web.Request) -> int:
@@ -105,7 +110,14 @@ class WebhookEndpointResource:
     admin: WebhookAdmin
     auth: Authenticator
 
-    @operation(_described("Create a webhook endpoint; its keys are shown only once", body=NewEndpoint, status=201))
+    @operation(
+        _described(
+            "createWebhookEndpoint",
+            "Create a webhook endpoint; its keys are shown only once",
+            body=NewEndpoint,
+            status=201,
+        )
+    )
     async def add(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         made = await self.admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
@@ -113,6 +125,7 @@ class WebhookEndpointResource:
 
     @operation(
         _described(
+            "listWebhookEndpoints",
             "The webhook endpoints, each with the number of waiting and failed deliveries",
             query=EndpointQuery,
             answer=list[dict[str, Any]],
@@ -125,36 +138,53 @@ class WebhookEndpointResource:
         unfinished = await self.admin.unfinished()
         return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
 
-    @operation(_described("One webhook endpoint"))
+    @operation(_described("getWebhookEndpoint", "One webhook endpoint"))
     async def one(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response(_endpoint(await self.admin.endpoint(_id(request))))
 
-    @operation(_described("Change a webhook endpoint", body=EndpointChange))
+    @operation(_described("changeWebhookEndpoint", "Change a webhook endpoint", body=EndpointChange))
     async def change(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         wanted = await read_json(request, _ENDPOINT_CHANGE)
         return json_response(_endpoint(await self.admin.change_endpoint(_id(request), wanted)))
 
-    @operation(_described("Delete a webhook endpoint and cancel its waiting deliveries", status=204, answer=None))
+    @operation(
+        _described(
+            "deleteWebhookEndpoint",
+            "Delete a webhook endpoint and cancel its waiting deliveries",
+            status=204,
+            answer=None,
+        )
+    )
     async def delete(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         await self.admin.delete_endpoint(_id(request))
         return web.Response(status=204)
 
-    @operation(_described("Rotate an endpoint's keys; the new ones are shown only once", body=Rotation))
+    @operation(
+        _described(
+            "rotateWebhookEndpointKeys", "Rotate an endpoint's keys; the new ones are shown only once", body=Rotation
+        )
+    )
     async def rotate(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         rotation = await read_json(request, _ROTATION) if await read_body(request) else Rotation()
         rotated = await self.admin.rotate_endpoint(_id(request), rotation)
         return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
 
-    @operation(_described("Send a test event, marked as such", status=202, errors=(401, 403, 404, 409, 503)))
+    @operation(
+        _described(
+            "testWebhookEndpoint", "Send a test event, marked as such", status=202, errors=(401, 403, 404, 409, 503)
+        )
+    )
     async def test(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response(_delivery(await self.admin.test(_id(request))), status=202)
 
-    @operation(_described("Retry all failed deliveries of an endpoint", answer=dict[str, int]))
+    @operation(
+        _described("retryFailedWebhookDeliveries", "Retry all failed deliveries of an endpoint", answer=dict[str, int])
+    )
     async def retry_failed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response({"retried": await self.admin.retry_failed(_id(request))})
@@ -180,7 +210,11 @@ class DeliveryResource:
     admin: WebhookAdmin
     auth: Authenticator
 
-    @operation(_described("The deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]))
+    @operation(
+        _described(
+            "listWebhookDeliveries", "The deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]
+        )
+    )
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         wanted = read_query(request, _DELIVERY_QUERY).filter
@@ -190,7 +224,7 @@ class DeliveryResource:
             response.headers["Link"] = f'<{request.rel_url.update_query(before=str(found[-1].id))}>; rel="next"'
         return response
 
-    @operation(_described("Retry a delivery now", errors=(401, 403, 404, 409, 503)))
+    @operation(_described("retryWebhookDelivery", "Retry a delivery now", errors=(401, 403, 404, 409, 503)))
     async def retry(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         return json_response(_delivery(await self.admin.retry(_id(request))))
@@ -202,30 +236,40 @@ class DeliveryResource:
 
 @dataclass(frozen=True)
 class SourceResource:
-    """Sources of events. ``public_url`` begins the URL that a source is told to post to; empty: the request's host."""
+    """Sources of events. ``address`` begins the URL that a source is told to post to."""
 
     admin: WebhookAdmin
     auth: Authenticator
-    public_url: str
+    address: PublicAddress
 
-    @operation(_described("Allow another service to send events for a company", body=NewSource, status=201))
+    @operation(
+        _described(
+            "createWebhookSource", "Allow another service to send events for a company", body=NewSource, status=201
+        )
+    )
     async def add(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         made = await self.admin.add_source(await read_json(request, _NEW_SOURCE))
-        return json_response(_source(request, made, self.public_url), status=201)
+        return json_response(_source(made, self.address.of(request)), status=201)
 
-    @operation(_described("The sources of events", answer=list[dict[str, Any]]))
+    @operation(_described("listWebhookSources", "The sources of events", answer=list[dict[str, Any]]))
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
-        return json_response([_source(request, one, self.public_url) for one in await self.admin.sources()])
+        return json_response([_source(one, self.address.of(request)) for one in await self.admin.sources()])
 
-    @operation(_described("Store a source's new keys; the old keys stay valid for the overlap", body=SourceKeys))
+    @operation(
+        _described(
+            "rotateWebhookSourceKeys",
+            "Store a source's new keys; the old keys stay valid for the overlap",
+            body=SourceKeys,
+        )
+    )
     async def rotate(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         given = await read_json(request, _SOURCE_KEYS)
-        return json_response(_source(request, await self.admin.rotate_source(_id(request), given), self.public_url))
+        return json_response(_source(await self.admin.rotate_source(_id(request), given), self.address.of(request)))
 
-    @operation(_described("Stop accepting events from a source", status=204, answer=None))
+    @operation(_described("deleteWebhookSource", "Stop accepting events from a source", status=204, answer=None))
     async def delete(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         await self.admin.delete_source(_id(request))
@@ -283,12 +327,11 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _source(request: web.Request, source: Source, public_url: str) -> dict[str, Any]:
-    base = public_url or f"{request.scheme}://{request.host}"
+def _source(source: Source, address: URL) -> dict[str, Any]:
     return {
         "id": source.id,
         "company_id": source.company_id,
-        "url": f"{base}{RECEIVER_PATH}?source={source.id}",
+        "url": str(address.with_path(RECEIVER_PATH).with_query(source=source.id)),
         "previous_keys_until": _time(source.keys.previous_until_ms),
         "created_at": rfc3339(source.created_at_ms),
         "updated_at": rfc3339(source.updated_at_ms),

@@ -32,6 +32,7 @@ class WebhookReceiverResource:
 
     @operation(
         Operation(
+            "receivePrivacyRequestEvent",
             "Receive a privacy-request event from another service",
             "webhooks",
             credential="event signature",

@@ -46,7 +46,11 @@ class SocketEndpoint:
         # No HEAD: an upgrade is a GET (RFC 6455, section 4.1).
         return [web.get("/apps/buzz/socket", self.handle, allow_head=False)]
 
-    @operation(Operation("Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(400, 503)))
+    @operation(
+        Operation(
+            "openSocket", "Open a session (websocket; see /asyncapi.json)", "socket", status=101, errors=(400, 503)
+        )
+    )
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Upgrade, then read frames until the socket ends."""
         self._admit()

@@ -34,12 +34,12 @@ async def test_everything_is_there_and_can_be_found(world: World) -> None:
             assert await page.locator(f"#frame-{name}").count() == 1
         assert await page.locator("#events details").count() == len(socket["x-events"])
 
-        await page.click("#post_activity > summary")
-        assert "message_id" in await page.inner_text("#post_activity")
+        await page.click("#postActivity > summary")
+        assert "message_id" in await page.inner_text("#postActivity")
         assert "undefined" not in await page.inner_text("main")
         await page.fill("#find", "trust-lookup")
-        assert await page.locator("#get_trust_lookup").is_visible()
-        assert not await page.locator("#post_activity").is_visible()
+        assert await page.locator("#lookUpTrust").is_visible()
+        assert not await page.locator("#postActivity").is_visible()
 
         await page.fill("#find", "")
         await page.goto(f"{world.url}/docs#type-ActivityAnswer")

@@ -23,7 +23,8 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
-from server.description.openapi import CREDENTIALS, TAGS, openapi
+from server.description.credentials import CREDENTIALS
+from server.description.openapi import TAGS, openapi
 from server.description.schemas import Schemas
 from server.http.operations import operation_of
 from server.node.demo import load_demo
@@ -85,8 +86,8 @@ async def test_every_route_has_an_operation(world: World, http: Any) -> None:
         description = operation_of(route.handler)
         assert description is not None, f"{route.method} {route.resource.canonical} has no @operation"
         assert description.tag in TAGS, "say in server/description/openapi.py what is under this tag"
-        assert description.credential in CREDENTIALS, "say in server/description/openapi.py how it is shown"
-        if route.method != "HEAD":
+        assert description.credential in CREDENTIALS, "say in server/description/credentials.py how it is shown"
+        if route.method != "HEAD" and description.listed:
             assert route.method.lower() in http["paths"][route.resource.canonical]
 
 
@@ -231,3 +232,37 @@ async def test_the_page_needs_no_other_host(world: World) -> None:
         again = await world.http()("GET", part, headers={"If-None-Match": answer.headers.get("ETag", '"none"')})
         assert again.status == (304 if "ETag" in answer.headers else 200)
     assert not re.search(r"""(?:src|href|import|fetch\()\s*=?\s*["'](?:https?:)?//""", "".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("settings", "forwarded", "server"),
+    [
+        ({}, None, {"host": "HOST", "protocol": "ws"}),
+        ({}, "https", {"host": "HOST", "protocol": "ws"}),
+        ({"trusted_hops": 1}, "https", {"host": "HOST", "protocol": "wss"}),
+        ({"trusted_hops": 1}, "http, https", {"host": "HOST", "protocol": "wss"}),
+        ({"trusted_hops": 2}, "https, http", {"host": "HOST", "protocol": "wss"}),
+        ({"trusted_hops": 2}, "https", {"host": "HOST", "protocol": "wss"}),
+        ({"trusted_hops": 1}, "javascript", {"host": "HOST", "protocol": "ws"}),
+        ({"trusted_hops": 1}, None, {"host": "HOST", "protocol": "ws"}),
+        ({"public_url": "https://buzz.example"}, "http", {"host": "buzz.example", "protocol": "wss"}),
+        ({"public_url": "http://buzz.example:81"}, None, {"host": "buzz.example:81", "protocol": "ws"}),
+    ],
+)
+async def test_asyncapi_names_the_address_of_the_client(
+    tmp_path: Path, settings: Any, forwarded: str | None, server: dict[str, str]
+) -> None:
+    async with open_world(tmp_path, **settings) as world:
+        headers = {} if forwarded is None else {"X-Forwarded-Proto": forwarded}
+        document = (await world.http().get("/asyncapi.json", headers=headers)).json
+        host = world.url.removeprefix("http://")
+        assert document["servers"]["buzz"] == {**server, "host": server["host"].replace("HOST", host)}
+
+
+async def test_a_source_is_told_the_address_behind_the_proxy(tmp_path: Path) -> None:
+    async with open_world(tmp_path, trusted_hops=1) as world:
+        await load_demo(world.node.directory)
+        admin = world.http(token=world.tokens.service("admin"))
+        body = {"company_id": 123, "api_key": "a key"}
+        made = await admin("POST", "/admin/webhook-sources", json=body, headers={"X-Forwarded-Proto": "https"})
+        assert made.json["url"].startswith("https://127.0.0.1:")

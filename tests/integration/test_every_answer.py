@@ -24,7 +24,7 @@ NO_HEAD = {
     "/apps/buzz/call-lookup": "the same",
     "/apps/buzz/socket": "an upgrade is a GET (RFC 6455, section 4.1)",
 }
-IN_PATHS = {"person_id": "7", "company_id": "123", "digest": "0000000000000000", "path": "admin/app.js"}
+IN_PATHS = {"id": "1", "person_id": "7", "company_id": "123", "digest": "0000000000000000", "path": "admin/app.js"}
 OF_ONE_ANSWER = {"date", "x-request-id", "transfer-encoding"}
 """These say how and when this answer was sent, not what it is."""
 
@@ -78,6 +78,7 @@ def gets(world: World) -> dict[str, str]:
 
 
 def filled(path: str) -> str:
+    path = path.replace("/webhooks/recordings/{id}", "/webhooks/recordings/00000000-0000-4000-8000-000000000000")
     return re.sub(r"\{(\w+)\}", lambda found: IN_PATHS.get(found[1], "1"), path)
 
 

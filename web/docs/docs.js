@@ -50,7 +50,7 @@ function overview() {
     scheme.scheme ? "Authorization: Bearer …" : scheme.name,
     rich(scheme.description),
   ]);
-  const shapes = ["Error", "FlatError"].map((name) => [name, rich(http.components.schemas[name].description)]);
+  const shapes = ["ErrorAnswer", "FlatErrorAnswer"].map((name) => [name, rich(http.components.schemas[name].description)]);
   return section(
     "overview",
     "Overview",
@@ -80,7 +80,8 @@ function operationItem(method, path, operation) {
     element("span", { class: "summary" }, rich(operation.summary)),
     element("span", { class: "who" }, who),
   ];
-  return item(operation.operationId, head, ...parameters(operation), ...requestBody(operation), ...responses(operation));
+  const words = [element("p", {}, rich(operation.description))];
+  return item(operation.operationId, head, ...words, ...parameters(operation), ...requestBody(operation), ...responses(operation));
 }
 
 function parameters(operation) {
@@ -89,7 +90,7 @@ function parameters(operation) {
     [each.name, each.required ? element("span", { class: "required" }, " required") : ""],
     each.in,
     typeNodes(each.schema),
-    rich(each.description ?? each.schema.description ?? ""),
+    rich(each.description ?? ""),
   ]);
   return [element("h3", {}, "Parameters"), table(["Name", "In", "Type", "Meaning"], rows)];
 }
