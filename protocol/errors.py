@@ -98,6 +98,20 @@ class ApiError(Exception):
         return self.kind.socket_code or self.code
 
 
+class InvalidToken(ApiError):
+    """The request's token is missing or refused.
+
+    ``reason`` says why, in words that may be shown to anybody: HTTP puts it into the message and, unless the token is
+    only ``missing``, into WWW-Authenticate; a socket into its close reason.
+    """
+
+    def __init__(self, reason: str, *, missing: bool = False, advice: str = "") -> None:
+        sentence = reason[:1].upper() + reason[1:] + (f": {advice}" if advice else "")
+        super().__init__(ErrorCode.UNAUTHORIZED, f"{ERRORS[ErrorCode.UNAUTHORIZED].words} {sentence}.")
+        self.reason = reason
+        self.missing = missing
+
+
 @unique
 class CloseCode(IntEnum):
     """Why a socket was closed. Numbers below 4000 are those of RFC 6455, section 7.4.1."""

@@ -19,14 +19,16 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
+from protocol.activity import rfc3339
 from protocol.errors import ApiError, ErrorCode
+from server.auth.claims import Provider
 from server.auth.contract import SCOPE_ADMIN, SCOPE_LOOKUP, SCOPE_METRICS, Caller, NotInDirectory, OnKeys, OnRevoked
-from server.auth.jwks import REFRESH_SECONDS, JwksError, Provider, ProviderKeys, check_source
+from server.auth.jwks import REFRESH_SECONDS, JwksError, ProviderKeys, check_source
+from server.auth.refusals import TOLD, BadToken, RefusalReason, Refusals
 from server.auth.revocations import POLL_SECONDS, Revocations
 from server.auth.signing_keys import KeyFileError, KeyRing, load, load_or_create
 from server.auth.tokens import (
     MAX_TOKEN_CHARACTERS,
-    BadToken,
     is_own,
     is_token_id,
     mint_person,
@@ -94,6 +96,7 @@ class Authentication:
         self._now_ms = now_ms
         self._cache: dict[bytes, Caller] = {}
         self._key_subscribers: list[OnKeys] = []
+        self.refusals = Refusals()
         if provider is not None:
             provider.on_forgotten = self._keys_forgotten
 
@@ -127,16 +130,23 @@ class Authentication:
     def ended(self, caller: Caller) -> str | None:
         """Return why a credential is no longer valid, as text for people; None as far as is known here."""
         reason = self._has_ended(caller)
-        if reason is None and caller.person_id is not None and self._people.is_gone(caller.person_id):
+        if reason is not None:
+            return TOLD[reason]
+        if caller.person_id is not None and self._people.is_gone(caller.person_id):
             return NotInDirectory(caller.person_id).reason
-        return reason
+        return None
 
     async def person(self, request: web.Request) -> Caller:
         """Return the person of the request's access token. Called before the request is parsed."""
         caller = await self._bearer(request)
-        if caller.person_id is None:
-            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a person's access token.")
+        self.require_person(caller)
         return caller
+
+    def require_person(self, caller: Caller) -> None:
+        """Raise ApiError(forbidden) unless the credential is a person's."""
+        if caller.person_id is None:
+            self._note_scope(caller, "a person's token is required")
+            raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a person's access token.")
 
     async def lookup(self, request: web.Request) -> Caller:
         """Accept a service with scope ``lookup``, or Twilio by its signature.
@@ -150,6 +160,7 @@ class Authentication:
                 raise _unauthorized() from None
             if SCOPE_LOOKUP in caller.scopes:
                 return caller
+            self._note_scope(caller, "the scope lookup is required")
         elif await self._twilio.is_genuine(request):
             return TWILIO
         raise _unauthorized()
@@ -158,6 +169,7 @@ class Authentication:
         """Require an admin token: 401 without one, 403 for another valid credential."""
         caller = await self._bearer(request)
         if SCOPE_ADMIN not in caller.scopes:
+            self._note_scope(caller, "the scope admin is required")
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route requires a service token with the scope admin.")
         return caller
 
@@ -165,6 +177,7 @@ class Authentication:
         """Require a token with the scope metrics or admin: 401 without one, 403 for another valid credential."""
         caller = await self._bearer(request)
         if caller.scopes.isdisjoint((SCOPE_METRICS, SCOPE_ADMIN)):
+            self._note_scope(caller, "the scope metrics or admin is required")
             message = "Forbidden: this route requires a service token with the scope metrics or admin."
             raise ApiError(ErrorCode.FORBIDDEN, message)
         return caller
@@ -174,7 +187,7 @@ class Authentication:
         if await self._twilio.is_genuine(request):
             return TWILIO
         if "Authorization" in request.headers:
-            await self._bearer(request)
+            self._note_scope(await self._bearer(request), "Twilio's signature is required")
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route accepts only requests that Twilio has signed.")
         raise _unauthorized()
 
@@ -236,18 +249,21 @@ class Authentication:
                 _logger.exception("the identity provider's keys can't be read")
 
     async def _verify_anew(self, token: str, digest: bytes) -> Caller:
-        if len(token) > MAX_TOKEN_CHARACTERS:
-            raise _unauthorized()
         try:
             caller = await self._read(token)
-        except BadToken:
-            raise _unauthorized() from None
+        except BadToken as error:
+            raise self.refusals.refuse(error.reason, str(error)) from None
+        except ApiError:
+            self.refusals.note(RefusalReason.KEYS_UNREADABLE, TOLD[RefusalReason.KEYS_UNREADABLE])
+            raise
         if len(self._cache) >= MAX_CACHED_TOKENS:
             del self._cache[next(iter(self._cache))]
         self._cache[digest] = caller
         return caller
 
     async def _read(self, token: str) -> Caller:
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise BadToken(RefusalReason.MALFORMED, f"longer than {MAX_TOKEN_CHARACTERS} characters")
         if self._provider is None or is_own(self._ring, token):
             return read_own(self._ring, token)
         return await self._provider.verify(token)
@@ -265,28 +281,48 @@ class Authentication:
 
     async def _bearer(self, request: web.Request) -> Caller:
         """Return the caller of the request's token, which is checked again when the request's body has arrived."""
-        caller = await self.verify(_bearer(request))
+        token = _bearer(request)
+        if token is None:
+            raise self.refusals.refuse(RefusalReason.MISSING, "no Authorization: Bearer")
+        caller = await self.verify(token)
         still_may: Callable[[], Awaitable[None]] = partial(self._check_again, caller)
         request[STILL_MAY] = still_may
         return caller
 
-    def _has_ended(self, caller: Caller) -> str | None:
-        """Return the same as :meth:`ended`, without checking the directory."""
+    def _has_ended(self, caller: Caller) -> RefusalReason | None:
+        """Return why a credential is no longer valid, without checking the directory."""
         if caller.expires_at_ms <= self._now_ms():
-            return "token expired"
+            return RefusalReason.EXPIRED
         if not self._is_in_force(caller.key):
-            return "the token's signing key is no longer in force"
-        return "token revoked" if self._revocations.is_revoked(caller) else None
+            return RefusalReason.KEY_REMOVED
+        return RefusalReason.REVOKED if self._revocations.is_revoked(caller) else None
 
     def _is_in_force(self, key: str) -> bool:
         return key in self._ring.by_header or (self._provider is not None and key in self._provider.in_force)
 
     def _check(self, caller: Caller) -> None:
-        """Raise ApiError(unauthorized) if the credential is no longer valid."""
-        if self._has_ended(caller) is not None:
-            raise _unauthorized()
+        """Raise InvalidToken if the credential is no longer valid."""
+        reason = self._has_ended(caller)
+        if reason is not None:
+            raise self.refusals.refuse(reason, self._explain(reason, caller))
         if caller.person_id is not None and self._people.is_gone(caller.person_id):
-            raise NotInDirectory(caller.person_id)
+            error = NotInDirectory(caller.person_id)
+            self.refusals.note(RefusalReason.NOT_IN_DIRECTORY, error.reason)
+            raise error
+
+    def _explain(self, reason: RefusalReason, caller: Caller) -> str:
+        """Return exactly what ended the credential, for the log."""
+        match reason:
+            case RefusalReason.EXPIRED:
+                return f"exp is {rfc3339(caller.expires_at_ms)}, now it is {rfc3339(self._now_ms())}"
+            case RefusalReason.REVOKED:
+                return self._revocations.explain(caller)
+            case _:
+                return "the key that signed it was removed"
+
+    def _note_scope(self, caller: Caller, required: str) -> None:
+        has = "a person's token" if caller.person_id is not None else f"the scope {' '.join(sorted(caller.scopes))}"
+        self.refusals.note(RefusalReason.SCOPE, f"{required}, this is {has}")
 
     async def _check_again(self, caller: Caller) -> None:
         """Check the credential again after a wait, during which the directory may have changed."""
@@ -340,9 +376,15 @@ async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> Provi
     if settings.jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
         return None
     check_source(settings.jwks)
-    keys = ProviderKeys(
-        Provider(settings.jwks, settings.jwt_issuer, settings.jwt_audience, settings.jwt_person_claim), now_ms
+    provider = Provider(
+        settings.jwks,
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_person_claim,
+        settings.jwt_client_claim,
+        settings.jwt_client_ids,
     )
+    keys = ProviderKeys(provider, now_ms)
     try:
         await keys.refresh()
     except JwksError as error:
@@ -352,12 +394,9 @@ async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> Provi
     return keys
 
 
-def _bearer(request: web.Request) -> str:
+def _bearer(request: web.Request) -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise _unauthorized()
-    return token
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def _unauthorized() -> ApiError:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from protocol.errors import ApiError, ErrorCode
+from protocol.errors import InvalidToken
 from storage.accounts import Revocation
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ SCOPE_LOOKUP = "lookup"
 SCOPE_ADMIN = "admin"
 SCOPE_METRICS = "metrics"
 SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN, SCOPE_METRICS})
+NO_SCOPES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,12 @@ class Caller:
         return self.person_id == revocation.person_id and self.issued_at_ms <= revocation.revoked_at_ms
 
 
-class NotInDirectory(ApiError):
-    """The credential is valid, but its person is not in the directory. ``reason`` is the short form."""
+class NotInDirectory(InvalidToken):
+    """The credential is valid, but its person is not in the directory."""
 
     def __init__(self, person_id: int) -> None:
-        self.reason = f"person {person_id} is not in the directory"
-        todo = f"put them there with `run.py import`, or PUT /admin/directory/person/{person_id}"
-        super().__init__(ErrorCode.UNAUTHORIZED, f"Unauthorized: {self.reason}: {todo}.")
+        advice = f"put them there with `run.py import`, or PUT /admin/directory/person/{person_id}"
+        super().__init__(f"person {person_id} is not in the directory", advice=advice)
 
 
 OnRevoked = Callable[[Revocation], None]
@@ -65,7 +65,7 @@ OnKeys = Callable[[], None]
 
 
 class Authenticator(Protocol):
-    """Checks credentials. Raises ApiError: unauthorized without a valid one, forbidden for one of the wrong kind.
+    """Checks credentials. Raises InvalidToken without a valid one, ApiError(forbidden) for one of the wrong kind.
 
     A person's credential is valid only while the person is in the directory: NotInDirectory otherwise.
     ApiError(unavailable) only if the identity provider's keys could not be read yet.
@@ -80,6 +80,10 @@ class Authenticator(Protocol):
 
     async def verify(self, token: str) -> Caller:
         """Check a bearer token: signature, issuer, audience, expiry, revocation, and that its person exists."""
+        ...
+
+    def require_person(self, caller: Caller) -> None:
+        """Raise ApiError(forbidden) unless the credential is a person's."""
         ...
 
     def counts(self, caller: Caller) -> bool:

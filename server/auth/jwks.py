@@ -11,7 +11,6 @@ import time
 from asyncio import Lock
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,22 +21,22 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
+from jwt.api_jws import decode as decode_signed
 
 from protocol.errors import ApiError, ErrorCode
+from server.auth.claims import Claims, Provider, caller_of, shown
 from server.auth.contract import Caller
-from server.auth.tokens import NO_SCOPES, BadToken, person_of, token_digest
+from server.auth.refusals import BadToken, RefusalReason
 from server.http.outbound import open_session, read_answer
 
 REFRESH_SECONDS: Final = 600.0
 MIN_REFRESH_SECONDS: Final = 30.0
 """Unknown key ids make a fetch at most this often, so that forged ones can't turn Buzz against its provider."""
 
-NOT_BEFORE_LEEWAY_SECONDS: Final = 30
-"""How far the provider's clock may be ahead of ours."""
-
 _FETCH_SECONDS: Final = 5.0
 _MAX_JWKS_BYTES: Final = 1024 * 1024
 _MIN_RSA_BITS: Final = 2_048
+_SHOWN_KIDS: Final = 5
 _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
@@ -45,7 +44,7 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
     ("EC", "P-521"): ("ES512",),
     ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
 }
-"""By type and curve: what a key may be declared for; the first where it declares nothing. No symmetric keys."""
+"""By type and curve: what a key may be declared for; all of them where it declares nothing. No symmetric keys."""
 
 _ED25519: Final = frozenset({"EdDSA", "Ed25519"})
 """One algorithm under two names: RFC 8037 calls it EdDSA, RFC 9864 Ed25519."""
@@ -61,26 +60,14 @@ class JwksError(Exception):
 
 
 class ProviderKey(NamedTuple):
-    """One public key and its only algorithm. ``id`` identifies the key itself, independent of its key id."""
+    """One public key and the algorithms that it may be used with: the declared one, or all that its type allows.
 
-    algorithm: str
+    ``id`` identifies the key itself, independent of its key id.
+    """
+
+    algorithms: tuple[str, ...]
     key: Any
     id: str
-
-    @property
-    def names(self) -> list[str]:
-        """The names of that algorithm in a token."""
-        return sorted(_ED25519) if self.algorithm in _ED25519 else [self.algorithm]
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Where the keys are, and what its tokens must have: issuer, audience, and the claim that names the person."""
-
-    source: str
-    issuer: str
-    audience: str
-    person_claim: str = "sub"
 
 
 class ProviderKeys:
@@ -92,7 +79,7 @@ class ProviderKeys:
     def __init__(
         self, provider: Provider, now_ms: Callable[[], int], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._provider = provider
+        self.provider = provider
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._keys: dict[tuple[str, str | None], ProviderKey] | None = None
@@ -112,32 +99,15 @@ class ProviderKeys:
 
         Raises BadToken; ApiError(unavailable) while the keys have never been readable.
         """
-        key = await self._key_of(token)
-        provider = self._provider
-        try:
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=key.names,
-                audience=provider.audience,
-                issuer=provider.issuer,
-                # Times are compared with the injected clock: `nbf` here, `exp` at every use. `sub` and `jti` are read
-                # below: providers write numbers or null into them, and another claim may name the person.
-                options={
-                    "require": ["exp", "aud", "iss"],
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                    "verify_sub": False,
-                    "verify_jti": False,
-                },
-            )
-        except jwt.PyJWTError as error:
-            raise BadToken(str(error)) from error
-        return self._caller(token, claims, key)
+        key = await self.key_of(token)
+        return caller_of(token, verified_claims(token, key), self.provider, key.id, self._now_ms() / 1000)
 
-    async def _key_of(self, token: str) -> ProviderKey:
-        kid = _kid_of(token)
+    async def key_of(self, token: str) -> ProviderKey:
+        """Return the key that the token names; the keys are read again if there is none.
+
+        Raises BadToken, or ApiError(unavailable) if the key may be a new one and the keys can't be read.
+        """
+        kid = kid_of(token)
         found = self._known(kid)
         if found is None and (self._fetching.locked() or self._may_fetch()):
             # If a fetch is running, wait for it: the key may be a new one in its answer.
@@ -150,13 +120,18 @@ class ProviderKeys:
         if self._unreachable:
             # The key may be a new one: "unauthorized" would make a valid client give up.
             raise ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
-        raise BadToken("no key of the provider has this id")
+        named = "names no key (kid)" if kid is None else f"names the key (kid) {shown(kid)}"
+        raise BadToken(RefusalReason.KEY, f"the token {named}, BUZZ_JWKS has {self._kids()}")
+
+    def _kids(self) -> str:
+        known = sorted(str(kid) for _, kid in self._keys or ())
+        return ", ".join(known[:_SHOWN_KIDS]) + (f" and {len(known) - _SHOWN_KIDS} more" if known[_SHOWN_KIDS:] else "")
 
     def _may_fetch(self) -> bool:
         return self._monotonic() >= self._next_fetch_at
 
     def _known(self, kid: str | None) -> ProviderKey | None:
-        return self._keys.get((self._provider.issuer, kid)) if self._keys else None
+        return self._keys.get((self.provider.issuer, kid)) if self._keys else None
 
     async def _fetch_quietly(self) -> None:
         try:
@@ -167,34 +142,32 @@ class ProviderKeys:
     async def _fetch(self) -> None:
         self._next_fetch_at = self._monotonic() + MIN_REFRESH_SECONDS
         self._unreachable = True
-        keys = parse_jwks(await _read(self._provider.source))
-        self._keys = {(self._provider.issuer, kid): key for kid, key in keys.items()}
+        keys = parse_jwks(await _read(self.provider.source))
+        self._keys = {(self.provider.issuer, kid): key for kid, key in keys.items()}
         self._unreachable = False
         before, self.in_force = self.in_force, frozenset(key.id for key in keys.values())
         if not before <= self.in_force:
             self.on_forgotten()
 
-    def _caller(self, token: str, claims: Mapping[str, Any], key: ProviderKey) -> Caller:
-        person_id = person_of(claims.get(self._provider.person_claim))
-        if person_id is None:
-            raise BadToken(f"its claim '{self._provider.person_claim}' names no person")
-        not_before = _seconds(claims, "nbf") or 0
-        if not_before > self._now_ms() / 1000 + NOT_BEFORE_LEEWAY_SECONDS:
-            raise BadToken("not valid yet")
-        expires_at = _seconds(claims, "exp")
-        if expires_at is None:
-            raise BadToken("its 'exp' is not a time")
-        token_id = _token_id(claims.get("jti")) or token_digest(token).hex()[:32]
-        # Without `iat` a token counts as old: every revocation of its person ends it.
-        issued_at_ms = round((_seconds(claims, "iat") or 0) * 1000)
-        expires_at_ms = round(expires_at * 1000)
-        return Caller(f"person:{person_id}", person_id, NO_SCOPES, token_id, expires_at_ms, issued_at_ms, key.id)
+
+def verified_claims(token: str, key: ProviderKey) -> Claims:
+    """Return the claims of a token that this key has signed. None of them is checked. Raises BadToken."""
+    try:
+        signed = decode_signed(token, key.key, algorithms=list(key.algorithms))
+        return msgspec.json.decode(signed, type=dict[str, Any])
+    except jwt.InvalidAlgorithmError as error:
+        raise BadToken(
+            RefusalReason.ALGORITHM, f"alg is {algorithm_of(token)}, its key is for {either(key)}"
+        ) from error
+    except jwt.InvalidSignatureError as error:
+        raise BadToken(RefusalReason.SIGNATURE, "the signature does not fit the key that the token names") from error
+    except (jwt.PyJWTError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadToken(RefusalReason.MALFORMED, f"it is no JWT: {error}") from error
 
 
-def _token_id(jti: object) -> str:
-    """Return the token's id as text; "" if it has none that can be used."""
-    is_number = isinstance(jti, int) and not isinstance(jti, bool)
-    return str(jti) if is_number or isinstance(jti, str) else ""
+def either(key: ProviderKey) -> str:
+    """Return the algorithms of a key, for people."""
+    return " or ".join(key.algorithms)
 
 
 def parse_jwks(text: bytes) -> dict[str | None, ProviderKey]:
@@ -259,34 +232,48 @@ async def _read_url(url: str) -> bytes:
 def _provider_key(jwk: dict[str, Any]) -> ProviderKey | None:
     curve = jwk.get("crv")
     allowed = _ALGORITHMS.get((str(jwk.get("kty")), None if curve is None else str(curve)))
-    algorithm = jwk.get("alg", allowed[0] if allowed else None)
-    if not allowed or algorithm not in allowed or jwk.get("use", "sig") != "sig" or "d" in jwk:
+    if not allowed or jwk.get("use", "sig") != "sig" or "d" in jwk:
         return None
+    algorithms = _declared(jwk, allowed)
     try:
-        key = jwt.PyJWK(jwk, algorithm="EdDSA" if algorithm in _ED25519 else algorithm).key
+        key = jwt.PyJWK(jwk, algorithm=allowed[0]).key
     except (jwt.PyJWTError, ValueError, KeyError, TypeError):
         return None
     if isinstance(key, RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
         return None
-    return ProviderKey(algorithm, key, _id_of(algorithm, key))
+    return ProviderKey(algorithms, key, _id_of(algorithms, key)) if algorithms else None
 
 
-def _id_of(algorithm: str, key: Any) -> str:
+def _declared(jwk: Mapping[str, Any], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the algorithms of a key; none if it declares one that its type does not have."""
+    declared = jwk.get("alg")
+    if declared is None:
+        return allowed
+    if declared in _ED25519 and declared in allowed:
+        return allowed
+    return (declared,) if declared in allowed else ()
+
+
+def _id_of(algorithms: tuple[str, ...], key: Any) -> str:
     """Return an id of the key itself, because a provider may use a removed key's key id for the next one."""
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-    return f"{algorithm}:{digest.hexdigest()}"
+    return f"{','.join(algorithms)}:{digest.hexdigest()}"
 
 
-def _kid_of(token: str) -> str | None:
+def header_of(token: str) -> Mapping[str, Any]:
+    """Return the token's header, which nothing vouches for. Raises BadToken if it is no JWT."""
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
-    except jwt.PyJWTError as error:
-        raise BadToken("not a JWT") from error
+        return jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, RecursionError) as error:
+        raise BadToken(RefusalReason.MALFORMED, f"it is no JWT: {error}") from error
+
+
+def kid_of(token: str) -> str | None:
+    """Return the id of the key that the token names. Raises BadToken if it is no JWT."""
+    kid = header_of(token).get("kid")
     return kid if isinstance(kid, str) else None
 
 
-def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**43:
-        return None
-    return value
+def algorithm_of(token: str) -> str:
+    """Return the algorithm that the token names, for people."""
+    return shown(header_of(token).get("alg"))

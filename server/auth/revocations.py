@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from protocol.activity import rfc3339
 from server.auth.contract import Caller, OnRevoked
 from server.runtime.clock import Every
 from storage.accounts import AccountStore, Revocation
@@ -46,6 +47,15 @@ class Revocations:
             return False
         of_person = self._persons.get(caller.person_id)
         return of_person is not None and caller.is_hit_by(of_person)
+
+    def explain(self, caller: Caller) -> str:
+        """Return which revocation ends the caller's credential, for the log and for operators."""
+        if caller.token_id in self._tokens:
+            return f"the token with the id {caller.token_id} was revoked"
+        of_person = self._persons[caller.person_id or 0]
+        until = rfc3339(of_person.revoked_at_ms)
+        issued = f"this one at {rfc3339(caller.issued_at_ms)}" if caller.issued_at_ms else "this one has no iat"
+        return f"every token of person {caller.person_id} issued until {until} was revoked, {issued}"
 
     async def poll(self) -> None:
         """Read the new revocations from storage. Raises StorageUnavailable."""

@@ -17,7 +17,8 @@ from nacl.bindings import crypto_sign_BYTES, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
 from protocol.validation import MAX_ID
-from server.auth.contract import SERVICE_SCOPES, Caller
+from server.auth.contract import NO_SCOPES, SERVICE_SCOPES, Caller
+from server.auth.refusals import BadToken, RefusalReason
 from server.auth.signing_keys import KeyRing, encode_segment
 
 ISSUER: Final = "buzz"
@@ -25,17 +26,12 @@ AUDIENCE: Final = "buzz"
 MAX_TOKEN_CHARACTERS: Final = 8_192
 MAX_TTL_SECONDS: Final = 366 * 86_400
 PERSON_SCOPE: Final = "app"
-NO_SCOPES: Final[frozenset[str]] = frozenset()
 
 
 _OWN_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 """What ``secrets.token_urlsafe(16)`` makes."""
 _JWT_BEGINS = "eyJ"
 """A JSON object in base64url, as a token's first two parts are. New ids never begin so."""
-
-
-class BadToken(Exception):
-    """The token is not valid. The message is for tests and is never sent to the client."""
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -108,15 +104,15 @@ def read_own(ring: KeyRing, token: str) -> Caller:
     header, _, payload = signed.partition(".")
     key = ring.by_header.get(header)
     if key is None:
-        raise BadToken("not signed with a key of this server")
+        raise BadToken(RefusalReason.KEY, "not signed with a key of this server, and BUZZ_JWKS is not set")
     try:
         # libsodium needs about half of OpenSSL's time, and this check is most of the cost of opening a session.
         proof = decode_segment(signature)
         if len(proof) != crypto_sign_BYTES:
-            raise BadToken("the signature is malformed")
+            raise BadToken(RefusalReason.SIGNATURE, "the signature is malformed")
         crypto_sign_open(proof + signed.encode("ascii"), key.public)
     except (BadSignatureError, UnicodeEncodeError) as error:
-        raise BadToken("the signature is wrong") from error
+        raise BadToken(RefusalReason.SIGNATURE, "the signature is wrong") from error
     return _caller(_claims(payload), key.header)
 
 
@@ -130,9 +126,9 @@ def decode_segment(segment: str) -> bytes:
     try:
         data = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError as error:
-        raise BadToken("not base64url") from error
+        raise BadToken(RefusalReason.MALFORMED, "not base64url") from error
     if encode_segment(data) != segment:
-        raise BadToken("not canonical base64url")
+        raise BadToken(RefusalReason.MALFORMED, "not canonical base64url")
     return data
 
 
@@ -151,9 +147,9 @@ def _claims(payload: str) -> _Claims:
     try:
         claims = _decode_claims(decode_segment(payload))
     except msgspec.DecodeError as error:
-        raise BadToken("its claims are malformed") from error
+        raise BadToken(RefusalReason.CLAIMS, "its claims are malformed") from error
     if claims.iss != ISSUER or claims.aud != AUDIENCE:
-        raise BadToken("made for another purpose")
+        raise BadToken(RefusalReason.AUDIENCE, f"iss and aud of Buzz's own tokens are {ISSUER} and {AUDIENCE}")
     return claims
 
 
@@ -165,5 +161,5 @@ def _caller(claims: _Claims, key: str) -> Caller:
         return Caller(claims.sub, None, scopes, claims.jti, expires_at_ms, issued_at_ms, key)
     person_id = person_of(claims.sub) if kind == "person" else None
     if person_id is None:
-        raise BadToken("its subject is neither a person nor a service")
+        raise BadToken(RefusalReason.PERSON, "its sub is neither a person nor a service")
     return Caller(claims.sub, person_id, NO_SCOPES, claims.jti, expires_at_ms, issued_at_ms, key)

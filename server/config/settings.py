@@ -6,6 +6,7 @@ lists it.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -49,6 +50,7 @@ class Mode(StrEnum):
 
 
 MAX_URL_CHARACTERS: Final = 2_000
+MAX_CLAIM_CHARACTERS: Final = 256
 
 
 def _comma_separated(value: object) -> object:
@@ -80,8 +82,15 @@ def _web_url(value: str) -> str:
     return value
 
 
+def _claim_path(value: str) -> str:
+    if not all(re.split(r"(?<!\\)\.", value)) or len(value) > MAX_CLAIM_CHARACTERS:
+        raise ValueError(f"should be a claim's name, or names separated by dots, of {MAX_CLAIM_CHARACTERS} characters")
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+ClaimPath = Annotated[str, AfterValidator(_claim_path)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -237,7 +246,17 @@ class Settings(BaseSettings):
     jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
     jwt_issuer: str | None = Field(None, description="The issuer (iss) of the identity provider's tokens")
     jwt_audience: str | None = Field(None, description="The audience (aud) that its tokens must have")
-    jwt_person_claim: str = Field("sub", description="The claim that holds the person's id")
+    jwt_person_claim: ClaimPath = Field(
+        "sub",
+        description="The claim that holds the person's id; a dot leads into an object, as in buzz.person_id, unless a "
+        "backslash stands before it",
+    )
+    jwt_client_claim: ClaimPath | None = Field(
+        None, description="The claim that a token without aud must have instead, e.g. client_id; unset: aud is required"
+    )
+    jwt_client_ids: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (), description="The values accepted in that claim, separated by commas; unset: BUZZ_JWT_AUDIENCE"
+    )
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None, description="Days after which the text of an activity is deleted, but not its id; unset: never"

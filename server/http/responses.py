@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from protocol.errors import ERRORS, ApiError, ErrorCode
+from protocol.errors import ERRORS, ApiError, ErrorCode, InvalidToken
 from server.http.operations import Handler, operation_of
 from storage.errors import StorageUnavailable
 
@@ -20,6 +20,7 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 SERVER = "buzz"
 """Names the server without the versions of what it is built with."""
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
+_CHALLENGE = 'Bearer realm="buzz"'
 _ids = random.Random()
 
 
@@ -51,14 +52,23 @@ def json_response(
 
 
 def error_response(error: ApiError, flat: bool = False) -> web.Response:
-    """Return an error in one of the two forms. Retry-After is in whole seconds, rounded up."""
+    """Return an error in one of the two forms. Retry-After is in whole seconds, rounded up; a 401 has a challenge."""
     status = error.kind.http_status
     flat = flat and status == 400
     body = FlatErrorAnswer(True, error.message) if flat else ErrorAnswer(ErrorDetail(str(status), _with_words(error)))
     response = json_response(body, status)
     if error.kind.retry and status in (429, 503):
         response.headers["Retry-After"] = str(max(1, -int(-(error.retry_after_seconds or 1) // 1)))
+    if status == 401:
+        response.headers["WWW-Authenticate"] = challenge(error)
     return response
+
+
+def challenge(error: ApiError) -> str:
+    """Return the WWW-Authenticate of a 401 (RFC 6750, section 3). Without a refused token it names no error."""
+    if not isinstance(error, InvalidToken) or error.missing:
+        return _CHALLENGE
+    return f'{_CHALLENGE}, error="invalid_token", error_description="{error.reason}"'
 
 
 def _with_words(error: ApiError) -> str:

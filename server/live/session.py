@@ -20,6 +20,7 @@ from protocol.errors import CloseCode
 from protocol.events import EventName
 from protocol.frames import DEFAULT_BATCH_BYTES, CaughtUp, Event, ServerFrame
 from server.auth.contract import Caller
+from server.auth.refusals import TOLD, RefusalReason
 from server.live.life_signs import LifeSigns
 from server.live.ring import Entry, frames
 from server.live.session_states import TRANSITIONS, IllegalTransition, SessionState, Trigger
@@ -299,7 +300,7 @@ class Session:
         if self.state is SessionState.CLOSED:
             self.wire.abort()
         elif self._token_seconds_left() <= 0:
-            self.close(CloseCode.UNAUTHORIZED, "token expired")
+            self.close(CloseCode.UNAUTHORIZED, TOLD[RefusalReason.EXPIRED])
         elif self._life_signs.are_missing(self.wire, now):
             self.close(CloseCode.NO_LIFE_SIGN, "no sign of life")
         else:

@@ -60,6 +60,9 @@ async def open_foundation(settings: Settings, now_ms: Callable[[], int]) -> Asyn
         parties = Parties(database, fresh_seconds=None if settings.database_url is None else FRESH_SECONDS)
         stack.push_async_callback(parties.close)
         auth = await stack.enter_async_context(open_authentication(settings, accounts, parties, now_ms))
+        metrics.watch_counter(
+            "buzz_tokens_refused", "Tokens refused, by reason", lambda: auth.refusals.counts, "reason"
+        )
         origins = Origins(settings.origins, development=settings.development)
         telephony = TelephonyMetrics(metrics)
         tracing = open_otlp() if settings.traces is Traces.OTLP else Tracing()

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from protocol.activity import rfc3339
 from protocol.codec import Codec
-from protocol.errors import ApiError, CloseCode, ErrorCode
+from protocol.errors import ApiError, CloseCode, ErrorCode, InvalidToken
 from protocol.frames import DEFAULT_BATCH_BYTES, Hello, Welcome
-from server.auth.contract import Authenticator, Caller, NotInDirectory
+from server.auth.contract import Authenticator, Caller
 from server.cluster.cluster import Cluster
 from server.config.settings import Settings
 from server.http.origins import Origins
@@ -146,17 +146,15 @@ class Acceptor:
     async def _caller(self, request: web.Request, hello: Hello) -> Caller:
         try:
             if hello.token is None:
-                caller = await self._auth.person(request)
-            else:
-                caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
-        except NotInDirectory as error:
+                return await self._auth.person(request)
+            caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
+            self._auth.require_person(caller)
+        except InvalidToken as error:
             raise Refused(CloseCode.UNAUTHORIZED, error.reason) from error
         except ApiError as error:
-            if error.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN):
-                raise Refused(CloseCode.UNAUTHORIZED, "a person's token: missing, bad, expired or revoked") from error
+            if error.code is ErrorCode.FORBIDDEN:
+                raise Refused(CloseCode.UNAUTHORIZED, "this is not a person's token") from error
             raise
-        if caller.person_id is None:
-            raise Refused(CloseCode.UNAUTHORIZED, "not a person's token")
         return caller
 
     def _session(self, caller: Caller, hello: Hello, codec: Codec, wire: Wire, parties: tuple[int, ...]) -> Session:

@@ -101,7 +101,7 @@ async def test_a_good_token_of_nobody_in_the_directory_is_told_what_to_do(
 ) -> None:
     answer = await world.http(STRANGER)(method, path, **({} if body is None else {"json": body}))
     assert (answer.status, answer.json["error"]["code"]) == (401, "401")
-    assert f"person {STRANGER} is not in the directory" in answer.message
+    assert f"Person {STRANGER} is not in the directory" in answer.message
     assert "run.py import" in answer.message
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,15 +36,24 @@ class Provider:
         """Stop publishing the key."""
         del self._keys[kid]
 
-    def token(self, person: int, kid: str) -> str:
-        now = int(time.time())
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": str(person), "iat": now, "exp": now + 3_600}
-        return jwt.encode(claims, self._keys[kid], "ES256", headers={"kid": kid})
+    def token(self, person: int, kid: str, **claims: Any) -> str:
+        """Return a token that is right except for the given claims; a claim that is None is left out."""
+        return self.signed({**_claims(person), **claims}, kid)
+
+    def signed(self, claims: Mapping[str, Any], kid: str, *, by: str | None = None) -> str:
+        """Return a token with these claims that names the key ``kid``, signed by the key ``by`` if one is given."""
+        kept = {name: value for name, value in claims.items() if value is not None}
+        return jwt.PyJWS().encode(json.dumps(kept).encode(), self._keys[by or kid], "ES256", headers={"kid": kid})
 
     async def serve(self, _: web.Request) -> web.Response:
         to_jwk = jwt.algorithms.ECAlgorithm.to_jwk
         keys = [{**to_jwk(key.public_key(), as_dict=True), "kid": kid} for kid, key in self._keys.items()]
         return web.json_response({"keys": keys})
+
+
+def _claims(person: int) -> dict[str, Any]:
+    now = int(time.time())
+    return {"iss": ISSUER, "aud": AUDIENCE, "sub": str(person), "iat": now, "exp": now + 3_600}
 
 
 @asynccontextmanager

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twilio.request_validator import RequestValidator
 
-from protocol.errors import ApiError, ErrorCode
+from protocol.errors import ApiError, ErrorCode, InvalidToken
 from server.auth.authentication import Authentication, open_authentication
 from server.auth.jwks import JwksError, parse_jwks
 from server.auth.revocations import Revocations
 from server.auth.signing_keys import KeyFileError, load, load_or_create, rotate
-from server.auth.tokens import mint_person
+from server.auth.tokens import MAX_TOKEN_CHARACTERS, mint_person
 from server.config.settings import Mode, Settings
 from server.http.requests import read_body
 from server.http.responses import errors_middleware
@@ -174,6 +174,12 @@ async def test_a_token_expires_by_the_servers_clock(auth: Authentication, client
     assert (await client.get("/person", headers=headers)).status == 401
     clock.ms -= 86_400_000
     assert (await client.get("/person", headers=headers)).status == 200
+
+
+async def test_a_token_beyond_every_length_is_refused_unread(auth: Authentication) -> None:
+    """Headers and frames are shorter; this is for what operators paste."""
+    with pytest.raises(InvalidToken, match="not a token of a supported form"):
+        await auth.verify("x" * (MAX_TOKEN_CHARACTERS + 1))
 
 
 async def test_a_verified_token_is_found_again_without_its_signature(auth: Authentication, clock: Clock) -> None:
@@ -406,12 +412,15 @@ class IdentityProvider:
 
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {"first": ec.generate_private_key(ec.SECP256R1())}
+        self.declared: dict[str, str] = {}
         self.fetches = 0
         self.broken = False
         self.url = ""
 
     def jwks(self) -> dict[str, Any]:
-        return {"keys": [published(kid, key) for kid, key in self.keys.items()]}
+        """Return the keys; those in ``declared`` say for which algorithm they are."""
+        alg = {kid: {"alg": name} for kid, name in self.declared.items()}
+        return {"keys": [published(kid, key, **alg.get(kid, {})) for kid, key in self.keys.items()]}
 
     async def serve(self, _: web.Request) -> web.Response:
         self.fetches += 1
@@ -683,6 +692,28 @@ async def test_a_source_that_can_not_be_read_is_named(open_auth: Open, source: s
         await with_provider(open_auth, source)
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
+async def test_a_key_that_declares_no_algorithm_may_be_used_with_those_of_its_type(
+    open_auth: Open, provider: IdentityProvider, algorithm: str
+) -> None:
+    key = rsa.generate_private_key(65_537, 2_048)
+    provider.keys = {"undeclared": key, "declared": key}
+    provider.declared = {"declared": "RS256"}
+    auth = await with_provider(open_auth, provider.url)
+    assert (await auth.verify(provider.sign("undeclared", algorithm))).person_id == 456
+    assert auth.refusals.counts["algorithm"] == 0
+    # HMAC with what is published, and no signature, are never among them.
+    for secret, forged in ((str(key.public_key().public_numbers().n), "HS256"), (None, "none")):
+        token = jwt.encode({"sub": "456"}, secret, forged, headers={"kid": "undeclared"})
+        with pytest.raises(ApiError):
+            await auth.verify(token)
+    assert auth.refusals.counts["algorithm"] == 2
+    if algorithm != "RS256":
+        with pytest.raises(ApiError):
+            await auth.verify(provider.sign("declared", algorithm))
+        assert auth.refusals.counts["algorithm"] == 3
+
+
 def test_only_fit_keys_are_taken() -> None:
     p256, small = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65_537, 1_024)
     private = jwt.algorithms.ECAlgorithm.to_jwk(p256, as_dict=True)
@@ -696,8 +727,8 @@ def test_only_fit_keys_are_taken() -> None:
         {"kty": "oct", "k": "c2VjcmV0", "kid": "symmetric", "alg": "HS256"},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "damaged"},
     ]
-    assert {kid: key.algorithm for kid, key in parse_jwks(json.dumps({"keys": keys}).encode()).items()} == {
-        "good": "ES256"
+    assert {kid: key.algorithms for kid, key in parse_jwks(json.dumps({"keys": keys}).encode()).items()} == {
+        "good": ("ES256",)
     }
 
 

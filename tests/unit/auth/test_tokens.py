@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from server.auth.contract import Caller
+from server.auth.refusals import BadToken
 from server.auth.signing_keys import KeyRing, SigningKey, encode_segment
-from server.auth.tokens import MAX_TTL_SECONDS, BadToken, is_own, mint_person, mint_service, person_of, read_own
+from server.auth.tokens import MAX_TTL_SECONDS, is_own, mint_person, mint_service, person_of, read_own
 from storage.accounts import Revocation
 
 NOW_MS = 1_720_000_000_123
