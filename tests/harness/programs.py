@@ -79,6 +79,17 @@ def node_modules(package: Path) -> Path:
     return _installed("npm", files, install) / "node_modules"
 
 
+def javascript_client() -> Path:
+    """Return `client/js`, in which `node_modules` is a link to the packages of its lock."""
+    folder = Path(__file__).parents[2] / "client" / "js"
+    packages, link = node_modules(folder), folder / "node_modules"
+    if not link.exists() or link.resolve() != packages.resolve():
+        draft = folder / f".node_modules.{os.getpid()}"
+        draft.symlink_to(packages)
+        draft.replace(link)  # in one step: another test process may do the same
+    return folder
+
+
 def _installed(kind: str, locks: Sequence[Path], install: Callable[[Path], None]) -> Path:
     """Return the folder in the cache that ``install`` fills, once for these contents of the locks and this Python."""
     parts = [sys.version.encode(), *(lock.read_bytes() for lock in locks)]

@@ -1,0 +1,71 @@
+/** Builds the activities that a client sends. */
+
+import { asParty } from "./activity.js"
+
+/** @import { Party } from "./activity.js" */
+
+/**
+ * What `send` accepts. `type` is `chat_message` if it is left out. `from` is a company of this person, to write in its
+ * name. `callTimeSeconds` is for calls. `idempotencyKey` and `messageId` are created if they are left out.
+ *
+ * @typedef {object} Draft
+ * @property {Party | string} to
+ * @property {string} [message]
+ * @property {string} [type]
+ * @property {Party | string} [from]
+ * @property {string} [messageId]
+ * @property {number} [callTimeSeconds]
+ * @property {string} [idempotencyKey]
+ */
+
+/**
+ * Return the activity in the protocol's fields.
+ *
+ * @param {Draft | Record<string, any>} draft a draft, or already in the protocol's fields (with `sendable_type`)
+ * @param {number} personId
+ * @returns {Record<string, any>}
+ */
+export function compose(draft, personId) {
+  if ("sendable_type" in draft) return { ...draft }
+  const { type = "chat_message", to, from, message, messageId, callTimeSeconds, idempotencyKey } = draft
+  const receiver = asParty(to)
+  const sender = from ? asParty(from) : { type: "person", id: personId }
+  return {
+    type,
+    sendable_type: sender.type,
+    sendable_id: sender.id,
+    receivable_type: receiver.type,
+    receivable_id: receiver.id,
+    ...(message !== undefined && { message }),
+    ...(messageId !== undefined && { message_id: messageId }),
+    ...(callTimeSeconds !== undefined && { call_time: callTimeSeconds }),
+    ...(idempotencyKey !== undefined && { idempotency_key: idempotencyKey }),
+  }
+}
+
+/**
+ * Give the activity an id or key, so that it can be sent twice and is stored once; return it.
+ *
+ * A message is identified by its own `message_id`; in the other types that field names the message that they refer to,
+ * so they get an `idempotency_key`.
+ *
+ * @param {Record<string, any>} activity
+ * @param {() => string} newId
+ * @returns {string}
+ */
+export function identify(activity, newId) {
+  const name = activity.type === "chat_message" ? "message_id" : "idempotency_key"
+  return (activity[name] ??= newId())
+}
+
+/** Return a random UUID (RFC 9562, version 4). */
+export function randomId() {
+  const { crypto } = globalThis
+  if (crypto?.randomUUID) return crypto.randomUUID()
+  // Pages without https and React Native have no randomUUID.
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = (bytes[6] & 15) | 64
+  bytes[8] = (bytes[8] & 63) | 128
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")
+}

@@ -1,0 +1,34 @@
+/** Ids are numbers up to 2^53 - 1. A larger one is refused, because JavaScript would round it. */
+
+import { UnreadableAnswer } from "./errors.js"
+
+/**
+ * Return an id that the app has given.
+ *
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {number}
+ * @throws {RangeError} if it is no whole number from 0 to 2^53 - 1
+ */
+export function checkedId(value, name) {
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value)
+  throw new RangeError(`${name} must be a whole number from 0 to 2^53 - 1, not ${String(value)}`)
+}
+
+/**
+ * Return a decoded value in which every number is exact.
+ *
+ * A parser rounds an integer beyond 2^53 to another one that is beyond it as well, so none escapes this check.
+ *
+ * @template T
+ * @param {T} value
+ * @returns {T}
+ * @throws {UnreadableAnswer} if a number is not exact
+ */
+export function exact(value) {
+  if (typeof value === "bigint" || (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER)) {
+    throw new UnreadableAnswer(`the server sent the number ${value}, beyond 2^53 - 1, which JavaScript would round`)
+  }
+  if (value && typeof value === "object") Object.values(value).forEach(exact)
+  return value
+}

@@ -1,0 +1,46 @@
+"""Both clients play every conformance script, in both subprotocols: real sockets, and a clock that the script moves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from client.conformance.player import play, scripts
+from tests.harness.client_drivers import node_driver, python_driver
+
+SCRIPTS = {script["name"]: script for script in scripts()}
+# What a client does not have; the README of the scripts says what the words mean.
+LACKS = {
+    "python": {"kept_outbox", "page", "exact_numbers"},
+    "javascript": {"cancel_unsent"},
+}
+
+
+def played_by(client: str) -> list[Any]:
+    return [
+        pytest.param(script, encoding, id=f"{script['name']}-{encoding}")
+        for script in SCRIPTS.values()
+        if not LACKS[client] & set(script.get("needs", ()))
+        for encoding in script.get("encodings", ("json", "msgpack"))
+    ]
+
+
+@pytest.mark.parametrize(("script", "encoding"), played_by("python"))
+async def test_the_python_client(script: dict[str, Any], encoding: str) -> None:
+    async with python_driver() as driver:
+        await play(script, driver, encoding)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node() -> AsyncIterator[Any]:
+    async with node_driver() as driver:
+        yield driver
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("script", "encoding"), played_by("javascript"))
+async def test_the_javascript_client(script: dict[str, Any], encoding: str, node: Any) -> None:
+    await play(script, node, encoding)
