@@ -74,6 +74,7 @@ WEBHOOKS: Final = Group(
         "rotate": "server.cli.webhook_endpoints:rotate",
         "remove": "server.cli.webhook_endpoints:remove",
         "deliveries": "server.cli.webhook_deliveries:deliveries",
+        "delivery": "server.cli.webhook_deliveries:delivery",
         "retry": "server.cli.webhook_deliveries:retry",
         "test": "server.cli.webhook_deliveries:try_out",
         "sources": "server.cli.webhook_sources:sources",

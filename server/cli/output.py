@@ -84,6 +84,11 @@ def print_json_line(value: object) -> None:
     print(json_text(value), flush=True)
 
 
+def one_line_of_json(value: object) -> str:
+    """Return a value as JSON on one line; None as a dash."""
+    return "–" if value is None else json_text(value)
+
+
 def _text(value: object) -> str:
     if value is None:
         return "–"

@@ -1,4 +1,4 @@
-"""`run.py webhooks deliveries`, `retry`, `test`: events that are sent to endpoints."""
+"""`run.py webhooks deliveries`, `delivery`, `retry`, `test`: events that are sent to endpoints."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ def deliveries(
     query = {name: str(value) for name, value in given.items() if value is not None}
     rows = admin.call(config, data_dir, "GET", "/admin/webhook-deliveries", params=query)
     output.show_rows(rows, as_json, _COLUMNS, "There are no such deliveries.")
+
+
+def delivery(
+    delivery: Annotated[int, typer.Argument(metavar="DELIVERY", help="The delivery's id.", min=1, max=MAX_ID)],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a delivery with what was sent, and each answer.
+
+    The recording, and the end of long texts, are not in the log.
+
+    Example: run.py webhooks delivery 17
+    """
+    found = admin.call(config, data_dir, "GET", f"/admin/webhook-deliveries/{delivery}")
+    if as_json:
+        output.print_json(found)
+        return
+    attempts = found.pop("log")
+    output.show(found, as_json=False)
+    for attempt in attempts:
+        output.say("")
+        output.say(f"Attempt {attempt['number']}, {attempt['at']}: {attempt['summary']}")
+        output.say(f"  answer  {attempt['answer'] or '–'}")
+        output.say(f"  sent    {output.one_line_of_json(attempt['payload'])}")
 
 
 def retry(

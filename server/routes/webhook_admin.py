@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+import msgspec
 from aiohttp import web
 from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
 from yarl import URL
@@ -19,6 +20,8 @@ from server.http.requests import read_body, read_json, read_query
 from server.http.responses import json_response
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
 from server.webhooks.admin import MAX_LISTED, EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
+from server.webhooks.words import attempt_in_words, delivery_in_words
+from storage.webhooks.attempts import Attempt
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, EndpointKeys, Source
 
@@ -224,6 +227,16 @@ class DeliveryResource:
             response.headers["Link"] = f'<{request.rel_url.update_query(before=str(found[-1].id))}>; rel="next"'
         return response
 
+    @operation(
+        _described(
+            "getWebhookDelivery", "One delivery with every attempt: what was sent and what the receiver answered"
+        )
+    )
+    async def one(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        found, made = await self.admin.delivery(_id(request))
+        return json_response({**_delivery(found), "log": [_attempt(each) for each in made]})
+
     @operation(_described("retryWebhookDelivery", "Retry a delivery now", errors=(401, 403, 404, 409, 503)))
     async def retry(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
@@ -231,7 +244,11 @@ class DeliveryResource:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get(_DELIVERIES, self.listed), web.post(_DELIVERIES + _ID + "/retry", self.retry)]
+        return [
+            web.get(_DELIVERIES, self.listed),
+            web.get(_DELIVERIES + _ID, self.one),
+            web.post(_DELIVERIES + _ID + "/retry", self.retry),
+        ]
 
 
 @dataclass(frozen=True)
@@ -324,6 +341,20 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
         "answer": delivery.answer,
         "error": delivery.error,
         "webhook_id": delivery.webhook_id,
+        "summary": delivery_in_words(delivery),
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "at": rfc3339(attempt.at_ms),
+        "http_status": attempt.http_status,
+        "duration_ms": attempt.duration_ms,
+        "error": attempt.error,
+        "answer": attempt.answer,
+        "summary": attempt_in_words(attempt),
+        "payload": msgspec.Raw(attempt.payload.encode()) if attempt.payload else None,
     }
 
 

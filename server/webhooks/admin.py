@@ -17,8 +17,9 @@ from server.services.directory.company import require_company
 from server.services.privacy.changes import Wake
 from server.webhooks.guard import check_url
 from storage.database import Database
-from storage.webhooks import deliveries, lanes
+from storage.webhooks import attempts, deliveries, lanes
 from storage.webhooks import endpoints as webhook_endpoints
+from storage.webhooks.attempts import Attempt
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, EndpointKeys, RecordingForm, Source
 
@@ -195,6 +196,11 @@ class WebhookAdmin:
     async def deliveries(self, wanted: Filter) -> list[Delivery]:
         """Return the log of deliveries, newest first."""
         return await deliveries.listed(self._database, wanted)
+
+    async def delivery(self, delivery_id: int) -> tuple[Delivery, list[Attempt]]:
+        """Return one delivery with its attempts, oldest first. Raises ApiError(not_found)."""
+        found = _found(await deliveries.find(self._database, delivery_id), "delivery")
+        return found, await attempts.of_delivery(self._database, delivery_id)
 
     async def test(self, endpoint_id: int) -> Delivery:
         """Queue a marked test event, which is attempted once.

@@ -6,7 +6,7 @@ import json
 from typing import Final, NamedTuple
 
 from protocol import multipart, privacy_signature, standard_webhooks
-from protocol.forms import flatten
+from protocol.forms import Tree, flatten
 from protocol.privacy_event import PrivacyEventName, Recording, event_of
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from storage.webhooks.deliveries import Delivery
@@ -17,12 +17,17 @@ TEST_REQUEST_ID: Final = "00000000-0000-4000-8000-000000000000"
 """The id in test events. It is never a real request's."""
 
 
+MAX_LOGGED_CHARACTERS: Final = 1_024
+"""Of one value in the log of attempts: a text has up to 65,536."""
+
+
 class WebhookMessage(NamedTuple):
-    """The headers and body to post."""
+    """The headers and body to post. ``logged``: the event as the log of attempts keeps it."""
 
     url: str
     headers: dict[str, str]
     body: bytes
+    logged: str = ""
 
 
 class Fresh(NamedTuple):
@@ -46,7 +51,25 @@ def build(
     signed = standard_webhooks.headers(
         endpoint.keys.secrets(fresh.now_ms), delivery.webhook_id, fresh.now_ms // 1000, body
     )
-    return WebhookMessage(endpoint.url, {"Content-Type": content_type, **signed}, body)
+    return WebhookMessage(endpoint.url, {"Content-Type": content_type, **signed}, body, logged(event))
+
+
+def logged(event: Tree) -> str:
+    """Return the event as JSON for the log: without its signature, the recording and links to it, long texts cut."""
+    kept = {name: value for name, value in event.items() if name != "signature"}
+    return json.dumps(_shortened(kept), ensure_ascii=False)
+
+
+def _shortened(tree: Tree) -> Tree:
+    return {name: _shortened(value) if isinstance(value, dict) else _short(name, value) for name, value in tree.items()}
+
+
+def _short(name: str, value: str) -> str:
+    if value and name in ("mp3_encoded_bytes", "mp3_url"):
+        return f"({len(value):,} characters, not kept in the log)"
+    if len(value) <= MAX_LOGGED_CHARACTERS:
+        return value
+    return f"{value[:MAX_LOGGED_CHARACTERS]}… ({len(value):,} characters, the rest is not kept in the log)"
 
 
 def sample_request(company_id: int, now_ms: int) -> PrivacyRequest:

@@ -40,6 +40,7 @@ class _Lease(NamedTuple):
 class _Finish(NamedTuple):
     lease: str
     done: Delivery
+    payload: str | None
 
 
 class DeliveryQueue:
@@ -68,9 +69,12 @@ class DeliveryQueue:
         found = await self._writes.call(_Lease(endpoint_id))
         return found if isinstance(found, Leased) else None
 
-    async def finish(self, leased: Leased, done: Delivery) -> bool:
-        """Store a delivery's result; False if the lease was lost meanwhile (another worker makes the delivery)."""
-        return await self._writes.call(_Finish(leased.lease, done)) is True
+    async def finish(self, leased: Leased, done: Delivery, payload: str | None) -> bool:
+        """Store a delivery's result; False if the lease was lost meanwhile (another worker makes the delivery).
+
+        ``payload``: what was sent, for the log of attempts; None if nothing was.
+        """
+        return await self._writes.call(_Finish(leased.lease, done, payload)) is True
 
     async def subject(self, delivery: Delivery) -> Subject | None:
         """Read what is to be sent; None if the endpoint or the request no longer exists."""
@@ -104,7 +108,7 @@ class DeliveryQueue:
 
     async def _one(self, transaction: Transaction, item: _Lease | _Finish) -> Leased | bool | None:
         if isinstance(item, _Finish):
-            return await lanes.finish(transaction, item.lease, item.done)
+            return await lanes.finish(transaction, item.lease, item.done, item.payload)
         now_ms = self._now_ms()
         return await lanes.lease(transaction, item.endpoint_id, secrets.token_hex(8), now_ms, now_ms + LEASE_MS)
 

@@ -187,43 +187,44 @@ class WebhookWorker:
             self._news.set()
 
     async def _deliver(self, leased: Leased) -> None:
-        delivery = leased.delivery
+        delivery, payload = leased.delivery, None
         try:
-            done = await self._attempt(delivery)
+            done, payload = await self._attempt(delivery)
         except asyncio.CancelledError:
             # Stopped during the attempt: whether it arrived is unknown, so it becomes due again at once.
-            await asyncio.shield(self._finish(leased, delivery._replace(next_attempt_at_ms=self._now_ms())))
+            await asyncio.shield(self._finish(leased, delivery._replace(next_attempt_at_ms=self._now_ms()), None))
             raise
         except StorageError as error:
             done = delivery._replace(next_attempt_at_ms=self._now_ms() + 1_000, error=str(error))
         except Exception:  # an error with one delivery must not stop all others
             _logger.exception("webhook could not be built", delivery_id=delivery.id)
-            done = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms())
-        await self._finish(leased, done)
+            done, payload = after(delivery, _OUR_FAULT, self._retry_seconds, self._now_ms()), ""
+        await self._finish(leased, done, payload)
 
-    async def _attempt(self, delivery: Delivery) -> Delivery:
+    async def _attempt(self, delivery: Delivery) -> tuple[Delivery, str | None]:
+        """Make an attempt; returns the delivery after it, and what was sent (None: nothing)."""
         subject = await self._queue.subject(delivery)
         if subject is None:
-            return cancelled(delivery, self._now_ms())
-        answer = await self._post(delivery, subject)
+            return cancelled(delivery, self._now_ms()), None
+        answer, payload = await self._post(delivery, subject)
         self._slots.heard(delivery.endpoint_id, answer)
-        return after(delivery, answer, self._retry_seconds, self._now_ms())
+        return after(delivery, answer, self._retry_seconds, self._now_ms()), payload
 
-    async def _post(self, delivery: Delivery, subject: Subject) -> WebhookAnswer:
-        answer = _OUR_FAULT
+    async def _post(self, delivery: Delivery, subject: Subject) -> tuple[WebhookAnswer, str]:
+        answer, payload = _OUR_FAULT, ""
         signed_at_ms = delivery.attempted_at_ms or self._now_ms()
         for count, api_key in enumerate(subject.endpoint.keys.api_keys(self._now_ms())[:SIGNINGS]):
             fresh = Fresh(signed_at_ms + count, secrets.token_hex(16), secrets.token_hex(16))
             message = build(subject.endpoint, delivery, subject.request, subject.recording, api_key, fresh)
-            answer = await self._sender.post(message)
+            answer, payload = await self._sender.post(message), message.logged
             if not answer.refuses_the_key:
                 break
-        return answer
+        return answer, payload
 
-    async def _finish(self, leased: Leased, done: Delivery) -> None:
+    async def _finish(self, leased: Leased, done: Delivery, payload: str | None) -> None:
         for _ in range(_FINISH_TRIES):
             try:
-                if not await self._queue.finish(leased, done):
+                if not await self._queue.finish(leased, done, payload):
                     _logger.warning("webhook lease lost", delivery_id=done.id)
             except StorageError as error:
                 _logger.warning("webhook result could not be stored", delivery_id=done.id, reason=str(error))

@@ -28,10 +28,23 @@ async def prune_deliveries(database: Database, finished_before_ms: int, limit: i
     found = await database.fetch(DONE_DELIVERIES, finished_before_ms, limit)
     if not found:
         return 0
+    ids = [delivery_id for (delivery_id,) in found]
     async with database.transaction() as transaction:
-        return await transaction.execute(
-            f"DELETE FROM webhook_delivery WHERE id IN ({marks(found)})", *(delivery_id for (delivery_id,) in found)
-        )
+        await transaction.execute(f"DELETE FROM webhook_attempt WHERE delivery_id IN ({marks(ids)})", *ids)
+        return await transaction.execute(f"DELETE FROM webhook_delivery WHERE id IN ({marks(ids)})", *ids)
+
+
+async def prune_attempts(database: Database, made_before_ms: int, limit: int) -> int:
+    """Delete attempts that were made before that, the oldest first; returns how many.
+
+    So what was sent and answered long ago also goes for a delivery that has failed, which itself stays.
+    """
+    return await database.execute(
+        """DELETE FROM webhook_attempt WHERE (delivery_id, number) IN (
+               SELECT delivery_id, number FROM webhook_attempt WHERE at_ms < ? ORDER BY at_ms LIMIT ?)""",
+        made_before_ms,
+        limit,
+    )
 
 
 async def closed_requests(database: Database, changed_before_ms: int) -> int:
@@ -69,6 +82,10 @@ async def _delete(transaction: Transaction, request_ids: Sequence[str]) -> None:
     await transaction.execute(
         f"""DELETE FROM webhook_lane WHERE (endpoint_id, request_id) IN (
                 SELECT endpoint_id, request_id FROM webhook_delivery WHERE {these})""",
+        *request_ids,
+    )
+    await transaction.execute(
+        f"DELETE FROM webhook_attempt WHERE delivery_id IN (SELECT id FROM webhook_delivery WHERE {these})",
         *request_ids,
     )
     await twilio_copies.delete_all(transaction, request_ids)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from storage.database import Reader, Row, Transaction, Value
+from storage.webhooks import attempts
 from storage.webhooks.endpoints import next_ids
 
 
@@ -143,7 +144,8 @@ async def listed(reader: Reader, wanted: Filter) -> list[Delivery]:
 
 
 async def forget_answers(transaction: Transaction, request_id: str) -> None:
-    """Delete the answers of receivers to a request's events: they may repeat personal data."""
+    """Delete the answers of receivers to a request's events, and what was sent: both have personal data."""
+    await attempts.empty(transaction, request_id)
     await transaction.execute(
         "UPDATE webhook_delivery SET answer = '' WHERE request_id = ? AND answer <> ''", request_id
     )

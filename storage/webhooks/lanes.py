@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Reader, Transaction
 from storage.leases import LeaseQueue
+from storage.webhooks import attempts
+from storage.webhooks.attempts import Attempt
 from storage.webhooks.deliveries import Delivery, Status, find, oldest_waiting
 
 SIGNINGS: Final = 2
@@ -89,10 +91,11 @@ async def _next_moment(transaction: Transaction, endpoint_id: int, request_id: s
     return max(now_ms, int(latest_ms) + SIGNINGS)
 
 
-async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
+async def finish(transaction: Transaction, lease: str, done: Delivery, payload: str | None = None) -> bool:
     """Release the lane and store the delivery's result; False, and nothing changed, if the lease was lost.
 
-    An answer to an event that was sent before the request was erased may repeat personal data: it is not stored.
+    ``payload``: what was sent, for the log of attempts; None if nothing was. An answer to an event that was sent before
+    the request was erased may repeat personal data: it is not stored.
     """
     if not await LANES.release(transaction, lease, done.endpoint_id, done.request_id):
         return False
@@ -113,8 +116,23 @@ async def finish(transaction: Transaction, lease: str, done: Delivery) -> bool:
         done.answer,
         done.id,
     )
+    if payload is not None:
+        await attempts.keep(transaction, _attempt(done, payload))
     await _settle(transaction, done.endpoint_id, done.request_id)
     return True
+
+
+def _attempt(done: Delivery, payload: str) -> Attempt:
+    return Attempt(
+        delivery_id=done.id,
+        number=done.attempts,
+        at_ms=done.attempted_at_ms or 0,
+        http_status=done.http_status,
+        duration_ms=done.duration_ms or 0,
+        error=done.error,
+        answer=done.answer,
+        payload=payload,
+    )
 
 
 async def _settle(transaction: Transaction, endpoint_id: int, request_id: str) -> None:

@@ -14,11 +14,12 @@ from storage.privacy.retention import (
     CLOSED_REQUESTS,
     DONE_DELIVERIES,
     closed_requests,
+    prune_attempts,
     prune_deliveries,
     purge_requests,
 )
 from storage.privacy.rows import KeptRequest
-from storage.webhooks import deliveries, endpoints, lanes
+from storage.webhooks import attempts, deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Delivery, Filter, Status
 from storage.webhooks.endpoints import Endpoint, EndpointKeys
 
@@ -147,6 +148,48 @@ async def test_requests_that_were_completed_long_ago_go_with_all_they_have(
     assert await closed_requests(database, NOW - 7) == 0
     after = await rows(database)
     assert after == {table: [one for one in held if one in ("r3", "r4")] for table, held in before.items()}
+
+
+async def attempted(database: Database, endpoint: Endpoint, request_id: str, at_ms: int) -> int:
+    """A delivery of a request that was attempted once, at that time."""
+    async with database.transaction() as transaction:
+        (delivery_id,) = await deliveries.queue(transaction, [endpoint.id], request_id, "privacy_request.test", at_ms)
+        leased = await lanes.lease(transaction, endpoint.id, "a", at_ms, at_ms + 1)
+        assert leased is not None
+        done = _ended(leased.delivery, Status.DELIVERED, at_ms)._replace(answer="thanks, Julian", http_status=200)
+        await lanes.finish(transaction, "a", done, '{"first_name": "Julian"}')
+    return delivery_id
+
+
+async def test_attempts_go_with_their_delivery_their_request_and_their_age(
+    database: Database, endpoint: Endpoint
+) -> None:
+    form = WebFormSession("s", NOW, "Julian")
+    request = PrivacyRequest(
+        "r1", COMPANY, RequestType.WEB_FORM, State(completed=True), NOW - 10, NOW - 10, CODE, web_form_session=form
+    )
+    async with database.transaction() as transaction:
+        assert await requests.insert(transaction, KeptRequest(request))
+    old = await attempted(database, endpoint, "r-old", NOW - 50)
+    await prune_deliveries(database, NOW - 20, 10)
+    assert await attempts.of_delivery(database, old) == []
+    mine = await attempted(database, endpoint, "r1", NOW - 5)
+    other = await attempted(database, endpoint, "r-other", NOW - 4)
+    assert [one.payload for one in await attempts.of_delivery(database, mine)] == ['{"first_name": "Julian"}']
+    assert await purge_requests(database, NOW, 10) == 1
+    assert await attempts.of_delivery(database, mine) == []
+    assert len(await attempts.of_delivery(database, other)) == 1
+    assert await prune_attempts(database, NOW - 4, 10) == 0
+    assert await prune_attempts(database, NOW - 3, 10) == 1
+
+
+async def test_what_was_sent_is_forgotten_with_a_person(database: Database, endpoint: Endpoint) -> None:
+    mine, other = [await attempted(database, endpoint, one, NOW) for one in ("r1", "r2")]
+    async with database.transaction() as transaction:
+        await deliveries.forget_answers(transaction, "r1")
+    (emptied,), (kept,) = [await attempts.of_delivery(database, one) for one in (mine, other)]
+    assert (emptied.answer, emptied.payload, emptied.http_status) == ("", "", 200)
+    assert (kept.answer, kept.payload) == ("thanks, Julian", '{"first_name": "Julian"}')
 
 
 async def test_a_request_that_is_reopened_stays(database: Database, endpoint: Endpoint) -> None:

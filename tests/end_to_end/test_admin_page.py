@@ -112,8 +112,12 @@ async def test_a_failed_delivery_is_retried_and_then_all_of_an_endpoint(operator
     await operator.get_by_label("Status").select_option("failed")
     rows = operator.locator("tbody tr")
     await expect(rows).to_have_count(FAILED)
-    await rows.first.get_by_role("button", name="Read the answer").click()
-    await expect(operator.get_by_role("dialog")).to_contain_text("answered 503")
+    await rows.first.get_by_role("button", name="Read what was sent").click()
+    dialog = operator.get_by_role("dialog")
+    await expect(dialog).to_contain_text("It is not sent again until somebody retries it.")
+    await expect(dialog).to_contain_text("The receiver answered 503")
+    await dialog.get_by_text("What was sent").click()
+    await expect(dialog).to_contain_text('"event_name": "privacy_request.')
     await operator.get_by_role("dialog").get_by_role("button", name="Close").click()
 
     scene.receiver.status = 200

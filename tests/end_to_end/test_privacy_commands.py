@@ -151,6 +151,12 @@ def test_webhooks(on_target: RunPy, hook: tuple[str, type[_Hook]]) -> None:
     listed = on_target("webhooks", "deliveries", "--endpoint", number, "--status", "failed", "--json").check().json
     assert [one["id"] for one in listed] == [failed.json["id"]]
     assert "503" in on_target("webhooks", "deliveries", "--endpoint", number).check().out
+    found = on_target("webhooks", "delivery", failed.json["id"]).check().out
+    assert "Failed after 1 attempt." in found
+    assert "The receiver answered 503" in found
+    assert '"event_name": "privacy_request.test"' in found
+    (attempt,) = on_target("webhooks", "delivery", failed.json["id"], "--json").check().json["log"]
+    assert (attempt["number"], attempt["http_status"]) == (1, 503)
     assert on_target("webhooks", "retry", failed.json["id"], "--json").check().json["status"] == "pending"
     assert "retried" in on_target("webhooks", "retry", "--endpoint", number).check().out
     assert on_target("webhooks", "rotate", number, "--yes", "--json").check().json["api_key"] != made["api_key"]

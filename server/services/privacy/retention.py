@@ -74,4 +74,5 @@ class PrivacyRetention:
 
     async def _prune(self) -> int:
         before_ms = self._now_ms() - self._log_days * _DAY_MS
+        await in_batches(lambda: retention.prune_attempts(self._database, before_ms, DELIVERIES_AT_ONCE))
         return await in_batches(lambda: retention.prune_deliveries(self._database, before_ms, DELIVERIES_AT_ONCE))

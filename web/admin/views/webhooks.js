@@ -60,6 +60,11 @@ export function webhooks({ refresh, badges }) {
     return `Delivery ${one.id} will be sent now.`;
   });
 
+  const readOne = (button, one) => run(button, status, async () => {
+    read(await get(`/admin/webhook-deliveries/${one.id}`));
+    return "";
+  });
+
   const row = (one) => list.row(
     el("span", {}, el("span", { class: "strong" }, breakable(one.event)), el("br"), el("span", { class: "soft small code" }, one.request_id)),
     el("span", { class: "address small" }, urls.get(one.endpoint_id) ?? `endpoint ${one.endpoint_id}, deleted`),
@@ -71,8 +76,9 @@ export function webhooks({ refresh, badges }) {
     el("div", { class: "buttons few" },
       one.status === "failed" && el("button", { type: "button", data: { action: "retry" },
         "aria-label": `Retry delivery ${one.id}`, on: { click: (event) => retryOne(event.currentTarget, one) } }, "Retry"),
-      (one.answer || one.error) && el("button", { type: "button", data: { action: "read" },
-        "aria-label": `Read the answer to delivery ${one.id}`, on: { click: () => read(one) } }, "Answer…")),
+      one.attempts > 0 && el("button", { type: "button", data: { action: "read" },
+        "aria-label": `Read what was sent by delivery ${one.id}, and each answer`,
+        on: { click: (event) => readOne(event.currentTarget, one) } }, "Details…")),
   );
 
   return {
@@ -120,11 +126,16 @@ function answer(one) {
 
 function read(one) {
   show(`Delivery ${one.id}: ${one.status}`, [
+    el("p", {}, one.summary),
     el("dl", { class: "facts" },
       el("dt", {}, "Event"), el("dd", {}, one.event),
-      el("dt", {}, "Queued"), el("dd", {}, moment(one.created_at)),
-      el("dt", {}, "Status"), el("dd", {}, one.http_status === null ? "no answer" : String(one.http_status)),
-      one.error ? [el("dt", {}, "Error"), el("dd", {}, one.error)] : null),
-    one.answer ? [el("h3", {}, "The first 1 KiB of the answer"), el("pre", { tabindex: "0" }, one.answer)] : null,
+      el("dt", {}, "Queued"), el("dd", {}, moment(one.created_at))),
+    one.log.toReversed().map((each) => [
+      el("h3", {}, `Attempt ${each.number}, `, moment(each.at)),
+      el("p", {}, each.summary),
+      each.answer ? [el("h4", {}, "The first 1 KiB of the answer"), el("pre", { tabindex: "0" }, each.answer)] : null,
+      each.payload ? el("details", {}, el("summary", {}, "What was sent"),
+        el("pre", { tabindex: "0" }, JSON.stringify(each.payload, null, 2))) : null,
+    ]),
   ]);
 }
