@@ -41,7 +41,13 @@ def _requirements(package: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "lock",
-    ["requirements.lock", "requirements-traces.lock", "requirements-dev.lock", "docs/receivers/requirements.lock"],
+    [
+        "requirements.lock",
+        "requirements-traces.lock",
+        "requirements-dev.lock",
+        "docs/receivers/requirements.lock",
+        "tests/generators/requirements.lock",
+    ],
 )
 def test_a_lock_names_no_index_and_hashes_everything(lock: str) -> None:
     text = (ROOT / lock).read_text()
