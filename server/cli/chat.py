@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 import buzz_client
 from server.cli import listen as listening
-from server.cli import screen, stopping, talk
+from server.cli import screen, stopping, talk, terminal_screen
 from server.cli.errors import UsageError
 
 Token = Annotated[str, typer.Option(envvar="BUZZ_TOKEN", help="The person's access token.", show_envvar=True)]
@@ -37,14 +38,18 @@ def chat(
 
     Sends, receives, reacts and marks as read, and reconnects by itself. This is a demo client: messages are NOT
     encrypted unless both sides use the same --passphrase (then with AES-256-GCM and a key from scrypt). Type the lines
-    or pipe them in; /help shows the commands.
+    or pipe them in; /help shows the commands. Ends with status 1 if a line from a pipe could not be sent.
 
     Example: run.py chat --token "$BUZZ_TOKEN" --to person:7
     """
     options = talk.TalkOptions(
         url, token, _party("--to", to), _party("--as", sender) if sender else None, passphrase, history, auto_read
     )
-    stopping.run_until_signal(talk.talk(options, screen.choose_screen(as_json)))
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
+    shown: screen.Screen = screen.JsonScreen() if as_json else screen.PlainScreen()
+    if at_terminal:
+        shown = terminal_screen.TerminalScreen()
+    stopping.run_until_signal(talk.talk(options, shown, tolerant=at_terminal))
 
 
 def listen(

@@ -12,10 +12,12 @@ from server.config.plain_text import one_line, several_lines
 HELP = """\
   some text          send it
   /react N EMOJI     react to message N, for instance: /react 3 👍
-  /read [N]          mark the messages up to number N as read (without N: all of them)
+  /read [N]          mark messages as read up to number N, or all of them
   /help              show this help
   /quit              leave (also Ctrl-C or Ctrl-D)
-  //text             send a message that begins with a slash"""
+  //text             send a message that begins with a slash
+At a terminal, Alt-Enter begins a new line in a message, and the arrow keys
+bring back what you typed before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,17 @@
-"""The input and output of a chat: a terminal with an input line at the bottom, plain lines, or JSON lines."""
+"""The input and output of a chat without a terminal: plain lines, or JSON lines."""
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import os
-import shutil
-import sys
-import termios
 import threading
-import tty
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
 
 from server.cli.conversation import ChatEntry
-from server.cli.line_editor import EndOfInput, LineEditor
 from server.cli.output import print_json_line
 from server.cli.sealing import Seal
 from server.config.plain_text import one_line, several_lines
@@ -80,18 +73,18 @@ class JsonScreen:
 
 
 class PlainScreen:
-    """Lines in, lines out, without colours or a prompt."""
+    """Lines in, lines out, without colours or a prompt: entries on standard output, notes on standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._out, self._err = console(), console(stderr=True)
 
     def entry(self, entry: ChatEntry) -> None:
         """Print one entry, usually on one line."""
-        self._show(entry_text(entry))
+        show(self._out, entry_text(entry))
 
     def note(self, kind: str, text: str, **facts: Any) -> None:
-        """Print a note in a different style."""
-        self._show(Text(several_lines(text), style=_NOTE_STYLES.get(kind, "dim")))
+        """Print a note."""
+        show(self._err, note_text(kind, text))
 
     def typing(self, name: str | None) -> None:
         """Print nothing: a line for it would only disturb."""
@@ -100,66 +93,21 @@ class PlainScreen:
         """Yield lines from standard input."""
         return piped_lines()
 
-    def _show(self, text: Text) -> None:
-        self._console.print(text)
-        self._console.file.flush()
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that prints text as it is, one entry a line of any length."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-class TerminalScreen(PlainScreen):
-    """A terminal: entries scroll above the line that is being typed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._editor = LineEditor()
-        self._typing: str | None = None
-        self._reading = False
-
-    def typing(self, name: str | None) -> None:
-        """Show who is typing in the prompt."""
-        self._typing = name
-        self._draw()
-
-    async def lines(self, on_key: Callable[[], None]) -> AsyncIterator[str]:
-        """Yield lines as they are typed, character by character."""
-        keys: asyncio.Queue[str] = asyncio.Queue()
-        with raw_keys(keys.put_nowait):
-            self._reading = True
-            self._draw()
-            try:
-                while characters := await keys.get():
-                    finished = self._editor.feed(characters)
-                    self._draw()
-                    if self._editor.text:
-                        on_key()
-                    for line in finished:
-                        yield line
-            except EndOfInput:
-                return
-            finally:
-                self._reading = False
-                sys.stdout.write("\r\x1b[K")
-                sys.stdout.flush()
-
-    def _show(self, text: Text) -> None:
-        if self._reading:
-            sys.stdout.write("\r\x1b[K")
-        super()._show(text)
-        self._draw()
-
-    def _draw(self) -> None:
-        if not self._reading:
-            return
-        prompt = f"({one_line(self._typing)} is typing) > " if self._typing else "> "
-        room = max(10, shutil.get_terminal_size().columns - len(prompt) - 2)
-        sys.stdout.write(f"\r\x1b[K{prompt}{self._editor.visible(room)}")
-        sys.stdout.flush()
+def show(where: Console, text: Text) -> None:
+    """Print the text at once."""
+    where.print(text)
+    where.file.flush()
 
 
-def choose_screen(as_json: bool) -> Screen:
-    """Return the right screen: JSON if asked for, else according to standard input and output."""
-    if as_json:
-        return JsonScreen()
-    return TerminalScreen() if sys.stdin.isatty() and sys.stdout.isatty() else PlainScreen()
+def note_text(kind: str, text: str) -> Text:
+    """Return a note as text for people, in the style of its kind."""
+    return Text(several_lines(text), style=_NOTE_STYLES.get(kind, "dim"))
 
 
 def entry_text(entry: ChatEntry) -> Text:
@@ -182,29 +130,6 @@ def _words(entry: ChatEntry) -> str:
     if entry.seal is Seal.LOCKED:
         return "🔒 (encrypted with another passphrase, or none was given)"
     return entry.text
-
-
-@contextmanager
-def raw_keys(on_characters: Callable[[str], None]) -> Iterator[None]:
-    """Yield characters as they are typed, without the terminal's echo and line editing; an empty string at the end."""
-    fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    before = termios.tcgetattr(fd)
-
-    def read() -> None:
-        data = os.read(fd, _READ_BYTES)
-        if (characters := decoder.decode(data)) or not data:
-            on_characters(characters)
-        if not data:
-            loop.remove_reader(fd)
-
-    tty.setcbreak(fd)
-    loop.add_reader(fd, read)
-    try:
-        yield
-    finally:
-        loop.remove_reader(fd)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 async def piped_lines() -> AsyncIterator[str]:

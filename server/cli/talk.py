@@ -10,6 +10,7 @@ from typing import Any
 
 from buzz_client import Ack, BuzzClient, FrameTooLarge, HttpError, Party, SendRefused, SessionEnded
 from server.cli.conversation import HELP, Help, Intent, Quit, React, Read, Say, Transcript, intent
+from server.cli.errors import CommandError
 from server.cli.screen import Screen
 from server.cli.sealing import Sealer
 from server.cli.stopping import first_to_end
@@ -38,10 +39,11 @@ class TalkOptions:
     auto_read: bool
 
 
-async def talk(options: TalkOptions, screen: Screen) -> None:
+async def talk(options: TalkOptions, screen: Screen, *, tolerant: bool) -> None:
     """Talk until the input ends or ``/quit``.
 
-    Raises BuzzError if the session cannot continue.
+    Raises BuzzError if the session cannot continue, and CommandError at the end if a line could not be done, unless
+    ``tolerant``: a person at a terminal has seen that and may have tried again.
     """
     buzz = BuzzClient(options.url, options.token, open_timeout_seconds=None)
     connection = _ConnectionNotes(screen)
@@ -53,7 +55,10 @@ async def talk(options: TalkOptions, screen: Screen) -> None:
         screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
         if not sealer.encrypts:
             screen.note("warning", _NOT_ENCRYPTED)
-        await Talk(buzz, Transcript(me, options.to, sealer), screen, options).run()
+        running = Talk(buzz, Transcript(me, options.to, sealer), screen, options)
+        await running.run()
+    if running.failures and not tolerant:
+        raise CommandError(f"{running.failures} of the lines could not be done.")
 
 
 class Talk:
@@ -64,6 +69,8 @@ class Talk:
         self._conversation = conversation
         self._screen = screen
         self._options = options
+        self.failures = 0
+        """How many lines could not be done."""
         self._to_do: asyncio.Queue[Intent] = asyncio.Queue(_MAX_UNSENT)
         self._shown = asyncio.Event()
         self._last_sent_id = 0
@@ -113,8 +120,10 @@ class Talk:
             match wish:
                 case Quit():
                     break
-                case Help(mistake):
-                    self._screen.note("help", f"{mistake}\n{HELP}" if mistake else HELP)
+                case Help(None):
+                    self._screen.note("help", HELP)
+                case Help(str(mistake)):
+                    self._fail(f"{mistake}\n{HELP}")
                 case Say() | React() | Read():
                     await self._to_do.put(wish)
         await self._to_do.join()
@@ -136,7 +145,7 @@ class Talk:
             except SessionEnded:
                 raise
             except (SendRefused, FrameTooLarge, ValueError) as error:
-                self._screen.note("error", f"not sent: {error}")
+                self._fail(f"not sent: {error}")
             finally:
                 self._to_do.task_done()
 
@@ -161,8 +170,12 @@ class Talk:
         message_id = self._conversation.message_id(number)
         if message_id is None:
             what = f"message {number}" if number is not None else "message from them yet"
-            self._screen.note("error", f"there is no {what}")
+            self._fail(f"there is no {what}")
         return message_id
+
+    def _fail(self, why: str) -> None:
+        self.failures += 1
+        self._screen.note("error", why)
 
     def _on_key(self) -> None:
         now = asyncio.get_running_loop().time()

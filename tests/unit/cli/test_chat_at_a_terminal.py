@@ -6,15 +6,17 @@ import asyncio
 import json
 import os
 import pty
-import re
+import signal
 import sys
 import termios
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import pyte
 import pytest
 
 from tests.fakes.small_server import SmallServer, small_server
@@ -41,7 +43,7 @@ class Programs:
             "BUZZ_URL": self._server.url,
             "BUZZ_TOKEN": token,
             "TZ": "UTC",
-            "TERM": "dumb",
+            "TERM": "xterm",
         }
         command = [sys.executable, "-W", "error", str(ROOT / "run.py"), *arguments]
         process = await asyncio.create_subprocess_exec(*command, env=environment, **(PIPES | streams))
@@ -71,12 +73,12 @@ async def outcome(process: Process, text: str = "") -> tuple[int | None, list[st
     return process.returncode, (output or b"").decode().splitlines(), (errors or b"").decode()
 
 
-async def lines_until(process: Process, wanted: str) -> list[str]:
-    assert process.stdout
+async def lines_until(stream: asyncio.StreamReader | None, wanted: str) -> list[str]:
+    assert stream
     lines: list[str] = []
     async with asyncio.timeout(30):
         while not any(wanted in line for line in lines):
-            line = await process.stdout.readline()
+            line = await stream.readline()
             assert line, f"{wanted!r} did not come; this did: {lines}"
             lines.append(line.decode())
     return lines
@@ -85,10 +87,9 @@ async def lines_until(process: Process, wanted: str) -> list[str]:
 async def test_a_piped_conversation(server: SmallServer, start: Programs) -> None:
     await server.write(2)
     chat = await start("chat", "--to", "person:8")
-    code, lines, errors = await outcome(chat, "hello\n/react 3 👍\n/read 1\n/dance\nbye")
-    assert (code, errors) == (0, "")
-    shown = [line for line in lines if re.match(r"\d\d:\d\d ", line)]
-    assert shown == [
+    code, lines, notes = await outcome(chat, "hello\n/react 3 👍\n/read 1\n/help\nbye")
+    assert code == 0
+    assert lines == [
         "12:14 [1] Bob Doe: m0",
         "12:14 [2] Bob Doe: m1",
         "12:14 [3] you: hello ✓",
@@ -96,8 +97,8 @@ async def test_a_piped_conversation(server: SmallServer, start: Programs) -> Non
         "12:14 you read up to [1]",
         "12:14 [4] you: bye ✓",
     ]
-    assert "unknown command: /dance" in lines
-    assert any("NOT encrypted" in line for line in lines)
+    assert "NOT encrypted" in notes
+    assert "/react N EMOJI" in notes
 
 
 async def test_with_a_passphrase_the_server_sees_nothing(server: SmallServer, start: Programs) -> None:
@@ -105,10 +106,10 @@ async def test_with_a_passphrase_the_server_sees_nothing(server: SmallServer, st
     await outcome(await start("chat", "--to", "person:8", *secret), "meet me at noon\n/react 1 👍\n")
     assert server.log
     assert not any("noon" in row["message"] or "👍" in row["message"] for row in server.log)
-    _, lines, _ = await outcome(await start("chat", "--to", "person:7", *secret, token="8"))
+    _, lines, notes = await outcome(await start("chat", "--to", "person:7", *secret, token="8"))
     assert "12:14 [1] Jane Doe: meet me at noon" in lines
     assert "12:14 Jane Doe reacted 👍 to [1]" in lines
-    assert not any("NOT encrypted" in line for line in lines)
+    assert "NOT encrypted" not in notes
     _, lines, _ = await outcome(await start("chat", "--to", "person:7", token="8"))
     assert any("🔒" in line for line in lines)
 
@@ -121,28 +122,38 @@ async def test_json_for_programs(server: SmallServer, start: Programs) -> None:
     assert set(kinds) == {"ready", "warning", "message"}
 
 
-async def test_what_is_refused_is_shown_and_the_chat_goes_on(server: SmallServer, start: Programs) -> None:
+async def test_what_is_refused_is_shown_and_the_rest_is_sent_and_the_status_tells(
+    server: SmallServer, start: Programs
+) -> None:
     refusals = [{"type": "error", "code": "not_found", "message": "there is no person:8"}]
     server.on_send = lambda peer, frame: refusals.pop() if refusals else None
-    code, lines, _ = await outcome(await start("chat", "--to", "person:8"), "one\n/react 5 👍\ntwo\n")
-    assert code == 0
-    assert "not sent: there is no person:8 (not_found)" in lines
-    assert "there is no message 5" in lines
-    assert "12:14 [1] you: two ✓" in lines
+    code, lines, notes = await outcome(await start("chat", "--to", "person:8"), "one\n/react 5 👍\n/dance\ntwo\n")
+    assert (code, lines) == (1, ["12:14 [1] you: two ✓"])
+    assert "not sent: there is no person:8 (not_found)\n" in notes
+    assert "there is no message 5\n" in notes
+    assert "unknown command: /dance\n" in notes
+    assert notes.endswith("error: 3 of the lines could not be done.\n")
+
+
+@pytest.mark.parametrize("line", ["/react 5 👍", "/dance"])
+async def test_one_line_that_was_not_done_ends_with_1_in_json_too(start: Programs, line: str) -> None:
+    code, lines, errors = await outcome(await start("chat", "--to", "person:8", "--json"), f"{line}\n")
+    assert (code, errors) == (1, "error: 1 of the lines could not be done.\n")
+    assert [entry["type"] for entry in map(json.loads, lines)] == ["ready", "warning", "error"]
 
 
 async def test_chat_goes_on_after_the_server_was_away(server: SmallServer, start: Programs) -> None:
     chat = await start("chat", "--to", "person:8", "--auto-read")
-    await lines_until(chat, "You are person:7")
+    await lines_until(chat.stderr, "You are person:7")
     await server.die()
-    await lines_until(chat, "reconnecting")
+    await lines_until(chat.stderr, "reconnecting")
     assert chat.stdin
     chat.stdin.write(b"written meanwhile\n")
     await server.start()
-    await lines_until(chat, "connected again")
-    await lines_until(chat, "you: written meanwhile ✓")
+    await lines_until(chat.stderr, "connected again")
+    await lines_until(chat.stdout, "you: written meanwhile ✓")
     await server.write(1)
-    await lines_until(chat, "you read up to [2]")
+    await lines_until(chat.stdout, "you read up to [2]")
     assert (await outcome(chat))[0] == 0
 
 
@@ -172,10 +183,10 @@ async def test_a_refused_token_ends_with_one_clear_line(server: SmallServer, sta
 async def test_listen_prints_frames_across_a_cut(server: SmallServer, start: Programs) -> None:
     await server.write(2)
     listen = await start("listen", "--since", "0")
-    lines = await lines_until(listen, "caught_up")
+    lines = await lines_until(listen.stdout, "caught_up")
     server.peers[0].cut()
     await server.write(1)
-    lines += await lines_until(listen, '"id": 3')
+    lines += await lines_until(listen.stdout, '"id": 3')
     frames = [json.loads(line) for line in lines]
     assert [frame["type"] for frame in frames][:3] == ["welcome", "activities", "caught_up"]
     assert [row["id"] for frame in frames if frame["type"] == "activities" for row in frame["activities"]] == [1, 2, 3]
@@ -194,23 +205,36 @@ async def test_listen_ends_quietly_with_its_reader(server: SmallServer, start: P
     assert (code, errors) == (0, "")
 
 
-class Terminal:
-    """The other end of a terminal that a program believes to have."""
+class Terminal(pyte.Screen):
+    """A terminal of 80 columns and 24 rows that a program believes to have: its keys, and what stands on it."""
 
     def __init__(self, fd: int) -> None:
+        super().__init__(80, 24)
         self._fd = fd
-        self._seen = ""
-        asyncio.get_running_loop().add_reader(fd, self._read)
+        self._stream = pyte.ByteStream(self)
         self._changed = asyncio.Event()
+        asyncio.get_running_loop().add_reader(fd, self._read)
 
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    async def until(self, pattern: str) -> None:
-        async with asyncio.timeout(30):
-            while not re.search(pattern, self._seen):
-                self._changed.clear()
-                await self._changed.wait()
+    def write_process_input(self, data: str) -> None:
+        """Answer the program's questions, such as the one for the cursor's position."""
+        os.write(self._fd, data.encode())
+
+    def rows(self) -> list[str]:
+        """The rows down to the last one that is not empty."""
+        return "\n".join(row.rstrip() for row in self.display).rstrip().split("\n")
+
+    async def until_last(self, *wanted: str) -> None:
+        """Wait until the last rows are these; `*` stands for any text."""
+        try:
+            async with asyncio.timeout(30):
+                while not all(map(fnmatchcase, self.rows()[-len(wanted) :], wanted)):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError("\n".join(self.rows())) from None
 
     def _read(self) -> None:
         try:
@@ -219,13 +243,14 @@ class Terminal:
             data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self._fd)
-        self._seen += data.decode(errors="replace")
+        self._stream.feed(data)
         self._changed.set()
 
 
 @contextmanager
 def terminal() -> Iterator[tuple[Terminal, int]]:
     mine, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
     try:
         yield Terminal(mine), theirs
     finally:
@@ -234,32 +259,89 @@ def terminal() -> Iterator[tuple[Terminal, int]]:
         os.close(theirs)
 
 
-async def test_at_a_terminal(server: SmallServer, start: Programs) -> None:
+@pytest.fixture
+async def screen(server: SmallServer, start: Programs) -> AsyncIterator[tuple[Terminal, Process]]:
+    """A terminal with `chat` in it, ready for the first line. Afterwards the terminal must be as it was."""
     with terminal() as (keys, fd):
         before = termios.tcgetattr(fd)
         chat = await start("chat", "--to", "person:8", stdin=fd, stdout=fd, stderr=fd)
-        await keys.until("You are person:7")
-        await keys.until("> $")
-        keys.type("hällo")
-        await keys.until("> hällo$")
-        peer = await server.peer()
-        await server.until(lambda: {"type": "typing", "to": {"type": "person", "id": 8}} in peer.frames)
-        await server.write(1)
-        await keys.until(r"\[1\] Bob Doe: m0\r\n\r\x1b\[K> hällo$")  # above the line that is being typed
-        await peer.say({"type": "event", "name": "typing", "data": {"from": {"type": "person", "id": 8}}})
-        await keys.until(r"\(Bob Doe is typing\) > hällo$")
-        keys.type("\n")
-        await keys.until(r"\[2\] you: hällo ✓")
-        keys.type("\x04")
+        await keys.until_last("*to encrypt.", ">")
+        yield keys, chat
+        if chat.returncode is None:
+            chat.terminate()
         assert (await outcome(chat))[0] == 0
         assert termios.tcgetattr(fd) == before
 
 
-async def test_ctrl_c_leaves_the_terminal_as_it_was(server: SmallServer, start: Programs) -> None:
-    with terminal() as (keys, fd):
-        before = termios.tcgetattr(fd)
-        chat = await start("chat", "--to", "person:8", stdin=fd, stdout=fd, stderr=fd)
-        await keys.until("> $")
-        chat.terminate()
-        assert (await outcome(chat))[0] == 0
-        assert termios.tcgetattr(fd) == before
+Screen = tuple[Terminal, Process]
+
+
+async def test_what_arrives_stands_above_the_line_that_is_being_typed(server: SmallServer, screen: Screen) -> None:
+    keys, _ = screen
+    keys.type("hällo")
+    await keys.until_last("> hällo")
+    peer = await server.peer()
+    await server.until(lambda: {"type": "typing", "to": {"type": "person", "id": 8}} in peer.frames)
+    await server.write(1)
+    await keys.until_last("12:14 [[]1] Bob Doe: m0", "> hällo")
+    await peer.say({"type": "event", "name": "typing", "data": {"from": {"type": "person", "id": 8}}})
+    await keys.until_last("12:14 [[]1] Bob Doe: m0", "(Bob Doe is typing) > hällo")
+    keys.type("\r")
+    await keys.until_last("12:14 [[]1] Bob Doe: m0", "12:14 [[]2] you: hällo ✓", "*>")
+
+
+async def test_the_line_is_edited_anywhere_and_earlier_lines_come_back(screen: Screen) -> None:
+    keys, _ = screen
+    keys.type("wörld x\x17")  # Ctrl-W deletes a word
+    await keys.until_last("> wörld")
+    keys.type("\x01hello \x1b[C\x1b[D\x05!")  # Ctrl-A, right, left, Ctrl-E
+    await keys.until_last("> hello wörld !")
+    keys.type("\r")
+    await keys.until_last("12:14 [[]1] you: hello wörld ! ✓", ">")
+    keys.type("second\r")
+    await keys.until_last("12:14 [[]2] you: second ✓", ">")
+    keys.type("\x1b[A\x1b[A")
+    await keys.until_last("12:14 [[]2] you: second ✓", "> hello wörld !")
+    keys.type("\x1b[B")
+    await keys.until_last("12:14 [[]2] you: second ✓", "> second")
+
+
+async def test_a_message_has_several_lines(server: SmallServer, screen: Screen) -> None:
+    keys, _ = screen
+    keys.type("one\x1b\rtwo")  # Alt-Enter
+    await keys.until_last("> one", "  two")
+    keys.type("\r")
+    await keys.until_last("12:14 [[]1] you: one", "      two ✓", ">")
+    keys.type("\x1b[200~three\rfour\x1b[201~")  # as a terminal pastes it
+    await keys.until_last("> three", "  four")
+    keys.type("\r")
+    await keys.until_last("12:14 [[]2] you: three", "      four ✓", ">")
+    assert [row["message"] for row in server.log] == ["one\ntwo", "three\nfour"]
+
+
+async def test_a_line_longer_than_the_terminal_stays_visible_and_is_sent_whole(
+    server: SmallServer, screen: Screen
+) -> None:
+    keys, _ = screen
+    keys.type("x" * 100)
+    await keys.until_last(f"> {'x' * 78}", f"  {'x' * 22}")
+    keys.type("\r")
+    await server.until(lambda: server.log and server.log[-1]["message"] == "x" * 100)
+
+
+@pytest.mark.parametrize("key", ["\x04", "\x03", "/quit\r"], ids=["Ctrl-D", "Ctrl-C", "quit"])
+async def test_a_key_ends_the_chat_even_after_a_mistake(screen: Screen, key: str) -> None:
+    keys, chat = screen
+    keys.type("/dance\r")
+    await keys.until_last("unknown command: /dance", *["*"] * 9)
+    keys.type(key)
+    assert (await outcome(chat))[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_leaves_the_terminal_as_it_was(screen: Screen, number: signal.Signals) -> None:
+    keys, chat = screen
+    keys.type("half a li")
+    await keys.until_last("> half a li")
+    chat.send_signal(number)
+    assert (await outcome(chat))[0] == 0

@@ -20,7 +20,6 @@ from server.cli.conversation import (
     Transcript,
     intent,
 )
-from server.cli.line_editor import EndOfInput, LineEditor
 from server.cli.screen import entry_text
 from server.cli.sealing import Envelope, Seal, Sealer
 
@@ -155,30 +154,3 @@ def test_nobody_else_steers_the_terminal() -> None:
     assert shown(conversation().take(hostile)) == r"[1] \x1b[31mBob\n: \x1b]0;owned\x07" + "\n      next"
     forged = activity(2, "chat_reaction_emoji", message="👍\n12:00 [7] Bob: forged")
     assert "\n" not in shown(conversation().take(forged))
-
-
-def test_a_line_is_edited() -> None:
-    editor = LineEditor()
-    assert editor.feed("helo\x7flo wörld x\x17") == []
-    assert editor.text == "hello wörld"
-    assert editor.feed("\x1b[A\x1b[1;5C\x1bOP!\nnext\n") == ["hello wörld!", "next"]
-    editor.feed("abc\x15")
-    assert editor.text == ""
-    with pytest.raises(EndOfInput):
-        editor.feed("\x04")
-
-
-def test_the_end_of_a_long_line_stays_visible() -> None:
-    editor = LineEditor()
-    editor.feed("abc👍d")
-    assert [editor.visible(width) for width in (9, 5, 3, 2)] == ["abc👍d", "bc👍d", "👍d", "d"]
-
-
-@given(st.text())
-def test_no_input_breaks_the_editor(text: str) -> None:
-    editor = LineEditor()
-    try:
-        editor.feed(text)
-    except EndOfInput:
-        return
-    assert "\n" not in editor.text
