@@ -19,6 +19,8 @@ from protocol.errors import ApiError, ErrorCode
 T = TypeVar("T")
 
 MAX_ID = 2**63 - 1
+MAX_SHOWN_CHARACTERS = 128
+"""How much of a field's name a message repeats."""
 """Ids are unsigned integers that fit a signed 64-bit column."""
 
 MAX_NEW_ID = 2**53 - 1
@@ -126,11 +128,16 @@ def describe_struct(error: msgspec.ValidationError, decoded: Any) -> str:
         return what
     field = _FIELD.fullmatch(what)
     if field is not None:
-        name = f"{path}.{field['field']}" if path else field["field"]
+        name = _shown(f"{path}.{field['field']}" if path else field["field"])
         return f"Missing required parameter: '{name}'" if "missing" in what else f"Unknown parameter: '{name}'"
     if not path:
         return "The body should be a JSON object."
     return f"Invalid parameter: '{path}': {_expectation(what, decoded, path)}"
+
+
+def _shown(name: str) -> str:
+    """Return a field's name for a message. A client made it up, and may have made it as long as a frame."""
+    return name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[:MAX_SHOWN_CHARACTERS]}…"
 
 
 def _expectation(what: str, decoded: Any, path: str) -> str:

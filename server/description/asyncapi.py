@@ -12,6 +12,7 @@ from protocol.errors import CLOSES, ERRORS
 from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES, Activities, Event
 from server.config.version import VERSION
+from server.description.frame_examples import EXAMPLES
 from server.description.schemas import Schema, Schemas, markdown
 
 _PROTOCOLS: Final = {"http": "ws", "https": "wss"}
@@ -95,7 +96,14 @@ def _reference(name: str) -> dict[str, str]:
 
 
 def _message(frame: type, schemas: Schemas) -> dict[str, Any]:
-    return {"name": _name(frame), "summary": markdown(frame.__doc__ or ""), "payload": schemas.of(frame)}
+    name = _name(frame)
+    examples = [{"summary": each.when, "payload": each.frame} for each in EXAMPLES[name]]
+    return {
+        "name": name,
+        "summary": markdown(frame.__doc__ or ""),
+        "payload": schemas.of(frame),
+        "examples": examples,
+    }
 
 
 def _event(schemas: Schemas) -> Schema:

@@ -29,7 +29,7 @@ class RefusedFrames:
     """One for each node. ``closes``: by what the refused frame was for, ``catch_up`` or ``live``."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
-        self.closes: Counter[str] = Counter()
+        self.closes: Counter[str] = Counter(catch_up=0, live=0)
         self._lines = TokenBucket(LINES_A_SECOND, LINES_AT_ONCE)
         self._now = now
 

@@ -247,4 +247,23 @@ async def test_a_live_frame_that_a_client_cannot_read_is_counted_as_live(world: 
             await connection.recv()
         await connection.wait_closed()
     closes = world.node.socket.acceptor.refused_frames.closes
-    assert closes == {"live": 1}
+    assert closes == {"catch_up": 0, "live": 1}
+
+
+@pytest.mark.usual_backends(SQLITE)
+async def test_an_error_does_not_repeat_a_name_that_a_client_made_up(world: World, subprotocol: str) -> None:
+    long = "\x01" * 20_000
+    bad = (
+        {"type": "ping", long: 1},
+        {"type": "send", "ref": 1, "activity": {**chat(JANE, BOB), long: 1}},
+        {"type": "typing", "to": {"type": "person", "id": 1, long: 1}},
+        {"type": long},
+        {"type": "send", "ref": "r" * 64, "activity": chat(JANE, BOB) | {"type": long}},
+    )
+    async with session(world, subprotocol) as socket:
+        await until(socket, "welcome")
+        for frame_ in bad:
+            await socket.send(frame_)
+            answer = (await until(socket, "error"))[-1]
+            assert answer.value["code"] == "bad_frame"
+            assert answer.wire_bytes <= 4 * KIB

@@ -38,4 +38,4 @@ def test_a_line_names_the_largest_frame_and_where_the_session_began() -> None:
     assert line["max_frame_bytes"] == DEFAULT_BATCH_BYTES
     assert (line["session"], line["person_id"], line["device_id"]) == (alice.id, 1, "phone")
     assert (line["started_after"], line["subprotocol"], line["log_level"]) == (7, "buzz.v1.msgpack", "warning")
-    assert frames.closes == {"live": 1}
+    assert frames.closes == {"catch_up": 0, "live": 1}
