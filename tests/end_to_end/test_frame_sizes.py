@@ -173,20 +173,6 @@ async def test_welcome_says_what_hello_asked_for_and_what_the_client_may_send(wo
     await jane.until_ids(ack["id"])
 
 
-@pytest.mark.usual_backends(SQLITE)
-@pytest.mark.parametrize("asked", [4_095, 128 * KIB + 1, 0, -1, "32768", 8192.5, True, [8192]])
-async def test_a_limit_that_does_not_fit_is_refused_and_hello_may_come_again(
-    world: World, subprotocol: str, asked: object
-) -> None:
-    jane = await world.connect(subprotocol)
-    token = world.tokens.person(JANE)
-    await jane.send("hello", ref="r", token=token, max_frame_bytes=asked)
-    refused = await jane.until_frame("error", ref="r")
-    assert refused["code"] == "bad_frame"
-    assert "'max_frame_bytes'" in refused["message"]
-    await jane.hello(token, max_frame_bytes=8_192)
-
-
 LONGEST_NAME = {"first_name": "\x01" * 255, "middle_name": "\x01" * 255, "last_name": "\x01" * 255}
 WIDEST_NAME = dict.fromkeys(LONGEST_NAME, "🙂" * 255)
 

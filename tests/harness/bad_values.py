@@ -74,6 +74,7 @@ HELLO = (
     Case("hello", ("last_activity_id",), (*NO_INTEGER, -1, 2**63)),
     Case("hello", ("epoch",), ("e" * 65, *NO_STRING)),
     Case("hello", ("resume_id",), ("s" * 65, *NO_STRING)),
+    Case("hello", ("max_frame_bytes",), (*NO_INTEGER, 0, -1, 4_095, 131_073, 2**63)),
     Case("hello", ("ref",), NO_REF),
 )
 TYPES: tuple[Any, ...] = (MISSING, None, "", "nope", "Hello", "HELLO", "welcome", "activities", 1, True, [], {}, NAN)
