@@ -10,23 +10,30 @@ identity provider's keys.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 from aiohttp import web
 
 from protocol.activity import rfc3339
-from protocol.errors import ApiError, ErrorCode
-from server.auth.claims import Provider
-from server.auth.contract import SCOPE_ADMIN, SCOPE_LOOKUP, SCOPE_METRICS, Caller, NotInDirectory, OnKeys, OnRevoked
-from server.auth.jwks import REFRESH_SECONDS, JwksError, ProviderKeys, check_source
+from protocol.errors import ApiError, ErrorCode, InvalidToken
+from server.auth.contract import (
+    SCOPE_ADMIN,
+    SCOPE_LOOKUP,
+    SCOPE_METRICS,
+    Caller,
+    NotInDirectory,
+    OnKeys,
+    OnRevoked,
+    People,
+)
+from server.auth.inspection import CheckedToken, TokenInspection
+from server.auth.jwks import MIN_REFRESH_SECONDS, REFRESH_SECONDS, JwksError, ProviderKeys
 from server.auth.refusals import TOLD, BadToken, RefusalReason, Refusals
 from server.auth.revocations import POLL_SECONDS, Revocations
-from server.auth.signing_keys import KeyFileError, KeyRing, load, load_or_create
+from server.auth.signing_keys import KeyFileError, KeyRing, load
 from server.auth.tokens import (
     MAX_TOKEN_CHARACTERS,
     is_own,
@@ -36,12 +43,10 @@ from server.auth.tokens import (
     read_own,
     token_digest,
 )
-from server.config.settings import Settings
 from server.http.requests import STILL_MAY
 from server.runtime.clock import wall_clock_ms
-from server.runtime.tasks import running
 from server.twilio.requests import TwilioRequests
-from storage.accounts import AccountStore, Revocation
+from storage.accounts import Revocation
 from storage.errors import StorageError
 
 MAX_CACHED_TOKENS = 50_000
@@ -51,26 +56,6 @@ _REVOCATION_KEPT_MS = 10 * 366 * 86_400 * 1000
 TWILIO = Caller("twilio", None, frozenset({SCOPE_LOOKUP}), "", 2**62)
 
 _logger = structlog.get_logger("auth")
-
-
-class People(Protocol):
-    """The people in the directory (``server.live.parties.Parties``)."""
-
-    def is_known(self, person_id: int) -> bool:
-        """Return whether the person is known to be in the directory, without a later change."""
-        ...
-
-    def is_gone(self, person_id: int) -> bool:
-        """Return whether the person is known not to be in the directory, without a later change."""
-        ...
-
-    async def find_person(self, person_id: int) -> None:
-        """Read the person from storage: afterwards one of the two is true. Raises StorageUnavailable."""
-        ...
-
-    async def poll(self) -> None:
-        """Read the directory's changes now. Raises StorageUnavailable."""
-        ...
 
 
 class Authentication:
@@ -110,6 +95,24 @@ class Authentication:
 
     async def verify(self, token: str) -> Caller:
         """Check a bearer token: signature, issuer, audience, expiry, revocation, and that its person exists."""
+        try:
+            return await self._verified(token)
+        except BadToken as error:
+            raise self._refused(error) from None
+
+    async def check(self, token: str) -> CheckedToken:
+        """Return whether the token would be accepted now, and what is to be said about each part of it.
+
+        Nothing is counted or logged.
+        """
+        parts = TokenInspection(self._ring, self._provider, self._revocations, self._people, self._now_ms)
+        try:
+            caller = await self._verified(token)
+        except BadToken as error:
+            return CheckedToken.refused(error, self._told(error), await parts.of(token))
+        return CheckedToken.accepted_as(caller, await parts.of(token))
+
+    async def _verified(self, token: str) -> Caller:
         digest = token_digest(token)
         caller = self._cache.get(digest)
         if caller is None:
@@ -249,13 +252,7 @@ class Authentication:
                 _logger.exception("the identity provider's keys can't be read")
 
     async def _verify_anew(self, token: str, digest: bytes) -> Caller:
-        try:
-            caller = await self._read(token)
-        except BadToken as error:
-            raise self.refusals.refuse(error.reason, str(error)) from None
-        except ApiError:
-            self.refusals.note(RefusalReason.KEYS_UNREADABLE, TOLD[RefusalReason.KEYS_UNREADABLE])
-            raise
+        caller = await self._read(token)
         if len(self._cache) >= MAX_CACHED_TOKENS:
             del self._cache[next(iter(self._cache))]
         self._cache[digest] = caller
@@ -276,6 +273,8 @@ class Authentication:
         try:
             caller = await self._read(token_or_id)
         except BadToken as error:
+            if error.reason is RefusalReason.KEYS_UNREADABLE:
+                raise self._told(error) from error
             raise ValueError(f"this is not a token of this server: {error}") from error
         return caller.token_id, caller.expires_at_ms
 
@@ -283,7 +282,7 @@ class Authentication:
         """Return the caller of the request's token, which is checked again when the request's body has arrived."""
         token = _bearer(request)
         if token is None:
-            raise self.refusals.refuse(RefusalReason.MISSING, "no Authorization: Bearer")
+            raise self._refused(BadToken(RefusalReason.MISSING, "there is no Authorization: Bearer"))
         caller = await self.verify(token)
         still_may: Callable[[], Awaitable[None]] = partial(self._check_again, caller)
         request[STILL_MAY] = still_may
@@ -301,14 +300,24 @@ class Authentication:
         return key in self._ring.by_header or (self._provider is not None and key in self._provider.in_force)
 
     def _check(self, caller: Caller) -> None:
-        """Raise InvalidToken if the credential is no longer valid."""
+        """Raise BadToken if the credential is no longer valid."""
         reason = self._has_ended(caller)
         if reason is not None:
-            raise self.refusals.refuse(reason, self._explain(reason, caller))
+            raise BadToken(reason, self._explain(reason, caller))
         if caller.person_id is not None and self._people.is_gone(caller.person_id):
-            error = NotInDirectory(caller.person_id)
-            self.refusals.note(RefusalReason.NOT_IN_DIRECTORY, error.reason)
-            raise error
+            told = NotInDirectory(caller.person_id)
+            raise BadToken(RefusalReason.NOT_IN_DIRECTORY, told.reason, told)
+
+    def _refused(self, error: BadToken) -> ApiError:
+        """Count and log a refused token, and return the error for its sender."""
+        self.refusals.note(error.reason, str(error))
+        return self._told(error)
+
+    def _told(self, error: BadToken) -> ApiError:
+        if error.reason is RefusalReason.KEYS_UNREADABLE:
+            # The key may be a new one: "unauthorized" would make a valid client give up.
+            return ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
+        return error.told or InvalidToken(TOLD[error.reason], missing=error.reason is RefusalReason.MISSING)
 
     def _explain(self, reason: RefusalReason, caller: Caller) -> str:
         """Return exactly what ended the credential, for the log."""
@@ -328,7 +337,10 @@ class Authentication:
         """Check the credential again after a wait, during which the directory may have changed."""
         if caller.person_id is not None:
             await self._people.find_person(caller.person_id)
-        self._check(caller)
+        try:
+            self._check(caller)
+        except BadToken as error:
+            raise self._refused(error) from None
 
     def _keys_forgotten(self) -> None:
         for on_keys in self._key_subscribers:
@@ -346,52 +358,6 @@ class Authentication:
             return
         if not before.by_header.keys() <= self._ring.by_header.keys():
             self._keys_forgotten()
-
-
-@asynccontextmanager
-async def open_authentication(
-    settings: Settings, accounts: AccountStore, people: People, now_ms: Callable[[], int] = wall_clock_ms
-) -> AsyncIterator[Authentication]:
-    """Read keys and revocations, then poll them and the directory's changes, until the block ends.
-
-    Raises KeyFileError, JwksError (a file that can't be read; a URL is only warned about), StorageError.
-    """
-    key_file = settings.signing_key_path
-    ring = load_or_create(key_file, development=settings.development)
-    revocations = Revocations(accounts, now_ms)
-    await revocations.poll()
-    await people.poll()
-    provider = await _open_provider(settings, now_ms)
-    token = settings.twilio_auth_token
-    twilio = TwilioRequests(token.get_secret_value() if token else None, settings.public_url)
-    auth = Authentication(key_file, ring, revocations, people, provider, twilio, now_ms)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running("auth: what has ended", auth.follow()))
-        if provider is not None:
-            await stack.enter_async_context(running("auth: provider", auth.follow_provider(provider)))
-        yield auth
-
-
-async def _open_provider(settings: Settings, now_ms: Callable[[], int]) -> ProviderKeys | None:
-    if settings.jwks is None or settings.jwt_issuer is None or settings.jwt_audience is None:
-        return None
-    check_source(settings.jwks)
-    provider = Provider(
-        settings.jwks,
-        settings.jwt_issuer,
-        settings.jwt_audience,
-        settings.jwt_person_claim,
-        settings.jwt_client_claim,
-        settings.jwt_client_ids,
-    )
-    keys = ProviderKeys(provider, now_ms)
-    try:
-        await keys.refresh()
-    except JwksError as error:
-        if "://" not in settings.jwks:
-            raise
-        _logger.warning("the identity provider's keys can't be read yet", reason=str(error))
-    return keys
 
 
 def _bearer(request: web.Request) -> str | None:

@@ -127,3 +127,23 @@ class Authenticator(Protocol):
     def subscribe_to_keys(self, on_keys: OnKeys) -> None:
         """Call ``on_keys`` whenever keys were removed: tokens that they signed are no longer valid."""
         ...
+
+
+class People(Protocol):
+    """The people in the directory (``server.live.parties.Parties``)."""
+
+    def is_known(self, person_id: int) -> bool:
+        """Return whether the person is known to be in the directory, without a later change."""
+        ...
+
+    def is_gone(self, person_id: int) -> bool:
+        """Return whether the person is known not to be in the directory, without a later change."""
+        ...
+
+    async def find_person(self, person_id: int) -> None:
+        """Read the person from storage: afterwards one of the two is true. Raises StorageUnavailable."""
+        ...
+
+    async def poll(self) -> None:
+        """Read the directory's changes now. Raises StorageUnavailable."""
+        ...

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
 from jwt.api_jws import decode as decode_signed
 
-from protocol.errors import ApiError, ErrorCode
 from server.auth.claims import Claims, Provider, caller_of, shown
 from server.auth.contract import Caller
 from server.auth.refusals import BadToken, RefusalReason
@@ -86,6 +85,7 @@ class ProviderKeys:
         self.in_force: frozenset[str] = frozenset()
         self.on_forgotten: Callable[[], None] = lambda: None
         self._next_fetch_at = 0.0
+        self._failure = "the keys have not been read yet"
         self._unreachable = True
         self._fetching = Lock()
 
@@ -97,7 +97,7 @@ class ProviderKeys:
     async def verify(self, token: str) -> Caller:
         """Verify one of the provider's tokens and return its person. The caller checks the expiry.
 
-        Raises BadToken; ApiError(unavailable) while the keys have never been readable.
+        Raises BadToken, also (keys_unreadable) while the keys have never been readable.
         """
         key = await self.key_of(token)
         return caller_of(token, verified_claims(token, key), self.provider, key.id, self._now_ms() / 1000)
@@ -105,7 +105,7 @@ class ProviderKeys:
     async def key_of(self, token: str) -> ProviderKey:
         """Return the key that the token names; the keys are read again if there is none.
 
-        Raises BadToken, or ApiError(unavailable) if the key may be a new one and the keys can't be read.
+        Raises BadToken, also (keys_unreadable) if the key may be a new one and the keys can't be read.
         """
         kid = kid_of(token)
         found = self._known(kid)
@@ -118,8 +118,7 @@ class ProviderKeys:
         if found is not None:
             return found
         if self._unreachable:
-            # The key may be a new one: "unauthorized" would make a valid client give up.
-            raise ApiError(ErrorCode.UNAVAILABLE, "The identity provider's keys can't be read.", MIN_REFRESH_SECONDS)
+            raise BadToken(RefusalReason.KEYS_UNREADABLE, self._failure)
         named = "names no key (kid)" if kid is None else f"names the key (kid) {shown(kid)}"
         raise BadToken(RefusalReason.KEY, f"the token {named}, BUZZ_JWKS has {self._kids()}")
 
@@ -142,7 +141,11 @@ class ProviderKeys:
     async def _fetch(self) -> None:
         self._next_fetch_at = self._monotonic() + MIN_REFRESH_SECONDS
         self._unreachable = True
-        keys = parse_jwks(await _read(self.provider.source))
+        try:
+            keys = parse_jwks(await _read(self.provider.source))
+        except JwksError as error:
+            self._failure = f"the identity provider's keys can't be read: {error}"
+            raise
         self._keys = {(self.provider.issuer, kid): key for kid, key in keys.items()}
         self._unreachable = False
         before, self.in_force = self.in_force, frozenset(key.id for key in keys.values())

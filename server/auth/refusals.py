@@ -73,9 +73,11 @@ TOLD: Final[Mapping[RefusalReason, str]] = {
 class BadToken(Exception):
     """The token is not valid. The message is exact: for the log and for operators, never for the token's sender."""
 
-    def __init__(self, reason: RefusalReason, message: str) -> None:
+    def __init__(self, reason: RefusalReason, message: str, told: InvalidToken | None = None) -> None:
+        """``told``: what the sender is told, if it is not the reason's sentence."""
         super().__init__(message)
         self.reason = reason
+        self.told = told
 
 
 class Refusals:
@@ -96,8 +98,3 @@ class Refusals:
             return
         more = self._unlogged.pop(reason, 0)
         _logger.info("token refused", reason=reason.value, detail=detail, **({"not_logged": more} if more else {}))
-
-    def refuse(self, reason: RefusalReason, detail: str) -> InvalidToken:
-        """Note a refused token, and return the error for its sender."""
-        self.note(reason, detail)
-        return InvalidToken(TOLD[reason], missing=reason is RefusalReason.MISSING)

@@ -104,6 +104,8 @@ def read_own(ring: KeyRing, token: str) -> Caller:
     header, _, payload = signed.partition(".")
     key = ring.by_header.get(header)
     if key is None:
+        if token.count(".") != 2:
+            raise BadToken(RefusalReason.MALFORMED, "it is no JWT: it has not three parts, separated by dots")
         raise BadToken(RefusalReason.KEY, "not signed with a key of this server, and BUZZ_JWKS is not set")
     try:
         # libsodium needs about half of OpenSSL's time, and this check is most of the cost of opening a session.

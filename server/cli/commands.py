@@ -23,10 +23,11 @@ class Group:
 Entry = str | Group
 
 TOKEN: Final = Group(
-    "Create and revoke access tokens.",
+    "Create, check and revoke access tokens.",
     "run.py token create --person 456",
     {
         "create": "server.cli.tokens:create",
+        "check": "server.cli.tokens:check",
         "revoke": "server.cli.tokens:revoke",
         "rotate": "server.cli.tokens:rotate",
     },

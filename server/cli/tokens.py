@@ -1,8 +1,9 @@
-"""`run.py token`: create access tokens with the key in the data directory, and revoke them in storage."""
+"""`run.py token`: create access tokens with the key in the data directory, explain them, and revoke them in storage."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,6 +14,8 @@ from server.cli.errors import CommandError, UsageError
 from server.cli.options import AsJson, Config, DataDir
 from server.config import settings_sources
 from server.runtime import clock
+
+MAX_CHECKED_CHARACTERS: Final = 65_536
 
 
 def create(
@@ -43,6 +46,39 @@ def create(
             output.say(tokens.mint_service(ring, str(service), str(scope), ttl, now))
     except ValueError as error:
         raise CommandError(str(error)) from error
+
+
+def check(
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="The whole token; -: read it from standard input.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain whether a token is accepted, claim by claim.
+
+    Checks the key, the signature, every claim that Buzz uses, revocations and the directory. Exits with 1 if the token
+    is refused. Nothing is stored, counted or logged. Other users of the machine may see an argument: with - the token
+    is read from standard input.
+
+    Examples: run.py token check "$BUZZ_TOKEN" · pbpaste | run.py token check -
+    """
+    text = (sys.stdin.read(MAX_CHECKED_CHARACTERS) if token == "-" else token[:MAX_CHECKED_CHARACTERS]).strip()
+    if not text:
+        raise UsageError("there is no token: pass it as the argument, or on standard input with -")
+    found = admin.call(config, data_dir, "POST", "/admin/tokens/check", json={"token": text})
+    if as_json:
+        output.print_json(found)
+    else:
+        output.show_rows(found["checks"], False, ("check", "result", "value", "explanation"), "")
+        output.say(_verdict(found))
+    if not found["accepted"]:
+        raise typer.Exit(1)
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    if found["accepted"]:
+        return f"accepted: it is the token of {found['subject']}"
+    return f"refused ({found['reason']}); its sender is told: {found['told']}"
 
 
 def revoke(

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from server.auth.authentication import Authentication, open_authentication
+from server.auth.authentication import Authentication
+from server.auth.opening import open_authentication
 from server.config.settings import Settings, Traces
 from server.config.version import VERSION
 from server.http.origins import Origins

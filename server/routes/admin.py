@@ -48,6 +48,12 @@ class NewRevocation(Strict):
         return self
 
 
+class TokenToCheck(Strict):
+    """``POST /admin/tokens/check``: a whole token, also one that is too long to be accepted."""
+
+    token: Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
 class NewErasure(Strict):
     """``POST /admin/erasures``. ``dry_run``: return what is stored about the person, and erase nothing."""
 
@@ -68,6 +74,7 @@ class SessionsQuery(Strict):
 
 
 _REVOCATION: TypeAdapter[NewRevocation] = TypeAdapter(NewRevocation)
+_TO_CHECK: TypeAdapter[TokenToCheck] = TypeAdapter(TokenToCheck)
 _ERASURE: TypeAdapter[NewErasure] = TypeAdapter(NewErasure)
 _LEVEL: TypeAdapter[Level] = TypeAdapter(Level)
 _SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
@@ -126,6 +133,11 @@ class RightsResource:
         shown = {"token_id": made.token_id, "person_id": made.person_id, "revoked_at": rfc3339(made.revoked_at_ms)}
         return json_response(shown, status=201)
 
+    @operation(_described("checkToken", "Explain whether a token would be accepted, claim by claim", body=TokenToCheck))
+    async def check(self, request: web.Request) -> web.Response:
+        await self.auth.admin(request)
+        return json_response(await self.auth.check((await read_json(request, _TO_CHECK)).token))
+
     @operation(_described("erasePerson", "Erase a person and what they wrote", body=NewErasure))
     async def erase(self, request: web.Request) -> web.Response:
         caller = await self.auth.admin(request)
@@ -139,7 +151,11 @@ class RightsResource:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.post("/admin/revocations", self.revoke), web.post("/admin/erasures", self.erase)]
+        return [
+            web.post("/admin/revocations", self.revoke),
+            web.post("/admin/tokens/check", self.check),
+            web.post("/admin/erasures", self.erase),
+        ]
 
 
 @dataclass(frozen=True)

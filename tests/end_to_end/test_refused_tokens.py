@@ -62,12 +62,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Case:
-    """One refused token: how it is made, the reason, what its sender is told, and what the log says."""
+    """One refused token: how it is made, the reason, what its sender is told, and what the log says.
+
+    ``parts``: what ``POST /admin/tokens/check`` finds wrong with it.
+    """
 
     make: Callable[[Scene], Any]
     reason: RefusalReason
     told: str
     logged: str
+    parts: tuple[str, ...]
 
 
 def _header(token: str, **changed: Any) -> str:
@@ -80,37 +84,46 @@ def _header(token: str, **changed: Any) -> str:
 PAST = int(time.time()) - 60
 CASES = {
     "no JWT": Case(
-        lambda _: "zzz", RefusalReason.MALFORMED, "this is not a token of a supported form", "it is no JWT: .+"
+        lambda _: "zzz",
+        RefusalReason.MALFORMED,
+        "this is not a token of a supported form",
+        "it is no JWT: .+",
+        ("form",),
     ),
     "unknown key": Case(
         lambda scene: _header(scene.provided(), kid="another"),
         RefusalReason.KEY,
         UNPROVEN,
         'the token names the key \\(kid\\) "another", BUZZ_JWKS has new, old',
+        ("key",),
     ),
     "no key named": Case(
         lambda scene: jwt.encode({}, "secret" * 8, "HS256"),
         RefusalReason.KEY,
         UNPROVEN,
         "the token names no key \\(kid\\), BUZZ_JWKS has new, old",
+        ("key", "iss", "aud", "exp", "person"),
     ),
     "algorithm": Case(
         lambda scene: _header(scene.provided(), alg="HS256"),
         RefusalReason.ALGORITHM,
         UNPROVEN,
         'alg is "HS256", its key is for ES256',
+        ("alg",),
     ),
     "signature": Case(
         lambda scene: scene.provider.signed({"sub": "456"}, "old", by="new"),
         RefusalReason.SIGNATURE,
         UNPROVEN,
         "the signature does not fit the key that the token names",
+        ("signature", "iss", "aud", "exp"),
     ),
     "own, signature": Case(
         lambda scene: scene.world.tokens.person(JANE)[:-4] + "AAAA",
         RefusalReason.SIGNATURE,
         UNPROVEN,
         "the signature is wrong",
+        ("signature",),
     ),
     "issuer": Case(
         lambda scene: scene.provided(iss="https://login.example/"),
@@ -118,51 +131,63 @@ CASES = {
         "the token's issuer is not one that this server accepts",
         'iss is "https://login.example/", BUZZ_JWT_ISSUER is "https://login.example"'
         " \\(they differ in the slash at the end\\)",
+        ("iss",),
     ),
     "audience": Case(
         lambda scene: scene.provided(aud="account"),
         RefusalReason.AUDIENCE,
         "the token's audience is not this server's",
         'aud is "account", BUZZ_JWT_AUDIENCE is "buzz-app"',
+        ("aud",),
     ),
     "no audience": Case(
         lambda scene: scene.provided(aud=None),
         RefusalReason.AUDIENCE,
         "the token's audience is not this server's",
         'there is no aud, BUZZ_JWT_AUDIENCE is "buzz-app", BUZZ_JWT_CLIENT_CLAIM is not set',
+        ("aud",),
     ),
     "expired": Case(
         lambda scene: scene.provided(exp=PAST),
         RefusalReason.EXPIRED,
         "the token has expired",
         "exp is \\S+Z, now it is \\S+Z",
+        ("exp",),
     ),
     "not yet": Case(
         lambda scene: scene.provided(nbf=PAST + 3_600),
         RefusalReason.NOT_YET_VALID,
         "the token is not valid yet",
         "nbf is \\S+Z, now it is \\S+Z",
+        ("nbf",),
     ),
     "no expiry": Case(
         lambda scene: scene.provided(exp="tomorrow"),
         RefusalReason.CLAIMS,
         "the token's claims are incomplete or malformed",
         'exp is "tomorrow", and must be a time in seconds',
+        ("exp",),
     ),
     "no person": Case(
         lambda scene: scene.provided(sub="+12025550101"),
         RefusalReason.PERSON,
         "the token does not say which person it belongs to",
         "sub is a text of 12 characters, and must be a person's id \\(BUZZ_JWT_PERSON_CLAIM\\)",
+        ("person",),
     ),
     "revoked": Case(
-        Scene.revoked, RefusalReason.REVOKED, "the token was revoked", "the token with the id \\S+ was revoked"
+        Scene.revoked,
+        RefusalReason.REVOKED,
+        "the token was revoked",
+        "the token with the id \\S+ was revoked",
+        ("jti",),
     ),
     "not in the directory": Case(
         lambda scene: scene.provided(NOBODY),
         RefusalReason.NOT_IN_DIRECTORY,
         f"person {NOBODY} is not in the directory",
         f"person {NOBODY} is not in the directory",
+        ("directory",),
     ),
 }
 
@@ -198,6 +223,40 @@ async def test_a_refused_token_says_why_to_its_sender_in_the_log_and_in_a_metric
     secret = token.rpartition(".")[2] or token
     assert secret not in repr(watch.log)
     assert "2025550101" not in repr(watch.log)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_the_check_gives_the_same_reason_and_names_the_part(
+    world: World, provider: Provider, watch: Watch, name: str
+) -> None:
+    case, admin = CASES[name], world.http(token=world.tokens.service("admin"))
+    token = case.make(Scene(world, provider))
+    token = token if isinstance(token, str) else await token
+    answer = await admin("POST", "/admin/tokens/check", json={"token": token})
+    assert answer.status == 200
+    found = answer.json
+    assert (found["accepted"], found["reason"], found["told"]) == (False, case.reason, case.told)
+    assert tuple(part["check"] for part in found["checks"] if part["result"] == "refused") == case.parts
+    assert await refused(world) == dict.fromkeys(RefusalReason, 0), "a check is not counted"
+    assert not [line for line in watch.log if line["event"] == "token refused"]
+    assert (token.rpartition(".")[2] or token) not in repr(watch.log)
+
+
+async def test_the_check_of_a_good_token_says_whose_it_is(world: World, provider: Provider) -> None:
+    admin = world.http(token=world.tokens.service("admin"))
+    people = {
+        provider.token(JANE, "new"): f"person:{JANE}",
+        world.tokens.person(JANE): f"person:{JANE}",
+        world.tokens.service("lookup"): "service:test",
+    }
+    for token, subject in people.items():
+        found = (await admin("POST", "/admin/tokens/check", json={"token": token})).json
+        assert (found["accepted"], found["subject"], found["reason"], found["told"]) == (True, subject, None, None)
+        assert [part["check"] for part in found["checks"]] == [
+            "form", "key", "alg", "signature", "iss", "aud", "exp", "nbf", "iat", "person", "scope", "jti", "directory",
+        ]  # fmt: skip
+        assert {part["result"] for part in found["checks"]} <= {"ok", "note"}
+    assert (await world.http(JANE)("POST", "/admin/tokens/check", json={"token": "x"})).status == 403
 
 
 async def test_a_missing_token_is_told_without_an_error_code(world: World, watch: Watch) -> None:

@@ -45,10 +45,14 @@ class Provider:
         kept = {name: value for name, value in claims.items() if value is not None}
         return jwt.PyJWS().encode(json.dumps(kept).encode(), self._keys[by or kid], "ES256", headers={"kid": kid})
 
-    async def serve(self, _: web.Request) -> web.Response:
+    def jwks(self) -> dict[str, Any]:
+        """Return the keys as they are published."""
         to_jwk = jwt.algorithms.ECAlgorithm.to_jwk
         keys = [{**to_jwk(key.public_key(), as_dict=True), "kid": kid} for kid, key in self._keys.items()]
-        return web.json_response({"keys": keys})
+        return {"keys": keys}
+
+    async def serve(self, _: web.Request) -> web.Response:
+        return web.json_response(self.jwks())
 
 
 def _claims(person: int) -> dict[str, Any]:

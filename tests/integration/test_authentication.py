@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twilio.request_validator import RequestValidator
 
 from protocol.errors import ApiError, ErrorCode, InvalidToken
-from server.auth.authentication import Authentication, open_authentication
+from server.auth.authentication import Authentication
 from server.auth.jwks import JwksError, parse_jwks
+from server.auth.opening import open_authentication
 from server.auth.revocations import Revocations
 from server.auth.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.auth.tokens import MAX_TOKEN_CHARACTERS, mint_person
