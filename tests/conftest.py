@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-backend",
         action="store_true",
-        help="run every end-to-end test on SQLite, on PostgreSQL and on two nodes, but for those about one of them",
+        help="run end-to-end tests on SQLite, PostgreSQL and two nodes, and contract tests behind PgBouncer as well",
     )
 
 

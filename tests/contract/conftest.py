@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,24 @@ from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
+from tests.harness.programs import newer_pgbouncer
 from tests.servers.fixtures import migrated_database
+from tests.servers.pgbouncer import PgBouncer, pgbouncer
+from tests.servers.postgres import PostgresServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with a database on both; with ``--every-backend`` also on PostgreSQL behind a pooler."""
+    if "dialect" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-backend")
+        metafunc.parametrize("dialect", ["sqlite", "postgresql", *(["pooled"] if every else [])])
+
+
+@pytest.fixture
+async def database(request: pytest.FixtureRequest, dialect: str, tmp_path: Path) -> AsyncIterator[Database]:
     """A fresh, migrated database."""
     opened: Database
-    if request.param == "sqlite":
+    if dialect == "sqlite":
         opened = await SqliteDatabase.open(tmp_path / "buzz.db")
         try:
             await migrate(opened)
@@ -30,11 +40,20 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
             await opened.close()
         return
     async with migrated_database(request.getfixturevalue("postgres_server")) as url:
-        opened = await PostgresDatabase.open(url)
+        pooler: PgBouncer | None = request.getfixturevalue("pooler_of_transactions") if dialect == "pooled" else None
+        opened = await PostgresDatabase.open(url if pooler is None else pooler.url(url))
         try:
             yield opened
         finally:
             await opened.close()
+
+
+@pytest.fixture(scope="session")
+def pooler_of_transactions(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
+    """A PgBouncer that gives each transaction another of its connections."""
+    options = {"pool_mode": "transaction", "server_round_robin": 1}
+    with pgbouncer(newer_pgbouncer(), postgres_server.port, **options) as running:
+        yield running
 
 
 @pytest.fixture
