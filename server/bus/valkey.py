@@ -30,13 +30,14 @@ from server.bus.notices import (
     is_from,
     size,
 )
+from server.bus.valkey_address import Host, parse_address, shown
 from server.bus.valkey_client import (
     ANSWER_SECONDS,
-    address,
-    client_of,
+    Home,
     connect_error,
     first_answer_hint,
     home,
+    is_still,
     subscribed,
 )
 
@@ -44,6 +45,8 @@ BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 3.0
 """Not even our own beat for this long: the bus is down."""
 BACKOFF_SECONDS = (0.1, 2.0)
+WATCH_SECONDS = 5.0
+"""How often the bus checks that its server is still the primary, if there may be another one."""
 MAX_WAITING_BYTES = 8 * 1024 * 1024
 """What waits to be published; beyond it notices are dropped, and the other nodes find the gap."""
 MAX_PUBLISHED_BYTES = 512 * 1024
@@ -53,17 +56,24 @@ _logger = structlog.get_logger("bus")
 
 
 class ValkeyBus:
-    """``server.bus.contract.Bus``. ``node`` is this node's id on the bus. The counts are integers for the metrics."""
+    """``server.bus.contract.Bus``. ``node`` is this node's id on the bus. The counts are integers for the metrics.
+
+    Raises BusError for a URL that is not understood.
+    """
 
     shared = True
 
     def __init__(self, url: str, namespace: str) -> None:
         self.node = secrets.token_bytes(NODE_ID_BYTES)
         self.up = False
+        self.primary: Host | None = None
+        """Where the server is that is used, if it is one of several."""
         self.counts: Counter[str] = Counter()
-        self._url = url
+        try:
+            self._address = parse_address(url)
+        except ValueError as error:
+            raise BusError(f"bus_url is not understood: {error}") from error
         self._channel = f"{{{namespace}}}:notices"
-        self._sharded = False
         self._sent = asyncio.Event()
         self._sent.set()
         self._flows = asyncio.Event()
@@ -93,7 +103,7 @@ class ValkeyBus:
 
     async def ping(self) -> None:
         if not self.up:
-            raise BusError(f"the bus at {address(self._url)} is down: {self._last_failure}")
+            raise BusError(f"the bus at {self._address.shown} is down: {self._last_failure}")
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -115,10 +125,13 @@ class ValkeyBus:
         If it can't be reached now, the node works without it and tries again later.
         """
         try:
-            async with client_of(self._url) as client, asyncio.timeout(ANSWER_SECONDS):
-                await client.execute_command("PING")
+            async with (
+                home(self._address, self._channel) as found,
+                subscribed(found.client, self._channel, found.sharded),
+            ):
+                pass
         except (RedisError, OSError, ValueError, TypeError) as error:
-            refused = connect_error(error, address(self._url))
+            refused = connect_error(error, self._address.shown)
             if refused is not None:
                 raise refused from error
             self._failed(error, first_answer_hint(error))
@@ -136,14 +149,16 @@ class ValkeyBus:
         flowed = False
         try:
             async with (
-                home(self._url, self._channel) as (client, self._sharded),
-                subscribed(client, self._channel, self._sharded) as messages,
+                home(self._address, self._channel) as found,
+                subscribed(found.client, self._channel, found.sharded) as messages,
                 asyncio.TaskGroup() as tasks,
             ):
+                self.primary = found.host
                 self._begin()
-                tasks.create_task(self._publish(client), name="bus: publish")
+                tasks.create_task(self._publish(found), name="bus: publish")
                 tasks.create_task(self._beat(), name="bus: beat")
-                await self._listen(messages)
+                tasks.create_task(self._watch(found), name="bus: watch")
+                await self._listen(messages, found)
         except* (RedisError, OSError, _Silence) as group:
             flowed = self.up
             self._failed(group.exceptions[0])
@@ -170,21 +185,21 @@ class ValkeyBus:
             error = error.exceptions[0]
         failure = (str(error) or type(error).__name__) + hint
         if failure != self._last_failure:
-            _logger.warning("bus down", at=address(self._url), reason=failure)
+            _logger.warning("bus down", at=self._address.shown, reason=failure)
         self._last_failure = failure
         self.counts["failures"] += 1
 
     # --- publishing ---------------------------------------------------------------------------------------------
 
-    async def _publish(self, client: Any) -> None:
-        verb = "SPUBLISH" if self._sharded else "PUBLISH"
+    async def _publish(self, home: Home) -> None:
+        verb = "SPUBLISH" if home.sharded else "PUBLISH"
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
                 message = encode(self.node, self._epoch(), self._next())
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await client.execute_command(verb, self._channel, message)
+                    await home.client.execute_command(verb, self._channel, message)
                 self.counts["published"] += 1
             self._sent.set()
 
@@ -214,17 +229,26 @@ class ValkeyBus:
             self._waiting.append(Beat())
             self._wake.set()
 
+    async def _watch(self, home: Home) -> None:
+        """End the connections if another server has become the primary, and this one goes on answering."""
+        if home.host is None:
+            return
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if not await is_still(self._address, home):
+                raise _Silence(f"{shown(home.host)} is no longer the primary")
+
     # --- listening ----------------------------------------------------------------------------------------------
 
-    async def _listen(self, messages: Any) -> None:
+    async def _listen(self, messages: Any, home: Home) -> None:
         while True:
             message = await messages.get_message(ignore_subscribe_messages=True, timeout=BEAT_SECONDS)
             if message is not None and isinstance(message["data"], bytes):
-                self._hear(message["data"])
+                self._hear(message["data"], home)
 
-    def _hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes, home: Home) -> None:
         if is_from(data, self.node):
-            self._hear_self()
+            self._hear_self(home)
             return
         try:
             message = decode(data)
@@ -236,12 +260,13 @@ class ValkeyBus:
         for notice in message.notices:
             self._hand_over(message.node, message.epoch, notice)
 
-    def _hear_self(self) -> None:
+    def _hear_self(self, home: Home) -> None:
         self._heard_self = asyncio.get_running_loop().time()
         if not self.up:
             self.up, self._last_failure = True, ""
             self._flows.set()
-            _logger.info("bus up", at=address(self._url), sharded=self._sharded)
+            at = self._address.shown if home.host is None else shown(home.host)
+            _logger.info("bus up", at=at, sharded=home.sharded)
             if self._listener is not None:
                 self._listener.on_up()
 
@@ -262,4 +287,4 @@ class ValkeyBus:
 
 
 class _Silence(Exception):
-    """The connections are open and nothing arrives."""
+    """The connections are open, and nothing arrives, or not what others publish."""

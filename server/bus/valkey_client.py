@@ -1,13 +1,12 @@
-"""Connections to Valkey or Redis, a single server or a cluster, and the messages if connecting fails."""
+"""Connections to Valkey or Redis: a single server, a cluster, or the primary of several; and why connecting failed."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -23,19 +22,27 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from server.bus.contract import BusError
+from server.bus.valkey_address import BusAddress, Host, shown
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 3.0
-_SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
+
+
+class Home(NamedTuple):
+    """The server that has the channel. ``sharded``: in a cluster. ``host``: where, if another may become the primary."""
+
+    client: Any
+    sharded: bool
+    host: Host | None
 
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[Any]:
     """Return a client that tries once and reports the error; the bus itself repeats attempts."""
     # A unix socket has no keepalive, and the library's connection to one refuses the option.
-    over_tcp = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True}
+    over_tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     client = Redis.from_url(
-        _redis_url(url),
+        url,
         socket_connect_timeout=CONNECT_SECONDS,
         # Each call has a timeout around it instead: with a timeout of its own the library uses asyncio.wait_for, which
         # before Python 3.12 can swallow a cancellation (https://github.com/python/cpython/issues/81839).
@@ -44,6 +51,8 @@ async def client_of(url: str) -> AsyncIterator[Any]:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         client_name="buzz",
+        # The library would tell its version, which a user with few rights may not.
+        driver_info=None,
     )
     try:
         yield client
@@ -53,17 +62,86 @@ async def client_of(url: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def home(url: str, channel: str) -> AsyncIterator[tuple[Any, bool]]:
-    """Return a client of the channel's server, and whether it is a cluster (which has sharded channels)."""
-    async with client_of(url) as client:
+async def home(address: BusAddress, channel: str) -> AsyncIterator[Home]:
+    """Return the server to use: the channel's in a cluster, else the primary, or the only one that is named."""
+    async with AsyncExitStack() as stack:
+        client, host = await _found(stack, address)
         async with asyncio.timeout(ANSWER_SECONDS):
-            holder_at = await _holder_of(client, channel)
-        if holder_at is None:
-            yield client, False
+            holder = await _holder_of(client, channel)
+        if holder is None:
+            yield Home(client, sharded=False, host=host)
             return
-        host, port = holder_at
-        async with client_of(_at(url, host, port) if host else url) as holder:
-            yield holder, True
+        holder_url = address.server(holder if holder[0] else host)
+        yield Home(await stack.enter_async_context(client_of(holder_url)), sharded=True, host=None)
+
+
+async def is_still(address: BusAddress, home: Home) -> bool:
+    """Return whether a server that was the primary still is; after a fail-over it may go on answering."""
+    if home.host is None:
+        return True
+    if address.name is None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await _is_primary(home.client)
+    try:
+        return await _named_by_sentinels(address) == home.host
+    except (RedisError, OSError):
+        return True  # no sentinel answers, so there is no fail-over either
+
+
+async def _found(stack: AsyncExitStack, address: BusAddress) -> tuple[Any, Host | None]:
+    """Connect to the server that the address means. Raises the first error if there is none."""
+    if address.name is not None:
+        hosts: tuple[Host, ...] = (await _named_by_sentinels(address),)
+    elif len(address.hosts) > 1:
+        hosts = address.hosts
+    else:
+        return await stack.enter_async_context(client_of(address.server())), None
+    errors: list[Exception] = []
+    for host in hosts:
+        trying = AsyncExitStack()
+        try:
+            client = await trying.enter_async_context(client_of(address.server(host)))
+            async with asyncio.timeout(ANSWER_SECONDS):
+                usable = await _in_cluster(client) or await _is_primary(client)
+            if not usable:
+                raise RedisConnectionError(f"{shown(host)} is a replica and not the primary")
+        except (RedisError, OSError) as error:
+            await trying.aclose()
+            errors.append(error)
+        else:
+            stack.push_async_exit(trying.__aexit__)
+            return client, host
+    raise _worst(errors)
+
+
+def _worst(errors: list[Exception]) -> Exception:
+    """Return the error to report: one that only an operator can correct, or the first."""
+    return next((each for each in errors if connect_error(each, "") is not None), errors[0])
+
+
+async def _named_by_sentinels(address: BusAddress) -> Host:
+    """Return where the primary is, by the first sentinel that answers."""
+    errors: list[Exception] = []
+    for host in address.hosts:
+        try:
+            async with client_of(address.sentinel(host)) as sentinel, asyncio.timeout(ANSWER_SECONDS):
+                found = await sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", address.name)
+        except (RedisError, OSError) as error:
+            errors.append(error)
+            continue
+        if found is not None:
+            name, port = found
+            return name.decode(), int(port)
+        errors.append(ResponseError(f"the sentinel {shown(host)} monitors no {address.name}"))
+    raise _worst(errors)
+
+
+async def _is_primary(client: Any) -> bool:
+    return bool((await client.info("replication")).get("role") == "master")
+
+
+async def _in_cluster(client: Any) -> bool:
+    return bool((await client.info("cluster")).get("cluster_enabled"))
 
 
 @asynccontextmanager
@@ -79,16 +157,12 @@ async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[
             await messages.aclose()
 
 
-def address(url: str) -> str:
-    """Return ``host:port`` of a URL, without user and password, for messages."""
-    parts = urlsplit(url)
-    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
-
-
 def connect_error(error: Exception, where: str) -> BusError | None:
     """Return the error for an operator who must change something first; None if waiting may help."""
     opening = f"the bus at {where} can't be used:"
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+    if isinstance(error, NoPermissionError):
+        return BusError(f"{opening} the user in bus_url lacks a right that docs/operation.md lists ({error})")
+    if isinstance(error, AuthenticationError | AuthorizationError):
         return BusError(f"{opening} the user or password in bus_url is wrong ({error})")
     if isinstance(error, InvalidResponse):
         return BusError(f"{opening} what answers there is no Valkey or Redis")
@@ -111,22 +185,9 @@ def first_answer_hint(error: Exception) -> str:
     return " (is it a Valkey or Redis, and does it speak TLS exactly if bus_url says so?)" if closed else ""
 
 
-def _redis_url(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(scheme=_SCHEMES.get(parts.scheme, parts.scheme)))
-
-
-def _at(url: str, host: str, port: int) -> str:
-    """Return the URL with another host and port."""
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{f'[{host}]' if ':' in host else host}:{port}"))
-
-
 async def _holder_of(client: Any, channel: str) -> tuple[str, int] | None:
     """Return the address of the channel in a cluster; None if it is no cluster."""
-    facts = await client.info("cluster")
-    if not facts.get("cluster_enabled"):
+    if not await _in_cluster(client):
         return None
     slot = await client.execute_command("CLUSTER KEYSLOT", channel)
     return _holder(await client.execute_command("CLUSTER SLOTS"), slot)

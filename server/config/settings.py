@@ -96,7 +96,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
 RetrySeconds = Annotated[tuple[Seconds, ...], NoDecode, BeforeValidator(_comma_separated)]
 DatabaseUrl = Annotated[SecretStr, _secret_url("postgresql", "postgres")]
-BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss", "unix")]
+BusUrl = Annotated[SecretStr, _secret_url("valkey", "valkeys", "redis", "rediss", "sentinel", "sentinels", "unix")]
 
 
 class Settings(BaseSettings):
@@ -124,7 +124,10 @@ class Settings(BaseSettings):
     database_connections: Annotated[int, Field(ge=2, le=1_000)] = Field(
         10, description="Most PostgreSQL connections of this node; one of them writes the log"
     )
-    bus_url: BusUrl | None = Field(None, description="valkey://… or redis://…; unset: one process, no bus")
+    bus_url: BusUrl | None = Field(
+        None,
+        description="valkey://…, redis://… or sentinel://…/name; several hosts are separated by commas; unset: no bus",
+    )
     bus_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")] = Field(
         "buzz", description="Prefix of the bus channels, so that two clusters can share one bus"
     )

@@ -182,9 +182,8 @@ async def test_nonsense_on_the_channel_is_dropped_and_counted(
     ],
 )
 async def test_a_bus_that_an_operator_has_to_mend(valkey_server: ValkeyServer, url: str, words: str) -> None:
-    bus = ValkeyBus(url.format(f"127.0.0.1:{valkey_server.port}"), "x")
     with pytest.raises(BusError, match=words) as raised:
-        await bus.check()
+        await ValkeyBus(url.format(f"127.0.0.1:{valkey_server.port}"), "x").check()
     assert "wrong@" not in str(raised.value)
 
 
