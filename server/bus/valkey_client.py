@@ -29,7 +29,7 @@ ANSWER_SECONDS = 3.0
 
 
 class Home(NamedTuple):
-    """The server that has the channel. ``sharded``: in a cluster. ``host``: where, if another may become the primary."""
+    """The server of the channel. ``sharded``: in a cluster. ``host``: where, if another may become the primary."""
 
     client: Any
     sharded: bool
