@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 from multidict import CIMultiDictProxy
+from yarl import URL
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,16 @@ class Http:
         self._url = url
         self._token = token
 
-    async def __call__(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    async def __call__(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, encoded: bool = False, **more: Any
+    ) -> Answer:
+        """Send one request. ``encoded``: the path is sent as it is written, not in its usual form."""
         given = dict(headers or {})
         if self._token is not None:
             given.setdefault("Authorization", f"Bearer {self._token}")
-        async with self._session.request(method, self._url + path, headers=given, **more) as answer:
+        async with self._session.request(
+            method, URL(self._url + path, encoded=encoded), headers=given, **more
+        ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def get(self, path: str, **more: Any) -> Answer:

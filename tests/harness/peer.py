@@ -180,11 +180,12 @@ async def peer(
     origin: str | None = None,
     headers: dict[str, str] | None = None,
     receive_buffer: int | None = None,
+    **connecting: Any,
 ) -> AsyncIterator[Peer]:
     """Open a socket (no hello yet). It is closed at the end in every case.
 
     ``token`` goes into the upgrade request; ``receive_buffer`` (bytes) limits what the kernel buffers for a slow
-    reader.
+    reader; ``connecting`` as for ``websockets``: how the connection is made.
     """
     more = dict(headers or {})
     if token is not None:
@@ -202,6 +203,7 @@ async def peer(
         proxy=None,
         user_agent_header=None,
         sock=None if receive_buffer is None else await _small_socket(url, receive_buffer),
+        **connecting,
     )
     opened = Peer(connection, binary=subprotocol == MSGPACK)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from tests.harness.peer import WAIT_SECONDS
 
 _RECEIVE_BYTES = 32 * 1024
+_SEGMENT_BYTES = 1_400
+"""As on the internet: on loopback a segment has 64 KiB, and who sends would keep twenty of them for one connection."""
 _BUFFER_BYTES = 8 * 1024
 
 
@@ -38,14 +41,27 @@ class Unread:
 
 
 @asynccontextmanager
-async def unread(url: str, path: str, token: str, accepted: str = "identity") -> AsyncIterator[Unread]:
-    """Request a path and read only the head of the response; of its body no more than the buffers hold."""
+async def unread(
+    url: str,
+    path: str,
+    token: str,
+    accepted: str = "identity",
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str | None = None,
+) -> AsyncIterator[Unread]:
+    """Request a path and read only the head of the response; of its body no more than the buffers hold.
+
+    ``host``: where to connect, if it is not where the URL leads.
+    """
     parts = urlsplit(url)
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
     opened.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(opened, (parts.hostname, parts.port))
-    reader, writer = await asyncio.open_connection(sock=opened, limit=_BUFFER_BYTES)
+    await asyncio.get_running_loop().sock_connect(opened, (host or parts.hostname, parts.port))
+    name = parts.hostname if tls is not None else None
+    reader, writer = await asyncio.open_connection(sock=opened, limit=_BUFFER_BYTES, ssl=tls, server_hostname=name)
     try:
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"

@@ -115,18 +115,28 @@ def blocks(source: str) -> Any:
     return stack[0]
 
 
+def headers_set(block: list[Any]) -> set[str]:
+    """Return the headers that a block of nginx's file sets itself."""
+    return {str(block[place + 1]) for place, word in enumerate(block) if word == "proxy_set_header"}
+
+
 class TestProxies:
-    def test_nginx_passes_websockets_on_and_is_more_patient_than_the_life_signs(self) -> None:
+    """What the files say. What the proxies do with them is tested in tests/end_to_end/deploy."""
+
+    def test_nginx_repeats_every_header_in_a_location_that_sets_one(self) -> None:
+        [server] = [block for block in blocks(text("nginx.conf")) if isinstance(block, list) and "443" in block]
+        everywhere = headers_set(server)
+        assert {"Host", "X-Forwarded-For", "X-Forwarded-Proto", "Connection"} <= everywhere
+        for location in (block for block in server if isinstance(block, list)):
+            assert not headers_set(location) or everywhere <= headers_set(location), location
+
+    def test_nginx_is_more_patient_than_the_life_signs(self) -> None:
         source = text("nginx.conf")
-        blocks(source)
         socket = source.split("location = /apps/buzz/socket {")[1].split("}")[0]
-        assert "proxy_http_version 1.1;" in source
-        assert "proxy_set_header Upgrade $http_upgrade;" in socket
-        assert "proxy_set_header Connection $connection_upgrade;" in socket
-        [seconds] = re.findall(r"proxy_read_timeout (\d+)s;", socket)
-        assert int(seconds) > 2 * HEARTBEAT_SECONDS
-        assert "http_503" in socket
-        assert re.findall(r"server (buzz-\S+:\d+)", source) == NODES
+        waits = re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", socket)
+        assert len(waits) == 2
+        assert min(map(int, waits)) > 2 * HEARTBEAT_SECONDS
+        assert set(re.findall(r"server (buzz-\S+:\d+)", source)) == set(NODES)
 
     def test_caddy_asks_whether_nodes_are_ready(self) -> None:
         source = text("Caddyfile")
