@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from client.conformance.server import Peer, ScriptedServer, ScriptFailed, Upgrade, scripted_server
+from client.conformance.server import Peer, ScriptedServer, Upgrade, scripted_server
 from client.conformance.wire import Frame
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -29,6 +29,10 @@ _WELCOME: Mapping[str, Any] = {
     "token_expires_at": "2034-07-05T12:14:45Z",
 }
 _T = TypeVar("_T")
+
+
+class ScriptFailed(AssertionError):
+    """The client did not do what the script says."""
 
 
 class Driver(Protocol):
@@ -64,6 +68,7 @@ class Player:
         self._newest = ""
         self._bound: dict[str, Frame] = {}
         self._sessions = 0
+        self._unsent: list[tuple[Peer, str]] = []
 
     async def play(self, script: Frame) -> None:
         """Do every step, then check that the client did nothing else."""
@@ -79,6 +84,7 @@ class Player:
             await self._driver.do({"do": "close"})
             await patiently(self._reports["closed"].get(), "the driver did not report that the client is closed")
             reading.cancel()
+        await self._server.all_closed()
         self._check_leftovers(script["name"])
 
     async def _step(self, step: Frame) -> None:
@@ -174,6 +180,10 @@ class Player:
         if "as" in step:
             self._bound[step["as"]] = frame
 
+    async def unsent(self, kind: str, step: Frame) -> None:
+        """Check, at the end of the script, that the client has sent no other frame of this type on this socket."""
+        self._unsent.append((self._peer(step), kind))
+
     async def cut(self, _: Any, step: Frame) -> None:
         """End the connection without a close frame."""
         self._peer(step).cut()
@@ -253,6 +263,9 @@ class Player:
         ]
         if reports:
             raise ScriptFailed(f"{name}: at the end the client also reported {json.dumps(reports)}")
+        for peer, kind in self._unsent:
+            if not peer.frames[kind].empty():
+                raise ScriptFailed(f"{name}: the client sent {json.dumps(peer.frames[kind].get_nowait())}")
         if frames := self._server.leftovers():
             raise ScriptFailed(f"{name}: the client also sent {json.dumps(frames)}")
         if not self._server.upgrades.empty():
@@ -307,6 +320,6 @@ _STEPS: Mapping[str, Callable[[Player, Any, Frame], Awaitable[None]]] = {
     name: getattr(Player, name)
     for name in (
         "app", "sees", "advance", "quiet", "accept", "refuse", "say", "half", "raw", "expect", "cut", "close",
-        "expect_close", "pongs", "expect_ping", "pong", "serve", "expect_http",
+        "expect_close", "unsent", "pongs", "expect_ping", "pong", "serve", "expect_http",
     )
 }  # fmt: skip

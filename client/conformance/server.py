@@ -15,10 +15,6 @@ from client.conformance.wire import SUBPROTOCOLS, Frame, decode, encode, expande
 _LIVE_ONLY = ("ping", "received")
 
 
-class ScriptFailed(AssertionError):
-    """The client did not do what the script says."""
-
-
 class Peer:
     """One socket of the client."""
 
@@ -142,6 +138,10 @@ class ScriptedServer:
     def lay_ready(self, path: str, answer: Frame) -> None:
         """Answer the next request for this path like this."""
         self._pages[path].append(answer)
+
+    async def all_closed(self) -> None:
+        """Wait until everything that the client has sent is read, because its sockets have ended."""
+        await asyncio.gather(*(peer.closed for peer in self._peers))
 
     def leftovers(self) -> list[Any]:
         """Return what the client sent and no step has taken."""

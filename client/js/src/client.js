@@ -2,7 +2,7 @@
 
 import { asParty } from "./activity.js"
 import { compose, identify } from "./composing.js"
-import { BuzzError, ClientClosed, FrameTooLarge, HttpError, TokenRefused } from "./errors.js"
+import { BuzzError, ClientClosed, FrameTooLarge, HttpError, UnreadableAnswer } from "./errors.js"
 import { encodedBytes } from "./codec.js"
 import { Delivery } from "./delivery.js"
 import { Events } from "./events.js"
@@ -373,7 +373,7 @@ export class Buzz {
     const { supervisor } = this.#session
     const socket = this.#connector?.({
       opened: () => this.#run(() => supervisor.opened(id)),
-      frame: (frame) => this.#run((now) => supervisor.frame(now, id, frame)),
+      frame: (frame) => this.#run((now) => this.#receive(now, id, frame)),
       unreadable: (error) => this.#run(() => supervisor.unreadable(id, error)),
       closed: (...why) => {
         this.#sockets.delete(id)
@@ -381,6 +381,17 @@ export class Buzz {
       },
     })
     if (socket) this.#sockets.set(id, socket)
+  }
+
+  /** @param {number} now @param {number} id @param {Record<string, any>} frame */
+  #receive(now, id, frame) {
+    const { supervisor } = this.#session
+    try {
+      supervisor.frame(now, id, frame)
+    } catch (error) {
+      if (!(error instanceof UnreadableAnswer)) throw error
+      supervisor.unreadable(id, error)
+    }
   }
 
   /** @param {import("./core/keeping.js").Position} position */

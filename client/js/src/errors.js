@@ -91,3 +91,14 @@ export class HttpError extends BuzzError {
     this.retryAfterSeconds = retryAfterSeconds
   }
 }
+
+/**
+ * Check a frame of the server.
+ *
+ * @param {boolean} fits
+ * @param {{ type?: string }} frame
+ * @throws {UnreadableAnswer} if it does not fit
+ */
+export function readable(fits, frame) {
+  if (!fits) throw new UnreadableAnswer(`a frame from the server (${frame.type}) cannot be read; is it a Buzz server?`)
+}

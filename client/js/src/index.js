@@ -16,7 +16,20 @@ import { Tokens } from "./tokens.js"
 
 export { displayName } from "./activity.js"
 export { Buzz } from "./client.js"
-export * from "./errors.js"
+export {
+  BuzzError,
+  ClientClosed,
+  DeviceReplaced,
+  ForeignCursor,
+  FrameTooLarge,
+  HttpError,
+  NotTheProtocol,
+  OriginRefused,
+  SendRefused,
+  SessionEnded,
+  TokenRefused,
+  UnreadableAnswer,
+} from "./errors.js"
 export { BuzzHttp } from "./http.js"
 export { memoryStore } from "./store/memory.js"
 

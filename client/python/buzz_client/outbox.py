@@ -83,13 +83,17 @@ class Outbox:
         return self._paused_until - now if self._idle and now < self._paused_until else None
 
     def acked(self, frame: Frame) -> bool:
-        """Handle an acknowledgement. Returns whether it was for one of these."""
+        """Handle an acknowledgement. Returns whether it was for one of these.
+
+        Raises KeyError, TypeError or ValueError if it cannot be read; the parcel is then kept.
+        """
         parcel = self._parcel(frame)
         if parcel is None:
             return False
+        ack = _ack(frame, parcel.message_id)
         self.drop(parcel)
         if not parcel.answer.done():
-            parcel.answer.set_result(_ack(frame, parcel.message_id))
+            parcel.answer.set_result(ack)
         return True
 
     def refused(self, frame: Frame, now: float) -> bool:
@@ -101,9 +105,7 @@ class Outbox:
         parcel.internal_errors += code == "internal"
         if code in _PASSING and parcel.internal_errors < _MAX_INTERNAL_ERRORS:
             self._requeue([parcel])
-            self._paused_until = max(
-                self._paused_until, now + float(frame.get("retry_after") or _PASSING_PAUSE_SECONDS)
-            )
+            self._paused_until = max(self._paused_until, now + _pause_seconds(frame.get("retry_after")))
         else:
             self._fail(parcel, SendRefused(code, str(frame.get("message", ""))))
         return True
@@ -135,6 +137,12 @@ class Outbox:
         self.drop(parcel)
         if not parcel.answer.done():
             parcel.answer.set_exception(error)
+
+
+def _pause_seconds(retry_after: object) -> float:
+    """Return the pause that the server asks for; a short one if it asks for none, or says something else."""
+    given = retry_after if isinstance(retry_after, int | float) and retry_after > 0 else None
+    return _PASSING_PAUSE_SECONDS if given is None else float(given)
 
 
 def _ack(frame: Frame, message_id: str | None) -> Ack:

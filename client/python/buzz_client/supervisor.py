@@ -91,7 +91,7 @@ class Supervisor:
         if not move.done():
             await reading
             return None
-        successor = await self._succeed(move.result(), reading)
+        successor = await self._succeed(connection, move.result(), reading)
         self._spawn(self._retire(connection, reading), "buzz-retire")
         return successor
 
@@ -107,9 +107,14 @@ class Supervisor:
             finally:
                 self._handler.gone(connection)
 
-    async def _succeed(self, order: Frame, reading: asyncio.Task[None]) -> Connection:
-        """Open the next socket when the server asks for it, or at once if the old one ends before that."""
-        await asyncio.wait({reading}, timeout=max(0.0, float(order.get("after_ms") or 0)) / 1000)
+    async def _succeed(self, old: Connection, order: Frame, reading: asyncio.Task[None]) -> Connection:
+        """Open the next socket when the server asks for it, or at once if the old one ends before that.
+
+        If the old one's close code asks for more (to wait, another token, not to come back), that comes first.
+        """
+        await asyncio.wait({reading}, timeout=_after_seconds(order.get("after_ms")))
+        if reading.done() and old.verdict.action is not Action.RECONNECT:
+            await self._act_on(old.verdict)
         resume = {"resume_id": order["resume_id"]} if order.get("resume_id") else {}
         return await self._open(resume)
 
@@ -175,3 +180,8 @@ class Supervisor:
         for task in (tasks := list(self._tasks)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _after_seconds(after_ms: object) -> float:
+    """Return when to move; at once if the order does not say it in a number."""
+    return max(0.0, after_ms / 1000) if isinstance(after_ms, int | float) else 0.0

@@ -5,7 +5,7 @@
  * `idempotency_key`, created once when it is added.
  */
 
-import { FrameTooLarge, SendRefused } from "../errors.js"
+import { FrameTooLarge, SendRefused, readable } from "../errors.js"
 
 /** @import { BuzzError } from "../errors.js" */
 
@@ -108,6 +108,7 @@ export class Outbox {
     const entry = this.#entries.get(frame.ref)
     if (!entry) return false
     const { id, created_at, duplicate = false } = frame
+    readable(Number.isSafeInteger(id), frame)
     this.#settle(entry, { id, createdAt: created_at, duplicate, messageId: entry.parcel.activity.message_id })
     return true
   }
@@ -124,7 +125,7 @@ export class Outbox {
     if (frame.code === "internal") entry.internalErrors++
     if (PASSING.includes(frame.code) && entry.internalErrors < MAX_INTERNAL_ERRORS) {
       entry.socket = undefined
-      const pause = frame.retry_after ? 1000 * frame.retry_after : PASSING_PAUSE_MS
+      const pause = 1000 * frame.retry_after || PASSING_PAUSE_MS
       this.#pausedUntil = Math.max(this.#pausedUntil, now + pause)
     } else this.#settle(entry, new SendRefused(String(frame.code), String(frame.message ?? "")))
     return true

@@ -6,7 +6,7 @@
  */
 
 import { readActivity } from "../activity.js"
-import { ForeignCursor, UnreadableAnswer } from "../errors.js"
+import { ForeignCursor, NotTheProtocol, readable } from "../errors.js"
 import { Inbox } from "./inbox.js"
 import { Keeping } from "./keeping.js"
 import { Outbox } from "./outbox.js"
@@ -209,7 +209,7 @@ export class Session {
   /** Start to use a socket that has received its `welcome`. @param {number} now @param {number} socket @param {Record<string, any>} frame */
   live(now, socket, frame) {
     const welcome = readWelcome(frame)
-    if (!welcome) return this.supervisor.unreadable(socket, new UnreadableAnswer("the server's welcome cannot be read"))
+    if (!welcome) return this.end(new NotTheProtocol("the server's welcome cannot be read; is it a Buzz server?"))
     if (this.personId !== undefined && this.personId !== welcome.personId) return this.end(foreign(this.personId, welcome))
     this.personId = welcome.personId
     const hadCursor = this.inbox.cursor !== undefined
@@ -223,7 +223,7 @@ export class Session {
     this.#emit("welcome", welcome)
   }
 
-  /** Handle a frame. @param {number} now @param {Record<string, any>} frame @param {boolean} isSource */
+  /** Handle a frame. Throws UnreadableAnswer if a field is missing or has another type. @param {number} now @param {Record<string, any>} frame @param {boolean} isSource */
   frame(now, frame, isSource) {
     switch (frame.type) {
       case "activities":
@@ -241,10 +241,12 @@ export class Session {
         if (!this.outbox.refused(frame, now)) this.#emit("error", frame)
         break
       case "event":
+        readable(typeof frame.name === "string", frame)
         if (frame.name === "token.expiring") this.#act({ do: "refresh" })
         this.#emit(`event:${frame.name}`, frame.data ?? {})
         break
       case "caught_up":
+        readable(Number.isSafeInteger(frame.id), frame)
         this.#caughtUp ||= isSource
         this.#emit("caught_up", { id: frame.id })
     }
@@ -257,13 +259,10 @@ export class Session {
   }
 
   /** @param {any} frame */
-  #onActivities({ activities }) {
-    try {
-      this.inbox.accept(activities.map(readActivity))
-      this.#act({ do: "arrived" })
-    } catch (error) {
-      this.end(error instanceof UnreadableAnswer ? error : new UnreadableAnswer(`an unreadable frame: ${error}`))
-    }
+  #onActivities(frame) {
+    readable(Array.isArray(frame.activities), frame)
+    this.inbox.accept(frame.activities.map(readActivity))
+    this.#act({ do: "arrived" })
   }
 
   /** Continue from the cursor; from 0 in a log with a new epoch; from its head if there was no cursor. @param {Welcome} welcome */

@@ -281,8 +281,9 @@ export class Supervisor {
     this.#steady(now, live)
     this.handler.gone(live.id)
     if (this.#attempt) return
-    if (this.#order && this.#order.at < Infinity && verdict.action === "retry") this.#begin(now)
-    else if (!this.#wait || verdict.action !== "retry") this.#judge(now, verdict)
+    const plain = verdict.action === "retry" && !verdict.waitMs
+    if (plain && this.#order && this.#order.at < Infinity) this.#begin(now)
+    else if (!plain || !this.#wait) this.#judge(now, verdict)
   }
 
   /** @param {number} now @param {Live} live */
