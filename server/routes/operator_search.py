@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from aiohttp import web
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.http.requests import read_query
 from server.http.responses import json_response
-from server.services.operator.directory_search import DirectorySearch, FoundCompany, FoundPerson
+from server.services.operator.directory_search import DirectorySearch, FoundCompany, FoundPerson, read_text
 from server.services.operator.timeline import Timeline, Timelines
+from storage.directory.search import Wanted
 
 MAX_LISTED: Final = 100
 _MAX: Final = 2**63 - 1
@@ -22,11 +23,28 @@ _ERRORS: Final = (400, 401, 403, 503)
 
 
 class SearchQuery(Strict):
-    """``q``: a part of a name, the beginning of a number, or an id. ``after``: go on after this id."""
+    """Either ``q``: a part of a name, the beginning of a number, or an id; or ``ids``, separated by commas.
 
-    q: Annotated[str, Field(min_length=1, max_length=200)]
+    ``after``: go on after this id.
+    """
+
+    q: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    ids: Annotated[str, Field(pattern=r"^[0-9]{1,18}(,[0-9]{1,18}){0,99}$")] | None = None
     after: Annotated[int, Field(strict=False, ge=0, le=_MAX)] = 0
     limit: Annotated[int, Field(strict=False, ge=1, le=MAX_LISTED)] = 50
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> SearchQuery:
+        if (self.q is None) == (self.ids is None):
+            raise ValueError("Give either 'q' or 'ids'.")
+        return self
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what to search for."""
+        if self.ids is None:
+            return read_text(self.q or "", self.after)
+        return Wanted((), ids=tuple(map(int, self.ids.split(","))), after=self.after)
 
 
 _SEARCH: TypeAdapter[SearchQuery] = TypeAdapter(SearchQuery)
@@ -50,7 +68,7 @@ class OperatorSearchResource:
     async def people(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _SEARCH)
-        return _page(request, query, await self.search.people(query.q, query.limit, query.after))
+        return _page(request, query, await self.search.people(query.wanted, query.limit))
 
     @operation(
         _described(
@@ -60,7 +78,7 @@ class OperatorSearchResource:
     async def companies(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         query = read_query(request, _SEARCH)
-        return _page(request, query, await self.search.companies(query.q, query.limit, query.after))
+        return _page(request, query, await self.search.companies(query.wanted, query.limit))
 
     @operation(
         _described(

@@ -33,14 +33,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is searched for: every one of ``words`` in the name, or a number that begins with ``digits``, or the id.
+    """What is searched for: every one of ``words`` in the name, or a number that begins with ``digits``, or one of the
+    ids.
 
     ``after``: ids above this one only, for the next page.
     """
 
     words: tuple[str, ...]
     digits: str = ""
-    id: int | None = None
+    ids: tuple[int, ...] = ()
     after: int = 0
 
 
@@ -81,9 +82,9 @@ def _condition(database: Database, table: Table, wanted: Wanted) -> tuple[str, l
         for source in sources:
             conditions.append(f"id IN ({source})")
             parameters += [f"+{wanted.digits}", f"+{wanted.digits}{_HIGHEST}"]
-    if wanted.id is not None:
-        conditions.append("id = ?")
-        parameters.append(wanted.id)
+    if wanted.ids:
+        conditions.append(f"id IN ({marks(wanted.ids)})")
+        parameters += wanted.ids
     return " OR ".join(f"({condition})" for condition in conditions) or "1 = 0", parameters
 
 

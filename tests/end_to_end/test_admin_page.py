@@ -15,11 +15,11 @@ from tests.fakes.browser import WAIT_MS, open_browser, open_page
 from tests.fakes.operator_scene import CONSUMERS, DAY_MS, Scene, open_scene
 from tests.harness.backend import SQLITE
 from tests.harness.peer import Peer
-from tests.harness.people import JANE, write
+from tests.harness.people import ACME, BOB, JANE, write
 
 BIG, ROUNDED = 2**53 + 1, 2**53
 """Two ids that are one and the same JavaScript number."""
-SECTIONS = ("overview", "sessions", "webhooks", "privacy", "numbers", "people", "node")
+SECTIONS = ("overview", "sessions", "activity", "webhooks", "privacy", "numbers", "people", "node")
 FAILED = sum(2 if done else 1 for *_, done in CONSUMERS)
 expect.set_options(timeout=WAIT_MS)
 
@@ -183,7 +183,7 @@ async def test_numbers_are_added_and_a_wrong_one_is_named(operator: Page) -> Non
 
 async def test_nobody_is_erased_before_their_name_was_typed(operator: Page, scene: Scene) -> None:
     await go(operator, "People")
-    await operator.get_by_label("Person’s id").fill(str(JANE))
+    await operator.get_by_label("Name, number or id").fill(str(JANE))
     await operator.keyboard.press("Enter")
     await expect(operator.get_by_role("heading", name="Jane Smith")).to_be_visible()
     await operator.get_by_role("button", name="Erase this person").click()
@@ -215,7 +215,7 @@ async def with_twins(scene: Scene) -> dict[int, Peer]:
 async def test_an_id_beyond_what_a_javascript_number_holds_is_nobody_elses(operator: Page, scene: Scene) -> None:
     sessions = await with_twins(scene)
     await go(operator, "People")
-    await operator.get_by_label("Person’s id").fill(str(BIG))
+    await operator.get_by_label("Name, number or id").fill(str(BIG))
     await operator.keyboard.press("Enter")
     await expect(operator.get_by_role("heading", name="Big")).to_be_visible()
     await operator.get_by_role("button", name="Revoke tokens").click()
@@ -256,11 +256,105 @@ async def test_what_is_typed_as_an_id_is_digits(operator: Page, wrong: str) -> N
     await operator.get_by_role("button", name="Show", exact=True).click()
     await expect(operator.get_by_role("alert")).to_contain_text("whole number from 1 to 9223372036854775807")
     await expect(operator.locator("tbody tr")).to_have_count(3)
+    await go(operator, "Activity")
+    await operator.get_by_label("Activity’s id").fill(wrong)
+    await operator.get_by_role("button", name="Explain").click()
+    await expect(
+        operator.get_by_text("An activity’s id is a whole number from 1 to 9223372036854775807")
+    ).to_be_visible()
     await go(operator, "People")
-    await operator.get_by_label("Person’s id").evaluate("(field) => field.form.setAttribute('novalidate', '')")
-    await operator.get_by_label("Person’s id").fill(wrong)
+    await operator.get_by_label("Name, number or id").fill(wrong)
     await operator.get_by_role("button", name="Find").click()
-    await expect(operator.get_by_text("whole number from 1 to 9223372036854775807")).to_be_visible()
+    await expect(operator.get_by_text("Nobody is found")).to_be_visible()
+
+
+async def test_people_and_companies_are_found_by_name_and_number(operator: Page, scene: Scene) -> None:
+    phone = "INSERT INTO phone (e164, owner_kind, owner_id) VALUES (?, 'person', ?)"
+    write(scene.world.data_dir, [(phone, ("+12025550101", BOB))])
+    await go(operator, "People")
+    field = operator.get_by_label("Name, number or id")
+    await field.fill("SMITH")
+    await operator.keyboard.press("Enter")
+    people = operator.get_by_role("table", name="People")
+    await expect(people.get_by_role("row").filter(has_text="Jane Smith")).to_be_visible()
+    await people.get_by_role("button", name=f"Open Bob Smith ({BOB})").click()
+    await expect(operator.get_by_role("heading", name="Bob Smith")).to_be_visible()
+    await field.fill("+1 202 555")
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_role("heading", name="Bob Smith")).to_be_visible()
+    await expect(operator.locator(".facts")).to_contain_text("+12025550101")
+    await field.fill("acme")
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_role("table", name="Companies").locator("tbody tr")).to_have_count(1)
+
+
+async def test_an_activity_is_explained_for_each_device(operator: Page) -> None:
+    await go(operator, "Activity")
+    await operator.get_by_label("Activity’s id").fill("1")
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_role("heading", name="Sender: Jane Smith")).to_be_visible()
+    devices = operator.get_by_role("table", name="Devices of the receiver").locator("tbody tr")
+    await expect(devices).to_have_count(1)
+    await expect(devices.first).to_contain_text("bob-phone")
+    await expect(devices.first).to_contain_text("written")
+    await expect(operator.locator("body")).not_to_contain_text("ciphertext")
+
+
+async def test_an_endpoint_is_made_paused_given_new_keys_and_deleted(operator: Page, scene: Scene) -> None:
+    await go(operator, "Webhooks")
+    await operator.get_by_text("Create an endpoint").click()
+    dialog = operator.get_by_role("dialog")
+    company, create = (
+        operator.get_by_label("Company’s name or id"),
+        operator.get_by_role("button", name="Create", exact=True),
+    )
+    await operator.get_by_label("Address").fill(f"{scene.receiver.url}2")
+    await company.fill("nobody")
+    await create.click()
+    await expect(operator.get_by_text("No company is called “nobody”.")).to_be_visible()
+    await company.fill("acme")
+    await operator.get_by_label("Format").select_option("json")
+    await create.click()
+    await expect(dialog).to_contain_text("of Acme has been created")
+    first_key = await dialog.locator("pre").first.inner_text()
+    await dialog.get_by_role("button", name="Close").click()
+    card = operator.locator(".cards li").filter(has_text=f"{scene.receiver.url}2")
+    await expect(card).to_contain_text("Acme (company 123)")
+    await expect(card).to_contain_text("json")
+
+    await card.get_by_role("button", name="Pause").click()
+    await expect(card).to_contain_text("paused: events wait")
+    await card.get_by_role("button", name="Resume").click()
+    await expect(card).not_to_contain_text("paused")
+
+    await card.get_by_role("button", name="Rotate keys").click()
+    await dialog.get_by_role("button", name="Rotate").click()
+    await expect(dialog).to_contain_text("has new keys")
+    assert await dialog.locator("pre").first.inner_text() != first_key
+    await dialog.get_by_role("button", name="Close").click()
+
+    await card.get_by_role("button", name="Delete").click()
+    delete = dialog.get_by_role("button", name="Delete", exact=True)
+    await expect(delete).to_be_disabled()
+    await operator.keyboard.type(str(scene.endpoint_id + 1))
+    await delete.click()
+    await expect(card).to_have_count(0)
+    assert len((await scene.admin.get("/admin/webhook-endpoints")).json) == 1
+
+
+async def test_lists_show_names_beside_ids(operator: Page) -> None:
+    for section, name in (("Sessions", f"Jane Smith {JANE}"), ("Privacy", f"Acme {ACME}"), ("Webhooks", "Acme:")):
+        await go(operator, section)
+        await expect(operator.locator("tbody tr").filter(has_text=name).first).to_be_visible()
+
+
+async def test_no_column_is_off_the_screen(operator: Page) -> None:
+    for section in ("Sessions", "Webhooks", "Privacy", "Numbers"):
+        await go(operator, section)
+        await expect(operator.locator("tbody tr").first).to_be_visible()
+        for width in (360, 600, 900, 1216, 1280, 1440, 1920, 2560):
+            await operator.set_viewport_size({"width": width, "height": 900})
+            assert await operator.evaluate(_OFF_SCREEN) == [], (section, width)
 
 
 async def test_a_browser_that_would_round_ids_is_told_so(scene: Scene, browser: Browser) -> None:
@@ -319,6 +413,11 @@ async def test_every_section_fits_and_names_its_controls(
             assert await page.evaluate(_WITHOUT_A_NAME) == [], section
             assert await page.evaluate(_WITHOUT_CONTRAST) == [], section
 
+
+_OFF_SCREEN = """() => [...document.querySelectorAll("td, th")]
+    .filter((each) => getComputedStyle(each.closest("table").tHead).position !== "absolute" || each.matches("td"))
+    .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map((each) => each.textContent)"""
 
 _WITHOUT_A_NAME = """() => [...document.querySelectorAll("input, select, textarea, button, a, [role=img]")]
     .filter((each) => each.offsetParent !== null)

@@ -92,7 +92,20 @@ async def test_the_directory_is_searched_page_by_page(world: World) -> None:
     assert len(page.json) == 1
     assert f"after={page.json[0]['id']}" in page.headers["Link"]
     assert [each["id"] for each in (await admin(world).get("/admin/companies?q=acme")).json] == [ACME]
-    for query in ("", "?q=", "?q=x&limit=0", "?q=x&limit=101", f"?q={'x' * 201}", "?q=x&qq=y"):
+    assert [each["id"] for each in (await admin(world).get(f"/admin/people?ids={BOB},{JANE},1")).json] == [BOB, JANE]
+    for query in (
+        "",
+        "?q=",
+        "?ids=",
+        "?ids=1,",
+        "?ids=x",
+        f"?ids={','.join('1' * 101)}",
+        "?q=x&ids=1",
+        "?q=x&limit=0",
+        "?q=x&limit=101",
+        f"?q={'x' * 201}",
+        "?q=x&qq=y",
+    ):
         assert (await admin(world).get(f"/admin/people{query}")).status == 400
 
 

@@ -6,6 +6,7 @@ import { announce, el } from "./dom.js";
 import { duration, tokenClaims } from "./format.js";
 import { exact } from "./ids.js";
 import { signIn } from "./signin.js";
+import { activity } from "./views/activity.js";
 import { node } from "./views/node.js";
 import { numbers } from "./views/numbers.js";
 import { overview } from "./views/overview.js";
@@ -14,8 +15,8 @@ import { privacy } from "./views/privacy.js";
 import { sessions } from "./views/sessions.js";
 import { webhooks } from "./views/webhooks.js";
 
-const VIEWS = { overview, sessions, webhooks, privacy, numbers, people, node };
-const NAMES = { overview: "Overview", sessions: "Sessions", webhooks: "Webhooks", privacy: "Privacy", numbers: "Numbers",
+const VIEWS = { overview, sessions, activity, webhooks, privacy, numbers, people, node };
+const NAMES = { overview: "Overview", sessions: "Sessions", activity: "Activity", webhooks: "Webhooks", privacy: "Privacy", numbers: "Numbers",
   people: "People", node: "Node" };
 
 const SOON_MS = 1_000;

@@ -33,6 +33,7 @@ function checked(id) {
   return id;
 }
 
-function isId(text) {
+/** Whether the text is an id. */
+export function isId(text) {
   return /^[1-9][0-9]{0,18}$/.test(text) && BigInt(text) <= LARGEST;
 }

@@ -41,15 +41,15 @@ class FoundPerson:
 
 
 class DirectorySearch:
-    """Searches the directory, one search at a time: a search by name reads the whole table."""
+    """Searches the directory, by name one search at a time: that reads the whole table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._turn = asyncio.Lock()
 
-    async def people(self, text: str, limit: int, after: int = 0) -> list[FoundPerson]:
+    async def people(self, wanted: Wanted, limit: int) -> list[FoundPerson]:
         """Return people with their numbers and companies, in order of their ids. Raises StorageUnavailable."""
-        found = await self._search("person", text, limit, after)
+        found = await self._search("person", wanted, limit)
         memberships = await read_memberships(self._database, [each.id for each in found])
         keys = sorted({key for companies in memberships.values() for key in companies})
         names = await read_names(self._database, keys)
@@ -69,21 +69,23 @@ class DirectorySearch:
             for each in found
         ]
 
-    async def companies(self, text: str, limit: int, after: int = 0) -> list[FoundCompany]:
+    async def companies(self, wanted: Wanted, limit: int) -> list[FoundCompany]:
         """Return companies with their numbers, in order of their ids. Raises StorageUnavailable."""
-        found = await self._search("company", text, limit, after)
+        found = await self._search("company", wanted, limit)
         return [FoundCompany(each.id, str(each.names[0]), each.numbers) for each in found]
 
-    async def _search(self, table: Table, text: str, limit: int, after: int) -> list[Found]:
+    async def _search(self, table: Table, wanted: Wanted, limit: int) -> list[Found]:
+        if not wanted.words:
+            return await search(self._database, table, wanted, limit)
         async with self._turn:
-            return await search(self._database, table, wanted(text, after), limit)
+            return await search(self._database, table, wanted, limit)
 
 
-def wanted(text: str, after: int = 0) -> Wanted:
+def read_text(text: str, after: int = 0) -> Wanted:
     """Return what a search text means: a number or an id if it has nothing but digits, else words of a name."""
     text = text.strip()
     if not _NUMBER.fullmatch(text):
         return Wanted(tuple(text.split()[:MAX_WORDS]), after=after)
     digits = re.sub(r"[^0-9]", "", text)
-    id = int(digits) if text == digits and int(digits) <= _MAX_ID else None
-    return Wanted((), digits if len(digits) >= _SHORTEST_NUMBER else "", id, after)
+    ids = (int(digits),) if text == digits and digits[0] != "0" and int(digits) <= _MAX_ID else ()
+    return Wanted((), digits if len(digits) >= _SHORTEST_NUMBER else "", ids, after)

@@ -4,6 +4,7 @@ import { ask, get } from "../api.js";
 import { run } from "../dialog.js";
 import { el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
+import { loadNames, nameOf, named } from "../names.js";
 import { moment } from "../times.js";
 
 const PAGE = 100;
@@ -38,7 +39,7 @@ export function numbers({ refresh }) {
   const row = (each) => list.row(
     el("span", { class: "code" }, each.number ?? "ordered"),
     el("span", { class: `tag ${each.state === "free" ? "good" : ""}` }, STATES[each.state][0].toLowerCase()),
-    each.person_id ?? "–", moment(each.until),
+    each.person_id ? named(each.name, each.person_id) : "–", moment(each.until),
   );
 
   return {
@@ -56,6 +57,8 @@ export function numbers({ refresh }) {
         class: `card tile${state === "free" && !found.counts.free ? " bad" : ""}` },
       el("dt", {}, title), el("dd", {}, el("strong", {}, format.count(found.counts[state] ?? 0)),
         el("span", { class: "soft" }, note)))));
+      await loadNames("people", found.numbers.map((each) => each.person_id), signal);
+      for (const each of found.numbers) each.name = nameOf("people", each.person_id);
       keep(list.body, found.numbers, (each) => each.number, row);
       list.whole.hidden = !found.numbers.length;
       fill(empty, found.numbers.length ? "" : "The pool is empty: new people get no number.");

@@ -1,26 +1,40 @@
-// One person at a time: what is known of them, ending their tokens, erasing them.
+// Finding people and companies; then one person at a time: ending their tokens, erasing them.
 
-import { Failure, ask, get } from "../api.js";
+import { ask, get } from "../api.js";
 import { confirm, run } from "../dialog.js";
-import { el } from "../dom.js";
+import { el, table } from "../dom.js";
 import * as format from "../format.js";
 import * as ids from "../ids.js";
 
+const SHOWN = "50";
+
 export function people() {
-  const found = el("div", { "aria-live": "polite" });
-  const findStatus = el("p", { class: "outcome", role: "status" });
-  const id = el("input", { id: "person-id", inputmode: "numeric", pattern: "[1-9][0-9]*", required: true, autocomplete: "off" });
+  const found = el("div", { class: "stack", "aria-live": "polite" });
+  const status = el("p", { class: "outcome", role: "status" });
+  const text = el("input", { id: "directory-search", required: true, autocomplete: "off", spellcheck: "false",
+    "aria-describedby": "directory-note" });
   const find = el("button", { type: "submit", class: "primary" }, "Find");
+  const open = async (person, id) => {
+    const sessions = await get(`/admin/sessions?person_id=${id}`);
+    found.replaceChildren(card(id, person, sessions.count, (said) => {
+      found.replaceChildren(el("p", { class: "notice good", role: "status" }, said));
+    }));
+  };
 
   const look = (event) => {
-    event?.preventDefault();
-    run(find, findStatus, async () => {
+    event.preventDefault();
+    run(find, status, async () => {
       found.replaceChildren();
-      const wanted = ids.typed(id.value);
-      const [person, sessions] = await Promise.all([entry(wanted), get(`/admin/sessions?person_id=${wanted}`)]);
-      found.replaceChildren(card(wanted, person, sessions.count, (text) => {
-        found.replaceChildren(el("p", { class: "notice good", role: "status" }, text));
-      }));
+      const wanted = text.value.trim();
+      const query = new URLSearchParams({ q: wanted, limit: SHOWN });
+      const [persons, companies] = await Promise.all([get(`/admin/people?${query}`), get(`/admin/companies?${query}`)]);
+      const exact = persons.find((each) => each.id === wanted);
+      const only = persons.length === 1 && !companies.length ? persons[0] : null;
+      if (exact || only) return open(exact ?? only, (exact ?? only).id);
+      if (persons.length || companies.length) return found.replaceChildren(...lists(persons, companies, open, status));
+      // Somebody may be gone from the directory and still have messages here.
+      if (ids.isId(wanted)) return open(null, wanted);
+      return found.replaceChildren(el("p", { class: "empty" }, `Nobody is found for “${wanted}”.`));
     });
   };
 
@@ -28,23 +42,36 @@ export function people() {
     title: "People",
     seconds: 0,
     root: el("div", {},
-      el("form", { class: "card", on: { submit: look } }, el("h2", {}, "Find a person"),
-        el("p", { class: "soft" }, "Find a person to revoke their tokens or to erase them."),
+      el("form", { class: "card", on: { submit: look } }, el("h2", {}, "Find people and companies"),
+        el("p", { id: "directory-note", class: "soft" }, "Enter a part of a name, the beginning of a phone number with its country code, or an id."),
         el("div", { class: "inline" },
-          el("div", { class: "field" }, el("label", { for: "person-id" }, "Person’s id"), id), find), findStatus),
+          el("div", { class: "field wide" }, el("label", { for: "directory-search" }, "Name, number or id"), text), find), status),
       found, tokenForm()),
     load: async () => {},
   };
 }
 
-/** The directory's entry, or null: somebody may be gone from it and still have messages here. */
-async function entry(id) {
-  try {
-    return await get(`/admin/directory/person/${id}`);
-  } catch (error) {
-    if (error instanceof Failure && error.status === 404) return null;
-    throw error;
-  }
+/** What was found, as two tables. `open(person, id)` shows one person. */
+function lists(persons, companies, open, status) {
+  const people = table("People", [{ title: "Name" }, { title: "Id" }, { title: "Numbers" }, { title: "Companies" }, { title: "Action" }]);
+  people.body.append(...persons.map((each) => people.row(
+    el("span", { class: "strong" }, format.personName(each)), each.id, numbersOf(each),
+    each.companies.map((company) => company.name).join(", ") || "–",
+    el("button", { type: "button", "aria-label": `Open ${format.personName(each)} (${each.id})`,
+      on: { click: (event) => run(event.currentTarget, status, () => open(each, each.id)) } }, "Open"))));
+  const firms = table("Companies", [{ title: "Name" }, { title: "Id" }, { title: "Numbers" }]);
+  firms.body.append(...companies.map((each) => firms.row(
+    el("span", { class: "strong" }, each.name), each.id, each.numbers.join(", ") || "–")));
+  const more = (list) => (list.length === Number(SHOWN) ? el("p", { class: "soft" }, `Only the first ${SHOWN} are shown: enter more of the name.`) : null);
+  return [
+    persons.length ? [el("h2", {}, "People"), people.whole, more(persons)] : null,
+    companies.length ? [el("h2", {}, "Companies"), firms.whole, more(companies)] : null,
+  ].flat().filter(Boolean);
+}
+
+function numbersOf(person) {
+  const own = person.numbers?.length ? person.numbers.join(", ") : "–";
+  return person.buzz_number ? el("span", {}, own, el("br"), el("span", { class: "soft small" }, `Buzz number ${person.buzz_number}`)) : own;
 }
 
 function card(id, person, sessions, done) {
@@ -74,7 +101,9 @@ function card(id, person, sessions, done) {
     el("h2", {}, name ?? `Person ${id} is not in the directory`),
     name ? null : el("p", { class: "soft" }, "Their messages, devices and keys may still be stored, and can be erased."),
     el("dl", { class: "facts" }, el("dt", {}, "Id"), el("dd", {}, id),
-      person ? [el("dt", {}, "Calls from"), el("dd", {}, person.numbers?.length ? person.numbers.join(", ") : "no number")] : null,
+      person ? [el("dt", {}, "Calls from"), el("dd", {}, person.numbers.join(", ") || "no number"),
+        el("dt", {}, "Buzz number"), el("dd", {}, person.buzz_number ?? "none"),
+        el("dt", {}, "Companies"), el("dd", {}, person.companies.map((each) => `${each.name} (${each.id})`).join(", ") || "none")] : null,
       el("dt", {}, "Sessions on this node"), el("dd", {}, format.count(sessions))),
     el("div", { class: "buttons" },
       el("button", { type: "button", on: { click: revoke } }, "Revoke tokens…"),

@@ -4,6 +4,7 @@ import { ask, get, media } from "../api.js";
 import { confirm, run, show } from "../dialog.js";
 import { el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
+import { loadNames, nameOf, named } from "../names.js";
 import { moment } from "../times.js";
 
 const PAGE = 50;
@@ -33,8 +34,7 @@ export function privacy({ refresh, badges }) {
     STATES.map(([value, text]) => el("label", {}, el("input", { type: "radio", name: "which", value, checked: value === which,
       on: { change: () => { which = value; limit = PAGE; refresh(); } } }), el("span", {}, text))));
   const list = table("Privacy requests by deadline", [
-    { title: "Due" }, { title: "From" }, { title: "Wants" }, { title: "Company" }, { title: "State" }, { title: "Received" },
-    { title: "Action" },
+    { title: "Due" }, { title: "From" }, { title: "Wants" }, { title: "Company" }, { title: "State" }, { title: "Action" },
   ]);
 
   const change = (button, request, body, said) => run(button, status, async () => {
@@ -64,16 +64,16 @@ export function privacy({ refresh, badges }) {
   async function complete(request) {
     await confirm({
       title: `Mark the request of ${name(request)} as completed?`,
-      text: el("p", {}, "Company ", request.company_id, " has answered it. Buzz notifies its members and its webhooks."),
+      text: el("p", {}, nameOf("companies", request.company_id) ?? `Company ${request.company_id}`, " has answered it. Buzz notifies its members and its webhooks."),
       action: "Mark as completed",
       act: () => ask("PATCH", `/admin/privacy-requests/${request.id}`, { body: { completed: true, acknowledged: true } }),
     });
     refresh();
   }
-  const row = ({ request }) => list.row(
+  const row = ({ request, company }) => list.row(
     due(request, today), from(request), wants(request),
-    el("span", {}, request.company_id, el("span", { class: "soft small" }, ` ${request.service_code.name}`)),
-    states(request), moment(request.created_at), actions(request),
+    el("span", {}, named(company, request.company_id), el("br"), el("span", { class: "soft small" }, request.service_code.name)),
+    states(request), actions(request),
   );
 
   return {
@@ -86,8 +86,10 @@ export function privacy({ refresh, badges }) {
       today = found.today;
       badges({ privacy: found.counts.overdue });
       fill(tiles, figures(found.counts));
+      await loadNames("companies", found.requests.map((each) => each.company_id), signal);
       // A new day changes how a request looks, too.
-      keep(list.body, found.requests.map((request) => ({ request, today })), (each) => each.request.id, row);
+      const shown = found.requests.map((request) => ({ request, today, company: nameOf("companies", request.company_id) }));
+      keep(list.body, shown, (each) => each.request.id, row);
       list.whole.hidden = !found.requests.length;
       fill(empty, found.requests.length ? "" : { open: "No request is open.", overdue: "No request is overdue.",
         completed: "No request has been completed yet." }[which]);
@@ -130,7 +132,7 @@ function from(request) {
   const state = request.web_form_session?.state || request.call_session?.caller_state;
   const way = request.type === "Voicemail" ? "voicemail" : "web form";
   return el("span", {}, el("span", { class: "strong" }, name(request)), el("br"),
-    el("span", { class: "soft small" }, [way, state].filter(Boolean).join(", ")));
+    el("span", { class: "soft small" }, [way, state].filter(Boolean).join(", "), ", ", moment(request.created_at)));
 }
 
 function wants(request) {
@@ -172,7 +174,7 @@ function described(found, status, urls) {
   const form = found.web_form_session;
   const call = found.call_session;
   const facts = [
-    ["Reference", found.id], ["Company", found.company_id],
+    ["Reference", found.id], ["Company", named(nameOf("companies", found.company_id), found.company_id)],
     ["Service code", `${found.service_code.code}, ${found.service_code.name}`],
     ...(form ? [["Email", form.email], ["Is a", form.requester_type], ["Wrote", form.other], ["Address", form.remote_ip]] : []),
     ...(call ? [["Called from", call.caller_id], ["Transcription", call.transcription_text || call.transcription_status]] : []),

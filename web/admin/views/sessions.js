@@ -5,6 +5,7 @@ import { confirm } from "../dialog.js";
 import { announce, el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
 import * as ids from "../ids.js";
+import { loadNames, nameOf, named } from "../names.js";
 import { moment } from "../times.js";
 
 const SHOWN = 200;
@@ -46,7 +47,7 @@ export function sessions({ refresh }) {
   }
 
   const row = (session) => list.row(
-    session.person_id,
+    named(session.name, session.person_id),
     el("span", {}, session.device_id ?? "unnamed", el("span", { class: "soft small" }, ` ${codec(session)}`)),
     moment(session.opened_at),
     session.live ? el("span", { class: "tag good" }, "live")
@@ -65,6 +66,8 @@ export function sessions({ refresh }) {
       const query = wanted ? `?person_id=${wanted}` : "";
       const found = await get(`/admin/sessions${query}`, { signal });
       const shown = found.sessions.slice(0, SHOWN);
+      await loadNames("people", shown.map((each) => each.person_id), signal);
+      for (const each of shown) each.name = nameOf("people", each.person_id);
       keep(list.body, shown, (each) => each.id, row);
       list.whole.hidden = !shown.length;
       fill(empty, shown.length ? "" : wanted ? `Person ${wanted} has no session on this node.` : "Nobody is connected to this node.");

@@ -1,10 +1,12 @@
-// Where privacy requests are told on, what came of it, and trying again.
+// Where privacy requests are sent, what came of each attempt, and trying again.
 
 import { ask, get } from "../api.js";
 import { run, show } from "../dialog.js";
 import { el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
+import { loadNames, nameOf } from "../names.js";
 import { moment } from "../times.js";
+import { endpointCard, endpointForm } from "./endpoints.js";
 
 const TAGS = { delivered: "good", failed: "bad", pending: "warn", cancelled: "" };
 const PAGE = 50;
@@ -26,33 +28,9 @@ export function webhooks({ refresh, badges }) {
     el("option", { value: "" }, "all"));
 
   const list = table("Webhook deliveries, newest first", [
-    { title: "Event" }, { title: "Endpoint" }, { title: "Status" }, { title: "Attempts", numeric: true },
-    { title: "Answer" }, { title: "Last attempt" }, { title: "Next attempt" }, { title: "Action" },
+    { title: "Event" }, { title: "Endpoint" }, { title: "Status" }, { title: "Attempts" }, { title: "Answer" },
+    { title: "Action" },
   ]);
-
-  const endpointCard = (one) => {
-    const act = (button, path, said) => run(button, status, async () => {
-      const { value } = await ask("POST", `/admin/webhook-endpoints/${one.id}/${path}`);
-      refresh();
-      return said(value);
-    });
-    const retry = one.failed > 0 && el("button", { type: "button", class: "primary", data: { action: "retry-failed" },
-      on: { click: (event) => act(event.currentTarget, "retry-failed",
-        (value) => `${format.many(value.retried, "delivery", "deliveries")} to endpoint ${one.id} will be sent now.`) } },
-    `Retry ${format.count(one.failed)} failed`);
-    return el("li", { class: "card" },
-      el("h3", { class: "address" }, one.url),
-      el("p", { class: "soft" }, `Endpoint ${one.id} of company ${one.company_id}, ${one.format}`,
-        one.recording === "link" ? ", recordings as links" : "",
-        one.enabled ? "" : ", switched off: events wait"),
-      el("p", {},
-        one.failed ? el("span", { class: "tag bad" }, `${format.count(one.failed)} failed`) : null,
-        one.pending ? el("span", { class: "tag warn" }, `${format.count(one.pending)} waiting`) : null,
-        !one.failed && !one.pending ? el("span", { class: "tag good" }, "nothing waiting") : null),
-      el("div", { class: "buttons" }, retry,
-        el("button", { type: "button", data: { action: "test" }, on: { click: (event) => act(event.currentTarget, "test",
-          () => `A test event to endpoint ${one.id} has been queued.`) } }, "Send a test event")));
-  };
 
   const retryOne = (button, one) => run(button, status, async () => {
     await ask("POST", `/admin/webhook-deliveries/${one.id}/retry`);
@@ -69,10 +47,8 @@ export function webhooks({ refresh, badges }) {
     el("span", {}, el("span", { class: "strong" }, breakable(one.event)), el("br"), el("span", { class: "soft small code" }, one.request_id)),
     el("span", { class: "address small" }, urls.get(one.endpoint_id) ?? `endpoint ${one.endpoint_id}, deleted`),
     el("span", { class: `tag ${TAGS[one.status]}` }, one.status),
-    format.count(one.attempts),
+    attempts(one),
     answer(one),
-    moment(one.attempted_at),
-    moment(one.next_attempt_at),
     el("div", { class: "buttons few" },
       one.status === "failed" && el("button", { type: "button", data: { action: "retry" },
         "aria-label": `Retry delivery ${one.id}`, on: { click: (event) => retryOne(event.currentTarget, one) } }, "Retry"),
@@ -85,7 +61,7 @@ export function webhooks({ refresh, badges }) {
     title: "Webhooks",
     seconds: 5,
     root: el("div", {}, status,
-      el("h2", {}, "Endpoints"), endpointsBox, noEndpoints,
+      el("h2", {}, "Endpoints"), endpointsBox, noEndpoints, endpointForm(refresh),
       el("div", { class: "bar" }, el("h2", {}, "Deliveries"), el("div", { class: "inline" },
         el("div", { class: "field" }, el("label", { for: "delivery-status" }, "Status"), which),
         el("div", { class: "field" }, el("label", { for: "delivery-endpoint" }, "Endpoint"), whose))),
@@ -99,12 +75,14 @@ export function webhooks({ refresh, badges }) {
         ask("GET", `/admin/webhook-deliveries?${query}`, { signal }),
       ]);
       badges({ webhooks: endpoints.reduce((sum, each) => sum + each.failed, 0) });
-      urls = new Map(endpoints.map((each) => [each.id, each.url]));
-      keep(endpointsBox, endpoints, (each) => each.id, endpointCard);
+      await loadNames("companies", endpoints.map((each) => each.company_id), signal);
+      for (const each of endpoints) each.company = nameOf("companies", each.company_id);
+      urls = new Map(endpoints.map((each) => [each.id, `${each.company ?? `company ${each.company_id}`}: ${each.url}`]));
+      keep(endpointsBox, endpoints, (each) => each.id, (each) => endpointCard(each, status, refresh));
       keep(whose, [{ id: "", url: "all" }, ...endpoints], (each) => `e${each.id}`,
-        (each) => el("option", { value: each.id }, each.id ? `${each.id}: ${each.url}` : "all"));
+        (each) => el("option", { value: each.id }, each.id ? `${each.id}: ${urls.get(each.id)}` : "all"));
       keep(list.body, found, (each) => each.id, row);
-      fill(noEndpoints, endpoints.length ? "" : "There are no endpoints. Create one with POST /admin/webhook-endpoints.");
+      fill(noEndpoints, endpoints.length ? "" : "There are no endpoints. Create one below.");
       const wanted = which.value ? `No delivery is ${which.value}.` : "There are no deliveries yet.";
       fill(noDeliveries, found.length ? "" : wanted);
       list.whole.hidden = !found.length;
@@ -116,6 +94,12 @@ export function webhooks({ refresh, badges }) {
 /** A dotted name that may go on in a second line behind a dot, and nowhere else. */
 function breakable(name) {
   return name.split(/(?=\.)/).flatMap((part) => [part, el("wbr")]);
+}
+
+function attempts(one) {
+  if (!one.attempts) return el("span", { class: "soft" }, "none yet");
+  const next = one.next_attempt_at && [el("br"), el("span", { class: "soft small" }, "next ", moment(one.next_attempt_at))];
+  return el("span", {}, `${format.count(one.attempts)}, `, one.attempts === 1 ? "" : "last ", moment(one.attempted_at), next);
 }
 
 function answer(one) {
