@@ -53,6 +53,17 @@ def go_program(package: str, version: str) -> str:
     return str(path)
 
 
+def go_build(sources: Path) -> str:
+    """Return the path of the program that Go builds from this folder, with the packages of its go.sum."""
+    go = program("go")
+
+    def build(folder: Path) -> None:
+        _run(go, "build", "-C", str(sources), "-trimpath", "-mod=readonly", "-o", str(folder / "program"), ".")
+
+    files = sorted(path for path in sources.iterdir() if path.suffix in (".go", ".mod", ".sum"))
+    return str(_installed("go", files, build) / "program")
+
+
 def python_with(lock: Path) -> str:
     """Return the Python of a virtual environment with exactly the packages of ``lock``, a file with hashes."""
 
