@@ -34,12 +34,11 @@ from server.bus.valkey_address import Host, parse_address, shown
 from server.bus.valkey_client import (
     ANSWER_SECONDS,
     Home,
-    connect_error,
-    first_answer_hint,
     home,
     is_still,
     subscribed,
 )
+from server.bus.valkey_errors import check_files, connect_error, first_answer_hint
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 3.0
@@ -84,6 +83,7 @@ class ValkeyBus:
         self._epoch: Callable[[], str] = lambda: ""
         self._heard_self = 0.0
         self._complained = 0.0
+        self._worked = False
         self._last_failure = "it was never reached"
 
     # --- the contract -------------------------------------------------------------------------------------------
@@ -124,6 +124,7 @@ class ValkeyBus:
 
         If it can't be reached now, the node works without it and tries again later.
         """
+        check_files(self._address.options)
         try:
             async with (
                 home(self._address, self._channel) as found,
@@ -134,7 +135,7 @@ class ValkeyBus:
             refused = connect_error(error, self._address.shown)
             if refused is not None:
                 raise refused from error
-            self._failed(error, first_answer_hint(error))
+            self._failed(error)
 
     async def run(self) -> None:
         """Publish and listen until cancelled, and reconnect whenever a connection is lost."""
@@ -147,6 +148,7 @@ class ValkeyBus:
     async def _connected(self) -> bool:
         """Use one pair of connections until one of them fails. Returns whether the bus worked at all."""
         flowed = False
+        check_files(self._address.options)
         try:
             async with (
                 home(self._address, self._channel) as found,
@@ -180,10 +182,12 @@ class ValkeyBus:
         self._waiting = [Beat()]
         self._wake.set()
 
-    def _failed(self, error: BaseException, hint: str = "") -> None:
+    def _failed(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        failure = (str(error) or type(error).__name__) + hint
+        failure = str(error) or type(error).__name__
+        if not self._worked:
+            failure += first_answer_hint(error, tls=self._address.tls)
         if failure != self._last_failure:
             _logger.warning("bus down", at=self._address.shown, reason=failure)
         self._last_failure = failure
@@ -263,7 +267,8 @@ class ValkeyBus:
     def _hear_self(self, home: Home) -> None:
         self._heard_self = asyncio.get_running_loop().time()
         if not self.up:
-            self.up, self._last_failure = True, ""
+            self.up = self._worked = True
+            self._last_failure = ""
             self._flows.set()
             at = self._address.shown if home.host is None else shown(home.host)
             _logger.info("bus up", at=at, sharded=home.sharded)

@@ -14,6 +14,7 @@ MAX_HOSTS: Final = 32
 _SERVER_PORT: Final = 6_379
 _SENTINEL_PORT: Final = 26_379
 _SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss", "sentinel": "redis", "sentinels": "rediss"}
+_WITH_TLS: Final = ("valkeys", "rediss", "sentinels")
 _SENTINEL_USER: Final = "sentinel_username"
 _SENTINEL_PASSWORD: Final = "sentinel_password"
 _ESCAPED: Final = str.maketrans({mark: f"%{ord(mark):02X}" for mark in "%:/?#[]@,"})
@@ -33,6 +34,16 @@ class BusAddress:
     _url: SplitResult
     _query: str
     _sentinel_user: str
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connections use TLS."""
+        return self._url.scheme in _WITH_TLS
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """The options for the client library, by name."""
+        return parse_qsl(self._query)
 
     def server(self, host: Host | None = None) -> str:
         """Return the client library's URL of a server. ``host``: other than the only one that the address names."""

@@ -1,9 +1,8 @@
-"""Connections to Valkey or Redis: a single server, a cluster, or the primary of several; and why connecting failed."""
+"""Connections to Valkey or Redis: a single server, a cluster, or the primary of several."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, NamedTuple
@@ -11,18 +10,11 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    InvalidResponse,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
-from server.bus.contract import BusError
 from server.bus.valkey_address import BusAddress, Host, shown
+from server.bus.valkey_errors import connect_error
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 3.0
@@ -155,34 +147,6 @@ async def subscribed(client: Any, channel: str, sharded: bool) -> AsyncIterator[
     finally:
         with suppress(RedisError, OSError):
             await messages.aclose()
-
-
-def connect_error(error: Exception, where: str) -> BusError | None:
-    """Return the error for an operator who must change something first; None if waiting may help."""
-    opening = f"the bus at {where} can't be used:"
-    if isinstance(error, NoPermissionError):
-        return BusError(f"{opening} the user in bus_url lacks a right that docs/operation.md lists ({error})")
-    if isinstance(error, AuthenticationError | AuthorizationError):
-        return BusError(f"{opening} the user or password in bus_url is wrong ({error})")
-    if isinstance(error, InvalidResponse):
-        return BusError(f"{opening} what answers there is no Valkey or Redis")
-    if isinstance(error, ResponseError):
-        return BusError(f"{opening} {error}")
-    if isinstance(error, ssl.SSLError) or "SSL" in str(error) or "certificate" in str(error):
-        return BusError(f"{opening} TLS failed: {error}")
-    # A TypeError means an option in the URL's query that the library does not have for this kind of connection.
-    if isinstance(error, ValueError | TypeError):
-        return BusError(f"bus_url is not understood: {error}")
-    return None
-
-
-def first_answer_hint(error: Exception) -> str:
-    """Return what to check if the server closed the connection at the first command; empty for other errors.
-
-    It may be a proxy whose server is not running yet, so the node starts nevertheless.
-    """
-    closed = isinstance(error, RedisConnectionError) and "closed by server" in str(error)
-    return " (is it a Valkey or Redis, and does it speak TLS exactly if bus_url says so?)" if closed else ""
 
 
 async def _holder_of(client: Any, channel: str) -> tuple[str, int] | None:

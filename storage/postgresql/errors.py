@@ -96,16 +96,20 @@ def connect_error(error: BaseException, where: str) -> StorageError:
             return StorageError(
                 f"{opening} {_words(error)}; set it for the role (ALTER ROLE … SET), not in database_url"
             )
+        # PostgreSQL's words, then PgBouncer's.
+        if "no encryption" in str(error) or "SSL required" in str(error):
+            return StorageError(f"{opening} it requires TLS: set sslmode=verify-full in database_url ({_words(error)})")
         meaning = _CONNECT_ERRORS.get(error.sqlstate or "", "")
         return kind(f"{opening} {meaning} ({_words(error)})".replace(":  (", ": ("))
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return StorageError(f"{opening} it is a read-only standby; database_url should name the primary")
-    if isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError):
-        return StorageError(f"database_url is not understood: {_words(error)}")
     if "rejected SSL upgrade" in str(error):
         return StorageError(f"{opening} it has no TLS (see sslmode in database_url), or is no PostgreSQL server")
+    # A certificate that is not accepted is a ValueError as well.
     if isinstance(error, ssl.SSLError) or "SSL" in str(error):
         return StorageError(f"{opening} TLS failed: {_words(error)}; see sslmode and sslrootcert in database_url")
+    if isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError):
+        return StorageError(f"database_url is not understood: {_words(error)}")
     if isinstance(error, TimeoutError):
         return StorageUnavailable(f"{opening} it does not answer")
     if isinstance(error, OSError):
