@@ -1,4 +1,4 @@
-"""TLS to the database and to the bus: what is wrong with it is said in one line, without a traceback.
+"""TLS to the database and to the bus: what is wrong with it is reported in one line, without a traceback.
 
 A real PgBouncer is the server of the database's TLS, as the PostgreSQL of the tests is built without it. The bus is a
 real Redis with TLS.
