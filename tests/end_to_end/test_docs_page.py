@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,8 +31,10 @@ async def test_everything_is_there_and_can_be_found(world: World) -> None:
         for methods in http["paths"].values():
             for operation in methods.values():
                 assert await page.locator(f"#{operation['operationId']}").count() == 1
-        for name in socket["components"]["messages"]:
+        for name, message in socket["components"]["messages"].items():
             assert await page.locator(f"#frame-{name}").count() == 1
+            shown = await page.locator(f"#frame-{name} pre").all_text_contents()
+            assert [json.loads(text) for text in shown] == [each["payload"] for each in message["examples"]]
         assert await page.locator("#events details").count() == len(socket["x-events"])
 
         await page.click("#postActivity > summary")
@@ -53,6 +56,8 @@ async def test_it_fits_a_phone(world: World) -> None:
     async with open_page(width=390, height=800) as watched:
         await watched.page.goto(f"{world.url}/docs")
         await watched.page.wait_for_selector("#types")
-        await watched.page.evaluate("document.querySelectorAll('#activity details').forEach(each => each.open = true)")
+        await watched.page.evaluate(
+            "document.querySelectorAll('#activity details, #frames-server details').forEach(each => each.open = true)"
+        )
         overflow = await watched.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert overflow <= 0

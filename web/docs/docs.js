@@ -134,6 +134,7 @@ function socketSections() {
           element("span", { class: "summary" }, rich(messages[name].summary)),
         ],
         bodyOf(messages[name].payload, socket),
+        ...examplesOf(messages[name]),
       ),
     );
   const events = socket["x-events"].map((event) =>
@@ -147,6 +148,14 @@ function socketSections() {
     section("errors", "Error codes", "The socket and HTTP share these codes.", codeTable()),
     section("closes", "Close codes", "Why the server closed a socket, and what the client should do.", closeTable()),
   ];
+}
+
+function examplesOf(message) {
+  const shown = message.examples.flatMap((each) => [
+    element("p", {}, rich(each.summary)),
+    element("pre", {}, JSON.stringify(each.payload, null, 2)),
+  ]);
+  return [element("h3", {}, "Examples"), ...shown];
 }
 
 function summaryOf(schema, schemas) {
