@@ -103,7 +103,7 @@ def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.Ro
     """Return the routes of activities, and of the keys that they are encrypted with."""
     settings, store, auth = base.settings, base.store, base.auth
     key_store = KeyStore(base.database)
-    keys = Keys(key_store, store, base.parties, live.events, base.now_ms)
+    keys = Keys(key_store, base.parties, live.events, base.now_ms)
     cleared = (CallStore(base.database).clear, key_store.clear)
     return [
         *activities.ActivityResource(

@@ -154,10 +154,6 @@ class ActivityLog(Protocol):
         """
         ...
 
-    async def partners(self, party: int) -> list[int]:
-        """Return the keys of all parties that this party has talked with."""
-        ...
-
     async def clear(self, party: int) -> str:
         """Delete all of a party's activities (a development tool); returns the new epoch."""
         ...

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_service
@@ -45,6 +46,18 @@ class Admin:
         async with self.open(method, path, **request) as answer:
             return None if answer.status == 204 else await answer.json()
 
+    async def every(self, path: str, query: Mapping[str, str], most: int | None = None) -> list[Any]:
+        """Return the rows of a list from all its pages, at most ``most`` of them. Raises CommandError."""
+        found: list[Any] = []
+        wanted = dict(query)
+        while True:
+            async with self.open("GET", path, params=wanted) as answer:
+                found += await answer.json()
+                following = answer.links.get("next")
+            if following is None or (most is not None and len(found) >= most):
+                return found[:most]
+            wanted = dict(URL(following["url"]).query)
+
     @asynccontextmanager
     async def open(self, method: str, path: str, **request: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield the answer before its body is read. Raises CommandError."""
@@ -63,6 +76,20 @@ def call(config: Path | None, data_dir: Path | None, method: str, path: str, **r
     Raises CommandError, and the errors of opening a node.
     """
     return run(load(config, data_dir=data_dir), lambda admin: admin.call(method, path, **request))
+
+
+def every(
+    config: Path | None,
+    data_dir: Path | None,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    most: int | None = None,
+) -> list[Any]:
+    """Return the rows of a list of the admin API from all its pages, from outside any event loop.
+
+    Raises CommandError, and the errors of opening a node.
+    """
+    return run(load(config, data_dir=data_dir), lambda admin: admin.every(path, query or {}, most))
 
 
 def run(settings: Settings, work: Callable[[Admin], Awaitable[T]]) -> T:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
+from yarl import URL
 
 from server.cli import admin, output
 from server.cli.consent import Yes, agree
@@ -36,14 +37,9 @@ def list_requests(
     Example: run.py privacy-requests list --open
     """
 
-    async def work(api: admin.Admin) -> list[dict[str, Any]]:
-        return await _every(api, since)
-
-    rows = [
-        row
-        for row in admin.run(settings_sources.load(config, data_dir=data_dir), work)
-        if not (is_open and row["completed"])
-    ]
+    query = {"limit": "500", **({"since": since} if since else {})}
+    listed = admin.every(config, data_dir, "/admin/privacy-requests", query)
+    rows = [row for row in listed if not (is_open and row["completed"])]
     if not as_json:
         rows = [{**row, "state": _state(row)} for row in rows]
     output.show_rows(rows, as_json, _COLUMNS, "There are no such requests.")
@@ -55,7 +51,11 @@ def show(request_id: RequestId, data_dir: DataDir = None, config: Config = None,
     Example: run.py privacy-requests show 72236cca-c0ee-4c43-8e10-d90737557a66
     """
     del as_json  # the result is nested, so it is always shown as JSON
-    output.print_json(admin.call(config, data_dir, "GET", _path(request_id)))
+
+    async def work(api: admin.Admin) -> dict[str, Any]:
+        return await _with_trail(api, request_id)
+
+    output.print_json(admin.run(settings_sources.load(config, data_dir=data_dir), work))
 
 
 def acknowledge(
@@ -181,18 +181,18 @@ def _state(row: dict[str, Any]) -> str:
     return ", ".join([name for name in _STATE if row[name]] or ["new"]) + "".join(f", {each}" for each in spam)
 
 
-async def _every(api: admin.Admin, since: str | None) -> list[dict[str, Any]]:
-    from yarl import URL
-
-    found: list[dict[str, Any]] = []
-    query = {"limit": "500", **({"since": since} if since else {})}
-    while True:
-        async with api.open("GET", "/admin/privacy-requests", params=query) as answer:
-            found += await answer.json()
+async def _with_trail(api: admin.Admin, request_id: str) -> dict[str, Any]:
+    """Return a request with its audit trail from all its pages."""
+    shown: dict[str, Any] = {}
+    path: str | None = _path(request_id)
+    while path is not None:
+        async with api.open("GET", path) as answer:
+            page = await answer.json()
             following = answer.links.get("next")
-            if following is None:
-                return found
-            query = dict(URL(following["url"]).query)
+        page["audit"] = shown.get("audit", []) + page["audit"]
+        shown = page
+        path = None if following is None else URL(following["url"]).path_qs
+    return shown
 
 
 def _change(config: Path | None, data_dir: Path | None, request_id: str, as_json: bool, **state: bool) -> None:

@@ -30,7 +30,7 @@ def add(
 
     Example: run.py service-codes add 57 --company 123 --name "Acme"
     """
-    found = _code(admin.call(config, data_dir, "GET", "/admin/service-codes"), code)
+    found = _code(admin.every(config, data_dir, "/admin/service-codes"), code)
     if found is not None and found["company_id"] != company:
         whose = f"company {found['company_id']} ({found['name']})"
         agree(f"Code {code} will be taken from {whose} and given to company {company}.", yes)
@@ -43,7 +43,7 @@ def list_codes(data_dir: DataDir = None, config: Config = None, as_json: AsJson 
 
     Example: run.py service-codes list
     """
-    rows = admin.call(config, data_dir, "GET", "/admin/service-codes")
+    rows = admin.every(config, data_dir, "/admin/service-codes")
     output.show_rows(rows, as_json, _COLUMNS, "There are no service codes: run.py service-codes add CODE …")
 
 
@@ -54,7 +54,7 @@ def remove(code: str, yes: Yes = False, data_dir: DataDir = None, config: Config
 
     Example: run.py service-codes remove 57
     """
-    found = _code(admin.call(config, data_dir, "GET", "/admin/service-codes"), code)
+    found = _code(admin.every(config, data_dir, "/admin/service-codes"), code)
     if found is None:
         raise CommandError("there is no such service code.")
     agree(f"Code {code} ({found['name']}) of company {found['company_id']} will accept no more requests.", yes)

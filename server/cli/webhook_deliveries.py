@@ -48,7 +48,7 @@ def deliveries(
     """
     given = {"endpoint_id": endpoint, "status": status, "request_id": request, "limit": limit}
     query = {name: str(value) for name, value in given.items() if value is not None}
-    rows = admin.call(config, data_dir, "GET", "/admin/webhook-deliveries", params=query)
+    rows = admin.every(config, data_dir, "/admin/webhook-deliveries", query, limit)
     output.show_rows(rows, as_json, _COLUMNS, "There are no such deliveries.")
 
 

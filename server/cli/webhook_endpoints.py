@@ -10,7 +10,7 @@ from server.cli import admin, output
 from server.cli.consent import Yes, agree
 from server.cli.errors import UsageError
 from server.cli.options import AsJson, Config, DataDir
-from server.cli.webhook_options import Company, EndpointId, Overlap, find, named, when
+from server.cli.webhook_options import Company, EndpointId, Overlap, named, when
 
 _COLUMNS: Final = ("id", "company_id", "url", "format", "recording", "enabled", "pending", "failed")
 
@@ -22,7 +22,7 @@ def endpoints(data_dir: DataDir = None, config: Config = None, as_json: AsJson =
 
     Example: run.py webhooks endpoints
     """
-    rows = admin.call(config, data_dir, "GET", "/admin/webhook-endpoints")
+    rows = admin.every(config, data_dir, "/admin/webhook-endpoints")
     output.show_rows(rows, as_json, _COLUMNS, "There are no endpoints: run.py webhooks add URL --company ID")
 
 
@@ -117,7 +117,7 @@ def rotate(
 
     Example: run.py webhooks rotate 3 --overlap 3600
     """
-    found = find(admin.call(config, data_dir, "GET", "/admin/webhook-endpoints"), endpoint, "endpoint")
+    found = admin.call(config, data_dir, "GET", f"/admin/webhook-endpoints/{endpoint}")
     agree(f"The keys of {named(found)} will become invalid {when(overlap)}: its receiver needs the new keys.", yes)
     body = {"overlap_seconds": overlap}
     output.show(admin.call(config, data_dir, "POST", f"/admin/webhook-endpoints/{endpoint}/rotate", json=body), as_json)
@@ -130,7 +130,7 @@ def remove(endpoint: EndpointId, yes: Yes = False, data_dir: DataDir = None, con
 
     Example: run.py webhooks remove 3
     """
-    found = find(admin.call(config, data_dir, "GET", "/admin/webhook-endpoints"), endpoint, "endpoint")
+    found = admin.call(config, data_dir, "GET", f"/admin/webhook-endpoints/{endpoint}")
     lost = f"{found['pending']} waiting and {found['failed']} failed deliveries with it"
     agree(f"{named(found)} will be deleted, and {lost}.", yes)
     admin.call(config, data_dir, "DELETE", f"/admin/webhook-endpoints/{endpoint}")

@@ -26,7 +26,7 @@ def sources(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
 
     Example: run.py webhooks sources
     """
-    rows = admin.call(config, data_dir, "GET", "/admin/webhook-sources")
+    rows = admin.every(config, data_dir, "/admin/webhook-sources")
     output.show_rows(rows, as_json, _COLUMNS, "There are no sources: run.py webhooks add-source --company ID")
 
 
@@ -62,7 +62,7 @@ def rotate(
 
     Example: run.py webhooks rotate-source 2 --overlap 3600 < new-api-key.txt
     """
-    found = find(admin.call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
+    found = find(admin.every(config, data_dir, "/admin/webhook-sources"), source, "source")
     agree(f"The keys of {named(found)} will become invalid {when(overlap)}.", yes)
     body = {"overlap_seconds": overlap, **_source_keys(signs_body)}
     output.show(admin.call(config, data_dir, "POST", f"/admin/webhook-sources/{source}/rotate", json=body), as_json)
@@ -80,7 +80,7 @@ def remove(
 
     Example: run.py webhooks remove-source 2
     """
-    found = find(admin.call(config, data_dir, "GET", "/admin/webhook-sources"), source, "source")
+    found = find(admin.every(config, data_dir, "/admin/webhook-sources"), source, "source")
     agree(f"{named(found)} will be deleted: Buzz will refuse the events that it sends.", yes)
     admin.call(config, data_dir, "DELETE", f"/admin/webhook-sources/{source}")
     output.say(f"removed source {source}")

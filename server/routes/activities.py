@@ -26,11 +26,12 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
 from server.auth.contract import Authenticator, Caller
 from server.http.operations import Operation, operation
+from server.http.pages import array, fitting
 from server.http.requests import read_json_body, read_query
 from server.http.responses import json_response
 from server.http.sending import AnswerKind, Sending
 from server.live.hub import Hub
-from server.routes.history import Body, array, fitting, one_page, pieces
+from server.routes.history import Body, one_page, pieces
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
 

@@ -48,12 +48,16 @@ _MOMENT: Final = WithJsonSchema({"type": "string", "format": "date-time"})
 _FEW: Final = WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_LISTED})
 
 
+Few = Annotated[int, PlainValidator(_few), _FEW]
+"""How many rows of a list to answer with at most."""
+
+
 class ListQuery(Strict):
     """``since`` is a time of change (whole seconds, itself included); ``cursor`` continues where a page ended."""
 
     since: Annotated[int, PlainValidator(_moment_ms), _MOMENT] | None = None
     cursor: Annotated[Position, PlainValidator(_position), WithJsonSchema({"type": "string"})] | None = None
-    limit: Annotated[int, PlainValidator(_few), _FEW] = 100
+    limit: Few = 100
 
     @property
     def position(self) -> Position:

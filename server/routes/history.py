@@ -6,17 +6,16 @@ characters, six bytes each in JSON, take a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
 
 from protocol.activity import Activity
 from protocol.codec import JSON
+from server.http.pages import array, fitting
 from server.http.sending import ANSWER_BYTES, PIECE_BYTES
 from server.runtime.turns import Turns
 from server.services.activities import Activities
 from storage.contract import Range
-
-T = TypeVar("T")
 
 
 class Body(NamedTuple):
@@ -59,20 +58,3 @@ async def one_page(activities: Activities, wanted: Range) -> Body:
             last = page[len(encoded) - 1].id
             wanted = wanted.beyond(last)
     return Body(array(found), last, more)
-
-
-async def fitting(rows: Iterable[T], encode: Callable[[T], bytes], max_bytes: int = ANSWER_BYTES) -> list[bytes]:
-    """Return the first rows, encoded, until they reach ``max_bytes``: at least one if there is any."""
-    turns, found, size = Turns(), list[bytes](), 0
-    for row in rows:
-        found.append(encode(row))
-        size += len(found[-1])
-        if size >= max_bytes:
-            break
-        await turns.give()
-    return found
-
-
-def array(encoded: Iterable[bytes]) -> bytes:
-    """Return a JSON array of encoded values."""
-    return b"[" + b",".join(encoded) + b"]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+import msgspec
 from aiohttp import web
 from pydantic import Field, TypeAdapter
 
@@ -12,6 +13,7 @@ from protocol.privacy_request import view
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
+from server.http.pages import EncodedPage, array, fitting, page_response
 from server.http.requests import read_query
 from server.http.responses import json_response
 from server.services.operator.trends import Trends
@@ -36,6 +38,7 @@ class DeadlinesQuery(Strict):
     limit: Annotated[int, Field(strict=False, ge=1, le=MAX_LISTED)] = 100
 
 
+_json = msgspec.json.Encoder()
 _TRENDS: TypeAdapter[TrendsQuery] = TypeAdapter(TrendsQuery)
 _DEADLINES: TypeAdapter[DeadlinesQuery] = TypeAdapter(DeadlinesQuery)
 
@@ -71,8 +74,12 @@ class OperatorViewResource:
         await self.auth.admin(request)
         query = read_query(request, _DEADLINES)
         found = await self.deadlines.due(query.which, query.offset, query.limit)
-        shown = [view(one) for one in found.requests]
-        return json_response({"today": found.today.isoformat(), "counts": found.counts._asdict(), "requests": shown})
+        encoded = await fitting(found.requests, lambda one: _json.encode(view(one)))
+        following = query.offset + len(encoded)
+        more = encoded and (len(encoded) == query.limit or following < found.total)
+        shown = EncodedPage(array(encoded), {"offset": str(following)} if more else None)
+        said = {"today": found.today.isoformat(), "counts": found.counts._asdict()}
+        return page_response(request, shown, _json.encode({**said, "requests": msgspec.Raw(shown.json)}))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""

@@ -6,17 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+import msgspec
 from aiohttp import web
-from pydantic import AfterValidator, StringConstraints, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, WithJsonSchema
 
 from protocol.activity import Id, rfc3339
 from protocol.privacy_request import view
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.requests import read_json
+from server.http.pages import page, page_response
+from server.http.requests import read_json, read_query
 from server.http.responses import json_response
-from server.routes.change_list import ListQuery, list_query
+from server.routes.change_list import MAX_LISTED, Few, ListQuery, list_query
 from server.routes.privacy_requests import list_response, recording_response
 from server.services.privacy.requests import PrivacyRequests, StateChange
 from server.services.privacy.retention import PrivacyRetention, Purge
@@ -53,6 +55,21 @@ class NewServiceCode(Strict):
     company_id: Id
 
 
+class CodeQuery(Strict):
+    """Which codes to list: after a code."""
+
+    after: Annotated[str, StringConstraints(max_length=64)] = ""
+    limit: Few = MAX_LISTED
+
+
+class TrailQuery(Strict):
+    """Where the audit trail begins: after a number of the trail."""
+
+    audit_after: Annotated[int, Field(strict=False, ge=-1, lt=2**63)] = -1
+
+
+_CODE_QUERY: TypeAdapter[CodeQuery] = TypeAdapter(CodeQuery)
+_TRAIL_QUERY: TypeAdapter[TrailQuery] = TypeAdapter(TrailQuery)
 _NEW_CODE: TypeAdapter[NewServiceCode] = TypeAdapter(NewServiceCode)
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 _PURGE: TypeAdapter[Purge] = TypeAdapter(Purge)
@@ -88,10 +105,15 @@ class ServiceCodeResource:
         new = await read_json(request, _NEW_CODE)
         return json_response(_code(await self.codes.put(new.code, new.company_id, new.name)), status=201)
 
-    @operation(_described("listServiceCodes", "The service codes", answer=list[dict[str, Any]]))
+    @operation(
+        _described("listServiceCodes", "The service codes, by code", query=CodeQuery, answer=list[dict[str, Any]])
+    )
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
-        return json_response([_code(one) for one in await self.codes.listed()])
+        query = read_query(request, _CODE_QUERY)
+        found = await self.codes.listed(query.after, query.limit)
+        more = len(found) == query.limit
+        return page_response(request, await page(found, _code, lambda last: {"after": last.code.code}, more=more))
 
     @operation(_described("removeServiceCode", "Stop accepting requests for a service code", status=204, answer=None))
     async def delete(self, request: web.Request) -> web.Response:
@@ -123,14 +145,18 @@ class OperatorRequestResource:
         await self.auth.admin(request)
         query = list_query(request)
         found = await self.requests.every(query.position, query.limit)
-        return list_response(request, found, query.limit)
+        return await list_response(request, found, query.limit)
 
-    @operation(_described("getAuditedPrivacyRequest", "One privacy request with its audit trail"))
+    @operation(_described("getAuditedPrivacyRequest", "One privacy request with its audit trail", query=TrailQuery))
     async def one(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         found = await self.requests.one(request.match_info["id"])
-        trail = await self.requests.trail(found.id)
-        return json_response({**view(found), "audit": [_audit(entry) for entry in trail]})
+        query = read_query(request, _TRAIL_QUERY)
+        trail = await self.requests.trail(found.id, query.audit_after, MAX_LISTED)
+        more = len(trail) == MAX_LISTED
+        shown = await page(trail, _audit, lambda last: {"audit_after": str(last.revision)}, more=more)
+        body = msgspec.json.encode({**view(found), "audit": msgspec.Raw(shown.json)})
+        return page_response(request, shown, body)
 
     @operation(_described("getAnyRecording", "The recording of a voicemail", content_type="audio/mpeg", answer=None))
     async def recording(self, request: web.Request) -> web.Response:

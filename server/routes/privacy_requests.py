@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 from pydantic import TypeAdapter
 
 from protocol.privacy_request import PrivacyRequest, view
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
+from server.http.pages import array, fitting
 from server.http.requests import read_json
 from server.http.responses import json_response
 from server.routes.change_list import ListQuery, Position, link_to_next, list_query
@@ -19,14 +21,17 @@ from storage.privacy.requests import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"
 RECORDING_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+_json = msgspec.json.Encoder()
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 
 
-def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
+async def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
     """Return one page, with a Link to the next if there may be one: it ends at its limit, or at about 1 MiB."""
-    response = json_response([view(one) for one in found])
-    if len(found) == limit or is_full(found):
-        response.headers["Link"] = link_to_next(request, Position(found[-1].updated_at_ms, found[-1].id))
+    encoded = await fitting(found, lambda one: _json.encode(view(one)))
+    response = web.Response(body=array(encoded), content_type="application/json")
+    if found and (len(encoded) < len(found) or len(found) == limit or is_full(found)):
+        last = found[len(encoded) - 1]
+        response.headers["Link"] = link_to_next(request, Position(last.updated_at_ms, last.id))
     return response
 
 
@@ -51,7 +56,7 @@ class MemberRequestResource:
         caller = await self.auth.person(request)
         query = list_query(request)
         found = await self.requests.listed(caller.person, query.position, query.limit)
-        return list_response(request, found, query.limit)
+        return await list_response(request, found, query.limit)
 
     @operation(
         Operation(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema
 
 from protocol.activity import Id
 from protocol.encryption import NEW_PUBLIC_KEY, ChangedKeyAnswer, NewPublicKey, PublicKeyAnswer
 from protocol.errors import ApiError, ErrorCode
-from protocol.validation import MAX_ID
+from protocol.validation import MAX_ID, Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.requests import read_json
+from server.http.pages import page, page_response
+from server.http.requests import read_json, read_query
 from server.http.responses import json_response
-from server.routes.change_list import ListQuery, Position, link_to_next, list_query
-from server.services.keys import Keys, shown_change
+from server.routes.change_list import ListQuery, list_query
+from server.services.keys import Keys, shown_change, shown_key
+from storage.directory.keys import MAX_KEYS_LISTED, ChangedKey, KeyPosition, ListedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,23 @@ class Published:
 
     success: bool = field(default=True, init=False)
     data: PublicKeyAnswer
+
+
+def _key_position(text: str) -> KeyPosition:
+    revoked, at_ms, id = [*text.split("."), "", ""][:3]
+    if revoked not in ("0", "1") or not (at_ms.isascii() and at_ms.isdigit() and len(at_ms) <= 18) or len(id) > 64:
+        raise ValueError("should be the cursor that a Link header gave")
+    return KeyPosition(revoked == "1", int(at_ms), id)
+
+
+class KeysQuery(Strict):
+    """Which of a person's keys to list. ``cursor`` continues where a page ended."""
+
+    cursor: Annotated[KeyPosition, PlainValidator(_key_position), WithJsonSchema({"type": "string"})] | None = None
+    limit: Annotated[int, Field(strict=False, ge=1, le=MAX_KEYS_LISTED)] = MAX_KEYS_LISTED
+
+
+_KEYS_QUERY: TypeAdapter[KeysQuery] = TypeAdapter(KeysQuery)
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,7 @@ class PublicKeyResource:
             "listPublicKeysOfPerson",
             "A person's public keys: those in force first, then the revoked ones, the newest first",
             "encryption",
+            query=KeysQuery,
             answer=list[PublicKeyAnswer],
             errors=(400, 401, 404, 503),
             path={"person_id": Id},
@@ -61,7 +83,10 @@ class PublicKeyResource:
     )
     async def get(self, request: web.Request) -> web.Response:
         await self.auth.person(request)
-        return json_response(await self.keys.keys(_person_id(request.match_info["person_id"])))
+        query = read_query(request, _KEYS_QUERY)
+        found = await self.keys.keys(_person_id(request.match_info["person_id"]), query.cursor, query.limit)
+        more = len(found) == query.limit
+        return page_response(request, await page(found, lambda one: shown_key(one.key), _after, more=more))
 
     @operation(
         Operation(
@@ -78,10 +103,7 @@ class PublicKeyResource:
         caller = await self.auth.person(request)
         query = list_query(request)
         found = await self.keys.changed(caller.person, query.position, query.limit)
-        response = json_response([shown_change(each) for each in found])
-        if len(found) == query.limit:
-            response.headers["Link"] = link_to_next(request, Position(found[-1].changed_at_ms, found[-1].id))
-        return response
+        return page_response(request, await page(found, shown_change, _after_change, more=len(found) == query.limit))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -90,6 +112,14 @@ class PublicKeyResource:
             web.get("/apps/buzz/public-key", self.changed),
             web.get("/apps/buzz/public-key/{person_id}", self.get),
         ]
+
+
+def _after(last: ListedKey) -> dict[str, str]:
+    return {"cursor": f"{int(last.position.revoked)}.{last.position.updated_at_ms}.{last.position.id}"}
+
+
+def _after_change(last: ChangedKey) -> dict[str, str]:
+    return {"cursor": f"{last.changed_at_ms}.{last.id}"}
 
 
 def _person_id(text: str) -> int:

@@ -15,15 +15,16 @@ from protocol.activity import rfc3339
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
+from server.http.pages import page, page_response
 from server.http.public_address import PublicAddress
 from server.http.requests import read_body, read_json, read_query
 from server.http.responses import json_response
 from server.routes.webhook_receiver import PATH as RECEIVER_PATH
-from server.webhooks.admin import MAX_LISTED, EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
+from server.webhooks.admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
 from server.webhooks.words import attempt_in_words, delivery_in_words
 from storage.webhooks.attempts import Attempt
 from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import Endpoint, EndpointKeys, Source
+from storage.webhooks.endpoints import MAX_LISTED, Endpoint, EndpointKeys, Source
 
 _ENDPOINTS: Final = "/admin/webhook-endpoints"
 _DELIVERIES: Final = "/admin/webhook-deliveries"
@@ -78,13 +79,23 @@ class DeliveryQuery(Strict):
 
 
 class EndpointQuery(Strict):
-    """The company whose endpoints to list."""
+    """Which endpoints to list: of one company, and after an id."""
 
     company_id: Digits | None = None
+    after: Digits = 0
+    limit: Few = MAX_LISTED
+
+
+class SourceQuery(Strict):
+    """Which sources to list: after an id."""
+
+    after: Digits = 0
+    limit: Few = MAX_LISTED
 
 
 _DELIVERY_QUERY: TypeAdapter[DeliveryQuery] = TypeAdapter(DeliveryQuery)
 _ENDPOINT_QUERY: TypeAdapter[EndpointQuery] = TypeAdapter(EndpointQuery)
+_SOURCE_QUERY: TypeAdapter[SourceQuery] = TypeAdapter(SourceQuery)
 
 
 def routes(admin: WebhookAdmin, auth: Authenticator, address: PublicAddress) -> list[web.RouteDef]:
@@ -136,15 +147,24 @@ class WebhookEndpointResource:
     )
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
-        company_id = read_query(request, _ENDPOINT_QUERY).company_id
-        found = await self.admin.endpoints(company_id)
-        unfinished = await self.admin.unfinished()
-        return json_response([{**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))} for one in found])
+        query = read_query(request, _ENDPOINT_QUERY)
+        found = await self.admin.endpoints(query.company_id, query.after, query.limit)
+        unfinished = await self.admin.unfinished([one.id for one in found])
 
-    @operation(_described("getWebhookEndpoint", "One webhook endpoint"))
+        def show(one: Endpoint) -> dict[str, Any]:
+            return {**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))}
+
+        shown = await page(found, show, lambda last: {"after": str(last.id)}, more=len(found) == query.limit)
+        return page_response(request, shown)
+
+    @operation(
+        _described("getWebhookEndpoint", "One webhook endpoint, with the number of waiting and failed deliveries")
+    )
     async def one(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
-        return json_response(_endpoint(await self.admin.endpoint(_id(request))))
+        found = await self.admin.endpoint(_id(request))
+        unfinished = await self.admin.unfinished([found.id])
+        return json_response({**_endpoint(found), **_unfinished(unfinished.get(found.id, {}))})
 
     @operation(_described("changeWebhookEndpoint", "Change a webhook endpoint", body=EndpointChange))
     async def change(self, request: web.Request) -> web.Response:
@@ -222,10 +242,8 @@ class DeliveryResource:
         await self.auth.admin(request)
         wanted = read_query(request, _DELIVERY_QUERY).filter
         found = await self.admin.deliveries(wanted)
-        response = json_response([_delivery(one) for one in found])
-        if len(found) == wanted.limit:
-            response.headers["Link"] = f'<{request.rel_url.update_query(before=str(found[-1].id))}>; rel="next"'
-        return response
+        shown = await page(found, _delivery, lambda last: {"before": str(last.id)}, more=len(found) == wanted.limit)
+        return page_response(request, shown)
 
     @operation(
         _described(
@@ -269,10 +287,16 @@ class SourceResource:
         made = await self.admin.add_source(await read_json(request, _NEW_SOURCE))
         return json_response(_source(made, self.address.of(request)), status=201)
 
-    @operation(_described("listWebhookSources", "The sources of events", answer=list[dict[str, Any]]))
+    @operation(
+        _described("listWebhookSources", "The sources of events", query=SourceQuery, answer=list[dict[str, Any]])
+    )
     async def listed(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
-        return json_response([_source(one, self.address.of(request)) for one in await self.admin.sources()])
+        query = read_query(request, _SOURCE_QUERY)
+        found, address = await self.admin.sources(query.after, query.limit), self.address.of(request)
+        more = len(found) == query.limit
+        shown = await page(found, lambda one: _source(one, address), lambda last: {"after": str(last.id)}, more=more)
+        return page_response(request, shown)
 
     @operation(
         _described(

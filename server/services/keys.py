@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
+import structlog
 
 from protocol.activity import rfc3339
 from protocol.encryption import (
@@ -20,9 +21,20 @@ from protocol.events import EventName
 from server.live.events import Events
 from server.live.parties import Parties
 from server.runtime.limits import Buckets
-from storage.contract import ActivityLog
-from storage.directory.keys import MAX_KEYS_IN_FORCE, ChangedKey, Encryption, KeyPublication, KeyStore, PublicKey
+from storage.directory.keys import (
+    MAX_KEYS_IN_FORCE,
+    ChangedKey,
+    Encryption,
+    KeyPosition,
+    KeyPublication,
+    KeyStore,
+    ListedKey,
+    PublicKey,
+    first_changes,
+)
+from storage.errors import StorageUnavailable
 
+_logger = structlog.get_logger("keys")
 CHANGES_AT_ONCE = 128
 CHANGE_EVERY_SECONDS = 6.0
 """A person may change so many keys at once (twice what can be in force), then one in so many seconds: everybody they
@@ -32,11 +44,8 @@ have talked with is told of each."""
 class Keys:
     """What people publish for end-to-end encryption. Every method raises StorageUnavailable."""
 
-    def __init__(
-        self, store: KeyStore, log: ActivityLog, people: Parties, events: Events, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: KeyStore, people: Parties, events: Events, now_ms: Callable[[], int]) -> None:
         self._store = store
-        self._log = log
         self._people = people
         self._events = events
         self._now_ms = now_ms
@@ -56,21 +65,23 @@ class Keys:
         await self._store.put_encryption(person_id, Encryption(data.hash, data.e2e_id, now_ms))
         return EncryptionAnswer(data.hash, data.e2e_id, rfc3339(now_ms))
 
-    async def keys(self, person_id: int) -> list[PublicKeyAnswer]:
-        """Return all keys of a person, revoked ones too. Raises ApiError(not_found) if there is no such person."""
+    async def keys(self, person_id: int, after: KeyPosition | None, limit: int) -> list[ListedKey]:
+        """Return keys of a person after a position, revoked ones too. Raises ApiError(not_found) without a person."""
         if not await self._people.exists(person_id):
             raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no person:{person_id}.")
-        return [_shown(key) for key in await self._store.keys(person_id)]
+        return await self._store.keys(person_id, after, limit)
 
     async def changed(self, person_id: int, after: tuple[int, str], limit: int) -> list[ChangedKey]:
         """Return the keys that were added or revoked after a time (milliseconds) and id, in that order.
 
         They are the person's own, and those of everybody whom they, or a company of theirs, have talked with.
         """
-        people = {person_id}
+        found = await self._store.changed([person_id], after, limit)
         for party in (person_id, *await self._people.companies_of(person_id)):
-            people.update(key for key in await self._log.partners(party) if key > 0)
-        return await self._store.changed(sorted(people), after, limit)
+            async for parties in self._store.partner_pages(party):
+                people = [key for key in parties if key > 0]
+                found = first_changes([*found, *await self._store.changed(people, after, limit)], limit)
+        return found
 
     async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
         """Put a key in force and notify those who have talked with the person, and the person's other devices.
@@ -81,36 +92,42 @@ class Keys:
         key = PublicKey(
             new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
         )
-        partners = await self._log.partners(person_id)
-        result = await self._store.publish(person_id, key, partners)
+        result = await self._store.publish(person_id, key)
         if not isinstance(result, KeyPublication):
             raise ApiError(
                 ErrorCode.CONFLICT,
                 f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of an existing device.",
             )
         if result.changed:
-            self._tell(person_id, partners, result)
-        return _shown(result.key)
+            await self._tell(person_id, result)
+        return shown_key(result.key)
 
     def _take(self, person_id: int) -> None:
         wait = self._changes.take(person_id)
         if wait:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have changed your keys too often.", wait)
 
-    def _tell(self, person_id: int, partners: Sequence[int], result: KeyPublication) -> None:
+    async def _tell(self, person_id: int, result: KeyPublication) -> None:
         # A key for an additional device is announced too, because an attacker could use one to listen in unnoticed.
-        shown = msgspec.to_builtins(_shown(result.key))
+        shown = msgspec.to_builtins(shown_key(result.key))
         del shown["public_key"], shown["revoked_at"]
         data = {"person_id": person_id, **shown, "previous_fingerprint": result.previous}
-        self._events.publish((person_id, *partners), EventName.KEY_CHANGED, data)
+        self._events.publish((person_id,), EventName.KEY_CHANGED, data)
+        try:
+            async for parties in self._store.partner_pages(person_id):
+                self._events.publish(parties, EventName.KEY_CHANGED, data)
+        except StorageUnavailable as error:
+            # The key is in force. Who was not told now learns of it from the heartbeat.
+            _logger.warning("not everybody was told of a new key", person_id=person_id, reason=str(error))
 
 
 def shown_change(found: ChangedKey) -> ChangedKeyAnswer:
     """Return a changed key as in ``GET public-key?since=``."""
-    return ChangedKeyAnswer(person_id=found.person_id, **msgspec.to_builtins(_shown(found.key)))
+    return ChangedKeyAnswer(person_id=found.person_id, **msgspec.to_builtins(shown_key(found.key)))
 
 
-def _shown(key: PublicKey) -> PublicKeyAnswer:
+def shown_key(key: PublicKey) -> PublicKeyAnswer:
+    """Return a public key as it is shown."""
     return PublicKeyAnswer(
         public_key=key.public_key,
         algorithm=key.algorithm,

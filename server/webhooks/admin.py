@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
@@ -25,7 +25,7 @@ from storage.webhooks.endpoints import Endpoint, EndpointKeys, RecordingForm, So
 
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
-MAX_LISTED: Final = 500
+MAX_URL_CHARACTERS: Final = 2_048
 MAX_API_KEY_CHARACTERS: Final = 256
 
 T = TypeVar("T")
@@ -132,13 +132,13 @@ class WebhookAdmin:
                 transaction, new.company_id, url, new.format, _fresh_keys(), self._now_ms(), recording
             )
 
-    async def endpoints(self, company_id: int | None) -> list[Endpoint]:
-        """Return every endpoint (of one company)."""
-        return await webhook_endpoints.endpoints(self._database, company_id)
+    async def endpoints(self, company_id: int | None, after_id: int, limit: int) -> list[Endpoint]:
+        """Return the endpoints (of one company) after an id, by id."""
+        return await webhook_endpoints.endpoints(self._database, company_id, after_id, limit)
 
-    async def unfinished(self) -> dict[int, dict[Status, int]]:
+    async def unfinished(self, endpoint_ids: Sequence[int]) -> dict[int, dict[Status, int]]:
         """Return by endpoint how many deliveries wait (``pending``) and how many ``failed``."""
-        return await deliveries.unfinished(self._database)
+        return await deliveries.unfinished(self._database, endpoint_ids)
 
     async def endpoint(self, endpoint_id: int) -> Endpoint:
         """Return one endpoint. Raises ApiError(not_found)."""
@@ -177,6 +177,9 @@ class WebhookAdmin:
         return changed
 
     def _checked(self, url: str) -> str:
+        if len(url) > MAX_URL_CHARACTERS:
+            message = f"Invalid parameter: 'url': should be at most {MAX_URL_CHARACTERS} characters"
+            raise ApiError(ErrorCode.BAD_REQUEST, message)
         try:
             return check_url(url, allow_loopback=self._allow_loopback)
         except ValueError as error:
@@ -247,9 +250,9 @@ class WebhookAdmin:
             keys = EndpointKeys(new.api_key, new.secret)
             return await webhook_endpoints.add_source(transaction, new.company_id, keys, self._now_ms())
 
-    async def sources(self) -> list[Source]:
-        """Return every source."""
-        return await webhook_endpoints.sources(self._database)
+    async def sources(self, after_id: int, limit: int) -> list[Source]:
+        """Return the sources after an id, by id."""
+        return await webhook_endpoints.sources(self._database, after_id, limit)
 
     async def source(self, source_id: int) -> Source:
         """Return one source. Raises ApiError(not_found)."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from protocol.heartbeat import LastTimes
 from storage.bulk import in_chunks, marks
-from storage.database import Database, Transaction
+from storage.database import Database, Transaction, Value
 from storage.directory import reads, writes
 from storage.errors import StorageConflict
+from storage.partners import partner_pages
 
 MAX_KEYS_IN_FORCE: Final = 64
 """Devices times algorithms of one person: a bound against a client that invents device ids."""
@@ -57,6 +58,21 @@ class KeyPublication(NamedTuple):
     changed: bool
 
 
+class KeyPosition(NamedTuple):
+    """Where a list of a person's keys continues: after this key. Those in force come first, then the newest first."""
+
+    revoked: bool
+    updated_at_ms: int
+    id: str
+
+
+class ListedKey(NamedTuple):
+    """A key in the list of a person's keys, and its position there."""
+
+    position: KeyPosition
+    key: PublicKey
+
+
 class ChangedKey(NamedTuple):
     """A key that was added or revoked at ``changed_at_ms``, and the person who has it."""
 
@@ -81,10 +97,14 @@ class KeyStore:
     async def put_encryption(self, person_id: int, data: Encryption) -> None:
         await self._database.execute(_PUT_ENCRYPTION, person_id, *data)
 
-    async def keys(self, person_id: int) -> list[PublicKey]:
-        """Return the person's newest 1,000 keys, those in force first, then the newest first."""
-        rows = await self._database.fetch(f"{_SELECT_KEYS} WHERE person_id = ? {_NEWEST_FIRST}", person_id)
-        return [_public_key(row) for row in rows]
+    async def keys(
+        self, person_id: int, after: KeyPosition | None = None, limit: int = MAX_KEYS_LISTED
+    ) -> list[ListedKey]:
+        """Return the person's keys after a position, those in force first, then the newest first."""
+        where, values = _after(after)
+        sql = f"{_SELECT_LISTED} WHERE person_id = ? {where} {_ORDER} LIMIT ?"
+        rows = await self._database.fetch(sql, person_id, *values, limit)
+        return [_listed(id, _public_key(row)) for id, *row in rows]
 
     async def changed(self, person_ids: Sequence[int], after: tuple[int, str], limit: int) -> list[ChangedKey]:
         """Return these people's keys that were added or revoked after a time (milliseconds) and id, in that order."""
@@ -93,21 +113,26 @@ class KeyStore:
             sql = _CHANGED.format(people=marks(chunk))
             rows = await self._database.fetch(sql, *chunk, after[0], after[0], after[1], limit)
             found += [ChangedKey(changed, id, person, _public_key(row)) for changed, id, person, *row in rows]
-        return sorted(found)[:limit]
+            found = first_changes(found, limit)
+        return found
 
-    async def publish(
-        self, person_id: int, key: PublicKey, concerned: Sequence[int] = ()
-    ) -> KeyPublication | KeyRefusal:
+    def partner_pages(self, party: int) -> AsyncIterator[list[int]]:
+        """Yield the keys of all parties that this party has talked with, a bounded number at a time."""
+        return partner_pages(self._database, party)
+
+    async def publish(self, person_id: int, key: PublicKey) -> KeyPublication | KeyRefusal:
         """Put a key in force; the key that it replaces (same device and algorithm) is revoked at the same time.
 
-        ``concerned``: the parties (keys) whose heartbeat names the time of the change, a company for its members.
+        The heartbeat of everybody who has talked with the person names the time of the change from then on.
         """
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._database.transaction() as transaction:
                     published = await _publish(transaction, person_id, key)
                     if isinstance(published, KeyPublication) and published.changed:
-                        await _note(transaction, (person_id, *concerned), key.updated_at_ms)
+                        await _note(transaction, (person_id,), key.updated_at_ms)
+                        async for parties in partner_pages(transaction, person_id):
+                            await _note(transaction, parties, key.updated_at_ms)
                     return published
             except StorageConflict:
                 # The same device published on another node at the same moment: that key is now the one to replace.
@@ -118,6 +143,11 @@ class KeyStore:
     async def clear(self, person_id: int) -> None:
         """Delete the person's encryption data (a development tool). Public keys stay: others use them to encrypt."""
         await self._database.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
+
+
+def first_changes(found: Iterable[ChangedKey], limit: int) -> list[ChangedKey]:
+    """Return the first of these changes in their order, each once: one person may be found in several ways."""
+    return sorted(set(found))[:limit]
 
 
 async def erase(transaction: Transaction, person_id: int) -> None:
@@ -132,8 +162,13 @@ _PUT_ENCRYPTION: Final = """
     SET hash = excluded.hash, e2e_id = excluded.e2e_id, updated_at_ms = excluded.updated_at_ms"""
 _SELECT_KEYS: Final = """
     SELECT public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
-_NEWEST_FIRST: Final = f"""
-    ORDER BY CASE WHEN revoked_at_ms IS NULL THEN 0 ELSE 1 END, updated_at_ms DESC, id LIMIT {MAX_KEYS_LISTED}"""
+_SELECT_LISTED: Final = """
+    SELECT id, public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
+_REVOKED: Final = "CASE WHEN revoked_at_ms IS NULL THEN 0 ELSE 1 END"
+_ORDER: Final = f"ORDER BY {_REVOKED}, updated_at_ms DESC, id"
+_NEWEST_FIRST: Final = f"{_ORDER} LIMIT {MAX_KEYS_LISTED}"
+_BEYOND: Final = f"""AND ({_REVOKED} > ?
+    OR ({_REVOKED} = ? AND (updated_at_ms < ? OR (updated_at_ms = ? AND id > ?))))"""
 _CHANGED_AT: Final = "CASE WHEN revoked_at_ms > updated_at_ms THEN revoked_at_ms ELSE updated_at_ms END"
 _CHANGED: Final = f"""
     SELECT {_CHANGED_AT} AS changed, id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms,
@@ -147,6 +182,17 @@ _INSERT_KEY: Final = """
     INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _SLOT: Final = "person_id = ? AND device_id = ? AND algorithm = ? AND revoked_at_ms IS NULL"
+
+
+def _after(position: KeyPosition | None) -> tuple[str, tuple[Value, ...]]:
+    if position is None:
+        return "", ()
+    revoked, updated_at_ms, id = int(position.revoked), position.updated_at_ms, position.id
+    return _BEYOND, (revoked, revoked, updated_at_ms, updated_at_ms, id)
+
+
+def _listed(id: str, key: PublicKey) -> ListedKey:
+    return ListedKey(KeyPosition(key.revoked_at_ms is not None, key.updated_at_ms, id), key)
 
 
 async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> KeyPublication | KeyRefusal:

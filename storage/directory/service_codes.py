@@ -33,6 +33,12 @@ async def all_codes(reader: Reader, company_id: int | None = None) -> list[Owned
     return [_owned(*row) for row in await reader.fetch(f"{_SELECT} AND company_id = ? ORDER BY code", company_id)]
 
 
+async def listed(reader: Reader, after: str, limit: int) -> list[OwnedCode]:
+    """Return the codes of all companies after a code, by code, at most ``limit``."""
+    rows = await reader.fetch(f"{_SELECT} AND code > ? ORDER BY code LIMIT ?", after, limit)
+    return [_owned(*row) for row in rows]
+
+
 async def put(transaction: Transaction, code: str, company_id: int, name: str, now_ms: int) -> OwnedCode:
     """Create or change a code. If nothing differs, nothing is written and its times stay."""
     rows = await transaction.fetch(

@@ -17,7 +17,6 @@ from storage.postgresql.connections import Connection
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.reads import (
     CONVERSATIONS,
-    PARTNERS,
     TAIL,
     activity,
     conversation_pages,
@@ -60,10 +59,6 @@ class PostgresActivityLog:
         rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, *binds))
         found = [Conversation(row[0], row[1], activity(*row[3:-1]), row[2]) for row in rows]
         return Page(found, bool(rows) and rows[-1][-1])
-
-    async def partners(self, party: int) -> list[int]:
-        rows = await self._database.read(lambda c: c.fetch(PARTNERS, party))
-        return [key for (key,) in rows]
 
     async def clear(self, party: int) -> str:
         async with self._database.transaction(Lane.LOG) as transaction:

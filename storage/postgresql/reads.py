@@ -63,11 +63,6 @@ def conversation_pages(newest_first: bool) -> str:
         CROSS JOIN LATERAL ({page}) AS page"""
 
 
-PARTNERS = """
-    SELECT high FROM conversation WHERE low = $1 AND high <> $1
-    UNION ALL SELECT low FROM conversation WHERE high = $1 AND low <> $1"""
-
-
 def activities(rows: Iterable[Any], skip: int = 0) -> list[Activity]:
     """Convert rows to activities; :data:`COLUMNS` begin after ``skip`` other columns."""
     return [activity(*row[skip:]) for row in rows]

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, PrivacyRequest
 from storage.database import Reader
+from storage.privacy.requests import STEP_ROWS, is_full
 from storage.privacy.rows import SELECT, kept_request
 
 
@@ -56,7 +57,21 @@ _WHERE: Final = {
 
 
 async def due(reader: Reader, which: Which, cutoffs: Cutoffs, offset: int, limit: int) -> list[PrivacyRequest]:
-    """Return one page of requests, the earliest deadline first (completed ones: the latest change first)."""
+    """Return one page of requests, the earliest deadline first (completed ones: the latest change first).
+
+    At most ``limit``, and no more once :func:`storage.privacy.requests.is_full`.
+    """
+    found: list[PrivacyRequest] = []
+    while len(found) < limit and not is_full(found):
+        most = min(STEP_ROWS, limit - len(found))
+        step = await _step(reader, which, cutoffs, offset + len(found), most)
+        found += step
+        if len(step) < most:
+            break
+    return found
+
+
+async def _step(reader: Reader, which: Which, cutoffs: Cutoffs, offset: int, limit: int) -> list[PrivacyRequest]:
     order = "r.updated_at_ms DESC, r.id" if which is Which.COMPLETED else f"{_DEADLINE}, r.created_at_ms, r.id"
     values = _values(cutoffs) if which is Which.OVERDUE else ()
     rows = await reader.fetch(

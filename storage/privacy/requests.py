@@ -18,7 +18,7 @@ from storage.database import Reader, Transaction, Value
 from storage.privacy import twilio_copies
 from storage.privacy.rows import SELECT, KeptRequest, day_number, kept_request
 
-_STEP_ROWS = 32
+STEP_ROWS = 32
 """Of a list that are read at once, as long as they may be."""
 
 
@@ -76,7 +76,7 @@ async def _in_steps(
               ORDER BY r.updated_at_ms, r.id LIMIT ?"""
     found: list[PrivacyRequest] = []
     while len(found) < limit and not is_full(found):
-        most = min(_STEP_ROWS, limit - len(found))
+        most = min(STEP_ROWS, limit - len(found))
         rows = await reader.fetch(sql, *values, since_ms, since_ms, after_id, most)
         found += [kept_request(row).request for row in rows]
         if len(rows) < most:
@@ -183,11 +183,14 @@ async def audit(transaction: Transaction, kept: KeptRequest, actor: str, action:
     )
 
 
-async def trail(reader: Reader, request_id: str) -> list[AuditEntry]:
-    """Return the audit trail of a request, oldest first."""
+async def trail(reader: Reader, request_id: str, after_revision: int = -1, limit: int = 500) -> list[AuditEntry]:
+    """Return the audit trail of a request after a revision, oldest first, at most ``limit`` entries."""
     rows = await reader.fetch(
-        "SELECT revision, at_ms, actor, action, detail FROM privacy_audit WHERE request_id = ? ORDER BY revision",
+        """SELECT revision, at_ms, actor, action, detail FROM privacy_audit WHERE request_id = ? AND revision > ?
+           ORDER BY revision LIMIT ?""",
         request_id,
+        after_revision,
+        limit,
     )
     return [AuditEntry(*row) for row in rows]
 

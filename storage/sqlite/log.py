@@ -94,14 +94,6 @@ class SqliteActivityLog:
             await self._index(tail)
         return await self._database.read(lambda c: reads.conversations(c, parties, limit, before, max_bytes))
 
-    async def partners(self, party: int) -> list[int]:
-        rows = await self._database.fetch(
-            "SELECT high FROM conversation WHERE low = ? UNION SELECT low FROM conversation WHERE high = ?",
-            party,
-            party,
-        )
-        return [key for (key,) in rows if key != party]
-
     async def clear(self, party: int) -> str:
         epoch = await self._database.write(partial(_clear, party=party))
         self._appender.forget()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from storage.bulk import marks
 from storage.database import Reader, Row, Transaction, Value
 from storage.webhooks import attempts
 from storage.webhooks.endpoints import next_ids
@@ -151,13 +152,17 @@ async def forget_answers(transaction: Transaction, request_id: str) -> None:
     )
 
 
-async def unfinished(reader: Reader) -> dict[int, dict[Status, int]]:
+async def unfinished(reader: Reader, endpoint_ids: Sequence[int]) -> dict[int, dict[Status, int]]:
     """Return by endpoint how many deliveries wait and how many failed; endpoints without any are left out."""
+    if not endpoint_ids:
+        return {}
     found: dict[int, dict[Status, int]] = {}
     for status in (Status.PENDING, Status.FAILED):
         # One status at a time, as a literal: each has its own partial index.
         rows = await reader.fetch(
-            f"SELECT endpoint_id, COUNT(*) FROM webhook_delivery WHERE status = '{status}' GROUP BY endpoint_id"
+            f"""SELECT endpoint_id, COUNT(*) FROM webhook_delivery
+                WHERE status = '{status}' AND endpoint_id IN ({marks(endpoint_ids)}) GROUP BY endpoint_id""",
+            *endpoint_ids,
         )
         for endpoint_id, count in rows:
             found.setdefault(endpoint_id, {})[status] = count

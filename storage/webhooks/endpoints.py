@@ -11,6 +11,9 @@ from typing import Final, NamedTuple
 
 from storage.database import Reader, Row, Transaction
 
+MAX_LISTED: Final = 500
+"""Endpoints or sources read at once."""
+
 _COUNTER: Final = "UPDATE webhook_counter SET newest = newest + ? WHERE kind = ? RETURNING newest"
 
 
@@ -126,11 +129,14 @@ async def hold_endpoint(transaction: Transaction, endpoint_id: int) -> Endpoint 
     return await endpoint(transaction, endpoint_id) if locked else None
 
 
-async def endpoints(reader: Reader, company_id: int | None = None) -> list[Endpoint]:
-    """Return every endpoint (of one company), by id."""
-    if company_id is None:
-        return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} ORDER BY id")]
-    return [_endpoint(row) for row in await reader.fetch(f"{_ENDPOINT} AND company_id = ? ORDER BY id", company_id)]
+async def endpoints(
+    reader: Reader, company_id: int | None = None, after_id: int = 0, limit: int = MAX_LISTED
+) -> list[Endpoint]:
+    """Return the endpoints (of one company) after an id, by id, at most ``limit``."""
+    of_company = "" if company_id is None else "AND company_id = ?"
+    companies = () if company_id is None else (company_id,)
+    sql = f"{_ENDPOINT} AND id > ? {of_company} ORDER BY id LIMIT ?"
+    return [_endpoint(row) for row in await reader.fetch(sql, after_id, *companies, limit)]
 
 
 async def endpoint_ids(reader: Reader, company_id: int) -> list[int]:
@@ -205,9 +211,9 @@ async def hold_source(transaction: Transaction, source_id: int) -> Source | None
     return await source(transaction, source_id) if locked else None
 
 
-async def sources(reader: Reader) -> list[Source]:
-    """Return every source, by id."""
-    return [_source(row) for row in await reader.fetch(f"{_SOURCE} ORDER BY id")]
+async def sources(reader: Reader, after_id: int = 0, limit: int = MAX_LISTED) -> list[Source]:
+    """Return the sources after an id, by id, at most ``limit``."""
+    return [_source(row) for row in await reader.fetch(f"{_SOURCE} AND id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 
 async def save_source(transaction: Transaction, changed: Source) -> None:

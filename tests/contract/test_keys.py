@@ -8,7 +8,15 @@ import pytest
 
 from storage.database import Database
 from storage.directory import keys
-from storage.directory.keys import MAX_KEYS_IN_FORCE, Encryption, KeyPublication, KeyRefusal, KeyStore, PublicKey
+from storage.directory.keys import (
+    MAX_KEYS_IN_FORCE,
+    Encryption,
+    KeyPublication,
+    KeyRefusal,
+    KeyStore,
+    ListedKey,
+    PublicKey,
+)
 
 NOW = 1_700_000_000_000
 
@@ -20,6 +28,10 @@ def store(database: Database) -> KeyStore:
 
 def key(text: str, at: int = NOW, device: str | None = None, algorithm: str = "x25519") -> PublicKey:
     return PublicKey(text, algorithm, device, f"fingerprint of {text}", at, None)
+
+
+async def listed(store: KeyStore, person: int) -> list[PublicKey]:
+    return [each.key for each in await store.keys(person)]
 
 
 async def publish(store: KeyStore, wanted: PublicKey, person: int = 1) -> KeyPublication:
@@ -43,19 +55,19 @@ async def test_a_new_key_revokes_the_one_it_replaces(store: KeyStore) -> None:
     assert await publish(store, key("b", NOW + 5)) == KeyPublication(
         key("b", NOW + 5), "fingerprint of a", changed=True
     )
-    assert await store.keys(1) == [key("b", NOW + 5), key("a")._replace(revoked_at_ms=NOW + 5)]
+    assert await listed(store, 1) == [key("b", NOW + 5), key("a")._replace(revoked_at_ms=NOW + 5)]
 
 
 async def test_the_same_key_again_changes_nothing(store: KeyStore) -> None:
     await publish(store, key("a"))
     assert await publish(store, key("a", NOW + 5)) == KeyPublication(key("a"), None, changed=False)
-    assert await store.keys(1) == [key("a")]
+    assert await listed(store, 1) == [key("a")]
 
 
 async def test_an_old_key_can_come_back(store: KeyStore) -> None:
     for at, text in enumerate("aba"):
         await publish(store, key(text, NOW + at))
-    assert [(each.public_key, each.revoked_at_ms) for each in await store.keys(1)] == [
+    assert [(each.public_key, each.revoked_at_ms) for each in await listed(store, 1)] == [
         ("a", None),
         ("b", NOW + 2),
         ("a", NOW + 1),
@@ -67,8 +79,8 @@ async def test_devices_algorithms_and_people_are_apart(store: KeyStore) -> None:
     await publish(store, key("b", device="phone"))
     await publish(store, key("c", device="phone", algorithm="ed25519"))
     await publish(store, key("d"), person=2)
-    assert {each.public_key for each in await store.keys(1)} == {"a", "b", "c"}
-    assert all(each.revoked_at_ms is None for each in await store.keys(1))
+    assert {each.public_key for each in await listed(store, 1)} == {"a", "b", "c"}
+    assert all(each.revoked_at_ms is None for each in await listed(store, 1))
 
 
 async def test_keys_in_force_are_bounded(store: KeyStore) -> None:
@@ -86,13 +98,13 @@ async def test_keys_that_were_replaced_are_kept_up_to_a_bound(store: KeyStore, m
     await publish(store, key("tablet", device="tablet"))
     for number in range(20):
         await publish(store, key(f"phone {number}", at=NOW + number, device="phone"))
-    kept = [each.public_key for each in await store.keys(1)]
+    kept = [each.public_key for each in await listed(store, 1)]
     assert kept == ["phone 19", "tablet", "phone 18", "phone 17", "phone 16"]
 
 
 async def test_one_key_is_in_force_whatever_races(store: KeyStore) -> None:
     await asyncio.gather(*(publish(store, key(f"key {number}", NOW + number)) for number in range(12)))
-    found = await store.keys(1)
+    found = await listed(store, 1)
     assert len(found) == 12
     assert sum(each.revoked_at_ms is None for each in found) == 1
 
@@ -102,5 +114,18 @@ async def test_erasure_takes_everything(store: KeyStore, database: Database) -> 
     await store.put_encryption(1, Encryption("h", "e", NOW))
     async with database.transaction() as transaction:
         await keys.erase(transaction, 1)
-    assert await store.keys(1) == []
+    assert await listed(store, 1) == []
     assert await store.encryption(1) is None
+
+
+async def test_a_persons_keys_are_read_page_by_page(store: KeyStore) -> None:
+    await publish(store, key("tablet", device="tablet"))
+    for number in range(12):
+        await publish(store, key(f"phone {number}", at=NOW + number // 3, device="phone"))
+    whole = await store.keys(1)
+    found: list[ListedKey] = []
+    while page := await store.keys(1, found[-1].position if found else None, 5):
+        found += page
+    assert found == whole
+    assert len(found) == 13
+    assert [each.key.revoked_at_ms is None for each in found[:3]] == [True, True, False]

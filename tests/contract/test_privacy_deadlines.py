@@ -114,7 +114,7 @@ async def test_an_endpoint_s_waiting_and_failed_deliveries_are_counted(database:
         await deliveries.queue(transaction, ids[:2], "r1", "x", NOW)
         await deliveries.queue(transaction, ids[:1], "r2", "x", NOW)
         await transaction.execute("UPDATE webhook_delivery SET status = 'failed' WHERE request_id = 'r2'")
-    assert await deliveries.unfinished(database) == {
+    assert await deliveries.unfinished(database, ids) == {
         ids[0]: {Status.PENDING: 1, Status.FAILED: 1},
         ids[1]: {Status.PENDING: 1},
     }

@@ -39,6 +39,18 @@ export async function get(path, more) {
   return (await ask("GET", path, more)).value;
 }
 
+/** The rows of a list from as many pages as it takes, at most `most` of them; `next`: whether it goes on after them. */
+export async function every(path, most, more) {
+  const rows = [];
+  for (let next = path; next;) {
+    const found = await ask("GET", next, more);
+    rows.push(...found.value);
+    next = found.next;
+    if (rows.length >= most) return { rows: rows.slice(0, most), next: next !== null || rows.length > most };
+  }
+  return { rows, next: false };
+}
+
 /** A recording, as an address that this page alone can play. Whoever asked revokes it. */
 export async function media(path) {
   const answer = await send("GET", path, { using: token.get() });

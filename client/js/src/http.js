@@ -148,8 +148,18 @@ export class BuzzHttp {
   }
 
   /** Return that person's public keys, with fingerprints, revoked ones too. @param {number} personId @returns {Promise<PublicKey[]>} */
-  publicKeys(personId) {
-    return this.#call("GET", `public-key/${checkedId(personId, "personId")}`)
+  async publicKeys(personId) {
+    const route = `public-key/${checkedId(personId, "personId")}`
+    /** @type {PublicKey[]} */
+    const keys = []
+    /** @type {Request["query"]} */
+    let query = {}
+    while (query) {
+      const [rows, headers] = await this.#exchange("GET", route, { query })
+      keys.push(...rows)
+      query = nextQuery(headers)
+    }
+    return keys
   }
 
   /**

@@ -114,9 +114,15 @@ class BuzzHttp:
         body: Json = {"public_key": public_key, "algorithm": algorithm}
         return await self._data("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
 
-    async def public_keys(self, person_id: int) -> Any:
+    async def public_keys(self, person_id: int) -> list[Json]:
         """Return that person's public keys, with fingerprints, revoked ones too."""
-        return await self._call("GET", f"public-key/{person_id}")
+        keys: list[Json] = []
+        query: Mapping[str, Any] | None = {}
+        while query is not None:
+            rows, headers = await self._exchange("GET", f"public-key/{person_id}", query=query)
+            keys += rows
+            query = _next_query(headers.get("Link", ""))
+        return keys
 
     async def privacy_requests(self, since: str | None = None) -> AsyncIterator[Json]:
         """Yield the requests of the caller's companies, changed since then (RFC 3339) if given, page by page."""

@@ -20,6 +20,7 @@ from storage.contract import ActivityLog
 from storage.database import Database
 from storage.directory import keys
 from storage.directory.names import read_names
+from storage.partners import count_partners
 from storage.privacy.requests import of_callers
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony import calls
@@ -102,7 +103,7 @@ class Erasure:
             person_id,
             name is not None,
             name.display if name is not None else "",
-            len(await self._log.partners(person_id)),
+            await count_partners(self._database, person_id),
             len(await AccountStore(self._database).devices(person_id)),
             await public_keys_of_person(self._database, person_id),
             len(numbers),

@@ -22,11 +22,15 @@ from storage.privacy.rows import day_number
 
 
 class Due(NamedTuple):
-    """One page of requests as of ``today`` (UTC), and how many there are of each kind in all."""
+    """One page of requests as of ``today`` (UTC), and how many there are of each kind in all.
+
+    ``total``: how many there are of the kind that was asked for.
+    """
 
     today: date
     counts: DueCounts
     requests: list[PrivacyRequest]
+    total: int
 
 
 class PrivacyDeadlines:
@@ -41,7 +45,8 @@ class PrivacyDeadlines:
         today = utc_date(self._now_ms())
         cut = cutoffs(today)
         counts = await deadlines.due_counts(self._database, cut)
-        return Due(today, counts, await deadlines.due(self._database, which, cut, offset, limit))
+        found = await deadlines.due(self._database, which, cut, offset, limit)
+        return Due(today, counts, found, getattr(counts, which.value))
 
 
 def cutoffs(today: date) -> Cutoffs:

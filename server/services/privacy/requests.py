@@ -127,9 +127,9 @@ class PrivacyRequests:
             raise _no_such_request()
         return found.request
 
-    async def trail(self, request_id: str) -> list[AuditEntry]:
-        """Return the audit trail of a request, oldest first."""
-        return await requests.trail(self._database, request_id.lower())
+    async def trail(self, request_id: str, after_revision: int, limit: int) -> list[AuditEntry]:
+        """Return the audit trail of a request after a revision, oldest first."""
+        return await requests.trail(self._database, request_id.lower(), after_revision, limit)
 
     async def recording(self, request_id: str) -> bytes:
         """Return the MP3. Raises ApiError(not_found) if there is none."""

@@ -24,9 +24,9 @@ class ServiceCodes:
             await require_company(transaction, company_id)
             return await service_codes.put(transaction, code, company_id, name, self._now_ms())
 
-    async def listed(self) -> list[OwnedCode]:
-        """Return every code."""
-        return await service_codes.all_codes(self._database)
+    async def listed(self, after: str, limit: int) -> list[OwnedCode]:
+        """Return the codes after a code, by code."""
+        return await service_codes.listed(self._database, after, limit)
 
     async def remove(self, code: str) -> None:
         """Stop accepting requests for a code. Raises ApiError(not_found)."""

@@ -1,6 +1,6 @@
 // How the node is now, what wants somebody's attention, and how its figures moved.
 
-import { get, readiness } from "../api.js";
+import { every, get, readiness } from "../api.js";
 import { chart } from "../charts.js";
 import { el, fill } from "../dom.js";
 import * as format from "../format.js";
@@ -62,11 +62,11 @@ export function overview({ badges }) {
       el("div", { class: "charts" }, charts.map((each) => each.root))),
     async load(signal) {
       const since = trends.at.length ? Math.round(trends.at.at(-1) * 1000) : 0;
-      const [stats, more, due, endpoints, ready] = await Promise.all([
+      const [stats, more, due, { rows: endpoints }, ready] = await Promise.all([
         get("/admin/stats", { signal }),
         get(`/admin/trends?since=${since}`, { signal }),
         get("/admin/privacy-deadlines?limit=1", { signal }),
-        get("/admin/webhook-endpoints", { signal }),
+        every("/admin/webhook-endpoints", 500, { signal }),
         readiness(signal),
       ]);
       trends = joined(trends, more);

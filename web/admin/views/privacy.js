@@ -82,7 +82,7 @@ export function privacy({ refresh, badges }) {
     root: el("div", {}, status, tiles, el("div", { class: "bar" }, el("h2", {}, "Requests"), choices), list.whole, empty,
       el("div", { class: "more" }, more)),
     async load(signal) {
-      const found = await get(`/admin/privacy-deadlines?which=${which}&limit=${Math.min(limit, 500)}`, { signal });
+      const { found, next } = await requestsOf(which, Math.min(limit, 500), signal);
       today = found.today;
       badges({ privacy: found.counts.overdue });
       fill(tiles, figures(found.counts));
@@ -93,9 +93,20 @@ export function privacy({ refresh, badges }) {
       list.whole.hidden = !found.requests.length;
       fill(empty, found.requests.length ? "" : { open: "No request is open.", overdue: "No request is overdue.",
         completed: "No request has been completed yet." }[which]);
-      more.hidden = found.requests.length < limit || limit >= 500;
+      more.hidden = !next || limit >= 500;
     },
   };
+}
+
+/** The requests of one kind, from as many pages as it takes; `next`: whether there are more. */
+async function requestsOf(which, limit, signal) {
+  let { value: found, next } = await ask("GET", `/admin/privacy-deadlines?which=${which}&limit=${limit}`, { signal });
+  while (next && found.requests.length < limit) {
+    const more = await ask("GET", next, { signal });
+    found = { ...more.value, requests: [...found.requests, ...more.value.requests].slice(0, limit) };
+    next = more.next;
+  }
+  return { found, next };
 }
 
 function figures(counts) {

@@ -1,6 +1,6 @@
 // Where privacy requests are sent, what came of each attempt, and trying again.
 
-import { ask, get } from "../api.js";
+import { ask, every, get } from "../api.js";
 import { run, show } from "../dialog.js";
 import { el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
@@ -10,6 +10,7 @@ import { endpointCard, endpointForm } from "./endpoints.js";
 
 const TAGS = { delivered: "good", failed: "bad", pending: "warn", cancelled: "" };
 const PAGE = 50;
+const MOST = 500;
 
 export function webhooks({ refresh, badges }) {
   const status = el("p", { class: "outcome", role: "status" });
@@ -67,12 +68,12 @@ export function webhooks({ refresh, badges }) {
         el("div", { class: "field" }, el("label", { for: "delivery-endpoint" }, "Endpoint"), whose))),
       list.whole, noDeliveries, el("div", { class: "more" }, older)),
     async load(signal) {
-      const query = new URLSearchParams({ limit: Math.min(limit, 500) });
+      const query = new URLSearchParams({ limit: Math.min(limit, MOST) });
       if (which.value) query.set("status", which.value);
       if (whose.value) query.set("endpoint_id", whose.value);
-      const [endpoints, { value: found, next }] = await Promise.all([
-        get("/admin/webhook-endpoints", { signal }),
-        ask("GET", `/admin/webhook-deliveries?${query}`, { signal }),
+      const [{ rows: endpoints }, { rows: found, next }] = await Promise.all([
+        every("/admin/webhook-endpoints", MOST, { signal }),
+        every(`/admin/webhook-deliveries?${query}`, limit, { signal }),
       ]);
       badges({ webhooks: endpoints.reduce((sum, each) => sum + each.failed, 0) });
       await loadNames("companies", endpoints.map((each) => each.company_id), signal);
@@ -86,7 +87,7 @@ export function webhooks({ refresh, badges }) {
       const wanted = which.value ? `No delivery is ${which.value}.` : "There are no deliveries yet.";
       fill(noDeliveries, found.length ? "" : wanted);
       list.whole.hidden = !found.length;
-      older.hidden = next === null || limit >= 500;
+      older.hidden = !next || limit >= MOST;
     },
   };
 }
