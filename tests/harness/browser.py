@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -37,10 +37,10 @@ class Watched:
 
 
 @asynccontextmanager
-async def open_page(width: int = 1_280, height: int = 900) -> AsyncIterator[Watched]:
-    """Open a new page of a new browser."""
+async def open_page(width: int = 1_280, height: int = 900, *, flags: Sequence[str] = ()) -> AsyncIterator[Watched]:
+    """Open a new page of a new browser, which is started with more flags."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS, *flags])
         try:
             yield Watched(await browser.new_page(viewport={"width": width, "height": height}))
         finally:

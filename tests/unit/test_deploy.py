@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from server.config.settings import Settings
@@ -136,14 +137,20 @@ class TestProxies:
         waits = re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", socket)
         assert len(waits) == 2
         assert min(map(int, waits)) > 2 * HEARTBEAT_SECONDS
-        assert set(re.findall(r"server (buzz-\S+:\d+)", source)) == set(NODES)
 
-    def test_caddy_asks_whether_nodes_are_ready(self) -> None:
-        source = text("Caddyfile")
-        blocks(source)
-        assert "health_uri /readyz" in source
-        assert re.findall(r"buzz-\d:\d+", source) == NODES
-        assert "/metrics" in source
+    def test_haproxy_is_more_patient_than_the_life_signs(self) -> None:
+        source = text("haproxy.cfg")
+        for name in ("tunnel", "client", "server"):
+            [seconds] = re.findall(rf"timeout {name} +(\d+)s", source)
+            assert int(seconds) > 2 * HEARTBEAT_SECONDS, name
+
+    @pytest.mark.parametrize("name", ["nginx.conf", "haproxy.cfg", "Caddyfile"])
+    def test_they_have_the_nodes_of_the_compose_file(self, name: str) -> None:
+        assert set(re.findall(r"buzz-\d:\d+", text(name))) == set(NODES)
+
+    def test_compose_runs_a_caddy_that_can_do_what_the_caddyfile_asks(self) -> None:
+        """Caddy tries another node after an answer of 503 since 2.11."""
+        assert TestCompose.SERVICES["caddy"]["image"] == "caddy:2.11"
 
 
 class TestSystemd:

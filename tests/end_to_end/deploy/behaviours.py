@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -18,13 +17,16 @@ from server.routes.activities import MAX_POST_BYTES
 from server.routes.webhook_receiver import MAX_EVENT_BYTES
 from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
+from tests.end_to_end.deploy.shipped import ADDRESS, NAME
 from tests.end_to_end.deploy.site import CLIENT, MAX_HANDSHAKES, MAX_SESSIONS, SOURCE_KEY, Site, Slot
 from tests.fakes.privacy_buzz import FORM
 from tests.fakes.seed_events import VOICEMAIL
+from tests.harness.browser import open_page
 from tests.harness.http import Http
 from tests.harness.peer import MSGPACK, Peer, chat
 from tests.harness.people import BOB, CAROL, CROWD, JANE, rows
 from tests.harness.postings import message
+from tests.harness.programs import program
 from tests.harness.waiting import until
 
 CLAIMED = "203.0.113.9"
@@ -52,6 +54,15 @@ class Behaviours:
         async with site.socket(MSGPACK, origin=site.url) as jane:
             await jane.hello(site.tokens.person(JANE))
             assert (await jane.post(chat(JANE, BOB)))["type"] == "ack"
+
+    async def test_a_page_in_a_browser_opens_a_session(self, site: Site) -> None:
+        """A browser chooses the version of HTTP itself, also for the socket."""
+        program("chromium", "chromium-browser", "google-chrome")
+        flags = (f"--host-resolver-rules=MAP {NAME} {ADDRESS}", "--ignore-certificate-errors")
+        async with open_page(flags=flags) as opened:
+            await opened.page.goto(f"{site.url}/healthz")
+            said = await opened.page.evaluate(_SAY_HELLO, site.tokens.person(JANE))
+        assert json.loads(said)["type"] == "welcome", said
 
     async def test_a_page_of_another_site_is_refused(self, site: Site) -> None:
         for origin in ("https://evil.example", site.url.rpartition(":")[0], site.url + "0"):
@@ -105,22 +116,30 @@ class Behaviours:
             await joined(stack, site, 0)
 
     async def test_a_node_that_is_replaced_gets_no_new_sockets_and_nobody_notices(self, site: Site) -> None:
-        await site.quiet()
         for leaving, staying in (site.nodes, reversed(site.nodes)):
-            async with AsyncExitStack() as stack:
+            await site.quiet()
+            async with AsyncExitStack() as stack, site.replaced(leaving):
                 http = await stack.enter_async_context(site.http(JANE))
-                last = await stack.enter_async_context(site.session_on(leaving, JANE))
-                stopping = asyncio.create_task(leaving.stop(drain_seconds=60))
-                await last.until_frame("reconnect")
-                for number in range(3):
-                    await joined(stack, site, number)
-                    assert (await http.get(HISTORY)).status == 200
-                assert (leaving.sockets, staying.sockets) == (1, 3)
-                await last.close()
-                await stopping
+                async with site.draining(leaving):
+                    for number in range(3):
+                        await joined(stack, site, number)
+                        assert (await http.get(HISTORY)).status == 200
+                    assert (leaving.sockets, staying.sockets) == (1, 3)
                 assert [(await http.get(HISTORY)).status for _ in range(6)] == [200] * 6
-                await leaving.start()
-                await site.used(leaving, JANE)
+
+    async def test_requests_are_answered_while_no_node_is_ready(self, site: Site) -> None:
+        """Nodes that drain, or whose database is gone, still answer: that a caller hears the busy tone, for example."""
+        async with site.replaced(*site.nodes), site.draining(*site.nodes):
+            await self.noticed(site)
+            for _ in range(4):
+                assert (await site.get(HISTORY, JANE)).status == 200
+                with pytest.raises(InvalidStatus) as refused:
+                    async with site.session(JANE):
+                        pass
+                assert refused.value.response.status_code == 503
+
+    async def noticed(self, site: Site) -> None:
+        """Wait until the proxy knows that no node is ready, if it asks nodes that."""
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -198,6 +217,12 @@ class Behaviours:
 # --- what the tests do with a site --------------------------------------------------------------------------------
 
 _READER = CROWD[-1]
+_SAY_HELLO = """token => new Promise(done => {
+    const socket = new WebSocket(`wss://${location.host}/apps/buzz/socket`, "buzz.v1.json")
+    socket.onopen = () => socket.send(JSON.stringify({type: "hello", token}))
+    socket.onmessage = message => done(message.data)
+    socket.onclose = event => done(JSON.stringify({type: "closed", code: event.code}))
+})"""
 _REMOTE_IPS = "SELECT remote_ip, other FROM web_form_session"
 _WAITED_SECONDS = 0.3
 

@@ -6,13 +6,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
+from websockets.exceptions import InvalidStatus
 
 from server.app import open_node
 from server.http.listening import listen
@@ -21,7 +22,7 @@ from tests.end_to_end.deploy.shipped import ADDRESS, NAME, Certificate, Proxy
 from tests.harness.http import Answer, Http
 from tests.harness.node import RunningNode, Tokens, settings_for
 from tests.harness.peer import JSON, WAIT_SECONDS, Peer, peer
-from tests.harness.people import ACME, copy_directory
+from tests.harness.people import ACME, JANE, copy_directory
 from tests.harness.unread import Unread, unread
 from tests.harness.waiting import until
 
@@ -30,6 +31,7 @@ SEND_BUFFER = 16 * 1024
 CLIENT = "127.0.0.7"
 """Clients connect from another address than the proxy, so that one is not mistaken for the other."""
 MAX_SESSIONS, MAX_HANDSHAKES = 6, 3
+_DRAIN_SECONDS = 60
 CODE, SOURCE_KEY = "57", "the other service's key"
 
 
@@ -171,13 +173,39 @@ class Site:
                     (kept if slot.has(opened) else others).push_async_callback(attempt.aclose)
             yield opened
 
+    @asynccontextmanager
+    async def replaced(self, *slots: Slot) -> AsyncIterator[None]:
+        """Stop these nodes with the end of the block that drains them; at the end of this one start them again."""
+        try:
+            yield
+        finally:
+            for slot in slots:
+                await slot.start()
+            for slot in slots:
+                await self.used(slot, JANE)
+
+    @asynccontextmanager
+    async def draining(self, *slots: Slot) -> AsyncIterator[None]:
+        """Drain nodes, as SIGTERM does; a session on each of them keeps it running until the end of the block."""
+        stopping: list[asyncio.Task[None]] = []
+        try:
+            async with AsyncExitStack() as last:
+                opened = [await last.enter_async_context(self.session_on(slot, JANE)) for slot in slots]
+                stopping = [asyncio.create_task(slot.stop(_DRAIN_SECONDS)) for slot in slots]
+                for session in opened:
+                    await session.until_frame("reconnect")
+                yield
+        finally:
+            await asyncio.gather(*stopping)
+
     async def used(self, slot: Slot, person: int) -> None:
         """Wait until the proxy sends sockets to this node."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                async with self.session(person) as opened:
-                    if slot.has(opened):
-                        return
+                with suppress(InvalidStatus):  # 503: the proxy knows of no node that is ready
+                    async with self.session(person) as opened:
+                        if slot.has(opened):
+                            return
                 await asyncio.sleep(0.05)  # the proxy asks once a second whether the node is ready
 
     @asynccontextmanager
