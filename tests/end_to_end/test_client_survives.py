@@ -8,16 +8,16 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from buzz_client import Ack, Activity, Backoff, BuzzClient, FileCursor
 from tests.harness.backend import POSTGRESQL, SQLITE
-from tests.harness.node import ROOT, NodeProcess, Tokens, node_process
+from tests.harness.lives import Lives, lives
+from tests.harness.node import ROOT, Tokens
 from tests.harness.people import BOB, JANE
 
 # About the client; that the server loses nothing on PostgreSQL either is also a drill's.
@@ -25,45 +25,6 @@ pytestmark = pytest.mark.backends(SQLITE)
 
 MESSAGES = 300
 AT_ONCE = 10
-
-
-class Lives:
-    """One server on one port, started again and again."""
-
-    def __init__(self, data_dir: Path, **settings: object) -> None:
-        self._data_dir = data_dir
-        self._settings = settings
-        self._stack = AsyncExitStack()
-        self._port = 0
-        self.node: NodeProcess
-
-    async def start(self) -> None:
-        process = node_process(self._data_dir, self._port, **self._settings)
-        self.node = await self._stack.enter_async_context(process)
-        self._port = urlsplit(self.node.url).port or 0
-
-    async def kill(self) -> None:
-        """kill -9, then the next life."""
-        await self.node.kill()
-        await self.start()
-
-    async def restart(self) -> None:
-        """SIGTERM: the server drains; then the next life."""
-        assert await self.node.terminate() == 0
-        await self.start()
-
-    async def end(self) -> None:
-        await self._stack.aclose()
-
-
-@asynccontextmanager
-async def lives(data_dir: Path, **settings: object) -> AsyncIterator[Lives]:
-    server = Lives(data_dir, **settings)
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.end()
 
 
 class Talker:

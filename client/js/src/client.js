@@ -1,21 +1,21 @@
 /** `Buzz`: a person's device on a Buzz server. It does what the state machine in `core/` says: sockets, timer, store. */
 
 import { asParty } from "./activity.js"
-import { compose, identify } from "./composing.js"
-import { BuzzError, ClientClosed, FrameTooLarge, HttpError, UnreadableAnswer } from "./errors.js"
-import { encodedBytes } from "./codec.js"
 import { Delivery } from "./delivery.js"
+import { BuzzError, ClientClosed } from "./errors.js"
 import { Events } from "./events.js"
 import { checkedId } from "./numbers.js"
+import { Sending } from "./sending.js"
+import { Shell } from "./shell.js"
 
 /** @import { Activity, Party } from "./activity.js" */
 /** @import { Clock } from "./clock.js" */
 /** @import { Codec } from "./codec.js" */
 /** @import { Draft } from "./composing.js" */
-/** @import { Ack, Parcel } from "./core/outbox.js" */
-/** @import { Action, CoreState, Session, Welcome } from "./core/session.js" */
+/** @import { Ack } from "./core/outbox.js" */
+/** @import { CoreState, Session, Welcome } from "./core/session.js" */
 /** @import { BuzzHttp } from "./http.js" */
-/** @import { Connector, Socket } from "./sockets.js" */
+/** @import { Connector } from "./sockets.js" */
 /** @import { Store } from "./store/memory.js" */
 /** @import { Tokens } from "./tokens.js" */
 
@@ -50,53 +50,45 @@ import { checkedId } from "./numbers.js"
  * @property {Encryption} [encryption]
  */
 
-/** @typedef {{ resolve: (ack: Ack) => void, reject: (error: unknown) => void }} Pending */
-
 // The events of this library; the server's events have other names.
 const OWN = ["state", "welcome", "activity", "caught_up", "epoch_changed", "error", "sent", "refused"]
-const MAX_KEPT = 10_000
-const LAST_WORD_MS = 1_000
 
 /** A session that continues across reconnects: no activity is lost or repeated. Made by `connect`. */
 export class Buzz {
-  #parts
   #session
-  #events = new Events()
+  #shell
+  #sending
   #delivery
-  /** @type {Connector | undefined} */
-  #connector
-  /** @type {Map<number, Socket>} */
-  #sockets = new Map()
-  /** @type {Map<string, Pending>} */
-  #pending = new Map()
-  /** @type {Map<string, Parcel>} */
-  #kept = new Map()
-  #order = 0
-  /** @type {Promise<unknown>} */
-  #admitted = Promise.resolve()
-  /** @type {any} */
-  #timer
-  #timerAt = Infinity
-  #draining = false
-  /** @type {Promise<unknown>} */
-  #saving = Promise.resolve()
+  #events = new Events()
+  #fresh
+  #encryption
+  #clock
   /** @type {object | undefined} */
   #pump
   /** @type {(() => void)[]} */
   #atEnd = []
+  /** @type {() => void} */
+  #leave
 
-  /** @param {Parts} parts */
-  constructor(parts) {
-    this.#parts = parts
-    this.#session = parts.session
+  /** @param {Parts} parts @param {Connector} connector @param {() => void} [leave] */
+  constructor(parts, connector, leave = () => {}) {
+    const { session, http, clock, encryption, fresh } = parts
+    this.#session = session
+    this.#clock = clock
+    this.#encryption = encryption
+    this.#fresh = fresh
+    this.#leave = leave
     /** The HTTP routes. */
-    this.http = parts.http
-    this.#delivery = new Delivery(
-      this.#session.inbox,
-      (id) => this.#pageAfter(id),
-      () => this.#run((now) => this.#session.supervisor.resync(now)),
-      () => this.#session.over,
-    )
+    this.http = http
+    this.#shell = new Shell(parts, connector, {
+      settle: (key, result) => this.#sending.settle(key, result),
+      arrived: () => this.#delivery.wake(),
+      end: (error) => this.#end(error),
+      emit: (name, data) => this.#emit(name, data),
+    })
+    const run = this.#shell.run.bind(this.#shell)
+    this.#sending = new Sending(parts, () => this.#personId(), run, (name, data) => this.#events.emit(name, data))
+    this.#delivery = new Delivery(session, http, run)
   }
 
   // --- what an app uses --------------------------------------------------------------------------------------------
@@ -113,12 +105,12 @@ export class Buzz {
 
   /** What the connection is doing. @returns {State} */
   get state() {
-    return shown(this.#session.state(this.#parts.clock.now()))
+    return shown(this.#session.state(this.#clock.now()))
   }
 
   /** What was sent and is not answered yet, oldest first: in the protocol's fields. */
   get outbox() {
-    return [...this.#kept.values()].map(({ activity }) => activity)
+    return this.#sending.activities
   }
 
   /**
@@ -137,17 +129,7 @@ export class Buzz {
    *   it is stored is then unknown, and it stays in the store for the next run
    */
   async send(draft, { signal } = {}) {
-    signal?.throwIfAborted()
-    const { encryption, newId } = this.#parts
-    const plain = compose(draft, "sendable_type" in draft || draft.from ? 0 : await this.#personId())
-    identify(plain, newId)
-    const activity = encryption ? await encryption.seal(plain) : plain
-    const parcel = this.#parcel(activity, identify(activity, newId))
-    return new Promise((resolve, reject) => {
-      this.#pending.set(parcel.key, { resolve, reject })
-      signal?.addEventListener("abort", () => this.#takeBack(parcel.key, signal.reason), { once: true })
-      void this.#admit(parcel)
-    })
+    return this.#sending.send(draft, signal)
   }
 
   /**
@@ -198,8 +180,8 @@ export class Buzz {
   activities({ since } = {}) {
     const consumer = {}
     if (since !== undefined) checkedId(since, "since")
-    if (this.#parts.fresh) this.#session.startAt(since)
-    this.#parts.fresh = false
+    if (this.#fresh) this.#session.startAt(since)
+    this.#fresh = false
     this.#delivery.begin(consumer)
     return this.#iterate(consumer)
   }
@@ -225,7 +207,7 @@ export class Buzz {
   typing(to) {
     const party = asParty(to)
     if (!this.connected) return
-    this.#run(() => this.#session.post(`typing ${party.type}:${party.id}`, { type: "typing", to: party }))
+    this.#shell.run(() => this.#session.post(`typing ${party.type}:${party.id}`, { type: "typing", to: party }))
   }
 
   /** Tell the server that this device has stored everything up to this id. @param {number} activityId */
@@ -234,14 +216,12 @@ export class Buzz {
       throw new BuzzError("pass a deviceId to connect(): the server stores what was received for each device")
     }
     checkedId(activityId, "activityId")
-    this.#run(() => this.#session.post("received", { type: "received", id: activityId }))
+    this.#shell.run(() => this.#session.post("received", { type: "received", id: activityId }))
   }
 
   /** Fetch a new token and use it in the running session. The client does so itself when the token expires soon. */
-  async refresh() {
-    this.#parts.tokens.reject()
-    const token = await this.#parts.tokens.current()
-    this.#run(() => this.#session.post("refresh", { type: "refresh", token }))
+  refresh() {
+    return this.#shell.refresh()
   }
 
   /**
@@ -250,47 +230,43 @@ export class Buzz {
    * What the app has taken from `activities()` counts as handled, unless it left the loop.
    */
   async close() {
-    const { session } = this
-    if (session.over) return
-    this.#run(() => session.keeping.handledAll())
-    await this.#saved()
-    this.#run(() => session.end(new ClientClosed("the client was closed")))
+    if (this.over) return
+    this.#shell.run((now, { keeping }) => keeping.handledAll())
+    await this.#shell.flush()
+    this.#shell.run((now, session) => session.end(new ClientClosed("the client was closed")))
+  }
+
+  /** The error that ended the session, if it has ended. */
+  get over() {
+    return this.#session.over
   }
 
   // --- what the platform tells it ----------------------------------------------------------------------------------
 
-  /** Begin, with what opens sockets. @param {Connector} connector */
-  start(connector) {
-    this.#connector = connector
-    this.#run((now) => this.#session.supervisor.start(now))
-  }
-
-  /** Send what earlier runs have left in the store. */
-  async adopt() {
-    const parcels = await this.#parts.store.loadParcels()
-    for (const parcel of parcels.sort((a, b) => a.order - b.order)) {
-      this.#kept.set(parcel.key, parcel)
-      this.#order = Math.max(this.#order, parcel.order)
-      this.#run(() => this.#session.outbox.put(parcel))
-    }
-  }
-
-  /** The network is back, or the page is awake: try now, or check whether the socket is alive. */
+  /** The network is back, or the app is awake: try now, or check whether the socket is alive. */
   wake() {
-    this.#run((now) => this.#session.supervisor.wake(now))
+    this.#shell.run((now, { supervisor }) => supervisor.wake(now))
   }
 
-  /** The page is about to be frozen: close the socket. `resume` opens another. */
+  /** The network may be gone: check whether the socket is alive. */
+  check() {
+    this.#shell.run((now, { supervisor }) => supervisor.check(now))
+  }
+
+  /** The page is about to be frozen: close the socket. */
   suspend() {
-    this.#run(() => {
-      this.#session.keeping.left()
-      this.#session.supervisor.pause()
-    })
+    this.#shell.run((now, { supervisor }) => supervisor.pause())
+    this.#leave()
   }
 
-  /** The page is back. */
+  /** The page is back, or the client begins: open a socket. */
   resume() {
-    this.#run((now) => this.#session.supervisor.start(now))
+    this.#shell.run((now, { supervisor }) => supervisor.start(now))
+  }
+
+  /** Send what earlier runs, or a tab that has ended, left in the store. */
+  adopt() {
+    return this.#sending.adopt()
   }
 
   /** Call this when the session has ended. @param {() => void} callback */
@@ -298,148 +274,14 @@ export class Buzz {
     this.#atEnd.push(callback)
   }
 
-  // --- the state machine -------------------------------------------------------------------------------------------
-
-  get session() {
-    return this.#session
-  }
-
-  /** Pass an event to the state machine, and do what it says. @param {(now: number) => void} event */
-  #run(event) {
-    event(this.#parts.clock.now())
-    if (this.#draining) return
-    this.#draining = true
-    for (let actions; (actions = this.#session.take(this.#parts.clock.now())).length; ) actions.forEach((each) => this.#do(each))
-    this.#draining = false
-    this.#arm()
-  }
-
-  /** Set the one timer. */
-  #arm() {
-    const { clock } = this.#parts
-    const now = clock.now()
-    const due = this.#session.due(now)
-    if (due === this.#timerAt) return
-    clock.clear(this.#timer)
-    this.#timerAt = due
-    if (due < Infinity) this.#timer = clock.set(() => this.#tick(), Math.max(0, due - now))
-  }
-
-  #tick() {
-    this.#timerAt = Infinity
-    this.#run((now) => this.#session.tick(now))
-  }
-
-  /** @param {Action} action */
-  #do(action) {
-    switch (action.do) {
-      case "token":
-        return this.#fetchToken(action.attempt, action.renew)
-      case "open":
-        return this.#open(action.socket)
-      case "write":
-        return this.#sockets.get(action.socket)?.write(action.frame)
-      case "close":
-        this.#sockets.get(action.socket)?.close()
-        return this.#sockets.delete(action.socket)
-      case "save":
-        return (this.#saving = this.#save(action.position))
-      case "settle":
-        return this.#settle(action.key, action.result)
-      case "refresh":
-        return this.#refreshSoon()
-      case "arrived":
-        return this.#delivery.wake()
-      case "end":
-        return this.#end(action.error)
-      case "emit":
-        return this.#emit(action.name, action.data)
-    }
-  }
-
-  /** @param {number} attempt @param {boolean} renew */
-  #fetchToken(attempt, renew) {
-    const { tokens } = this.#parts
-    const { supervisor } = this.#session
-    if (renew) tokens.reject()
-    tokens.current().then(
-      (token) => this.#run((now) => supervisor.token(now, attempt, token)),
-      (error) => this.#run((now) => supervisor.tokenFailed(now, attempt, error)),
-    )
-  }
-
-  /** @param {number} id */
-  #open(id) {
-    const { supervisor } = this.#session
-    const socket = this.#connector?.({
-      opened: () => this.#run(() => supervisor.opened(id)),
-      frame: (frame) => this.#run((now) => this.#receive(now, id, frame)),
-      unreadable: (error) => this.#run(() => supervisor.unreadable(id, error)),
-      closed: (...why) => {
-        this.#sockets.delete(id)
-        this.#run((now) => supervisor.closed(now, id, ...why))
-      },
-    })
-    if (socket) this.#sockets.set(id, socket)
-  }
-
-  /** @param {number} now @param {number} id @param {Record<string, any>} frame */
-  #receive(now, id, frame) {
-    const { supervisor } = this.#session
-    try {
-      supervisor.frame(now, id, frame)
-    } catch (error) {
-      if (!(error instanceof UnreadableAnswer)) throw error
-      supervisor.unreadable(id, error)
-    }
-  }
-
-  /** @param {import("./core/keeping.js").Position} position */
-  async #save(position) {
-    try {
-      await this.#parts.store.savePosition(position)
-      this.#run(() => this.#session.saved(position))
-    } catch (error) {
-      console.warn("buzz-client: cannot store the position", error)
-      this.#run((now) => this.#session.keeping.failed(now))
-    }
-  }
-
-  /** Wait until the position is stored, a moment at most. */
-  async #saved() {
-    const { clock } = this.#parts
-    const { keeping } = this.#session
-    await this.#saving
-    const position = keeping.due(Infinity)
-    if (position) await Promise.race([this.#save(position), new Promise((resolve) => clock.set(() => resolve(0), LAST_WORD_MS))])
-  }
-
-  /** @param {string} key @param {Ack | BuzzError} result */
-  #settle(key, result) {
-    const pending = this.#pending.get(key)
-    this.#forget(key)
-    if (result instanceof BuzzError) {
-      pending?.reject(result)
-      this.#events.emit("refused", { key, error: result })
-    } else {
-      pending?.resolve(result)
-      this.#events.emit("sent", { key, ack: result })
-    }
-  }
-
-  #refreshSoon() {
-    if (!this.#parts.tokens.renewable) {
-      return console.warn("buzz-client: the token is about to expire; pass a function as token to get another")
-    }
-    // If it fails, the server closes with 4401, and then a token is fetched until it succeeds.
-    this.refresh().catch((error) => console.warn("buzz-client: cannot get a new token yet:", error))
-  }
+  // -----------------------------------------------------------------------------------------------------------------
 
   /** @param {BuzzError} error */
   #end(error) {
-    for (const { reject } of this.#pending.values()) reject(error)
-    this.#pending.clear()
+    this.#sending.end(error)
     this.#delivery.wake()
+    // The sockets are closed before they are given up.
+    queueMicrotask(() => this.#leave())
     for (const callback of this.#atEnd) callback()
   }
 
@@ -450,15 +292,13 @@ export class Buzz {
     else if (!OWN.includes(name.slice(6))) this.#events.emit(name.slice(6), data)
   }
 
-  // --- activities --------------------------------------------------------------------------------------------------
-
   /** @param {object} consumer @returns {AsyncIterableIterator<Activity>} */
   #iterate(consumer) {
     const { keeping } = this.#session
-    const { encryption } = this.#parts
+    const encryption = this.#encryption
     return {
       next: async () => {
-        this.#run(() => keeping.handledAll())
+        this.#shell.run(() => keeping.handledAll())
         const activity = await this.#delivery.next(consumer)
         keeping.handing(this.#session.placeOf(activity))
         return { done: false, value: encryption ? await encryption.open(activity) : activity }
@@ -484,18 +324,6 @@ export class Buzz {
     if (this.#pump === pump) this.#pump = undefined
   }
 
-  /** @param {number} activityId */
-  async #pageAfter(activityId) {
-    try {
-      return await this.http.activitiesAfter(activityId)
-    } catch (error) {
-      if (error instanceof BuzzError && !(error instanceof HttpError)) throw error
-      return undefined
-    }
-  }
-
-  // --- sending -----------------------------------------------------------------------------------------------------
-
   /** Return whose device this is: known from the store, or with the first session. @returns {Promise<number>} */
   async #personId() {
     const session = this.#session
@@ -506,53 +334,6 @@ export class Buzz {
       })
     }
     return session.personId ?? 0
-  }
-
-  /** @param {Record<string, any>} activity @param {string} key @returns {Parcel} */
-  #parcel(activity, key) {
-    const { over, maxFrameBytes } = this.#session
-    if (over) throw over
-    if (this.#kept.size >= MAX_KEPT) throw new BuzzError(`${MAX_KEPT} activities wait to be sent; wait for some of them`)
-    const bytes = encodedBytes(this.#parts.codec.encode({ type: "send", ref: Number.MAX_SAFE_INTEGER, activity }))
-    if (bytes > maxFrameBytes) {
-      throw new FrameTooLarge(`the activity takes ${bytes} bytes; the server's limit is ${maxFrameBytes}`)
-    }
-    return { key, order: (this.#order = Math.max(this.#order + 1, Date.now())), activity, bytes }
-  }
-
-  /** Keep a parcel in the store, then send it; in the order of the calls. @param {Parcel} parcel */
-  async #admit(parcel) {
-    this.#kept.set(parcel.key, parcel)
-    const before = this.#admitted
-    const saved = Promise.resolve()
-      .then(() => this.#parts.store.saveParcel(parcel))
-      .then(
-        () => undefined,
-        (error) => ({ error }),
-      )
-    this.#admitted = saved
-    await before
-    const failed = await saved
-    if (failed) this.#pending.get(parcel.key)?.reject(failed.error)
-    if (failed) this.#kept.delete(parcel.key)
-    else if (this.#kept.has(parcel.key)) this.#run(() => this.#session.outbox.put(parcel))
-  }
-
-  /** @param {string} key @param {unknown} reason */
-  #takeBack(key, reason) {
-    this.#pending.get(key)?.reject(reason)
-    this.#run(() => this.#session.outbox.drop(key))
-    this.#forget(key)
-  }
-
-  /** @param {string} key */
-  #forget(key) {
-    this.#pending.delete(key)
-    if (!this.#kept.delete(key)) return
-    Promise.resolve(this.#parts.store.deleteParcel(key)).catch((error) => {
-      // It will be sent once more, and the server answers with the first id again.
-      console.warn("buzz-client: cannot delete an answered activity from the store", error)
-    })
   }
 }
 

@@ -6,11 +6,12 @@
  * does the same. Memory stays bounded and nothing is lost in any case.
  */
 
-import { BuzzError } from "./errors.js"
+import { BuzzError, HttpError } from "./errors.js"
 
 /** @import { Activity } from "./activity.js" */
 /** @import { Inbox } from "./core/inbox.js" */
-/** @import { Page } from "./http.js" */
+/** @import { Session } from "./core/session.js" */
+/** @import { BuzzHttp } from "./http.js" */
 
 /** Connects the inbox with the one consumer. */
 export class Delivery {
@@ -20,16 +21,14 @@ export class Delivery {
   #owner
 
   /**
-   * @param {Inbox} inbox
-   * @param {(activityId: number) => Promise<Page | undefined>} fetchPage returns undefined if no page is available now
-   * @param {() => void} resync
-   * @param {() => BuzzError | undefined} over
+   * @param {Session} session
+   * @param {BuzzHttp} http
+   * @param {(event: (now: number, session: Session) => void) => void} run passes an event to the state machine
    */
-  constructor(inbox, fetchPage, resync, over) {
-    this.inbox = inbox
-    this.fetchPage = fetchPage
-    this.resync = resync
-    this.over = over
+  constructor(session, http, run) {
+    this.session = session
+    this.http = http
+    this.run = run
   }
 
   /** Let a new consumer begin; an earlier one gets an error from now on. @param {object} consumer */
@@ -53,23 +52,33 @@ export class Delivery {
   async next(consumer) {
     for (;;) {
       if (this.#owner !== consumer) throw new BuzzError("another iteration has begun; only one may run at a time")
-      const activity = this.inbox.take()
+      const { inbox, over } = this.session
+      const activity = inbox.take()
       if (activity) return activity
-      const over = this.over()
       if (over) throw over
-      if (this.inbox.behind) await this.#fetchWhatWasSkipped()
+      if (inbox.behind) await this.#fetchWhatWasSkipped(inbox)
       else await this.#arrival()
     }
   }
 
-  async #fetchWhatWasSkipped() {
-    const { epoch, cursor = 0 } = this.inbox
-    const page = await this.fetchPage(cursor)
-    if (this.inbox.epoch !== epoch || !this.inbox.behind) return
-    if (page && [null, epoch].includes(page.epoch) && page.activities.length) return this.inbox.put(page.activities)
+  /** @param {Inbox} inbox */
+  async #fetchWhatWasSkipped(inbox) {
+    const { epoch, cursor = 0 } = inbox
+    const page = await this.#pageAfter(cursor)
+    if (inbox.epoch !== epoch || !inbox.behind) return
+    if (page && [null, epoch].includes(page.epoch) && page.activities.length) return inbox.put(page.activities)
     const arrival = this.#arrival()
-    this.resync()
+    this.run((now, { supervisor }) => supervisor.resync(now))
     await arrival
+  }
+
+  /** Return a page; undefined if none is available now. @param {number} activityId */
+  async #pageAfter(activityId) {
+    try {
+      return await this.http.activitiesAfter(activityId)
+    } catch (error) {
+      if (error instanceof BuzzError && !(error instanceof HttpError)) throw error
+    }
   }
 
   /** @returns {Promise<void>} */

@@ -10,6 +10,7 @@ import { Session } from "./core/session.js"
 import { BuzzError } from "./errors.js"
 import { BuzzHttp } from "./http.js"
 import { checkedId } from "./numbers.js"
+import { followPage } from "./page.js"
 import { socketConnector } from "./sockets.js"
 import { memoryStore } from "./store/memory.js"
 import { Tokens } from "./tokens.js"
@@ -31,12 +32,13 @@ export {
   UnreadableAnswer,
 } from "./errors.js"
 export { BuzzHttp } from "./http.js"
+export { indexedDBStore } from "./store/indexeddb.js"
 export { memoryStore } from "./store/memory.js"
 
 /** @import { Clock } from "./clock.js" */
 /** @import { Codec } from "./codec.js" */
 /** @import { Encryption } from "./client.js" */
-/** @import { WebSocketConstructor } from "./sockets.js" */
+/** @import { Connector, WebSocketConstructor } from "./sockets.js" */
 /** @import { Store } from "./store/memory.js" */
 /** @import { TokenSource } from "./tokens.js" */
 
@@ -65,6 +67,8 @@ export { memoryStore } from "./store/memory.js"
  *   `deviceId`; true if not given
  * @property {number | null} [openTimeoutSeconds] how long `connect` tries to open the first session: 30 if not given;
  *   null: for ever; 0: return at once, so that the app can be used without a network
+ * @property {boolean} [shareSocket] whether tabs with this `deviceId` share one socket, where the browser can; true if
+ *   not given
  * @property {Encryption} [encryption] encrypts what is sent, decrypts what arrives
  * @property {WebSocketConstructor} [WebSocket] the constructor to use, for platforms without one (Node 20: the package
  *   `ws`)
@@ -86,7 +90,7 @@ export { memoryStore } from "./store/memory.js"
  */
 export async function connect(url, options) {
   const { token, deviceId, store = memoryStore(), since, codec = json, clock = systemClock, random, encryption } = options
-  const { openTimeoutSeconds = 30, markReceived = true, newId = randomId, bufferSize } = options
+  const { openTimeoutSeconds = 30, markReceived = true, newId = randomId, bufferSize, shareSocket = true } = options
   if (typeof token !== "string" && typeof token !== "function") throw new TypeError("pass a token, or a function that fetches one")
   if (since !== undefined) checkedId(since, "since")
   const address = new Address(url)
@@ -103,11 +107,27 @@ export async function connect(url, options) {
     bufferSize,
   })
   const http = new BuzzHttp(address, tokens, { fetch: options.fetch, clock, random })
-  const buzz = new Buzz({ session, http, tokens, store, clock, codec, newId, fresh: !position, encryption })
-  await buzz.adopt()
-  buzz.start(connector)
+  const parts = { session, http, tokens, store, clock, codec, newId, fresh: !position, encryption }
+  const tabs = shareSocket && deviceId !== undefined && canShare() ? await tabsOf(connector, address, deviceId) : undefined
+  const buzz = new Buzz(parts, tabs?.open ?? connector, () => tabs?.leave())
+  followPage(buzz)
+  // What the store keeps is sent by the tab that holds the socket.
+  if (tabs) tabs.follow(buzz)
+  else await buzz.adopt()
+  buzz.resume()
   await firstSession(buzz, clock, openTimeoutSeconds, address)
   return buzz
+}
+
+/** Whether this is a browser in which tabs can share a socket. */
+function canShare() {
+  return Boolean(globalThis.document && globalThis.navigator?.locks && globalThis.BroadcastChannel)
+}
+
+/** @param {Connector} connector @param {Address} address @param {string} deviceId */
+async function tabsOf(connector, { httpBase }, deviceId) {
+  const { Tabs } = await import("./tabs.js")
+  return new Tabs(connector, `${httpBase} ${deviceId}`, { locks: navigator.locks, Channel: BroadcastChannel })
 }
 
 /** @param {Buzz} buzz @param {Clock} clock @param {number | null} seconds @param {Address} address */
@@ -118,7 +138,7 @@ async function firstSession(buzz, clock, seconds, address) {
   try {
     await new Promise((resolve, reject) => {
       buzz.on("welcome", resolve)
-      buzz.atEnd(() => reject(buzz.session.over))
+      buzz.atEnd(() => reject(buzz.over))
       const late = () => reject(new BuzzError(`no session with ${address.httpBase} in ${seconds} s`))
       if (seconds) timer = clock.set(late, 1000 * seconds)
     })

@@ -207,8 +207,17 @@ export class Supervisor {
    */
   wake(now) {
     if (this.#wait) this.#wait.at = Math.max(now, this.#wait.floor)
-    if (this.#live) this.#probe(now, this.#live)
+    this.check(now)
     this.tick(now, true)
+  }
+
+  /**
+   * The network may be gone: check whether the socket is still alive.
+   *
+   * @param {number} now
+   */
+  check(now) {
+    if (this.#live) this.#probe(now, this.#live)
   }
 
   /** The time of the next `tick`. */
