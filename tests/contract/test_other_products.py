@@ -7,10 +7,7 @@ names, which do what those of the other product do. So what is tried out is the 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,9 +16,9 @@ import pytest
 
 from storage.errors import StorageError
 from storage.postgresql.database import PostgresDatabase
+from tests.harness.commands import run_alone
 from tests.harness.postgresql import opened
 
-ROOT = Path(__file__).parents[2]
 _NOTHING = "RETURNS void LANGUAGE sql AS ''"
 _TAKING = ("pg_advisory_xact_lock(integer, integer)", "pg_advisory_xact_lock_shared(integer, integer)")
 _TRYING = ("pg_try_advisory_xact_lock(integer, integer)", "pg_try_advisory_xact_lock_shared(integer, integer)")
@@ -105,8 +102,9 @@ async def without_locks(empty_postgres_url: str, role: str) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_commands_refuse_it_in_one_line(without_locks: str, tmp_path: Path, command: str) -> None:
     if command == "promote":
-        assert run_py(["migrate"], tmp_path, None).returncode == 0
-    done = run_py([each.format(url=without_locks) for each in COMMANDS[command]], tmp_path, without_locks)
+        assert run_alone(["migrate"], tmp_path).returncode == 0
+    arguments = [each.format(url=without_locks) for each in COMMANDS[command]]
+    done = run_alone(arguments, tmp_path, BUZZ_DATABASE_URL=without_locks)
     assert done.returncode == 1
     *before, line = done.stderr.splitlines()
     assert all("fsync is off" in each for each in before)  # the tests' own server
@@ -114,22 +112,8 @@ async def test_commands_refuse_it_in_one_line(without_locks: str, tmp_path: Path
 
 
 async def test_the_doctor_reports_it(without_locks: str, tmp_path: Path) -> None:
-    done = run_py(["doctor", "--json"], tmp_path, without_locks)
+    done = run_alone(["doctor", "--json"], tmp_path, BUZZ_DATABASE_URL=without_locks)
     assert done.returncode == 1
     [finding] = [each for each in json.loads(done.stdout) if each["check"] == "storage"]
     assert finding["health"] == "fail"
     assert "Buzz needs PostgreSQL's advisory locks" in finding["detail"]
-
-
-def run_py(arguments: list[str], data_dir: Path, url: str | None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BUZZ_")}
-    environment |= {"BUZZ_DATA_DIR": str(data_dir), **({} if url is None else {"BUZZ_DATABASE_URL": url})}
-    return subprocess.run(
-        [sys.executable, "run.py", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )

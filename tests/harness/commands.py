@@ -98,6 +98,20 @@ def run_py(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return run
 
 
+def run_alone(arguments: list[str], data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in a process of its own, with no other setting than these."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BUZZ_")}
+    return subprocess.run(
+        [sys.executable, "run.py", *arguments],
+        cwd=ROOT,
+        env={**clean, "BUZZ_DATA_DIR": str(data_dir), **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
 class Server:
     """`run.py serve` as a process."""
 

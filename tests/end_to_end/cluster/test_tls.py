@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,6 +24,7 @@ from server.runtime.tasks import running
 from storage.errors import StorageError, StorageUnavailable
 from storage.postgresql.database import PostgresDatabase
 from tests.end_to_end.cluster.conftest import OpenNodes, until
+from tests.harness.commands import run_alone
 from tests.harness.peer import chat
 from tests.harness.people import BOB, JANE
 from tests.harness.postgresql import opened
@@ -36,8 +34,6 @@ from tests.servers.certificates import Certificate, certificate
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
-
-ROOT = Path(__file__).parents[3]
 
 
 class Endings:
@@ -116,9 +112,11 @@ async def test_what_is_wrong_with_a_databases_tls(
 async def test_commands_say_it_in_one_line(tls: Endings, postgres_url: str, tmp_path: Path) -> None:
     options = f"sslmode=verify-full&sslrootcert={tls.other_authority}"
     environment = {"BUZZ_DATABASE_URL": database_url(postgres_url, tls.database(tls.good), options)}
-    [line] = (await run_py(["serve", "--dev", "--port", "0"], tmp_path, environment)).stderr.splitlines()
+    [line] = (
+        await asyncio.to_thread(run_alone, ["serve", "--dev", "--port", "0"], tmp_path, **environment)
+    ).stderr.splitlines()
     assert "TLS failed: [SSL: CERTIFICATE_VERIFY_FAILED]" in line
-    done = await run_py(["doctor", "--json"], tmp_path, environment)
+    done = await asyncio.to_thread(run_alone, ["doctor", "--json"], tmp_path, **environment)
     assert done.stderr == ""
     assert "TLS failed: [SSL: CERTIFICATE_VERIFY_FAILED]" in _finding(done.stdout, "storage", "fail")
 
@@ -202,7 +200,7 @@ async def test_the_doctor_names_the_bus(tls: Endings, peopled_url: str, tmp_path
         "BUZZ_DATABASE_URL": peopled_url,
         "BUZZ_BUS_URL": f"valkeys://127.0.0.1:{tls.bus(tls.good)}?ssl_ca_certs={tls.other_authority}",
     }
-    done = await run_py(["doctor", "--json"], tmp_path, environment)
+    done = await asyncio.to_thread(run_alone, ["doctor", "--json"], tmp_path, **environment)
     assert "Traceback" not in done.stderr
     assert "TLS failed: [SSL: CERTIFICATE_VERIFY_FAILED]" in _finding(done.stdout, "bus", "fail")
 
@@ -212,17 +210,3 @@ def _finding(out: str, check: str, health: str) -> str:
     assert found["health"] == health
     detail: str = found["detail"]
     return detail
-
-
-async def run_py(arguments: list[str], data_dir: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BUZZ_")}
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "run.py", *arguments],
-        cwd=ROOT,
-        env={**clean, "BUZZ_DATA_DIR": str(data_dir), **environment},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
