@@ -25,13 +25,15 @@ drill: $(VENV)/.development
 	$(BIN)/python -m tests.drill $(DRILL)
 
 $(VENV)/.runtime: requirements.lock
+	@echo "Installing the packages that Buzz needs into $(VENV). This takes a minute, once."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	touch $@
 
 $(VENV)/.development: requirements-dev.lock
+	@echo "Installing the packages that Buzz and its tests need into $(VENV). This takes a few minutes, once."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	touch $@ $(VENV)/.runtime
 
 clean:

@@ -158,7 +158,8 @@ async def serve(settings: Settings, ready: Callable[[str], None] = lambda url: N
 async def _listen(node: Node, settings: Settings) -> str:
     """Open the metrics' port, if they have one of their own, then the node's."""
     if settings.metrics_port is not None:
-        url = await node.listen_for_metrics(listen(settings.metrics_host or settings.host, settings.metrics_port))
+        listening = listen(settings.metrics_host or settings.host, settings.metrics_port, "BUZZ_METRICS_PORT")
+        url = await node.listen_for_metrics(listening)
         _logger.info("metrics have a port of their own", url=f"{url}/metrics")
     return await node.listen(listen(settings.host, settings.port))
 

@@ -20,6 +20,7 @@ from yarl import URL
 from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_service
 from server.cli.errors import CommandError
+from server.cli.output import tell
 from server.config.logs import configure
 from server.config.settings import LogLevel, Settings
 from server.config.settings_sources import load
@@ -92,11 +93,11 @@ def every(
     return run(load(config, data_dir=data_dir), lambda admin: admin.every(path, query or {}, most))
 
 
-def run(settings: Settings, work: Callable[[Admin], Awaitable[T]]) -> T:
-    """Run ``work`` with the admin API, from outside any event loop."""
+def run(settings: Settings, work: Callable[[Admin], Awaitable[T]], *, create: bool = False) -> T:
+    """Run ``work`` with the admin API, from outside any event loop. ``create`` as for ``admin_api``."""
 
     async def with_api() -> T:
-        async with admin_api(settings) as admin:
+        async with admin_api(settings, create=create) as admin:
             return await work(admin)
 
     return asyncio.run(with_api())
@@ -117,12 +118,15 @@ def running_node(settings: Settings) -> Holder:
 
 
 @asynccontextmanager
-async def admin_api(settings: Settings) -> AsyncIterator[Admin]:
-    """Yield the admin API of the server that uses the data directory, or of a node opened for this block."""
+async def admin_api(settings: Settings, *, create: bool = False) -> AsyncIterator[Admin]:
+    """Yield the admin API of the server that uses the data directory, or of a node opened for this block.
+
+    ``create``: make the database if the data directory exists and has none. Without it, only development mode does.
+    """
     found = await _running(settings)
     async with AsyncExitStack() as stack:
         if found is None:
-            session = await stack.enter_async_context(_opened_here(settings))
+            session = await stack.enter_async_context(_opened_here(settings, create))
             yield Admin(session, "the node opened for this command")
         else:
             session = await stack.enter_async_context(aiohttp.ClientSession(found, **_how(settings)))
@@ -144,14 +148,18 @@ async def _running(settings: Settings) -> str | None:
 
 
 @asynccontextmanager
-async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
+async def _opened_here(settings: Settings, create: bool) -> AsyncIterator[aiohttp.ClientSession]:
     from server.app import open_node
 
     configure(settings.model_copy(update={"log_level": LogLevel.WARNING}))
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
-            _database_is_there(settings)
+            missing = not (settings.data_dir / DATABASE_NAME).exists()
+            if missing:
+                _may_be_made(settings, create)
             stack.enter_context(hold(settings.data_dir))
+            if missing and create:
+                await _make_database(settings)
         node = await stack.enter_async_context(open_node(settings))
         # So that the running nodes learn at once of what this command changes.
         await node.cluster.bus.flowing(_BUS_SECONDS)
@@ -166,10 +174,19 @@ async def _opened_here(settings: Settings) -> AsyncIterator[aiohttp.ClientSessio
         )
 
 
-def _database_is_there(settings: Settings) -> None:
-    """Raise CommandError if there is no database: the path may be mistyped. Development mode creates one instead."""
-    if not settings.development and not (settings.data_dir / DATABASE_NAME).exists():
+def _may_be_made(settings: Settings, create: bool) -> None:
+    """Raise CommandError if a database must not be made: the path of the data directory may be mistyped."""
+    if not settings.development and not (create and settings.data_dir.is_dir()):
         raise CommandError(f"there is no database in {settings.data_dir}: create one with `run.py migrate`.")
+
+
+async def _make_database(settings: Settings) -> None:
+    from storage.migrate import migrate
+    from storage.opening import open_storage
+
+    async with open_storage(settings.data_dir, None) as (database, _):
+        await migrate(database)
+    tell(f"created the database in {settings.data_dir}")
 
 
 def _how(settings: Settings) -> dict[str, Any]:

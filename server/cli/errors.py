@@ -32,12 +32,16 @@ def explain(error: BaseException) -> str | None:
     from server.auth.jwks import JwksError
     from server.auth.signing_keys import KeyFileError
     from server.bus.contract import BusError
+    from server.cli import ports
     from server.config.settings_sources import SettingsError
+    from server.http.listening import PortInUse
     from server.runtime.tracing import TracingError
     from storage.errors import StorageError
 
     if isinstance(error, SettingsError | KeyFileError | StorageError | BusError | TracingError):
         return str(error)
+    if isinstance(error, PortInUse):
+        return ports.explain(error)
     if isinstance(error, JwksError):
         return f"BUZZ_JWKS: {error}"
     if isinstance(error, OSError):

@@ -9,6 +9,7 @@ cost of its own, and what they then need (memberships, for example) is read toge
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -30,12 +31,27 @@ _RETRY_SECONDS = 0.1
 _logger = structlog.get_logger("listening")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; port 0 picks a free one. Raises OSError with a sentence that names the address."""
+class PortInUse(OSError):
+    """Another program listens on the port. ``setting`` chooses another one."""
+
+    def __init__(self, host: str, port: int, setting: str) -> None:
+        super().__init__(errno.EADDRINUSE, f"can't listen on {host} port {port}: address already in use")
+        self.host = host
+        self.port = port
+        self.setting = setting
+
+
+def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
+    """Open a listening socket; port 0 picks a free one. ``setting`` is what chose the port, for the error.
+
+    Raises PortInUse, or another OSError with a sentence that names the address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port, setting) from error
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise OSError(error.errno, f"can't listen on {host} port {port}: {reason}") from error
     opened.setblocking(False)

@@ -86,7 +86,6 @@ def test_bash_completes_commands_and_options(tmp_path: Path, name: str, typed: s
         $(complete -p {name} | sed -E 's/.* -F ([^ ]+) .*/\\1/') {name}
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    # The program runs by its first line; `env python3` must find the interpreter with the packages.
     environment = os.environ | {
         "PATH": f"{tmp_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     }
