@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from server.bus.contract import BusError
+from server.bus import contract as bus
 from server.cli import admin, errors, output
 from server.cli.options import AsJson, Config, DataDir
 from server.config import settings_sources
@@ -38,7 +38,7 @@ def _findings(settings: Settings) -> list[dict[str, Any]]:
         line = errors.explain(error)
         if line is None:
             raise
-        part = "bus" if isinstance(error, BusError) else "storage"
+        part = "bus" if isinstance(error, bus.BusError) else "storage"
         failed = checks.Finding(part, checks.Health.FAIL, line)
         return [each._asdict() for each in (*checks.examine_machine(settings), failed)]
     return found
