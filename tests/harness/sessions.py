@@ -12,6 +12,7 @@ import msgspec
 
 from protocol.activity import Activity
 from protocol.codec import JSON, MSGPACK, Codec
+from protocol.frames import DEFAULT_BATCH_BYTES
 from server.auth.contract import Caller
 from server.live.life_signs import LifeSigns
 from server.live.parties import PartyName
@@ -157,6 +158,7 @@ def session(
     on_closed: Callable[[Session], None] | None = None,
     strict: bool = True,
     page_bytes: int = FIRST_PAGE_BYTES,
+    max_frame_bytes: int = DEFAULT_BATCH_BYTES,
     kind: type[Session] = Session,
 ) -> Session:
     timers = HandTimers() if timers is None else timers
@@ -174,6 +176,7 @@ def session(
         on_closed=on_closed or (lambda closed: wire.left(closed)),
         strict=strict,
         page_bytes=page_bytes,
+        max_frame_bytes=max_frame_bytes,
     )
 
 

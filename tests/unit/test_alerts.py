@@ -78,3 +78,22 @@ def test_the_first_failure_fires_because_its_series_began_at_0(tmp_path: Path) -
 def test_without_the_0_it_would_not_fire(tmp_path: Path) -> None:
     """The control: a series that begins with its first failure has not increased."""
     run_rule_tests(tmp_path, [first_failure(alert, "_x10 1x10", fires=False) for alert in FIRST_FAILURES])
+
+
+def test_clients_that_come_again_and_again_are_noticed(tmp_path: Path) -> None:
+    """One that cannot read a frame closes at each attempt; a single close says little."""
+    series = f'buzz_frames_refused_total{{sent="catch_up", {NODE}}}'
+    expression = 'count(ALERTS{alertname="BuzzClientsCannotRead", alertstate="firing"}) or vector(0)'
+    run_rule_tests(
+        tmp_path,
+        [
+            {
+                "interval": "1m",
+                "input_series": [{"series": series, "values": history}],
+                "promql_expr_test": [
+                    {"expr": expression, "eval_time": "20m", "exp_samples": [{"labels": "{}", "value": fires}]}
+                ],
+            }
+            for history, fires in (("0x5 0+2x20", 1), ("0x5 1x20", 0))
+        ],
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from protocol.codec import JSON, MSGPACK
 from protocol.errors import CloseCode
 from protocol.events import EventName
-from protocol.frames import Ack
+from protocol.frames import DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES, MIN_BATCH_BYTES, Ack
 from server.live.hub import Hub
 from server.live.session import Session
 from tests.harness.sessions import FakeWire, entry, session, wire_of
@@ -77,8 +79,12 @@ def test_an_answer_without_activities_is_written_as_well() -> None:
     assert [frame["type"] for frame in wire_of(alice).frames] == ["ack"]
 
 
-def test_ten_thousand_members_cost_one_encoding_and_one_frame_per_codec() -> None:
-    members = [session(n, ACME, codec=JSON if n % 2 else MSGPACK) for n in range(1, 201)]
+@pytest.mark.parametrize("limits", [(DEFAULT_BATCH_BYTES,), (MIN_BATCH_BYTES, DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES)])
+def test_ten_thousand_members_cost_one_encoding_per_codec(limits: tuple[int, ...]) -> None:
+    members = [
+        session(n, ACME, codec=JSON if n % 2 else MSGPACK, max_frame_bytes=limits[n % len(limits)])
+        for n in range(1, 201)
+    ]
     hub, _ = hub_of(*members)
     one = entry(1, BOB + 1_000, ACME)
     encoded: list[str] = []
