@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,11 +15,14 @@ from server.config.settings import Settings
 from server.services.operator.doctor import examine_storage
 from storage.accounts import AccountStore
 from storage.contract import Stored
+from storage.data_dir import DATABASE_NAME
 from storage.database import Lane
 from storage.errors import StorageError, StorageUnavailable
 from storage.migrate import migrate
+from storage.opening import open_storage
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
+from storage.promote import promote
 from tests.harness.postgresql import a_log, chat, opened, until
 from tests.harness.programs import newer_pgbouncer, program
 from tests.servers.pgbouncer import PgBouncer, pgbouncer
@@ -85,6 +89,16 @@ class TestWhatWorks:
             await following
             seen.extend(each.id for each in (await reader.tail(seen[-1], 1_000)).rows)
             assert seen == list(range(181))
+
+    async def test_a_promotion(self, pooler: PgBouncer, empty_postgres_url: str, tmp_path: Path) -> None:
+        async with open_storage(tmp_path, None) as (lite, log):
+            await migrate(lite)
+            await log.append([chat(1), chat(2)])
+        url = pooler.url(empty_postgres_url)
+        done = await promote(tmp_path / DATABASE_NAME, url, lambda table, copied, total: None)
+        assert done.head_id == 2
+        async with a_log(url) as log:
+            assert [each.id for each in (await log.tail(0, 10)).rows] == [1, 2]
 
     async def test_no_setting_of_buzz_stays_on_the_servers_connections(
         self, transactions: PgBouncer, postgres_url: str
