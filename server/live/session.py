@@ -32,6 +32,8 @@ CLOSE_SECONDS = 5.0
 """How long a peer may take to answer our close frame before the connection is dropped."""
 FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
 """How much is read of the log at a time: about 100 and 500 activities, if they are small."""
+WRITE_BYTES = 128 * 1024
+"""A commit's frames are written together until they are so large; then the socket is asked whether it takes more."""
 _logger = structlog.get_logger("session")
 # For speed at each push: looking a member up in its enum takes longer than comparing it.
 _BEHIND = SessionState.BEHIND
@@ -145,14 +147,20 @@ class Session:
             self._illegal(Trigger.COMMITTED)
             return
         self.cursor = previous_head
+        waiting_bytes = 0
         for last, frame in frames:
-            if self.wire.paused:
+            if not waiting_bytes and self.wire.paused:
                 self._move(Trigger.PAUSED)
                 return
-            self.flush_with(frame)
+            self.outbox.append(frame)
             self.cursor = last
+            waiting_bytes += len(frame)
             if len(frame) > self.largest_frame.bytes:
                 self.largest_frame = LargestFrame(len(frame), live=True)
+            if waiting_bytes >= WRITE_BYTES:
+                self.flush()
+                waiting_bytes = 0
+        self.flush()
 
     def missed(self, head: int) -> None:
         """Make it behind, because the hub missed commits: it has everything up to ``head``, the rest is in the log."""

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from protocol.errors import CloseCode
 from server.live import session as session_module
 from server.live.hub import Hub
-from server.live.session import Session
+from server.live.session import WRITE_BYTES, Session
 from server.live.session_states import TRANSITIONS, IllegalTransition, SessionState, Trigger
 from tests.harness.sessions import FakeWire, entry, session, wire_of
 
@@ -148,7 +148,7 @@ def test_a_socket_that_fills_up_in_a_commit_leaves_the_session_at_what_it_took()
     opened = session(ALICE, wire=FakeWire(room=1))
     opened.opened(5, None)
     opened.caught_up(5)
-    opened.committed(5, [(6, b"\x81\x02{}"), (8, b"\x81\x02{}")])
+    opened.committed(5, [(6, bytes(WRITE_BYTES)), (8, b"\x81\x02{}")])
     assert (opened.state, opened.cursor) == (SessionState.BEHIND, 6)
 
 
