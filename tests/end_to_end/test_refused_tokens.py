@@ -16,6 +16,10 @@ import jwt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from buzz_client import BuzzClient, HttpError, TokenRefused
+from buzz_client.address import Address
+from buzz_client.http import BuzzHttp
+from buzz_client.tokens import Tokens
 from server.auth.refusals import LOGGED_AT_ONCE, TOLD, RefusalReason, Refusals
 from tests.harness.backend import SQLITE
 from tests.harness.people import JANE
@@ -319,6 +323,16 @@ async def test_a_repeated_refusal_is_logged_a_few_times_and_counted_every_time(w
     refusals.note(RefusalReason.AUDIENCE, "aud")
     assert watch.log[-1]["not_logged"] == 20
     assert refusals.counts["audience"] == LOGGED_AT_ONCE + 21
+
+
+async def test_the_python_client_shows_the_reason(world: World, provider: Provider) -> None:
+    token = provider.token(JANE, "old", aud="account")
+    with pytest.raises(TokenRefused, match="the token's audience is not this server's"):
+        async with BuzzClient(world.url, token):
+            raise AssertionError("there is no session")
+    async with BuzzHttp(Address.parse(world.url), Tokens(token)) as http:
+        with pytest.raises(HttpError, match="The token's audience is not this server's"):
+            await http.heartbeat()
 
 
 def test_every_reason_has_words_that_a_header_may_carry() -> None:

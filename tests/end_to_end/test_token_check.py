@@ -63,6 +63,20 @@ def test_it_reads_a_token_from_standard_input_and_prints_json(node: Path, run_py
     assert (found["jti"], found["exp"], found["directory"]) == ("refused", "ok", "ok")
 
 
+def test_the_terminal_clients_show_the_servers_reason(run_py: RunPy, data_dir: Path) -> None:
+    tokens = {
+        run_py("token", "create", "--service", "ops", "--scope", "lookup").out: "this is not a person's token",
+        run_py("token", "create", "--person", 99_999).out: "person 99999 is not in the directory",
+        "zzz": "this is not a token of a supported form",
+    }
+    with serving(data_dir) as server:
+        for token, reason in tokens.items():
+            for command in (("listen",), ("chat", "--to", "person:7")):
+                done = run_py(*command, "--token", token.strip(), "--url", server.url, on=None)
+                assert done.status == 1
+                assert done.err == f"error: the token was not accepted (closed with 4401: {reason})\n"
+
+
 @pytest.mark.parametrize("given", [("",), ("  ",), ("-",)])
 def test_nothing_is_no_token(run_py: RunPy, given: tuple[str, ...]) -> None:
     done = run_py("token", "check", *given)

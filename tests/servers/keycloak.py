@@ -1,6 +1,6 @@
 """A real Keycloak with one realm, which is imported when it starts. Its database is in memory.
 
-A start costs about 18 seconds of processor time, so a test run starts it once.
+A start with an import costs about 30 seconds of processor time, so a test run starts it once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ARTIFACT: Final = "org.keycloak:keycloak-quarkus-dist:26.4.7:zip"
 SHA256: Final = "dd9834c023460be856f731423d86228c23b5d002194a2064642bec0cc6573eaa"
 PASSWORD: Final = "correct horse"
 START_SECONDS: Final = 240
-"""It is ready after some 20 seconds on a machine that has nothing else to do."""
+"""It is ready after some 30 seconds on a machine that has nothing else to do."""
 
 _ADMIN: Final = "operator"
 _JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms128m -Xmx512m"

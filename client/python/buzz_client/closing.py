@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _GIVE_UP: Mapping[int, tuple[type[SessionEnded] | type[FrameTooLarge], str]] = {
     4403: (OriginRefused, "the server does not allow this origin"),
     4409: (DeviceReplaced, "the same device_id opened a newer session"),
 }
+MAX_MESSAGE_CHARACTERS = 1_000
 _WAIT = frozenset({1013, 4429})
 _RETRY_AFTER = re.compile(r"retry_after\W{0,3}(\d+(?:\.\d+)?)")
 
@@ -61,9 +63,10 @@ def after_close(code: int | None, reason: str) -> Verdict:
     return Verdict(Action.RECONNECT, text)
 
 
-def after_refusal(status: int, retry_after: str | None) -> Verdict:
+def after_refusal(status: int, retry_after: str | None, body: str = "") -> Verdict:
     """Return the verdict for an upgrade that got an HTTP error; ``retry_after`` is that header's value."""
-    text = f"refused with HTTP {status}"
+    said = error_message(body)
+    text = f"refused with HTTP {status}" + (f": {said}" if said else "")
     if status == 401:
         return Verdict(Action.NEW_TOKEN, text, error=TokenRefused(f"the token was not accepted ({text})"))
     if status == 403:
@@ -72,6 +75,17 @@ def after_refusal(status: int, retry_after: str | None) -> Verdict:
         return Verdict(Action.WAIT, text, retry_after_seconds=delay_seconds(retry_after))
     error = NotTheProtocol(f"no Buzz websocket at this address ({text}); check the URL")
     return Verdict(Action.GIVE_UP, text, error=error)
+
+
+def error_message(body: str) -> str:
+    """Return the message in the body of an HTTP error, in either of its two forms; "" if it has none."""
+    try:
+        found = json.loads(body)
+        detail = found["error"]
+        message = detail["message"] if isinstance(detail, dict) else found["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return str(message)[:MAX_MESSAGE_CHARACTERS]
 
 
 def delay_seconds(retry_after: str | None) -> float | None:

@@ -100,7 +100,8 @@ class Connection:
                     raise
         except InvalidStatus as error:
             response = error.response
-            verdict = after_refusal(response.status_code, response.headers.get("Retry-After"))
+            body = (response.body or b"").decode(errors="replace")
+            verdict = after_refusal(response.status_code, response.headers.get("Retry-After"), body)
             raise OpenFailed(verdict) from error
         except ConnectionClosed as error:
             raise OpenFailed(_close_verdict(error)) from error

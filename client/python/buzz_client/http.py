@@ -16,7 +16,7 @@ import aiohttp
 from buzz_client.activity import Activity, Party
 from buzz_client.address import Address
 from buzz_client.backoff import Backoff
-from buzz_client.closing import delay_seconds
+from buzz_client.closing import delay_seconds, error_message
 from buzz_client.errors import HttpError, UnreadableAnswer
 from buzz_client.tokens import Tokens
 
@@ -224,11 +224,5 @@ def _parse(text: str) -> Any:
 
 
 def _error(status: int, text: str, retry_after: str | None) -> HttpError:
-    """Read an error in either of its two forms."""
-    try:
-        body = json.loads(text)
-        detail = body["error"]
-        message = detail["message"] if isinstance(detail, dict) else body["message"]
-    except (ValueError, KeyError, TypeError):
-        message = text[:200] or "no further word from the server"
-    return HttpError(status, str(message), delay_seconds(retry_after))
+    message = error_message(text) or text[:200] or "the server gave no reason"
+    return HttpError(status, message, delay_seconds(retry_after))

@@ -281,8 +281,8 @@ async def test_a_refused_upgrade_is_waited_out_as_retry_after_says(server: Small
 
 @pytest.mark.parametrize(("status", "error"), [(401, TokenRefused), (403, OriginRefused), (404, NotTheProtocol)])
 async def test_upgrades_refused_for_good(server: SmallServer, status: int, error: type[Exception]) -> None:
-    server.refuse = lambda token: answer(status, {})
-    with pytest.raises(error):
+    server.refuse = lambda token: answer(status, {"error": {"code": str(status), "message": "Because."}})
+    with pytest.raises(error, match=f"refused with HTTP {status}: Because."):
         async with client(server):
             raise AssertionError("there is no session")
     assert server.upgrades == 1

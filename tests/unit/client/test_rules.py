@@ -149,6 +149,28 @@ def test_every_refusal_has_its_answer(status: int, header: str | None, action: A
     assert (verdict.action, verdict.retry_after_seconds) == (action, seconds)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            '{"error":{"code":"503","message":"Service Unavailable: The node is full."}}',
+            ": Service Unavailable: The node is full.",
+        ),
+        ('{"error":true,"message":"Missing required parameter"}', ": Missing required parameter"),
+        ("<html>502 Bad Gateway</html>", ""),
+        ("", ""),
+        ('{"error":{"code":"503"}}', ""),
+        ('{"error":"busy"}', ""),
+        ("[]", ""),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+def test_a_refusal_has_the_servers_reason(status: int, body: str, said: str) -> None:
+    verdict = after_refusal(status, None, body)
+    assert verdict.reason == f"refused with HTTP {status}{said}"
+    assert verdict.error is None or verdict.reason in str(verdict.error)
+
+
 def test_backoff_doubles_its_limit_up_to_the_cap() -> None:
     backoff = Backoff(base_seconds=1, cap_seconds=10, random=lambda: 1.0)
     assert [backoff.next_seconds() for _ in range(6)] == [1, 2, 4, 8, 10, 10]
