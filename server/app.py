@@ -77,7 +77,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
             *telephony.routes,
             *directory_admin.DirectoryResource(directory, base.auth).routes(),
             *privacy.routes,
-            *operator_routes(base, live, trends, directory.remove, privacy.requests),
+            *operator_routes(base, live, trends, directory.remove, privacy.requests, sending),
             *description.DescriptionResource(address).routes(),
             *admin_page.AdminPageResource(WebFiles(("admin", "vendor/uplot"))).routes(),
             *watched,

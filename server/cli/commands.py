@@ -96,6 +96,7 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
     },
     "Accounts": {
         "token": TOKEN,
+        "export": "server.cli.export:export",
         "erase": "server.cli.erasure:erase",
     },
     "The directory and numbers": {

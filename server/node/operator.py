@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from server.http.sending import Sending
 from server.node.foundation import Foundation
 from server.node.live_path import LivePath
-from server.routes import admin, number_admin, operator_search, operator_views
+from server.routes import admin, number_admin, operator_search, operator_views, personal_data
 from server.services.operator.backups import Backups
 from server.services.operator.census import Census
 from server.services.operator.directory_search import DirectorySearch
-from server.services.operator.erasure import Erasure, Remove
+from server.services.operator.erasure import Erasure
+from server.services.operator.personal_data import PersonalData, Remove
 from server.services.operator.timeline import Timelines
 from server.services.operator.trends import Trends
 from server.services.privacy.deadlines import PrivacyDeadlines
@@ -21,12 +23,13 @@ from storage.telephony.numbers import NumberStore
 
 
 def operator_routes(
-    base: Foundation, live: LivePath, trends: Trends, remove: Remove, privacy: PrivacyRequests
+    base: Foundation, live: LivePath, trends: Trends, remove: Remove, privacy: PrivacyRequests, sending: Sending
 ) -> list[web.RouteDef]:
     """Return the routes. ``remove`` is the directory's way to remove an object."""
     settings, database, store, auth = base.settings, base.database, base.store, base.auth
     compact = database if isinstance(database, SqliteDatabase) else None
-    erasure = Erasure(database, store, auth, remove, privacy, live.hub, compact)
+    data = PersonalData(database, store, remove, privacy)
+    erasure = Erasure(database, data, auth, live.hub, compact)
     census = Census(settings, database, store, live.hub, base.metrics)
     backups = Backups(settings.data_dir, database)
     # The services that the doctor checks by name, besides the database.
@@ -34,6 +37,7 @@ def operator_routes(
     return [
         *admin.SessionListResource(auth, live.hub, AccountStore(database)).routes(),
         *admin.RightsResource(auth, erasure).routes(),
+        *personal_data.ExportResource(data, auth, sending).routes(),
         *admin.FiguresResource(auth, census).routes(),
         *admin.StorageResource(auth, backups, settings, database, store, services).routes(),
         *number_admin.NumberResource(NumberStore(database), auth, base.now_ms).routes(),

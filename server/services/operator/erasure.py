@@ -6,27 +6,18 @@ So after a crash the same command finishes the work.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from protocol.directory import Kind
-from protocol.errors import ApiError, ErrorCode
 from server.auth.authentication import Authentication
 from server.live.hub import Hub
-from server.services.privacy.requests import PrivacyRequests
+from server.services.operator.personal_data import PersonalData
 from storage.accounts import AccountStore
 from storage.census import numbers_of_person, public_keys_of_person
-from storage.contract import ActivityLog
 from storage.database import Database
-from storage.directory import keys
 from storage.directory.names import read_names
 from storage.partners import count_partners
 from storage.privacy.requests import of_callers
 from storage.sqlite.database import SqliteDatabase
-from storage.telephony import calls
-
-Remove = Callable[[Kind, tuple[str, ...]], Awaitable[None]]
-"""Removes an object of the directory; raises ApiError(not_found) if there is none."""
 
 _TRIES: Final = 5
 
@@ -60,18 +51,14 @@ class Erasure:
     def __init__(
         self,
         database: Database,
-        log: ActivityLog,
+        data: PersonalData,
         auth: Authentication,
-        remove: Remove,
-        privacy: PrivacyRequests,
         hub: Hub,
         compact: SqliteDatabase | None,
     ) -> None:
         self._database = database
-        self._log = log
+        self._data = data
         self._auth = auth
-        self._remove = remove
-        self._privacy = privacy
         self._hub = hub
         self._compact = compact
 
@@ -82,18 +69,17 @@ class Erasure:
         tokens are revoked, and their messages become tombstones that keep id, type and time.
         """
         await self._auth.revoke_person(person_id)
-        numbers = await numbers_of_person(self._database, person_id)
-        requests = await self._privacy.erase_callers(numbers, actor)
-        async with self._database.transaction() as transaction:
-            await keys.erase(transaction, person_id)
-            await calls.erase(transaction, person_id)
-        devices = await AccountStore(self._database).erase_person(person_id)
-        in_directory = await self._leave_directory(person_id)
-        emptied = await self._log.erase(person_id)
+        counts = {subject.name: await subject.erase(person_id, actor) for subject in self._data.subjects}
         # The cache of the live path still has the bodies: it is cleared, so that activities are read from the log.
         self._hub.forget()
         await self._leave_no_trace()
-        return Erased(person_id, in_directory, emptied, devices, requests)
+        return Erased(
+            person_id,
+            in_directory=counts["directory"] > 0,
+            activities_emptied=counts["activities"],
+            devices=counts["devices"],
+            privacy_requests=counts["privacy_requests"],
+        )
 
     async def preview(self, person_id: int) -> There:
         """Return what :meth:`person` would erase. Changes nothing."""
@@ -109,15 +95,6 @@ class Erasure:
             len(numbers),
             len(await of_callers(self._database, numbers)),
         )
-
-    async def _leave_directory(self, person_id: int) -> bool:
-        try:
-            await self._remove(Kind.PERSON, (str(person_id),))
-        except ApiError as error:
-            if error.code is not ErrorCode.NOT_FOUND:
-                raise
-            return False
-        return True
 
     async def _leave_no_trace(self) -> None:
         for _ in range(_TRIES):
