@@ -105,8 +105,19 @@ def rotate(path: Path, *, forget_old: bool = False) -> KeyRing:
 
 
 def is_exposed(path: Path) -> bool:
-    """Return whether anybody but the owner has any permission on the file."""
-    return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    """Return whether others may use the file: see :func:`gives_others`."""
+    status = path.stat()
+    return gives_others(status.st_mode, owned_by_root=status.st_uid == 0, is_root=os.geteuid() == 0)
+
+
+def gives_others(mode: int, *, owned_by_root: bool, is_root: bool) -> bool:
+    """Return whether a file's mode gives anybody but its owner a permission that a key file must not give.
+
+    A process that is not root can read a file of root only by its group, which is how Kubernetes and systemd hand over
+    a secret. So the group may read it then, as in PostgreSQL's rule for its key file.
+    """
+    group_reads = stat.S_IRGRP if owned_by_root and not is_root else 0
+    return bool(stat.S_IMODE(mode) & 0o077 & ~group_reads)
 
 
 def _private_keys(text: bytes, path: Path) -> list[Ed25519PrivateKey]:

@@ -21,6 +21,7 @@ NOT_RUN = {
     "docs/drills.md: make drill": "faults at their full size take minutes",
     "docs/webhook-receivers.md: .venv/bin/python run.py webhooks add": "installs packages and runs until it is stopped",
     "docs/operation.md: export BUZZ_MODE=production": "runs until it is stopped: a test of its own starts it",
+    "docs/operation.md: openssl genpkey": "needs a cluster: test_kubernetes.py builds and checks what is applied",
     "client/python/README.md: pip install": "installs packages",
     "tests/README.md: make test": "runs every test",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from server.config.settings import Settings
+from tests.harness.programs import program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -186,6 +188,12 @@ class TestWatching:
         scraper = yaml.safe_load(text("prometheus/prometheus.yaml"))
         assert scraper["rule_files"] == ["alerts.yaml"]
         assert scraper["scrape_configs"][0]["static_configs"][0]["targets"] == NODES
+
+    def test_prometheus_reads_the_configuration(self) -> None:
+        file = DEPLOY / "prometheus" / "prometheus.yaml"
+        command = [program("promtool"), "check", "config", "--syntax-only", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
 
     def test_the_dashboard_shows_metrics_that_exist(self) -> None:
         board = json.loads(text("grafana/buzz.json"))
