@@ -11,7 +11,7 @@ from protocol.errors import CloseCode
 from protocol.events import EventName
 from protocol.frames import DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES, MIN_BATCH_BYTES, Ack
 from server.live.hub import Hub
-from server.live.session import Session
+from server.live.session import WRITE_BYTES, Session
 from tests.harness.sessions import FakeWire, entry, session, wire_of
 
 ALICE, BOB, CAROL, ACME = 1, 2, 3, -9
@@ -59,6 +59,29 @@ def test_a_batch_is_one_write_per_socket_with_its_acks() -> None:
     commit(hub, *[(ALICE, BOB)] * 20)
     assert [len(wire_of(each).writes) for each in (alice, bob)] == [1, 1]
     assert [frame["type"] for frame in wire_of(alice).frames] == ["ack"] * 20 + ["activities"]
+
+
+def test_the_frames_of_a_commit_are_one_write_per_socket_with_its_acks() -> None:
+    alice, bob = session(ALICE), session(BOB, codec=MSGPACK, max_frame_bytes=MIN_BATCH_BYTES)
+    hub, _ = hub_of(alice, bob)
+    hub.answer(alice, Ack(1, 1, "2024-07-05T12:14:45Z", False))
+    hub.committed(0, 100, [entry(id, ALICE, BOB, "x" * 700) for id in range(1, 101)])
+    for each, limit in ((alice, DEFAULT_BATCH_BYTES), (bob, MIN_BATCH_BYTES)):
+        [written] = wire_of(each).writes
+        assert len(written) > 2 * limit
+        assert wire_of(each).ids == list(range(1, 101))
+
+
+def test_a_large_commit_is_several_writes_and_a_full_socket_gets_no_further_one() -> None:
+    alice, bob = session(ALICE), session(BOB, wire=FakeWire(room=1))
+    hub, _ = hub_of(alice, bob)
+    hub.committed(0, 50, [entry(id, ALICE, BOB, "x" * 10_000) for id in range(1, 51)])
+    sizes = [len(written) for written in wire_of(alice).writes]
+    assert len(sizes) > 2
+    assert all(WRITE_BYTES <= size < WRITE_BYTES + DEFAULT_BATCH_BYTES for size in sizes[:-1])
+    assert wire_of(alice).ids == list(range(1, 51))
+    assert (len(wire_of(bob).writes), bob.live) == (1, False)
+    assert bob.cursor == wire_of(bob).ids[-1] < 50
 
 
 def test_a_session_is_let_go_once_its_answer_is_written() -> None:
