@@ -25,6 +25,7 @@ _WELCOME: Mapping[str, Any] = {
     "epoch": "e1",
     "heartbeat_seconds": 25,
     "max_frame_bytes": 131_072,
+    "max_send_bytes": 131_072,
     "server_time": "2024-07-05T12:14:45Z",
     "token_expires_at": "2034-07-05T12:14:45Z",
 }

@@ -167,6 +167,7 @@ class SmallServer:
         token = token.removeprefix("Bearer ")
         try:
             hello = _decode(await socket.recv())
+            token = token or str(hello.get("token", ""))
             if (close := self.greet(token, hello)) is not None:
                 await socket.close(*close)
                 return

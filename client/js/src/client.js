@@ -11,7 +11,7 @@ import { Shell } from "./shell.js"
 /** @import { Activity, Party } from "./activity.js" */
 /** @import { Clock } from "./clock.js" */
 /** @import { Codec } from "./codec.js" */
-/** @import { Draft } from "./composing.js" */
+/** @import { Draft, Posting } from "./composing.js" */
 /** @import { Ack } from "./core/outbox.js" */
 /** @import { CoreState, Session, Welcome } from "./core/session.js" */
 /** @import { BuzzHttp } from "./http.js" */
@@ -122,7 +122,7 @@ export class Buzz {
    * If `signal` is aborted before it was written to a connection, it is never sent. Afterwards it may or may not be
    * stored, and is not sent again.
    *
-   * @param {Draft | Record<string, any>} draft what to send, also in the fields of `POST activity`
+   * @param {Draft | Posting} draft what to send, also in the fields of `POST activity`
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<Ack>}
    * @throws {SendRefused} if the server refuses it (`code` says why); FrameTooLarge; or what ended the session: whether

@@ -19,9 +19,24 @@ import { asParty } from "./activity.js"
  */
 
 /**
+ * An activity in the fields of the protocol (`POST activity`).
+ *
+ * @typedef {object} Posting
+ * @property {string} type
+ * @property {"person" | "company"} sendable_type
+ * @property {number} sendable_id
+ * @property {"person" | "company"} receivable_type
+ * @property {number} receivable_id
+ * @property {string} [message]
+ * @property {string} [message_id]
+ * @property {number} [call_time]
+ * @property {string} [idempotency_key]
+ */
+
+/**
  * Return the activity in the protocol's fields.
  *
- * @param {Draft | Record<string, any>} draft a draft, or already in the protocol's fields (with `sendable_type`)
+ * @param {Draft | Posting} draft
  * @param {number} personId
  * @returns {Record<string, any>}
  */

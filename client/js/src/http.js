@@ -168,14 +168,8 @@ export class BuzzHttp {
    * @param {string} [since]
    * @returns {AsyncGenerator<PrivacyRequest, void, void>}
    */
-  async *privacyRequests(since) {
-    /** @type {Request["query"]} */
-    let query = { since }
-    while (query) {
-      const [rows, headers] = await this.#exchange("GET", "privacy-requests", { query })
-      yield* rows
-      query = nextQuery(headers)
-    }
+  privacyRequests(since) {
+    return this.#rows("privacy-requests", { since })
   }
 
   /** Return one privacy request. @param {string} requestId @returns {Promise<PrivacyRequest>} */
@@ -192,6 +186,22 @@ export class BuzzHttp {
    */
   updatePrivacyRequest(requestId, changes) {
     return this.#call("PATCH", `privacy-requests/${encodeURIComponent(requestId)}`, { body: changes })
+  }
+
+  /**
+   * Yield the rows of a list, fetched page by page.
+   *
+   * @param {string} route
+   * @param {Request["query"]} [query]
+   * @returns {AsyncGenerator<any, void, void>}
+   */
+  async *#rows(route, query = {}) {
+    while (query) {
+      /** @type {[any, Headers]} */
+      const [rows, headers] = await this.#exchange("GET", route, { query })
+      yield* rows
+      query = nextQuery(headers)
+    }
   }
 
   /** @param {string} route @param {Request["query"]} query @returns {Promise<Page>} */
@@ -303,7 +313,7 @@ function refusal({ status, headers }, text) {
   let message
   try {
     const body = JSON.parse(text)
-    message = body.error?.message ?? body.message
+    message = body?.error?.message ?? body?.message
   } catch {
     message = text.slice(0, 200)
   }

@@ -39,7 +39,6 @@ export { memoryStore } from "./store/memory.js"
 /** @import { Codec } from "./codec.js" */
 /** @import { Encryption } from "./client.js" */
 /** @import { Connector, WebSocketConstructor } from "./sockets.js" */
-/** @import { Store } from "./store/memory.js" */
 /** @import { TokenSource } from "./tokens.js" */
 
 /** @typedef {import("./activity.js").Activity} Activity */
@@ -51,7 +50,7 @@ export { memoryStore } from "./store/memory.js"
 /** @typedef {import("./core/outbox.js").Parcel} Parcel */
 /** @typedef {import("./core/session.js").Welcome} Welcome */
 /** @typedef {import("./http.js").Page} Page */
-/** @typedef {import("./store/memory.js").Store} StoreType */
+/** @typedef {import("./store/memory.js").Store} Store */
 
 /**
  * @typedef {object} Options

@@ -9,18 +9,19 @@
  * the page is back. A page that becomes visible, and a network that comes back, is a reason to try now, and to check
  * whether the socket is still alive (a laptop may have slept).
  *
- * @param {Buzz} buzz
+ * @param {Pick<Buzz, "wake" | "check" | "suspend" | "resume" | "atEnd">} buzz
+ * @param {EventTarget} [page]
  */
-export function followPage(buzz) {
-  const { document, addEventListener, removeEventListener } = globalThis
-  if (!document || !addEventListener) return
+export function followPage(buzz, page = globalThis) {
+  const { document } = globalThis
+  if (!document) return
   const wake = () => void (document.visibilityState === "visible" && buzz.wake())
   /** @type {[EventTarget, string, (event: any) => void][]} */
   const listeners = [
-    [globalThis, "online", () => buzz.wake()],
-    [globalThis, "offline", () => buzz.check()],
-    [globalThis, "pagehide", ({ persisted }) => persisted && buzz.suspend()],
-    [globalThis, "pageshow", ({ persisted }) => persisted && buzz.resume()],
+    [page, "online", () => buzz.wake()],
+    [page, "offline", () => buzz.check()],
+    [page, "pagehide", ({ persisted }) => persisted && buzz.suspend()],
+    [page, "pageshow", ({ persisted }) => persisted && buzz.resume()],
     [document, "freeze", () => buzz.suspend()],
     [document, "resume", () => buzz.resume()],
     [document, "visibilitychange", wake],

@@ -6,7 +6,7 @@ import { BuzzError, FrameTooLarge } from "./errors.js"
 
 /** @import { Encryption } from "./client.js" */
 /** @import { Codec } from "./codec.js" */
-/** @import { Draft } from "./composing.js" */
+/** @import { Draft, Posting } from "./composing.js" */
 /** @import { Ack, Parcel } from "./core/outbox.js" */
 /** @import { Session } from "./core/session.js" */
 /** @import { Store } from "./store/memory.js" */
@@ -32,6 +32,8 @@ export class Sending {
   #order = 0
   /** @type {Promise<unknown>} */
   #before = Promise.resolve()
+  /** @type {Promise<unknown>} */
+  #saved = Promise.resolve()
 
   /**
    * @param {SendingParts} parts
@@ -51,18 +53,27 @@ export class Sending {
     return [...this.#kept.values()].map(({ parcel }) => parcel.activity)
   }
 
-  /** @param {Draft | Record<string, any>} draft @param {AbortSignal} [signal] @returns {Promise<Ack>} */
+  /** @param {Draft | Posting} draft @param {AbortSignal} [signal] @returns {Promise<Ack>} */
   async send(draft, signal) {
     signal?.throwIfAborted()
+    // One after another, so that the order of the calls is kept.
+    const prepared = this.#before.then(() => this.#prepare(draft))
+    this.#before = prepared.catch(() => {})
+    const parcel = await prepared
+    signal?.throwIfAborted()
+    return new Promise((resolve, reject) => {
+      this.#kept.set(parcel.key, { parcel, resolve, reject })
+      signal?.addEventListener("abort", () => this.#takeBack(parcel.key, signal.reason), { once: true })
+      void this.#admit(parcel)
+    })
+  }
+
+  /** @param {Draft | Posting} draft */
+  async #prepare(draft) {
     const { encryption, newId } = this.parts
     const plain = compose(draft, "sendable_type" in draft || draft.from ? 0 : await this.personId())
     const key = identify(plain, newId)
-    const parcel = this.#parcel(encryption ? await encryption.seal(plain) : plain, key)
-    return new Promise((resolve, reject) => {
-      this.#kept.set(key, { parcel, resolve, reject })
-      signal?.addEventListener("abort", () => this.#takeBack(key, signal.reason), { once: true })
-      void this.#admit(parcel)
-    })
+    return this.#parcel(encryption ? await encryption.seal(plain) : plain, key)
   }
 
   /** Send what earlier runs, or a tab that has ended, left in the store. */
@@ -97,21 +108,21 @@ export class Sending {
 
   /** @param {Record<string, any>} activity @param {string} key @returns {Parcel} */
   #parcel(activity, key) {
-    const { over, maxFrameBytes } = this.parts.session
+    const { over, maxSendBytes } = this.parts.session
     if (over) throw over
     if (this.#kept.size >= MAX_KEPT) throw new BuzzError(`${MAX_KEPT} activities wait to be sent; wait for some of them`)
     const bytes = encodedBytes(this.parts.codec.encode({ type: "send", ref: Number.MAX_SAFE_INTEGER, activity }))
-    if (bytes > maxFrameBytes) {
-      throw new FrameTooLarge(`the activity takes ${bytes} bytes; the server's limit is ${maxFrameBytes}`)
+    if (bytes > maxSendBytes) {
+      throw new FrameTooLarge(`the activity takes ${bytes} bytes; the server's limit is ${maxSendBytes}`)
     }
     return { key, order: (this.#order = Math.max(this.#order + 1, Date.now())), activity, bytes }
   }
 
   /** Keep a parcel in the store, then send it; in the order of the calls. @param {Parcel} parcel */
   async #admit(parcel) {
-    const before = this.#before
+    const before = this.#saved
     const saved = (async () => this.parts.store.saveParcel(parcel))()
-    this.#before = saved.catch(() => {})
+    this.#saved = saved.catch(() => {})
     await before
     try {
       await saved

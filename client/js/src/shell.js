@@ -1,6 +1,5 @@
 /** Does what the state machine in `core/` says: sockets, one timer, tokens, the stored position. */
 
-import { pause } from "./clock.js"
 import { UnreadableAnswer } from "./errors.js"
 
 /** @import { Clock } from "./clock.js" */
@@ -66,7 +65,12 @@ export class Shell {
     const { clock, session } = this.parts
     await this.#saving
     const position = session.keeping.due(Infinity)
-    if (position) await Promise.race([this.#save(position), pause(clock, LAST_WORD_MS)])
+    if (!position) return
+    /** @type {any} */
+    let timer
+    const late = new Promise((resolve) => (timer = clock.set(() => resolve(0), LAST_WORD_MS)))
+    await Promise.race([this.#save(position), late])
+    clock.clear(timer)
   }
 
   /** Fetch a new token and send it in the running session. */

@@ -69,7 +69,7 @@ class Welcome:
                 head_id=int(frame["head_id"]),
                 epoch=str(frame["epoch"]),
                 # A server older than `max_send_bytes` names this limit `max_frame_bytes`.
-                max_send_bytes=int(frame["max_send_bytes" if "max_send_bytes" in frame else "max_frame_bytes"]),
+                max_send_bytes=int(frame.get("max_send_bytes") or frame["max_frame_bytes"]),
                 raw=frame,
             )
         except (KeyError, TypeError, ValueError) as error:

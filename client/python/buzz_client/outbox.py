@@ -64,9 +64,13 @@ class Outbox:
         self._idle.pop(parcel.ref, None)
         self._flying.pop(parcel.ref, None)
 
-    def due(self, now: float) -> list[Parcel]:
-        """Return what to send now: the oldest idle ones, as many as the window allows unanswered."""
-        if now < self._paused_until:
+    def due(self, now: float, connection: object) -> list[Parcel]:
+        """Return what to send now on this connection: the oldest idle ones, as many as the window allows unanswered.
+
+        None while one is unanswered on a connection that is being replaced: if it must be sent again, it comes first.
+        """
+        moving = any(parcel.on_wire is not connection for parcel in self._flying.values())
+        if now < self._paused_until or moving:
             return []
         return list(islice(self._idle.values(), max(0, self._window - len(self._flying))))
 

@@ -112,7 +112,7 @@ class Sending:
                 await connection.send_frame(frame)
                 if self._live_only.get(key) is frame:
                     del self._live_only[key]
-            for parcel in self._outbox.due(_now()):
+            for parcel in self._outbox.due(_now(), connection):
                 if connection is not self._connection:
                     return
                 # This one's caller may have been cancelled while the ones before it were sent.

@@ -66,7 +66,8 @@ export class Outbox {
 
   /**
    * Mark what may be sent now as sent on that socket, and return its frames: the oldest ones, as many as the window
-   * allows unanswered. One that is larger than the server accepts is refused.
+   * allows unanswered; none while one is unanswered on a socket that is being replaced, because if that one must be sent
+   * again, it comes first. One that is larger than the server accepts is refused.
    *
    * @param {number} now
    * @param {number} socket
@@ -74,8 +75,9 @@ export class Outbox {
    */
   due(now, socket, maxBytes) {
     const frames = []
-    if (now < this.#pausedUntil) return []
-    let room = WINDOW - [...this.#entries.values()].filter((entry) => entry.socket !== undefined).length
+    const unanswered = [...this.#entries.values()].filter((entry) => entry.socket !== undefined)
+    if (now < this.#pausedUntil || unanswered.some((entry) => entry.socket !== socket)) return []
+    let room = WINDOW - unanswered.length
     for (const entry of this.#entries.values()) {
       if (room <= 0) break
       if (entry.socket !== undefined) continue

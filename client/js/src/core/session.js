@@ -37,7 +37,7 @@ import { Supervisor } from "./supervisor.js"
  * @property {string | undefined} deviceId
  * @property {number} headId
  * @property {string} epoch
- * @property {number} maxFrameBytes
+ * @property {number} maxSendBytes the largest frame that the client may send
  * @property {Record<string, any>} raw
  */
 
@@ -64,7 +64,7 @@ import { Supervisor } from "./supervisor.js"
 const CLIENT_NAME = "buzz-client-js/1.0"
 const BUFFER_SIZE = 1_000
 // A server's default limit.
-const MAX_FRAME_BYTES = 131_072
+const MAX_SEND_BYTES = 131_072
 
 /** The state machine. */
 export class Session {
@@ -72,7 +72,7 @@ export class Session {
   #actions = []
   /** @type {Map<string, Record<string, any>>} */
   #liveOnly = new Map()
-  maxFrameBytes = MAX_FRAME_BYTES
+  maxSendBytes = MAX_SEND_BYTES
   #caughtUp = false
   #shown = ""
   /** @type {BuzzError | undefined} */
@@ -217,7 +217,7 @@ export class Session {
     this.#takePlace(welcome)
     this.#caughtUp ||= !hadCursor
     this.deviceId ??= welcome.deviceId
-    this.maxFrameBytes = welcome.maxFrameBytes
+    this.maxSendBytes = welcome.maxSendBytes
     this.#start ??= this.inbox.cursor
     if (this.#begun) this.startAt()
     this.#emit("welcome", welcome)
@@ -284,7 +284,7 @@ export class Session {
     if (socket === undefined) return
     for (const frame of this.#liveOnly.values()) this.#act({ do: "write", socket, frame })
     this.#liveOnly.clear()
-    for (const frame of this.outbox.due(now, socket, this.maxFrameBytes)) this.#act({ do: "write", socket, frame })
+    for (const frame of this.outbox.due(now, socket, this.maxSendBytes)) this.#act({ do: "write", socket, frame })
   }
 
   /** @param {number} now */
@@ -313,15 +313,17 @@ export class Session {
 
 /** @param {Record<string, any>} raw @returns {Welcome | undefined} */
 function readWelcome(raw) {
-  const { session_id, person_id, device_id, head_id, epoch, max_frame_bytes } = raw
-  if (![person_id, head_id, max_frame_bytes].every(Number.isSafeInteger) || typeof epoch !== "string") return undefined
+  const { session_id, person_id, device_id, head_id, epoch } = raw
+  // A server older than `max_send_bytes` names this limit `max_frame_bytes`.
+  const maxSendBytes = raw.max_send_bytes ?? raw.max_frame_bytes
+  if (![person_id, head_id, maxSendBytes].every(Number.isSafeInteger) || typeof epoch !== "string") return undefined
   return {
     sessionId: String(session_id),
     personId: person_id,
     deviceId: device_id ?? undefined,
     headId: head_id,
     epoch,
-    maxFrameBytes: max_frame_bytes,
+    maxSendBytes,
     raw,
   }
 }

@@ -43,7 +43,7 @@ const STEADY_MS = 10_000
 // How long a replaced socket may still deliver acknowledgements before the client closes it.
 const RETIRE_MS = 10_000
 // A browser does not show the server's pings, so the client sends its own when nothing has arrived for this long.
-const PING_MS = 25_000
+const PING_MS = 20_000
 const PONG_MS = 10_000
 // A timer that comes later than this was delayed by a frozen page or a sleeping machine, and proves nothing.
 const LATE_MS = 5_000

@@ -1,0 +1,286 @@
+/** The client against a server in this process: what an app sees, under faults of every kind and in any order. */
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { BuzzError, connect, memoryStore } from "../src/index.js"
+import { followPage } from "../src/page.js"
+import { SmallServer, StillClock, settled } from "./small-server.js"
+
+const open = (server, options = {}) =>
+  connect("http://buzz.test", { token: "t", since: 0, random: () => 0, WebSocket: server.WebSocket, fetch: server.fetch, ...options })
+
+async function take(buzz, count) {
+  const ids = []
+  for await (const { id } of buzz.activities()) if (ids.push(id) === count) break
+  return ids
+}
+
+/** A random number from 0 to 1 that depends on the seed alone (Park and Miller, 1988). */
+function dice(seed) {
+  let state = (seed % 2147483646) + 1
+  return () => (state = (state * 16807) % 2147483647) / 2147483647
+}
+
+test("in any order of faults every activity arrives once and in order, and every send is stored once", async () => {
+  for (let seed = 1; seed <= 150; seed++) {
+    const random = dice(seed * 7919)
+    const server = new SmallServer()
+    const clock = new StillClock()
+    const buzz = await open(server, { clock, random, bufferSize: 3, openTimeoutSeconds: 0 })
+    const ids = []
+    const reading = (async () => {
+      for await (const { id } of buzz.activities()) {
+        ids.push(id)
+        if (random() < 0.3) await settled()
+      }
+    })().catch(() => {})
+    const sends = []
+    const faults = [
+      () => server.write(1 + Math.floor(random() * 5)),
+      () => server.cut(),
+      () => sends.push(buzz.send({ to: "person:8", message: `s${sends.length}` })),
+      () => (server.loseAcks = 1),
+      () => [...server.sockets].forEach((each) => each.say({ type: "reconnect", after_ms: 100 * random(), resume_id: "r" })),
+      () => [...server.sockets].forEach((each) => each.end([1001, 1011, 1013, 4408][Math.floor(random() * 4)], "retry_after=1")),
+      () => clock.next(),
+      () => settled(),
+      () => buzz.suspend(),
+      () => buzz.resume(),
+      () => buzz.wake(),
+    ]
+    for (let step = 0; step < 40; step++) await faults[Math.floor(random() * faults.length)]()
+    buzz.resume()
+    server.loseAcks = 0
+    let unanswered = sends.length
+    for (const sending of sends) void sending.then(() => unanswered--)
+    for (let tries = 0; tries < 400 && (unanswered || ids.length < server.log.length); tries++) await clock.next()
+    const acks = await Promise.all(sends)
+    assert.deepEqual(ids, server.log.map(({ id }) => id), `seed ${seed}`)
+    assert.deepEqual(server.log.filter(({ message }) => message.startsWith("s")).map(({ message }) => message), sends.map((_, number) => `s${number}`), `seed ${seed}`)
+    assert.deepEqual(acks.map(({ id }) => id), server.log.filter(({ message }) => message.startsWith("s")).map(({ id }) => id))
+    await Promise.all([buzz.close(), reading])
+    assert.equal(clock.timers.size, 0, "no timer is left")
+  }
+})
+
+test("one timer at a time", async () => {
+  const server = new SmallServer()
+  const clock = new StillClock()
+  const buzz = await open(server, { clock, openTimeoutSeconds: 0 })
+  void take(buzz, 100).catch(() => {})
+  for (let number = 0; number < 50; number++) {
+    server.write(1)
+    if (number % 10 === 9) server.cut()
+    await clock.next()
+    assert.ok(clock.timers.size <= 1)
+  }
+  await buzz.close()
+})
+
+test("an idle hour takes less than 200 timers", async () => {
+  const server = new SmallServer()
+  const clock = new StillClock()
+  const buzz = await open(server, { clock, openTimeoutSeconds: 0 })
+  await settled()
+  let fired = 0
+  while (clock.time < 3_600_000) {
+    await clock.next()
+    fired++
+  }
+  assert.ok(fired <= 200, `${fired} timers`)
+  assert.equal(server.hellos.length, 1)
+  await buzz.close()
+})
+
+test("activities({ since }) starts there if the store has no position, else at the position", async () => {
+  const server = new SmallServer()
+  const store = memoryStore()
+  server.write(9)
+  const buzz = await open(server, { store, since: undefined })
+  server.write(1)
+  const activities = buzz.activities({ since: 4 })
+  const ids = []
+  while (ids.length < 6) ids.push((await activities.next()).value.id)
+  assert.deepEqual(ids, [5, 6, 7, 8, 9, 10])
+  await buzz.close()
+  server.write(1)
+  const again = await open(server, { store, since: undefined })
+  assert.equal((await again.activities({ since: 4 }).next()).value.id, 11)
+  await again.close()
+})
+
+test("the callbacks of `activity` get everything, one after another", async () => {
+  const server = new SmallServer()
+  server.write(3)
+  const buzz = await open(server)
+  const seen = []
+  await new Promise((resolve) =>
+    buzz.on("activity", async ({ id }) => {
+      seen.push(`begin ${id}`)
+      await settled()
+      seen.push(`end ${id}`)
+      if (id === 3) resolve()
+    }),
+  )
+  assert.deepEqual(seen, ["begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"])
+  await buzz.close()
+})
+
+test("a later iteration takes over, and the earlier one is told", async () => {
+  const server = new SmallServer()
+  const buzz = await open(server)
+  const first = buzz.activities().next()
+  const second = buzz.activities().next()
+  await assert.rejects(first, /only one may run/)
+  server.write(1)
+  assert.equal((await second).value.id, 1)
+  await buzz.close()
+})
+
+test("leaving the loop does not count the last activity as handled", async () => {
+  const server = new SmallServer()
+  const store = memoryStore()
+  server.write(3)
+  const buzz = await open(server, { store })
+  await assert.rejects(async () => {
+    for await (const { id } of buzz.activities()) if (id === 2) throw new RangeError("the app failed")
+  }, RangeError)
+  await buzz.close()
+  const again = await open(server, { store })
+  assert.deepEqual(await take(again, 2), [2, 3])
+  await again.close()
+})
+
+test("encryption seals before anything is kept, and opens before the app sees it", async () => {
+  const server = new SmallServer()
+  const store = memoryStore()
+  const encryption = {
+    seal: async (activity) => ({ ...activity, message: `sealed ${activity.message}` }),
+    open: async (activity) => ({ ...activity, message: activity.message.replace("sealed ", "") }),
+  }
+  const buzz = await open(server, { store, encryption, openTimeoutSeconds: 0 })
+  const sent = buzz.send({ to: { type: "person", id: 8 }, message: "secret" })
+  await sent
+  assert.equal(server.log[0].message, "sealed secret")
+  assert.equal((await buzz.activities().next()).value.message, "secret")
+  assert.ok(!JSON.stringify(await store.loadParcels()).includes("secret"))
+  await buzz.close()
+})
+
+test("an activity that cannot be kept is not sent, and its caller is told", async () => {
+  const server = new SmallServer()
+  const store = { ...memoryStore(), saveParcel: () => Promise.reject(new Error("the disk is full")) }
+  const buzz = await open(server, { store })
+  await assert.rejects(buzz.send({ to: "person:8", message: "x" }), /the disk is full/)
+  assert.deepEqual([server.log.length, buzz.outbox], [0, []])
+  await buzz.close()
+})
+
+test("a position that cannot be stored does not stop the app, and is stored later", async (context) => {
+  context.mock.method(console, "warn", () => {})
+  const server = new SmallServer()
+  const clock = new StillClock()
+  const memory = memoryStore()
+  let fails = true
+  const store = { ...memory, savePosition: (position) => (fails ? Promise.reject(new Error("busy")) : memory.savePosition(position)) }
+  const buzz = await open(server, { store, clock, openTimeoutSeconds: 0 })
+  server.write(3)
+  const activities = buzz.activities()
+  for (let number = 0; number < 3; number++) await activities.next()
+  fails = false
+  for (let number = 0; number < 4; number++) await clock.next()
+  assert.equal((await memory.loadPosition()).lastActivityId, 2)
+  await buzz.close()
+  assert.equal((await memory.loadPosition()).lastActivityId, 3)
+})
+
+test("a callback that throws is reported, and the next one is called", async (context) => {
+  const said = context.mock.method(console, "error", () => {})
+  const server = new SmallServer()
+  const buzz = await open(server)
+  const seen = []
+  buzz.on("typing", () => {
+    throw new Error("mine")
+  })
+  const off = buzz.on("typing", (data) => seen.push(data))
+  for (const socket of server.sockets) socket.say({ type: "event", name: "typing", data: { a: 1 } })
+  await settled()
+  off()
+  for (const socket of server.sockets) socket.say({ type: "event", name: "typing", data: { a: 2 } })
+  await settled()
+  assert.deepEqual(seen, [{ a: 1 }])
+  assert.equal(said.mock.callCount(), 2)
+  await buzz.close()
+})
+
+test("an event of the server with the name of one of ours is not passed off as ours", async () => {
+  const server = new SmallServer()
+  const buzz = await open(server)
+  const seen = []
+  buzz.on("activity", () => seen.push("activity"))
+  buzz.on("refused", () => seen.push("refused"))
+  for (const socket of server.sockets) for (const name of ["activity", "refused", "state"]) socket.say({ type: "event", name, data: {} })
+  await settled()
+  assert.deepEqual(seen, [])
+  await buzz.close()
+})
+
+test("bad arguments are refused with a reason, before anything is sent", async () => {
+  const server = new SmallServer()
+  const buzz = await open(server)
+  await assert.rejects(buzz.send({ to: "nobody", message: "x" }), /is no party/)
+  await assert.rejects(buzz.send({ to: { type: "person", id: 2 ** 53 }, message: "x" }), /2\^53/)
+  await assert.rejects(buzz.send({ to: "person:8", message: "x".repeat(1000) }), { code: "frame_too_large" })
+  assert.throws(() => buzz.received(1), BuzzError)
+  assert.throws(() => buzz.activities({ since: -1 }), RangeError)
+  assert.throws(() => buzz.typing("person:x"), RangeError)
+  await assert.rejects(connect("ftp://x", { token: "t" }), /no server address/)
+  await assert.rejects(connect("http://x", {}), /pass a token/)
+  await assert.rejects(connect("http://x", { token: "t", since: 2 ** 53, WebSocket: server.WebSocket }), RangeError)
+  assert.equal(server.frames.length, 0)
+  await buzz.close()
+  await assert.rejects(buzz.send({ to: "person:8", message: "x" }), { code: "client_closed" })
+})
+
+test("connect gives up after its time, and can return at once", async () => {
+  const silent = class {
+    close() {}
+  }
+  const clock = new StillClock()
+  const late = connect("http://buzz.test", { token: "t", WebSocket: silent, clock, openTimeoutSeconds: 5 })
+  const rejected = assert.rejects(late, /no session with http:\/\/buzz.test in 5 s/)
+  await settled()
+  await clock.next()
+  await rejected
+  const buzz = await connect("http://buzz.test", { token: "t", WebSocket: silent, clock: new StillClock(), openTimeoutSeconds: 0 })
+  assert.equal(buzz.state.state, "connecting")
+  await buzz.close()
+  assert.deepEqual([buzz.state.state, buzz.state.why], ["ended", "client_closed"])
+})
+
+test("the page's events reach the client, until the session ends", async (context) => {
+  const document = new EventTarget()
+  document.visibilityState = "visible"
+  const page = new EventTarget()
+  globalThis.document = document
+  context.after(() => delete globalThis.document)
+  const told = []
+  let end
+  const client = Object.fromEntries(["wake", "check", "suspend", "resume"].map((name) => [name, () => told.push(name)]))
+  followPage({ ...client, atEnd: (callback) => (end = callback) }, page)
+  const say = (target, name, fields) => target.dispatchEvent(Object.assign(new Event(name), fields))
+  say(page, "online")
+  say(page, "offline")
+  say(page, "pagehide", { persisted: false })
+  say(page, "pagehide", { persisted: true })
+  say(page, "pageshow", { persisted: true })
+  say(document, "freeze")
+  say(document, "resume")
+  say(document, "visibilitychange")
+  document.visibilityState = "hidden"
+  say(document, "visibilitychange")
+  assert.deepEqual(told, ["wake", "check", "suspend", "resume", "suspend", "resume", "wake"])
+  end()
+  say(page, "online")
+  assert.equal(told.length, 7)
+})
