@@ -150,8 +150,14 @@ def command(example: Path) -> list[str]:
 
 @asynccontextmanager
 async def running(example: Path, environment: dict[str, str], port: int) -> AsyncIterator[None]:
+    async with started_on(port, command(example), environment):
+        yield
+
+
+@asynccontextmanager
+async def started_on(port: int, started: list[str], environment: dict[str, str]) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
-        *command(example),
+        *started,
         env={**os.environ, **environment, "PORT": str(port)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -272,6 +278,54 @@ async def test_without_the_settings_the_largest_event_is_refused(buzz: Buzz, set
         assert delivery["http_status"] in setting.statuses, delivery
         assert delivery["http_status"] or "event of 3," in delivery["error"]
     assert events_in(stored) == []
+
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {setting}
+        location / {{ proxy_pass http://127.0.0.1:{behind}; }}
+    }}
+}}
+"""
+
+
+@asynccontextmanager
+async def behind_nginx(folder: Path, port: int, behind: int, setting: str) -> AsyncIterator[None]:
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, port=port, behind=behind, setting=setting))
+    started = [program("nginx"), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
+    async with started_on(port, started, {}):
+        yield
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+async def test_the_proxy_in_front_needs_a_setting_too(buzz: Buzz, tmp_path: Path, is_set: bool) -> None:
+    (setting,) = re.findall(r"nginx\s+allows\s+1\s+MiB\s+until\s+you\s+set\s+`([^`]+)`", PAGE)
+    front, port, stored = free_port(), free_port(), tmp_path / "events.ndjson"
+    endpoint = await buzz.endpoint(f"http://127.0.0.1:{front}/buzz", format="json")
+    keys = {"BUZZ_API_KEY": endpoint["api_key"], "BUZZ_SECRET": endpoint["secret"], "EVENTS_FILE": str(stored)}
+    async with (
+        running(copied("Flask", tmp_path), keys, port),
+        behind_nginx(tmp_path, front, port, f"{setting};" if is_set else ""),
+    ):
+        await send_largest(buzz, "json")
+        (delivery,) = await buzz.until(lambda log: log and log[0]["duration_ms"] is not None)
+        # nginx may close the connection before it has read the event.
+        assert delivery["http_status"] in ({200} if is_set else {413, None}), delivery
+    assert stored.exists() == is_set
 
 
 @pytest.mark.parametrize("body_format", ["multipart", "json"])
