@@ -1,3 +1,3 @@
-"""The version of this release; a test compares it with pyproject.toml."""
+"""The version of this release. `tests/unit/config/test_version.py` names the other places that must have the same."""
 
 VERSION = "0.1.0"

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.harness.node import ROOT
 
 PAGES = [
-    "README.md", "CONTRIBUTING.md", "tests/README.md",
+    "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md",
     *sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("docs/**/*.md"), *ROOT.glob("client/*/README.md"))),
 ]  # fmt: skip
 PASTED_ADDRESS = "http://127.0.0.1:8080"

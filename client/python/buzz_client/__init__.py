@@ -21,6 +21,7 @@ from buzz_client.errors import (
 )
 from buzz_client.http import BuzzHttp, Page
 from buzz_client.outbox import Ack
+from buzz_client.version import __version__
 
 __all__ = [
     "Ack",
@@ -47,4 +48,5 @@ __all__ = [
     "TokenRefused",
     "UnreadableAnswer",
     "Welcome",
+    "__version__",
 ]

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import buzz_client
 from tests.fakes.small_server import small_server
 
-CLIENT = Path(__file__).parents[3] / "client" / "python"
+ROOT = Path(__file__).parents[3]
+CLIENT = ROOT / "client" / "python"
 README = (CLIENT / "README.md").read_text("utf-8")
 
 
+[EXAMPLE] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 async def test_the_example_runs() -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     async with small_server() as server:
         tokens = {"BUZZ_TOKEN": "7", "BUZZ_OTHER_TOKEN": "8"}
         process = await asyncio.create_subprocess_exec(
@@ -24,13 +31,42 @@ async def test_the_example_runs() -> None:
             "-W",
             "error",
             "-c",
-            example,
+            EXAMPLE,
             env=os.environ | tokens | {"BUZZ_URL": server.url, "PYTHONPATH": str(CLIENT)},
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
     assert process.returncode == 0
     assert output.decode().splitlines() == ["stored as 1", "Jane Doe wrote ciphertext of: hello"]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example as a file, with the settings of the two type checkers beside it."""
+    strict = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT)], "include": ["example.py"]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(strict))
+    # mypy does not report what is inside an installed package; here the library is not installed.
+    inside = "[mypy-buzz_client.*]\nignore_errors = true\n"
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\nmypy_path = {CLIENT}\n{inside}")
+    file = tmp_path / "example.py"
+    file.write_text(EXAMPLE)
+    return file
+
+
+@pytest.mark.parametrize(
+    "checker",
+    [
+        ["mypy", "--config-file", "mypy.ini", "--cache-dir", str(ROOT / ".mypy_cache"), "example.py"],
+        ["basedpyright", "--project", ".", "--pythonpath", sys.executable],
+    ],
+    ids=["mypy", "pyright"],
+)
+def test_the_example_has_no_type_errors(example: Path, checker: list[str]) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / checker[0]), *checker[1:]],
+        cwd=example.parent, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_call_and_every_error_is_named() -> None:
