@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import msgspec
 from pydantic import Field
@@ -96,7 +96,8 @@ PARTY_TYPES = {
     "AppModelsPerson": PartyType.PERSON,
     "AppModelsCompany": PartyType.COMPANY,
 }
-MODEL_NAMES = {PartyType.PERSON: "AppModelsPerson", PartyType.COMPANY: "AppModelsCompany"}
+ModelName = Literal["AppModelsPerson", "AppModelsCompany"]
+MODEL_NAMES: dict[PartyType, ModelName] = {PartyType.PERSON: "AppModelsPerson", PartyType.COMPANY: "AppModelsCompany"}
 """How ``GET activity`` spells the two (the seed's response format)."""
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
@@ -247,20 +248,3 @@ def rfc3339(milliseconds: int) -> str:
 def _rfc3339_seconds(seconds: int) -> str:
     # Live activities of the same second share one string.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def posted(activity: Activity) -> dict[str, Any]:
-    """Return the ``data`` of POST activity's answer, as the seed shows it."""
-    sender, receiver = Party.of_key(activity.sender), Party.of_key(activity.receiver)
-    return {
-        "id": activity.id,
-        "type": ActivityType(activity.type).name,
-        "receivable_type": receiver.type.value,
-        "receivable_id": receiver.id,
-        "sendable_type": sender.type.value,
-        "sendable_id": sender.id,
-        "call_time": activity.call_time,
-        "message": activity.message,
-        "message_id": activity.message_id,
-        "created_at": rfc3339(activity.created_at_ms),
-    }

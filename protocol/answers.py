@@ -1,6 +1,6 @@
-"""The types of answers and frames that other modules build field by field for speed; used to describe the API.
+"""The answers about activities, as HTTP and the socket show them; and what the data of each event holds.
 
-Tests compare them with real answers and frames.
+Events are built field by field by other modules; tests compare their types with real frames.
 """
 
 from __future__ import annotations
@@ -8,99 +8,142 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import Field
 
-from protocol.activity import ActivityTypeName
+from protocol.activity import Activity, ActivityType, ActivityTypeName, ModelName, Party, rfc3339
 from protocol.attestation import Verified
 from protocol.call import BlockedCallAnswer, CallerAnswer, Certainty, ReasonAnswer
+from protocol.embedded import embedded
 from protocol.events import EventName
 from protocol.lookup import CallAnswer
+from protocol.names import CompanyName, PersonName
+from protocol.privacy_view import PrivacyRequestView
+from protocol.times import Time
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2024-07-05T12:14:45Z"])]
-ModelName = Literal["AppModelsPerson", "AppModelsCompany"]
 PartyKind = Literal["person", "company"]
 
 
-@dataclass(frozen=True)
-class PostedActivity:
+class PostedActivity(msgspec.Struct, frozen=True):
     """The activity as it was stored."""
 
     id: int
+    """The activity's id; a larger one is newer."""
     type: ActivityTypeName
+    """Its type."""
     receivable_type: PartyKind
+    """Whether the receiver is a person or a company."""
     receivable_id: int
+    """The receiver's id."""
     sendable_type: PartyKind
+    """Whether the sender is a person or a company."""
     sendable_id: int
+    """The sender's id."""
     call_time: int | None
+    """Seconds that the call took; null if it did not connect, and for messages."""
     message: str | None
+    """The encrypted text; null if the type has none."""
     message_id: str | None
+    """The UUID of the message, of the message that a reaction or a read mark is about, or of the call."""
     created_at: Time
+    """When it was stored."""
 
 
-@dataclass(frozen=True)
-class PostAnswer:
+class PostAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer after the activity was stored durably."""
 
-    success: Literal[True]
+    success: Literal[True] = True
+    """Always true: a refusal has another form."""
     data: PostedActivity
+    """The activity as it was stored."""
 
 
-@dataclass(frozen=True)
-class PersonShown:
-    """A person; the names are null if the person is no longer in the directory."""
-
-    id: int
-    first_name: str | None
-    middle_name: str | None
-    last_name: str | None
-
-
-@dataclass(frozen=True)
-class CompanyShown:
-    """A company; the name is null if it is no longer in the directory."""
-
-    id: int
-    name: str | None
-
-
-@dataclass(frozen=True)
-class ActivityAnswer:
+class ActivityAnswer(msgspec.Struct, frozen=True, gc=False):
     """One activity with its two parties. An erased activity keeps id, type, parties and time; its message is null."""
 
     id: int
+    """The activity's id; a larger one is newer."""
     type: ActivityTypeName
+    """Its type."""
     receivable_type: ModelName
+    """Whether the receiver is a person or a company."""
     receivable_id: int
+    """The receiver's id."""
     sendable_type: ModelName
+    """Whether the sender is a person or a company."""
     sendable_id: int
+    """The sender's id."""
     call_time: int | None
+    """Seconds that the call took; null if it did not connect, and for messages."""
     message: str | None
+    """The encrypted text; null if the type has none, and after it was deleted."""
     message_id: str | None
+    """The UUID of the message, of the message that a reaction or a read mark is about, or of the call."""
     created_at: Time
-    sendable: PersonShown | CompanyShown
-    receivable: PersonShown | CompanyShown
+    """When it was stored."""
+    sendable: Annotated[msgspec.Raw, embedded(PersonName, CompanyName)]
+    """The sender's name."""
+    receivable: Annotated[msgspec.Raw, embedded(PersonName, CompanyName)]
+    """The receiver's name."""
 
 
-@dataclass(frozen=True)
-class ConversationParty:
-    """A party with its name: a person's three names, or a company's one."""
+class ConversationParty(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A party with its name: a person's three names, or a company's, which is also its first name."""
 
     type: PartyKind
+    """Whether it is a person or a company."""
     id: int
-    first_name: str | None = None
-    middle_name: str | None = None
-    last_name: str | None = None
-    name: str | None = None
+    """Its id."""
+    first_name: str | None
+    """A person's first name, or the company's name."""
+    middle_name: str | None
+    """A person's middle name."""
+    last_name: str | None
+    """A person's last name."""
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
+    """A company's name; a person has no such field."""
+
+    @classmethod
+    def of(cls, name: PersonName | CompanyName) -> ConversationParty:
+        company = isinstance(name, CompanyName)
+        return cls(
+            "company" if company else "person",
+            name.id,
+            name.first_name,
+            name.middle_name,
+            name.last_name,
+            name.name if isinstance(name, CompanyName) else msgspec.UNSET,
+        )
 
 
-@dataclass(frozen=True)
-class ConversationAnswer:
-    """One conversation. ``as`` names the company for which the caller takes part as a member; absent: as a person."""
+class ConversationAnswer(msgspec.Struct, frozen=True):
+    """One conversation of the caller with a party."""
 
     party: ConversationParty
-    last_activity: ActivityAnswer
+    """The other party."""
+    last_activity: Annotated[msgspec.Raw, embedded(ActivityAnswer)]
+    """The newest activity."""
     unread: int
-    as_company: Annotated[ConversationParty | None, Field(alias="as")] = None
+    """How many messages the caller has not marked as read."""
+    own_company: ConversationParty | msgspec.UnsetType = msgspec.field(name="as", default=msgspec.UNSET)
+    """The company for which the caller takes part as a member; absent if they take part as themselves."""
+
+
+def posted(activity: Activity) -> PostedActivity:
+    """Return the ``data`` of POST activity's answer, as the seed shows it."""
+    sender, receiver = Party.of_key(activity.sender), Party.of_key(activity.receiver)
+    return PostedActivity(
+        id=activity.id,
+        type=ActivityType(activity.type).name,  # type: ignore[arg-type]
+        receivable_type=receiver.type.value,
+        receivable_id=receiver.id,
+        sendable_type=sender.type.value,
+        sendable_id=sender.id,
+        call_time=activity.call_time,
+        message=activity.message,
+        message_id=activity.message_id,
+        created_at=rfc3339(activity.created_at_ms),
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +151,9 @@ class PartyAnswer:
     """A person or a company: its type and id."""
 
     type: PartyKind
+    """Whether it is a person or a company."""
     id: int
+    """Its id."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +161,25 @@ class CallRinging(CallAnswer):
     """A trusted caller rings: call-lookup's answer about them, the number, the call, and why it is trusted."""
 
     call_id: str = ""
+    """Twilio's CallSid, or an id made by Buzz."""
     message_id: str = ""
+    """The UUID under which the call is recorded as an activity."""
     caller_id: str = ""
+    """The name that the caller's network shows."""
     country_code: str = ""
+    """The country code of the caller's number, with its `+`."""
     phone_number: str = ""
+    """The caller's number as given, without the country code."""
     number: str | None = None
+    """The caller's number in E.164; null if there is none."""
     trusted_by: tuple[ReasonAnswer, ...] = ()
+    """What made the caller trusted."""
     certainty: Certainty = "number"
+    """How sure the caller's identity is."""
     recorded_from: CallerAnswer | None = None
+    """The sender of the call's activity; null if there is none."""
     verified: Verified = Verified.NONE
+    """What the caller's network confirms about the number."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +187,7 @@ class TrustRequested:
     """A person or company asks this person for trust."""
 
     id: int
-    asked_by: Annotated[PartyAnswer, Field(alias="from")]
+    asked_by: Annotated[PartyAnswer, Field(alias="from", description="Who asks.")]
     created_at: Time
 
 
@@ -141,6 +196,7 @@ class DirectoryChanged:
     """The app's lists that have changed; the heartbeat has a time for each."""
 
     changed: list[Literal["contacts", "trust_requests", "companies", "coworkers", "user"]]
+    """The names of the lists."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +205,14 @@ class KeyChanged:
 
     person_id: int
     algorithm: str
+    """The key's algorithm."""
     device_id: str | None
+    """The device that the key is for; null: all of them."""
     fingerprint: str
+    """SHA-256 of the new key, in hex."""
     updated_at: Time
     previous_fingerprint: str | None
+    """SHA-256 of the key that it replaces; null if it is the first."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +220,18 @@ class NumberGiven:
     """The person now has a Buzz number, which was bought after the heartbeat of a person without one."""
 
     country_code: str
+    """The country code without `+`."""
     number: str
+    """The national number."""
 
 
 @dataclass(frozen=True)
 class TypingShown:
     """Somebody is typing; ``to`` is the person, or a company that they are a member of."""
 
-    by: Annotated[PartyAnswer, Field(alias="from")]
+    by: Annotated[PartyAnswer, Field(alias="from", description="Who is typing.")]
     to: PartyAnswer
+    """For whom it is."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +239,7 @@ class TokenExpiring:
     """The session's token expires in this many seconds: send ``refresh``."""
 
     seconds: int
+    """How many seconds are left."""
 
 
 EVENT_DATA: dict[EventName, Any] = {
@@ -188,7 +252,7 @@ EVENT_DATA: dict[EventName, Any] = {
     EventName.ACTIVITY_CHANGED: PostedActivity,
     EventName.TYPING: TypingShown,
     EventName.TOKEN_EXPIRING: TokenExpiring,
-    EventName.PRIVACY_REQUEST_RECEIVED: dict[str, Any],
-    EventName.PRIVACY_REQUEST_UPDATED: dict[str, Any],
+    EventName.PRIVACY_REQUEST_RECEIVED: PrivacyRequestView,
+    EventName.PRIVACY_REQUEST_UPDATED: PrivacyRequestView,
 }
 """What the ``data`` of each ``event`` holds."""

@@ -14,7 +14,8 @@ from typing import NoReturn, Protocol
 import msgpack
 import msgspec
 
-from protocol.activity import MODEL_NAMES, Activity, ActivityType, PartyType, rfc3339
+from protocol.activity import MODEL_NAMES, Activity, ActivityType, ActivityTypeName, ModelName, PartyType, rfc3339
+from protocol.answers import ActivityAnswer
 from protocol.errors import ApiError, ErrorCode
 from protocol.frames import CLIENT_FRAMES, ClientFrame, ServerFrame
 from protocol.validation import describe_struct
@@ -22,8 +23,9 @@ from protocol.validation import describe_struct
 _TEXT, _BINARY = 0x81, 0x82
 _EXACT = 2.0**53
 _CLIENT_TYPES = [str(each.__struct_config__.tag) for each in CLIENT_FRAMES]
-_PERSON, _COMPANY = MODEL_NAMES[PartyType.PERSON], MODEL_NAMES[PartyType.COMPANY]
-_TYPE_NAMES = tuple(kind.name for kind in ActivityType)
+_PERSON: ModelName = MODEL_NAMES[PartyType.PERSON]
+_COMPANY: ModelName = MODEL_NAMES[PartyType.COMPANY]
+_TYPE_NAMES: tuple[ActivityTypeName, ...] = tuple(kind.name for kind in ActivityType)  # type: ignore[misc]
 
 
 class Undecodable(Exception):
@@ -54,23 +56,6 @@ def _usable(ref: object) -> str | int | None:
         return ref if len(ref) <= 64 and ref.encode(errors="replace").decode() == ref else None
     fits = isinstance(ref, int) and not isinstance(ref, bool) and -(2**63) <= ref < 2**63
     return ref if fits else None  # type: ignore[return-value]
-
-
-class WireActivity(msgspec.Struct, frozen=True, gc=False):
-    """One activity as ``GET activity/<id>`` shows it: the seed's fields, the id, and the time."""
-
-    id: int
-    type: str
-    receivable_type: str
-    receivable_id: int
-    sendable_type: str
-    sendable_id: int
-    call_time: int | None
-    message: str | None
-    message_id: str | None
-    created_at: str
-    sendable: msgspec.Raw
-    receivable: msgspec.Raw
 
 
 class Codec(ABC):
@@ -179,9 +164,9 @@ CODECS: dict[str, Codec] = {MSGPACK.name: MSGPACK, JSON.name: JSON}
 """By subprotocol name, the preferred one first."""
 
 
-def _wire(activity: Activity, sender: msgspec.Raw, receiver: msgspec.Raw) -> WireActivity:
+def _wire(activity: Activity, sender: msgspec.Raw, receiver: msgspec.Raw) -> ActivityAnswer:
     to, by = activity.receiver, activity.sender
-    return WireActivity(
+    return ActivityAnswer(
         activity.id,
         _TYPE_NAMES[activity.type],
         _PERSON if to > 0 else _COMPANY,

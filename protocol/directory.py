@@ -7,11 +7,10 @@ finds what has changed.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from protocol.activity import Party, rfc3339
 from protocol.match_key import match_key
 
 Identity = tuple[int | str, ...]
@@ -274,16 +273,3 @@ KEYS: dict[Kind, tuple[str, ...]] = {
     Kind.SERVICE_CODE: ("code",),
 }
 """The fields that make an object's identity: the path of its admin route, in this order."""
-
-
-def line(found: Object) -> dict[str, Any]:
-    """Return the object in the form of an import's line."""
-    fields = {"kind": found.kind.value, **msgspec.structs.asdict(found)}
-    fields.pop("dropped_numbers", None)
-    if isinstance(found, TrustRequest):
-        party = Party.of_key(fields.pop("from_party"))
-        fields |= {"from": {"type": party.type.value, "id": party.id}, "created_at": rfc3339(found.created_at_ms)}
-        del fields["created_at_ms"]
-    if "numbers" in fields:
-        fields["numbers"] = list(fields["numbers"])
-    return fields

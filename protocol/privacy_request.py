@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from protocol.activity import rfc3339
 from protocol.us_states import STATE_ZONES, UNKNOWN_STATE
 
 DEADLINE_DAYS: Final = 45
@@ -203,74 +202,3 @@ def in_time_since(today: date, business_days: int) -> date:
     while add_business_days(day - timedelta(days=1), business_days) >= today:
         day -= timedelta(days=1)
     return day
-
-
-def view(request: PrivacyRequest) -> dict[str, object]:
-    """Return the request as the app's routes, live events and the admin page show it: booleans, RFC 3339 times."""
-    return {
-        "id": request.id,
-        "company_id": request.company_id,
-        "type": request.type.value,
-        "acknowledged": request.state.acknowledged,
-        "extended": request.state.extended,
-        "completed": request.state.completed,
-        "deadline": request.deadline.isoformat(),
-        "confirmation_due": request.confirmation_due.isoformat(),
-        "opt_out_due": request.opt_out_due.isoformat() if request.opt_out_due else None,
-        "created_at": rfc3339(request.created_at_ms),
-        "updated_at": rfc3339(request.updated_at_ms),
-        "erased_at": _time(request.erased_at_ms),
-        "service_code": _service_code_view(request.service_code),
-        "web_form_session": _web_form_view(request.web_form_session),
-        "call_session": _call_view(request.call_session),
-    }
-
-
-def _service_code_view(code: ServiceCode) -> dict[str, object]:
-    return {
-        "code": code.code,
-        "name": code.name,
-        "created_at": rfc3339(code.created_at_ms),
-        "updated_at": rfc3339(code.updated_at_ms),
-    }
-
-
-def _web_form_view(session: WebFormSession | None) -> dict[str, object] | None:
-    if session is None:
-        return None
-    return {
-        "id": session.id,
-        "created_at": rfc3339(session.created_at_ms),
-        "first_name": session.first_name,
-        "last_name": session.last_name,
-        "email": session.email,
-        "state": session.state,
-        "requester_type": session.requester_type,
-        "tell_me": session.tell_me,
-        "delete_me": session.delete_me,
-        "do_not_sell": session.do_not_sell,
-        "send_me": session.send_me,
-        "other": session.other,
-        "remote_ip": session.remote_ip,
-        "suspected_spam": session.suspected_spam,
-    }
-
-
-def _call_view(session: CallSession | None) -> dict[str, object] | None:
-    if session is None:
-        return None
-    return {
-        "created_at": rfc3339(session.created_at_ms),
-        "ended_at": _time(session.ended_at_ms),
-        "caller_id": session.caller_id,
-        "caller_name": session.caller_name,
-        "caller_state": session.caller_state,
-        "recording_status": session.recording_status.value,
-        "transcription_status": session.transcription_status.value,
-        "transcription_text": session.transcription_text,
-        "do_not_sell": session.do_not_sell,
-    }
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms)

@@ -49,12 +49,16 @@ OPENS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TokenPart:
-    """One part of a token: its value, and whether it is ``ok``, ``refused`` or worth a ``note``, with the reason."""
+    """One part of a token that was checked."""
 
     check: str
+    """What was checked, such as `signature` or `exp`."""
     result: str
+    """`ok`, `refused`, or `note` for what is worth knowing."""
     value: str = ""
+    """What the token has there."""
     explanation: str = ""
+    """Why it is accepted or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,15 @@ class CheckedToken:
     """Whether a token is accepted, as whose; or why it is refused, and what its sender is told."""
 
     accepted: bool
+    """Whether the token would be accepted."""
     subject: str | None
+    """Whose token it is, such as `person:7`."""
     reason: str | None
+    """The reason in the metric of refusals."""
     told: str | None
+    """What the sender of the token is told."""
     checks: list[TokenPart]
+    """The parts of the token, in the order in which they are checked."""
 
     @classmethod
     def accepted_as(cls, caller: Caller, checks: list[TokenPart]) -> CheckedToken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
+from msgspec.structs import asdict
 
 from server.bus import contract as bus
 from server.cli import admin, errors, output
@@ -40,5 +41,5 @@ def _findings(settings: Settings) -> list[dict[str, Any]]:
             raise
         part = "bus" if isinstance(error, bus.BusError) else "storage"
         failed = checks.Finding(part, checks.Health.FAIL, line)
-        return [each._asdict() for each in (*checks.examine_machine(settings), failed)]
+        return [asdict(each) for each in (*checks.examine_machine(settings), failed)]
     return found

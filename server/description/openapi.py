@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from aiohttp import hdrs, web
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from protocol.validation import MAX_ID
 from server.config.version import VERSION
+from server.description.answers import answer_of
 from server.description.credentials import CREDENTIALS, SCHEMES
 from server.description.refusals import NAMED_SHAPES, refusals
 from server.description.schemas import Schema, Schemas
@@ -49,8 +51,9 @@ def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
     for shape in NAMED_SHAPES:
         schemas.of(shape)
     paths: dict[str, dict[str, Any]] = {}
-    for method, path, description in _listed(routes):
-        paths.setdefault(path, {})[method.lower()] = _operation(path, description, schemas)
+    for route, path, description in _listed(routes):
+        described = replace(description, answer=answer_of(route.handler, description))
+        paths.setdefault(path, {})[route.method.lower()] = _operation(path, described, schemas)
     operations = [entry for methods in paths.values() for entry in methods.values()]
     _check_identifiers([entry["operationId"] for entry in operations])
     used = {entry["tags"][0] for entry in operations}
@@ -73,8 +76,8 @@ def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
     }
 
 
-def _listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[str, str, Operation]]:
-    """Yield method, path and description of each route of the API; HEAD is not listed, as it comes with GET."""
+def _listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[web.AbstractRoute, str, Operation]]:
+    """Yield each route of the API with its path and description; HEAD is not listed, as it comes with GET."""
     for route in routes:
         if route.resource is None or route.method == hdrs.METH_HEAD:
             continue
@@ -83,7 +86,7 @@ def _listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[str, str, Ope
         if description is None:
             raise ValueError(f"{route.method} {path} has no @operation")
         if description.listed:
-            yield route.method, path, description
+            yield route, path, description
 
 
 def _check_identifiers(ids: list[str]) -> None:
@@ -140,9 +143,13 @@ def _responses(given: Operation, schemas: Schemas) -> dict[str, Any]:
     headers = {name: {"description": text, **_TEXT_HEADER} for name, text in given.answer_headers.items()}
     good: dict[str, Any] = {"description": _GOOD.get(given.status, "Done"), "headers": {**_REQUEST_ID, **headers}}
     if given.status not in (101, 204):
-        schema = {} if given.answer is None else {"schema": schemas.of(given.answer)}
-        good["content"] = {given.content_type: schema}
+        if given.answer is None:
+            raise ValueError(f"{given.id} has no answer: let its handler return JsonResponse[…], or give one")
+        good["content"] = {given.content_type: {"schema": schemas.of(given.answer)}}
     found: dict[str, Any] = {str(given.status): good}
+    for status, answer in given.other_answers.items():
+        content = {given.content_type: {"schema": schemas.of(answer)}}
+        found[str(status)] = {**refusals({str(status)})[str(status)], "content": content}
     for status in sorted({*given.errors, 500}):
         name = f"{status}flat" if status == 400 and given.flat_400 else str(status)
         found[str(status)] = {"$ref": f"#/components/responses/{name}"}

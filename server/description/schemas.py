@@ -8,6 +8,9 @@ from typing import Any, get_args
 import msgspec
 from pydantic import BaseModel, TypeAdapter
 
+from server.description.field_words import words_of
+from server.description.named_types import named_types
+
 _PREFIX = "#/components/schemas/"
 _CODE = re.compile(r"``(.+?)``")
 _ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
@@ -23,19 +26,27 @@ class Schemas:
 
     def of(self, given: Any) -> Schema:
         """Return the schema of a type: a reference if it has a name. Raises ValueError if two types share a name."""
-        return self._of_structs(given) if _has_struct(given) else self._of_pydantic(given)
+        found = self._of_structs(given) if _has_struct(given) else self._of_pydantic(given)
+        for named in named_types(given):
+            if named.__name__ not in self.components:
+                self.of(named)  # embedded as bytes, so that the schema only refers to it
+            self._describe_fields(named, self.components[named.__name__])
+        return found
 
     def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
         """Return (name, schema, required) of each field of a model, which gets no name: a query's parameters."""
         schema = readable(TypeAdapter(given).json_schema(ref_template=_PREFIX + "{model}"))
         self._add_all(schema.pop("$defs", {}))
+        self._describe_fields(given, schema)
         required = schema.get("required", [])
         return [(name, field, name in required) for name, field in schema["properties"].items()]
 
     def add(self, name: str, schema: Schema) -> Schema:
         """Add a schema of our own to the named ones; returns the reference to it."""
+        if "enum" in schema:
+            schema = {"type": "string", **schema}
         known = self.components.setdefault(name, schema)
-        if known != schema:
+        if _compared(known) != _compared(schema):
             raise ValueError(f"two types of the API are called {name}: rename one")
         return {"$ref": _PREFIX + name}
 
@@ -54,6 +65,27 @@ class Schemas:
     def _add_all(self, components: dict[str, Schema]) -> None:
         for name, schema in components.items():
             self.add(name, readable(schema))
+
+    def _describe_fields(self, given: type, schema: Schema) -> None:
+        words = words_of(given)
+        for name, field in schema.get("properties", {}).items():
+            if "description" not in field and name in words:
+                field["description"] = markdown(words[name])
+
+
+def _compared(schema: Schema) -> Schema:
+    """Return what two schemas of one type have in common.
+
+    The descriptions of fields are added after a type is named, and the two libraries list the values of an enumeration
+    in different orders.
+    """
+    if "enum" in schema:
+        return {"enum": sorted(schema["enum"])}
+    fields = schema.get("properties")
+    if fields is None:
+        return schema
+    bare = {name: {key: each for key, each in field.items() if key != "description"} for name, field in fields.items()}
+    return {**schema, "properties": bare}
 
 
 def readable(schema: Any) -> Any:

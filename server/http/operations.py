@@ -20,7 +20,8 @@ class Operation:
     ``id`` names the operation in generated clients: a verb and a noun, unique, and never changed.
     ``body``/``query``/``answer`` are pydantic models or types that a TypeAdapter accepts; ``path`` has the type of each
     parameter in the path that is not plain text. ``errors`` are HTTP statuses. ``flat_400``: this route's 400 has the
-    seed's flat form ``{"error": true, "message": …}``. ``headers`` (of the request) and ``answer_headers`` say what
+    seed's flat form ``{"error": true, "message": …}``. ``other_answers``: what it answers with further statuses.
+    ``headers`` (of the request) and ``answer_headers`` say what
     each of them means. A route that is not ``listed`` is no part of the API: a page for people, or one of its files.
     """
 
@@ -32,6 +33,7 @@ class Operation:
     body_types: tuple[str, ...] = ("application/json",)
     query: Any = None
     answer: Any = None
+    other_answers: Mapping[int, Any] = field(default_factory=dict)
     status: int = 200
     content_type: str = "application/json"
     errors: tuple[int, ...] = ()

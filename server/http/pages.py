@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from server.http.responses import JsonResponse, json_response
 from server.http.sending import ANSWER_BYTES
 from server.runtime.turns import Turns
 
 T = TypeVar("T")
+S = TypeVar("S")
+R = TypeVar("R", bound=web.Response)
 _json = msgspec.json.Encoder()
 
 
-class EncodedPage(NamedTuple):
-    """The rows that fit on a page as a JSON array. ``next``: the parameters of the next page, None for the last one."""
+class EncodedPage(NamedTuple, Generic[S]):
+    """The rows that fit on a page, as a JSON array of S.
+
+    ``next``: the parameters of the next page, None for the last one.
+    """
 
     json: bytes
     next: Mapping[str, str] | None
@@ -40,8 +46,8 @@ def array(encoded: Iterable[bytes]) -> bytes:
 
 
 async def page(
-    rows: Sequence[T], show: Callable[[T], object], after: Callable[[T], Mapping[str, str]], *, more: bool
-) -> EncodedPage:
+    rows: Sequence[T], show: Callable[[T], S], after: Callable[[T], Mapping[str, str]], *, more: bool
+) -> EncodedPage[S]:
     """Return the page with as many of the rows as fit.
 
     ``show`` makes of a row what is encoded, ``after`` the parameters of the page that begins behind it; ``more``:
@@ -52,9 +58,17 @@ async def page(
     return EncodedPage(array(encoded), after(rows[len(encoded) - 1]) if goes_on else None)
 
 
-def page_response(request: web.Request, found: EncodedPage, body: bytes | None = None) -> web.Response:
-    """Answer with a page, or with ``body``, an object that has the page in it."""
-    response = web.Response(body=found.json if body is None else body, content_type="application/json")
+def page_response(request: web.Request, found: EncodedPage[S]) -> JsonResponse[list[S]]:
+    """Answer with a page."""
+    return _linked(request, found, JsonResponse(body=found.json, content_type="application/json"))
+
+
+def response_with_page(request: web.Request, found: EncodedPage[S], whole: T) -> JsonResponse[T]:
+    """Answer with ``whole``, which has the page in it."""
+    return _linked(request, found, json_response(whole))
+
+
+def _linked(request: web.Request, found: EncodedPage[S], response: R) -> R:
     if found.next is not None:
         response.headers["Link"] = f'<{request.rel_url.update_query(found.next)}>; rel="next"'
     return response

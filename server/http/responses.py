@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Literal, NoReturn
+from typing import Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 import structlog
@@ -14,6 +14,7 @@ from protocol.errors import ERRORS, ApiError, ErrorCode, InvalidToken
 from server.http.operations import Handler, operation_of
 from storage.errors import StorageUnavailable
 
+T = TypeVar("T")
 _logger = structlog.get_logger("http")
 _json = msgspec.json.Encoder()
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
@@ -44,11 +45,19 @@ class FlatErrorAnswer(msgspec.Struct, frozen=True):
     message: str
 
 
+class JsonResponse(web.Response, Generic[T]):
+    """A response with a T in JSON.
+
+    A handler says in its return type what it answers, the type checker holds it to that, and ``/openapi.json`` is made
+    of it.
+    """
+
+
 def json_response(
-    value: object, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
-) -> web.Response:
+    value: T, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> JsonResponse[T]:
     """Answer with JSON. Accepts what msgspec encodes: dicts, lists, structs, dataclasses, ``msgspec.Raw``."""
-    return web.Response(body=_json.encode(value), status=status, headers=headers, content_type=content_type)
+    return JsonResponse(body=_json.encode(value), status=status, headers=headers, content_type=content_type)
 
 
 def error_response(error: ApiError, flat: bool = False) -> web.Response:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from protocol.names import Name, nameless
+from protocol.names import CompanyName, Name, PersonName, nameless
 from server.live.read_through import ReadThrough
 from storage.database import Database
 from storage.directory import changes as directory_changes
@@ -44,6 +44,13 @@ class PartyName(msgspec.Struct, frozen=True, gc=False):
     key: int
     json: msgspec.Raw
     msgpack: msgspec.Raw
+
+    @property
+    def name(self) -> Name:
+        """The name as a value; decoded each time, as few answers need it and many parties are kept."""
+        if self.key > 0:
+            return msgspec.json.decode(self.json, type=PersonName)
+        return msgspec.json.decode(self.json, type=CompanyName)
 
     @classmethod
     def of(cls, name: Name) -> PartyName:

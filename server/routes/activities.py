@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -17,10 +17,9 @@ from protocol.activity import (
     NewActivity,
     Party,
     is_idempotency_key,
-    posted,
     read_new_activity,
 )
-from protocol.answers import ActivityAnswer, ConversationAnswer, PostAnswer
+from protocol.answers import ActivityAnswer, ConversationAnswer, ConversationParty, PostAnswer, posted
 from protocol.codec import JSON
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import MAX_ID, Strict, parse_value
@@ -28,15 +27,17 @@ from server.auth.contract import Authenticator, Caller
 from server.http.operations import Operation, operation
 from server.http.pages import array, fitting
 from server.http.requests import read_json_body, read_query
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.http.sending import AnswerKind, Sending
 from server.live.hub import Hub
+from server.routes.change_list import NEXT_PAGE
 from server.routes.history import Body, one_page, pieces
 from server.services.activities import Activities
 from storage.contract import ActivityLog, Conversation, Range
 
 EPOCH_HEADER = "Buzz-Log-Epoch"
 REPLAYED_HEADER = "Idempotent-Replayed"
+_EPOCH = {EPOCH_HEADER: "The history that the ids belong to; if it has changed, start again at 0"}
 MAX_POST_BYTES = 512 * 1024
 """A message of 65,536 bytes can be six times that in JSON escapes."""
 _json = msgspec.json.Encoder()
@@ -75,22 +76,29 @@ class NewerQuery(Strict):
     """The query of ``GET activity/<id>``."""
 
     limit: PageLimit | None = None
+    """How many to return at most; without it everything, as a stream."""
     party: PartyKey | None = None
+    """Only the conversation with this party, such as `person:7`."""
 
 
 class OlderQuery(Strict):
     """Activities older than ``before``, newest first."""
 
     before: Unsigned | None = None
+    """Only activities older than this id; without it, from the newest."""
     limit: PageLimit = 100
+    """How many to return at most."""
     party: PartyKey | None = None
+    """Only the conversation with this party, such as `person:7`."""
 
 
 class ConversationsQuery(Strict):
     """How many conversations: those whose newest activity is older than ``before``."""
 
     before: Unsigned | None = None
+    """Only conversations whose newest activity is older than this id."""
     limit: PageLimit = 100
+    """How many to return at most."""
 
 
 class _IdPath(Strict):
@@ -121,7 +129,7 @@ class ActivityResource:
             "Post an activity",
             "activity",
             body=NewActivity,
-            answer=PostAnswer,
+            answer_headers={REPLAYED_HEADER: "`true` if this was posted before and the first answer is returned"},
             errors=(400, 401, 403, 404, 413, 415, 422, 429, 503),
             flat_400=True,
             headers={
@@ -129,13 +137,13 @@ class ActivityResource:
             },
         )
     )
-    async def post(self, request: web.Request) -> web.Response:
+    async def post(self, request: web.Request) -> JsonResponse[PostAnswer]:
         caller = await self.auth.person(request)
         key = _idempotency_key(request)
         new = read_new_activity(await read_json_body(request, MAX_POST_BYTES))
         stored = await self.activities.post(caller.person, new, key)
         headers = {REPLAYED_HEADER: "true"} if stored.duplicate else None
-        return json_response({"success": True, "data": posted(stored.activity)}, headers=headers)
+        return json_response(PostAnswer(data=posted(stored.activity)), headers=headers)
 
     async def may_go_on(self, caller: Caller, wanted: Range) -> bool:
         theirs = await self.activities.parties_of(caller.person)
@@ -149,6 +157,7 @@ class ActivityResource:
             path={"id": Unsigned},
             query=NewerQuery,
             answer=list[ActivityAnswer],
+            answer_headers={**NEXT_PAGE, **_EPOCH},
             errors=(400, 401, 429, 503),
             flat_400=True,
         )
@@ -173,6 +182,7 @@ class ActivityResource:
             "activity",
             query=OlderQuery,
             answer=list[ActivityAnswer],
+            answer_headers={**NEXT_PAGE, **_EPOCH},
             errors=(400, 401, 429, 503),
             flat_400=True,
         )
@@ -204,6 +214,7 @@ class ActivityResource:
             "activity",
             query=ConversationsQuery,
             answer=list[ConversationAnswer],
+            answer_headers=NEXT_PAGE,
             errors=(400, 401, 429, 503),
         )
     )
@@ -263,16 +274,10 @@ def _idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def _conversation(activities: Activities, person: int, row: Conversation) -> dict[str, Any]:
-    party = Party.of_key(row.party)
-    shown: dict[str, Any] = {
-        "party": {"type": party.type.value, "id": party.id, **activities.name(row.party)},
-        "last_activity": msgspec.Raw(activities.encoded(row.last, JSON)),
-        "unread": row.unread,
-    }
-    if row.mine != person:
-        shown["as"] = {"type": "company", "id": -row.mine, **activities.name(row.mine)}
-    return shown
+def _conversation(activities: Activities, person: int, row: Conversation) -> ConversationAnswer:
+    own = msgspec.UNSET if row.mine == person else ConversationParty.of(activities.name(row.mine))
+    last = msgspec.Raw(activities.encoded(row.last, JSON))
+    return ConversationAnswer(ConversationParty.of(activities.name(row.party)), last, row.unread, own)
 
 
 def _next_page(request: web.Request, wanted: Range, found: Body) -> URL:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final
 
 import structlog
 from aiohttp import web
 from pydantic import Field, TypeAdapter, model_validator
 
-from protocol.activity import Id, rfc3339
+from protocol.activity import Id
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
 from server.auth.authentication import Authentication
+from server.auth.inspection import CheckedToken
 from server.config.logs import current_level, set_level
 from server.config.settings import LogLevel, Settings
 from server.http.operations import Operation, operation
 from server.http.requests import read_json, read_query
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.live.hub import Hub
 from server.live.session import Session
+from server.routes.admin_answers import (
+    LevelAnswer,
+    RevokedAnswer,
+    SessionList,
+    revoked_answer,
+    session_answer,
+)
 from server.routes.health import Check
-from server.services.operator.backups import Backups
-from server.services.operator.census import Census
-from server.services.operator.doctor import examine_machine, examine_services, examine_storage
-from server.services.operator.erasure import Erasure
+from server.services.operator.backups import Backup, Backups
+from server.services.operator.census import Census, Stats
+from server.services.operator.doctor import Finding, examine_machine, examine_services, examine_storage
+from server.services.operator.erasure import Erased, Erasure, ErasurePreview
 from storage.accounts import AccountStore
 from storage.contract import ActivityLog
 from storage.database import Database
@@ -39,7 +47,9 @@ class NewRevocation(Strict):
     """``POST /admin/revocations``: one token (whole, or its id), or every token that a person has now."""
 
     token: Annotated[str, Field(min_length=1, max_length=8_192)] | None = None
+    """The token or its id, to revoke this token."""
     person_id: Id | None = None
+    """The person, to revoke every token that they have now."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> NewRevocation:
@@ -59,18 +69,21 @@ class NewErasure(Strict):
 
     person_id: Id
     dry_run: bool = False
+    """Report what is stored about the person, and erase nothing."""
 
 
 class Level(Strict):
     """``PUT /admin/log-level``."""
 
     level: Annotated[LogLevel, Field(strict=False)]
+    """The lowest level to log."""
 
 
 class SessionsQuery(Strict):
     """``GET /admin/sessions``: of one person only, if ``person_id`` is given."""
 
     person_id: Annotated[int, Field(strict=False, ge=1, le=2**63 - 1)] | None = None
+    """Only the sessions of this person."""
 
 
 _REVOCATION: TypeAdapter[NewRevocation] = TypeAdapter(NewRevocation)
@@ -81,7 +94,6 @@ _SESSIONS: TypeAdapter[SessionsQuery] = TypeAdapter(SessionsQuery)
 
 
 def _described(id: str, summary: str, **more: Any) -> Operation:
-    more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 503))
     return Operation(id, summary, "operation", credential="admin", **more)
 
@@ -97,14 +109,14 @@ class SessionListResource:
     @operation(
         _described("listSessions", f"The live sessions of this node, at most {MAX_LISTED} of them", query=SessionsQuery)
     )
-    async def list_sessions(self, request: web.Request) -> web.Response:
+    async def list_sessions(self, request: web.Request) -> JsonResponse[SessionList]:
         await self.auth.admin(request)
         person_id = read_query(request, _SESSIONS).person_id
         found = list(self.hub) if person_id is None else self.hub.sessions_of(person_id)
         listed = found[:MAX_LISTED]
         received = await _received_ids(self.accounts, listed)
-        shown = [_session(each, self.hub.head, received_id) for each, received_id in zip(listed, received, strict=True)]
-        return json_response({"count": len(found), "sessions": shown})
+        shown = [session_answer(each, self.hub.head, newest) for each, newest in zip(listed, received, strict=True)]
+        return json_response(SessionList(len(found), shown))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -119,7 +131,7 @@ class RightsResource:
     erasure: Erasure
 
     @operation(_described("revokeTokens", "Revoke a token, or all tokens of a person", body=NewRevocation, status=201))
-    async def revoke(self, request: web.Request) -> web.Response:
+    async def revoke(self, request: web.Request) -> JsonResponse[RevokedAnswer]:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _REVOCATION)
         try:
@@ -130,24 +142,22 @@ class RightsResource:
         except ValueError as error:
             raise ApiError(ErrorCode.BAD_REQUEST, f"Invalid parameter: 'token': {error}") from error
         _logger.info("revoked", by=caller.subject, token_id=made.token_id, person_id=made.person_id)
-        shown = {"token_id": made.token_id, "person_id": made.person_id, "revoked_at": rfc3339(made.revoked_at_ms)}
-        return json_response(shown, status=201)
+        return json_response(revoked_answer(made), status=201)
 
     @operation(_described("checkToken", "Explain whether a token would be accepted, claim by claim", body=TokenToCheck))
-    async def check(self, request: web.Request) -> web.Response:
+    async def check(self, request: web.Request) -> JsonResponse[CheckedToken]:
         await self.auth.admin(request)
         return json_response(await self.auth.check((await read_json(request, _TO_CHECK)).token))
 
     @operation(_described("erasePerson", "Erase a person and what they wrote", body=NewErasure))
-    async def erase(self, request: web.Request) -> web.Response:
+    async def erase(self, request: web.Request) -> JsonResponse[Erased | ErasurePreview]:
         caller = await self.auth.admin(request)
         wanted = await read_json(request, _ERASURE)
         if wanted.dry_run:
-            there = await self.erasure.preview(wanted.person_id)
-            return json_response({**there._asdict(), "dry_run": True})
+            return json_response(await self.erasure.preview(wanted.person_id))
         done = await self.erasure.person(wanted.person_id, f"admin:{caller.subject}")
-        _logger.info("person erased", by=caller.subject, **done._asdict())
-        return json_response(done._asdict())
+        _logger.info("person erased", by=caller.subject, **asdict(done))
+        return json_response(done)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -166,22 +176,22 @@ class FiguresResource:
     census: Census
 
     @operation(_described("getStats", "The figures of this node"))
-    async def stats(self, request: web.Request) -> web.Response:
+    async def stats(self, request: web.Request) -> JsonResponse[Stats]:
         await self.auth.admin(request)
-        return json_response({**await self.census.take(), "metrics": self.census.metrics()})
+        return json_response(await self.census.take())
 
     @operation(_described("getLogLevel", "The log level of this node"))
-    async def level(self, request: web.Request) -> web.Response:
+    async def level(self, request: web.Request) -> JsonResponse[LevelAnswer]:
         await self.auth.admin(request)
-        return json_response({"level": current_level().value})
+        return json_response(LevelAnswer(current_level()))
 
     @operation(_described("setLogLevel", "Set the log level of this node until it restarts", body=Level))
-    async def change_level(self, request: web.Request) -> web.Response:
+    async def change_level(self, request: web.Request) -> JsonResponse[LevelAnswer]:
         caller = await self.auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
         set_level(wanted)
         _logger.warning("log level changed", by=caller.subject, now=wanted.value)
-        return json_response({"level": wanted.value})
+        return json_response(LevelAnswer(wanted))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -211,25 +221,24 @@ class StorageResource:
             errors=(401, 403, 409, 503),
         )
     )
-    async def back_up(self, request: web.Request) -> web.Response:
+    async def back_up(self, request: web.Request) -> JsonResponse[Backup]:
         await self.auth.admin(request)
-        return json_response((await self.backups.make())._asdict(), status=201)
+        return json_response(await self.backups.make(), status=201)
 
     @operation(
         _described(
             "runDoctor",
             "Check everything that the node depends on; reads the whole SQLite file",
-            answer=list[dict[str, Any]],
         )
     )
-    async def doctor(self, request: web.Request) -> web.Response:
+    async def doctor(self, request: web.Request) -> JsonResponse[list[Finding]]:
         await self.auth.admin(request)
         found = [
             *examine_machine(self.settings),
             *await examine_storage(self.settings, self.database, self.log),
             *await examine_services(self.services),
         ]
-        return json_response([finding._asdict() for finding in found])
+        return json_response(found)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -244,17 +253,3 @@ async def _received_ids(accounts: AccountStore, sessions: Sequence[Session]) -> 
     except StorageUnavailable:
         stored = {}  # the sessions can be listed without storage
     return [max(each.received_id, stored.get((each.caller.person, each.device_id or ""), 0)) for each in sessions]
-
-
-def _session(session: Session, head: int, received_id: int) -> dict[str, Any]:
-    return {
-        "id": session.id,
-        "person_id": session.caller.person_id,
-        "device_id": session.device_id,
-        "opened_at": rfc3339(session.opened_at_ms),
-        "subprotocol": session.codec.name,
-        "live": session.live,
-        "behind_by": 0 if session.live else head - session.cursor,
-        "received_id": received_id,
-        "token_expires_at": rfc3339(session.caller.expires_at_ms),
-    }

@@ -9,7 +9,7 @@ from aiohttp import web
 from protocol.call import BlockedCallAnswer, CallEntry
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.calls.call_log import CallLog
 
 
@@ -25,11 +25,10 @@ class CallListResource:
             "listBlockedCalls",
             "The caller's latest 100 blocked calls, the newest first",
             "telephony",
-            answer=list[BlockedCallAnswer],
             errors=(401, 503),
         )
     )
-    async def blocked(self, request: web.Request) -> web.Response:
+    async def blocked(self, request: web.Request) -> JsonResponse[list[BlockedCallAnswer]]:
         caller = await self.auth.person(request)
         return json_response(await self.calls.blocked(caller.person))
 
@@ -38,11 +37,10 @@ class CallListResource:
             "listCalls",
             "The latest 100 calls to the caller, newest first, with the outcome of each and the reasons for it",
             "telephony",
-            answer=list[CallEntry],
             errors=(401, 503),
         )
     )
-    async def latest(self, request: web.Request) -> web.Response:
+    async def latest(self, request: web.Request) -> JsonResponse[list[CallEntry]]:
         caller = await self.auth.person(request)
         return json_response(await self.calls.latest(caller.person))
 

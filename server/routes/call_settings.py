@@ -10,7 +10,7 @@ from protocol.attestation import CALL_SETTINGS, CallSettings, CallSettingsAnswer
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.http.requests import read_json
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.telephony.call_settings import OwnCallSettings
 
 
@@ -26,11 +26,10 @@ class CallSettingsResource:
             "getCallSettings",
             "What the caller requires of calls to them, and what is in force",
             "telephony",
-            answer=CallSettingsAnswer,
             errors=(401, 503),
         )
     )
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> JsonResponse[CallSettingsAnswer]:
         caller = await self.auth.person(request)
         return json_response(await self.settings.get(caller.person))
 
@@ -40,11 +39,10 @@ class CallSettingsResource:
             "Require more than the operator's setting, or (null) the same; less is not possible",
             "telephony",
             body=CallSettings,
-            answer=CallSettingsAnswer,
             errors=(400, 401, 413, 415, 503),
         )
     )
-    async def put(self, request: web.Request) -> web.Response:
+    async def put(self, request: web.Request) -> JsonResponse[CallSettingsAnswer]:
         caller = await self.auth.person(request)
         return json_response(await self.settings.put(caller.person, await read_json(request, CALL_SETTINGS)))
 

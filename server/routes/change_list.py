@@ -12,6 +12,8 @@ from protocol.validation import Strict
 from server.http.requests import read_query
 
 MAX_LISTED: Final = 500
+NEXT_PAGE: Final = {"Link": 'The next page (`rel="next"`), if there may be one'}
+"""The header of a page, for the description of its route."""
 
 
 class Position(NamedTuple):
@@ -56,8 +58,11 @@ class ListQuery(Strict):
     """``since`` is a time of change (whole seconds, itself included); ``cursor`` continues where a page ended."""
 
     since: Annotated[int, PlainValidator(_moment_ms), _MOMENT] | None = None
+    """Only what changed at this time or later."""
     cursor: Annotated[Position, PlainValidator(_position), WithJsonSchema({"type": "string"})] | None = None
+    """Where the page before ended, as its `Link` header says."""
     limit: Few = 100
+    """How many to return at most."""
 
     @property
     def position(self) -> Position:
@@ -71,9 +76,3 @@ _LIST: TypeAdapter[ListQuery] = TypeAdapter(ListQuery)
 def list_query(request: web.Request) -> ListQuery:
     """Read the query of a list. Raises ApiError(bad_request) naming the parameter."""
     return read_query(request, _LIST)
-
-
-def link_to_next(request: web.Request, last: Position) -> str:
-    """Return the Link header of a page that ends with this row."""
-    following = request.rel_url.without_query_params("since").update_query(cursor=f"{last.changed_at_ms}.{last.id}")
-    return f'<{following}>; rel="next"'

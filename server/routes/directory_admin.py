@@ -10,14 +10,15 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from pydantic import TypeAdapter
 
-from protocol.directory import KEYS, Contact, Kind, line
+from protocol.directory import KEYS, Contact, Kind
+from protocol.directory_answers import OBJECTS, DirectoryObject, line
 from protocol.directory_lines import DirectoryLine, fields_model, identity_types
 from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, described, operation
 from server.http.requests import read_json_body, read_query
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.directory.directory import Directory
 
 _PATH: Final = "/admin/directory"
@@ -31,7 +32,9 @@ class ImportQuery(Strict):
     """
 
     dry_run: Literal["true", "false"] = "false"
+    """`true`: check everything and return what would change."""
     deletions: Literal["allow", "refuse"] = "allow"
+    """`refuse`: import nothing (409) if it would remove anything."""
 
 
 class ImportAnswer(msgspec.Struct, frozen=True):
@@ -42,12 +45,19 @@ class ImportAnswer(msgspec.Struct, frozen=True):
     """
 
     lines: int
+    """How many lines were read."""
     changed: int
+    """How many objects were put or removed."""
     put: dict[str, int]
+    """By kind, how many objects were created or changed."""
     removed: dict[str, int]
+    """By kind, how many objects were removed."""
     dry_run: bool
+    """Whether nothing was changed."""
     warnings: int
+    """How many numbers of contacts were left out because nobody could call them."""
     warned: list[str]
+    """The first of the lines with such numbers."""
 
 
 class PutAnswer(msgspec.Struct, frozen=True):
@@ -57,8 +67,11 @@ class PutAnswer(msgspec.Struct, frozen=True):
     """
 
     changed: bool
-    object: dict[str, Any] | None
+    """Whether it was otherwise before."""
+    object: DirectoryObject | None
+    """The object as it is now; null if it was removed."""
     warnings: int = 0
+    """How many of a contact's numbers were left out because nobody could call them."""
 
 
 _PATH_TYPES: Final = {kind: identity_types(kind) for kind in Kind}
@@ -81,11 +94,10 @@ class DirectoryResource:
             body=DirectoryLine,
             body_types=("application/x-ndjson", "application/json"),
             query=ImportQuery,
-            answer=ImportAnswer,
             errors=(400, 401, 403, 409, 413, 503),
         )
     )
-    async def import_lines(self, request: web.Request) -> web.Response:
+    async def import_lines(self, request: web.Request) -> JsonResponse[ImportAnswer]:
         await self.auth.admin(request)
         query = read_query(request, _QUERY)
         dry_run = query.dry_run == "true"
@@ -109,11 +121,11 @@ class KindResource:
     directory: Directory
     auth: Authenticator
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> JsonResponse[DirectoryObject]:
         await self.auth.admin(request)
         return json_response(line(await self.directory.find(self.kind, _identity(self.kind, request))))
 
-    async def put(self, request: web.Request) -> web.Response:
+    async def put(self, request: web.Request) -> JsonResponse[PutAnswer]:
         await self.auth.admin(request)
         body = await _json_object(request)
         stored, changed = await self.directory.put(self.kind, _identity(self.kind, request), body)
@@ -130,13 +142,12 @@ class KindResource:
         kind, words = self.kind, self.kind.value.replace("_", " ")
         common = Operation("", "", _TAG, credential="admin", path=_PATH_TYPES[kind], errors=(400, 401, 403, 404, 503))
         name = "Directory" + "".join(part.capitalize() for part in kind.value.split("_"))
-        get = replace(common, id=f"get{name}", summary=f"Get a {words}, as an import line", answer=dict[str, Any])
+        get = replace(common, id=f"get{name}", summary=f"Get a {words}, as an import line", answer=OBJECTS[kind])
         put = replace(
             common,
             id=f"put{name}",
             summary=f"Create or change a {words}",
             body=fields_model(kind),
-            answer=PutAnswer,
             errors=(400, 401, 403, 409, 413, 415, 503),
         )
         delete = replace(common, id=f"remove{name}", summary=f"Remove a {words}", status=204)

@@ -10,7 +10,7 @@ from protocol.encryption import ENCRYPTION_DATA, EncryptionAnswer, EncryptionDat
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.http.requests import read_json
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.keys import Keys
 
 
@@ -35,22 +35,17 @@ class EncryptionResource:
             "Store the caller's encryption data",
             "encryption",
             body=EncryptionData,
-            answer=Saved,
             errors=(400, 401, 413, 415, 429, 503),
             flat_400=True,
         )
     )
-    async def put(self, request: web.Request) -> web.Response:
+    async def put(self, request: web.Request) -> JsonResponse[Saved]:
         caller = await self.auth.person(request)
         data = await read_json(request, ENCRYPTION_DATA)
         return json_response(Saved(await self.keys.put_encryption(caller.person, data)))
 
-    @operation(
-        Operation(
-            "getEncryptionData", "The caller's encryption data", "encryption", answer=Saved, errors=(401, 404, 503)
-        )
-    )
-    async def get(self, request: web.Request) -> web.Response:
+    @operation(Operation("getEncryptionData", "The caller's encryption data", "encryption", errors=(401, 404, 503)))
+    async def get(self, request: web.Request) -> JsonResponse[Saved]:
         caller = await self.auth.person(request)
         return json_response(Saved(await self.keys.encryption(caller.person)))
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from protocol.heartbeat import Heartbeat
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.telephony.heartbeat import Heartbeats
 
 
@@ -25,11 +25,10 @@ class HeartbeatResource:
             "getHeartbeat",
             "Get the times of the last changes; assigns a number to the caller if they have none",
             "telephony",
-            answer=Heartbeat,
             errors=(401, 503),
         )
     )
-    async def beat(self, request: web.Request) -> web.Response:
+    async def beat(self, request: web.Request) -> JsonResponse[Heartbeat]:
         caller = await self.auth.person(request)
         return json_response(await self.heartbeats.beat(caller.person))
 

@@ -15,7 +15,7 @@ from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_
 from server.auth.contract import Authenticator
 from server.http.operations import Handler, Operation, described
 from server.http.requests import read_body
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.telephony.trust import Trust
 from server.twilio.requests import form_pairs
 
@@ -29,7 +29,6 @@ _TRUST: Final = Operation(
     "telephony",
     credential="lookup",
     query=Lookup,
-    answer=TrustAnswer,
     errors=(400, 401, 413, 415, 503),
     headers={TOKEN_HEADER: "Set by Twilio: a repeated request has the same token and is counted once"},
 )
@@ -37,7 +36,6 @@ _CALL: Final = replace(
     _TRUST,
     id="lookUpCaller",
     summary="Look up who is calling; returns nothing about a caller who is not trusted",
-    answer=CallAnswer,
     headers={},
 )
 
@@ -49,13 +47,13 @@ class LookupResource:
     lookups: Trust
     auth: Authenticator
 
-    async def trust(self, request: web.Request) -> web.Response:
+    async def trust(self, request: web.Request) -> JsonResponse[TrustAnswer]:
         await self.auth.lookup(request)
         parameters = await _parameters(request)
         tokens = call_tokens(request.headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
         return json_response(await self.lookups.trust(parse_lookup(parameters), tokens))
 
-    async def call(self, request: web.Request) -> web.Response:
+    async def call(self, request: web.Request) -> JsonResponse[CallAnswer]:
         await self.auth.lookup(request)
         parameters = await _parameters(request)
         # Only the call's own id: the token differs in each request.

@@ -52,6 +52,7 @@ class ExportResource:
             "Everything that is stored about the caller and that an erasure would take away, one JSON object a line",
             "operation",
             content_type=NDJSON,
+            answer=str,
             errors=(401, 429, 503),
         )
     )
@@ -73,6 +74,7 @@ class ExportResource:
             "operation",
             credential="admin",
             content_type=NDJSON,
+            answer=str,
             path={"id": Id},
             errors=(401, 403, 404, 429, 503),
         )

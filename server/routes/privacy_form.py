@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Final
 from uuid import uuid4
 
+import msgspec
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -19,7 +20,7 @@ from server.http.client_address import address_group, client_address
 from server.http.forms import TYPES, tree_of_body
 from server.http.operations import Operation, operation
 from server.http.requests import read_body
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.routes.privacy_page import PrivacyPage
 from server.runtime.limits import Buckets
 from server.services.privacy.requests import PrivacyRequests
@@ -27,6 +28,13 @@ from storage.directory.service_codes import OwnedCode
 
 MAX_FORM_BYTES: Final = 64 * 1024
 _PATH: Final = "/privacy-requests/{code:[A-Za-z0-9_-]{1,32}}"
+
+
+class MadeRequest(msgspec.Struct, frozen=True):
+    """The privacy request that was made."""
+
+    id: str
+    """The request's id."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class PrivacyFormResource:
             "privacy requests",
             credential="none",
             content_type="text/html",
+            answer=str,
             errors=(404,),
         )
     )
@@ -69,12 +78,11 @@ class PrivacyFormResource:
             credential="none",
             body=WebForm,
             body_types=TYPES,
-            answer=dict[str, str],
             status=201,
             errors=(400, 404, 413, 415, 429, 503),
         )
     )
-    async def submit(self, request: web.Request) -> web.Response:
+    async def submit(self, request: web.Request) -> JsonResponse[MadeRequest] | web.Response:
         address = client_address(request, self.trusted_hops)
         try:
             wait = self.limit.take(address_group(address))
@@ -86,7 +94,7 @@ class PrivacyFormResource:
                 raise
             return _problem(self.page, error)
 
-    async def _taken(self, request: web.Request, address: str) -> web.Response:
+    async def _taken(self, request: web.Request, address: str) -> JsonResponse[MadeRequest] | web.Response:
         owned = await self.requests.service_code(request.match_info["code"])
         written = await tree_of_body(request, await read_body(request, MAX_FORM_BYTES))
         try:
@@ -102,9 +110,11 @@ class PrivacyFormResource:
         submission = texts.get("submission") or str(uuid4())
         return _html(self.page, self.page.form(request.path, owned.code.name, submission, texts, wrong), status=400)
 
-    def _done(self, request: web.Request, owned: OwnedCode, made: PrivacyRequest) -> web.Response:
+    def _done(
+        self, request: web.Request, owned: OwnedCode, made: PrivacyRequest
+    ) -> JsonResponse[MadeRequest] | web.Response:
         if not _wants_page(request):
-            return json_response({"id": made.id}, status=201)
+            return json_response(MadeRequest(made.id), status=201)
         return _html(self.page, self.page.received(owned.code.name, made.id, made.deadline), status=201)
 
     def routes(self) -> list[web.RouteDef]:

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from protocol.privacy_request import PrivacyRequest, view
+from protocol.privacy_request import PrivacyRequest
+from protocol.privacy_view import PrivacyRequestView, view
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.pages import array, fitting
+from server.http.pages import page, page_response
 from server.http.requests import read_json
-from server.http.responses import json_response
-from server.routes.change_list import ListQuery, Position, link_to_next, list_query
+from server.http.responses import JsonResponse, json_response
+from server.routes.change_list import NEXT_PAGE, ListQuery, list_query
 from server.services.privacy.requests import PrivacyRequests, StateChange
 from storage.privacy.requests import is_full
 
 _PATH: Final = "/apps/buzz/privacy-requests"
 RECORDING_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
-_json = msgspec.json.Encoder()
 _CHANGE: TypeAdapter[StateChange] = TypeAdapter(StateChange)
 
 
-async def list_response(request: web.Request, found: list[PrivacyRequest], limit: int) -> web.Response:
+async def list_response(
+    request: web.Request, found: list[PrivacyRequest], limit: int
+) -> JsonResponse[list[PrivacyRequestView]]:
     """Return one page, with a Link to the next if there may be one: it ends at its limit, or at about 1 MiB."""
-    encoded = await fitting(found, lambda one: _json.encode(view(one)))
-    response = web.Response(body=array(encoded), content_type="application/json")
-    if found and (len(encoded) < len(found) or len(found) == limit or is_full(found)):
-        last = found[len(encoded) - 1]
-        response.headers["Link"] = link_to_next(request, Position(last.updated_at_ms, last.id))
-    return response
+    more = len(found) == limit or is_full(found)
+    return page_response(request, await page(found, view, _after, more=more))
+
+
+def _after(last: PrivacyRequest) -> dict[str, str]:
+    return {"cursor": f"{last.updated_at_ms}.{last.id}"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class MemberRequestResource:
             "The privacy requests of the caller's companies, by time of change",
             "privacy requests",
             query=ListQuery,
-            answer=list[dict[str, Any]],
+            answer_headers=NEXT_PAGE,
             errors=(400, 401, 503),
         )
     )
-    async def listed(self, request: web.Request) -> web.Response:
+    async def listed(self, request: web.Request) -> JsonResponse[list[PrivacyRequestView]]:
         caller = await self.auth.person(request)
         query = list_query(request)
         found = await self.requests.listed(caller.person, query.position, query.limit)
@@ -63,11 +64,10 @@ class MemberRequestResource:
             "getPrivacyRequest",
             "One privacy request",
             "privacy requests",
-            answer=dict[str, Any],
             errors=(401, 404, 503),
         ),
     )
-    async def one(self, request: web.Request) -> web.Response:
+    async def one(self, request: web.Request) -> JsonResponse[PrivacyRequestView]:
         caller = await self.auth.person(request)
         return json_response(view(await self.requests.of_member(caller.person, request.match_info["id"])))
 
@@ -77,6 +77,7 @@ class MemberRequestResource:
             "The recording of a voicemail",
             "privacy requests",
             content_type="audio/mpeg",
+            answer=bytes,
             errors=(401, 404, 503),
         )
     )
@@ -91,11 +92,10 @@ class MemberRequestResource:
             "Acknowledge, extend or complete a privacy request",
             "privacy requests",
             body=StateChange,
-            answer=dict[str, Any],
             errors=(400, 401, 404, 413, 415, 503),
         )
     )
-    async def change(self, request: web.Request) -> web.Response:
+    async def change(self, request: web.Request) -> JsonResponse[PrivacyRequestView]:
         caller = await self.auth.person(request)
         # The body first: it may arrive slowly, and the caller must be a member after it has arrived.
         wanted = await read_json(request, _CHANGE)

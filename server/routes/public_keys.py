@@ -16,8 +16,8 @@ from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.http.pages import page, page_response
 from server.http.requests import read_json, read_query
-from server.http.responses import json_response
-from server.routes.change_list import ListQuery, list_query
+from server.http.responses import JsonResponse, json_response
+from server.routes.change_list import NEXT_PAGE, ListQuery, list_query
 from server.services.keys import Keys, shown_change, shown_key
 from storage.directory.keys import MAX_KEYS_LISTED, ChangedKey, KeyPosition, ListedKey
 
@@ -60,12 +60,11 @@ class PublicKeyResource:
             "Publish one of the caller's public keys; the one it replaces is revoked",
             "encryption",
             body=NewPublicKey,
-            answer=Published,
             errors=(400, 401, 409, 413, 415, 429, 503),
             flat_400=True,
         )
     )
-    async def put(self, request: web.Request) -> web.Response:
+    async def put(self, request: web.Request) -> JsonResponse[Published]:
         caller = await self.auth.person(request)
         new = await read_json(request, NEW_PUBLIC_KEY)
         return json_response(Published(await self.keys.publish(caller.person, new)))
@@ -76,12 +75,12 @@ class PublicKeyResource:
             "A person's public keys: those in force first, then the revoked ones, the newest first",
             "encryption",
             query=KeysQuery,
-            answer=list[PublicKeyAnswer],
+            answer_headers=NEXT_PAGE,
             errors=(400, 401, 404, 503),
             path={"person_id": Id},
         )
     )
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> JsonResponse[list[PublicKeyAnswer]]:
         await self.auth.person(request)
         query = read_query(request, _KEYS_QUERY)
         found = await self.keys.keys(_person_id(request.match_info["person_id"]), query.cursor, query.limit)
@@ -95,11 +94,11 @@ class PublicKeyResource:
             "talked with, by time of change",
             "encryption",
             query=ListQuery,
-            answer=list[ChangedKeyAnswer],
+            answer_headers=NEXT_PAGE,
             errors=(400, 401, 503),
         )
     )
-    async def changed(self, request: web.Request) -> web.Response:
+    async def changed(self, request: web.Request) -> JsonResponse[list[ChangedKeyAnswer]]:
         caller = await self.auth.person(request)
         query = list_query(request)
         found = await self.keys.changed(caller.person, query.position, query.limit)

@@ -29,8 +29,11 @@ class LinkQuery(Strict):
     """What a link says besides the request's id."""
 
     endpoint: Annotated[int, Field(strict=False, ge=1, lt=10**18)]
+    """The endpoint that got the link, by its id."""
     expires: Annotated[int, Field(strict=False, ge=0, lt=10**12)]
+    """Until when the link is valid, in seconds since 1970."""
     signature: Annotated[str, Field(min_length=SIGNATURE_CHARACTERS, max_length=SIGNATURE_CHARACTERS)]
+    """Proves that this server made the link."""
 
 
 _QUERY: TypeAdapter[LinkQuery] = TypeAdapter(LinkQuery)
@@ -57,6 +60,7 @@ class RecordingLinkResource:
             credential="none",
             query=LinkQuery,
             content_type="audio/mpeg",
+            answer=bytes,
             errors=(400, 403, 404, 429, 503),
         )
     )

@@ -37,6 +37,7 @@ def _described(id: str, summary: str, *, answers_twiml: bool = False) -> Operati
         body_types=("application/x-www-form-urlencoded",),
         status=200 if answers_twiml else 204,
         content_type=twiml.CONTENT_TYPE,
+        answer=str,
         errors=(400, 401, 403, 413, 503),
     )
 

@@ -32,6 +32,7 @@ def _described(id: str, summary: str) -> Operation:
         credential="twilio",
         body_types=("application/x-www-form-urlencoded",),
         content_type=twiml.CONTENT_TYPE,
+        answer=str,
         errors=(400, 401, 403, 413, 503),
     )
 
@@ -69,6 +70,7 @@ class VoiceResource:
             "twilio",
             credential="none",
             content_type=twiml.CONTENT_TYPE,
+            answer=str,
         )
     )
     async def unavailable(self, _: web.Request) -> web.Response:

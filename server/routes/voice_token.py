@@ -8,7 +8,7 @@ from aiohttp import web
 
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.services.telephony.voice_tokens import VoiceToken, VoiceTokens
 
 
@@ -24,11 +24,10 @@ class VoiceTokenResource:
             "createVoiceToken",
             "Create a short-lived Twilio access token with which the caller's app receives calls",
             "telephony",
-            answer=VoiceToken,
             errors=(401, 404),
         )
     )
-    async def make(self, request: web.Request) -> web.Response:
+    async def make(self, request: web.Request) -> JsonResponse[VoiceToken]:
         caller = await self.auth.person(request)
         response = json_response(self.tokens.make(caller))
         response.headers["Cache-Control"] = "no-store"

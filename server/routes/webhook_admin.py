@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import msgspec
 from aiohttp import web
 from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
-from yarl import URL
 
-from protocol.activity import rfc3339
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
 from server.http.pages import page, page_response
 from server.http.public_address import PublicAddress
 from server.http.requests import read_body, read_json, read_query
-from server.http.responses import json_response
-from server.routes.webhook_receiver import PATH as RECEIVER_PATH
+from server.http.responses import JsonResponse, json_response
+from server.routes.change_list import NEXT_PAGE
+from server.routes.webhook_answers import (
+    DeliveryAnswer,
+    EndpointAnswer,
+    KeyedEndpoint,
+    ListedEndpoint,
+    LoggedDelivery,
+    RetriedAnswer,
+    SourceAnswer,
+    delivery_answer,
+    endpoint_answer,
+    keyed_endpoint,
+    listed_endpoint,
+    logged_delivery,
+    source_answer,
+)
 from server.webhooks.admin import EndpointChange, NewEndpoint, NewSource, Rotation, SourceKeys, WebhookAdmin
-from server.webhooks.words import attempt_in_words, delivery_in_words
-from storage.webhooks.attempts import Attempt
-from storage.webhooks.deliveries import Delivery, Filter, Status
-from storage.webhooks.endpoints import MAX_LISTED, Endpoint, EndpointKeys, Source
+from storage.webhooks.deliveries import Filter, Status
+from storage.webhooks.endpoints import MAX_LISTED, Endpoint, Source
 
 _ENDPOINTS: Final = "/admin/webhook-endpoints"
 _DELIVERIES: Final = "/admin/webhook-deliveries"
@@ -67,10 +76,15 @@ class DeliveryQuery(Strict):
     """Which deliveries to list; ``before`` is a delivery's id."""
 
     endpoint_id: Digits | None = None
+    """Only deliveries to this endpoint."""
     request_id: str | None = None
+    """Only deliveries about this privacy request."""
     status: StatusName | None = None
+    """Only deliveries in this state."""
     before: Digits | None = None
+    """Only deliveries older than this one, by its id."""
     limit: Few = 100
+    """How many to return at most."""
 
     @property
     def filter(self) -> Filter:
@@ -82,15 +96,20 @@ class EndpointQuery(Strict):
     """Which endpoints to list: of one company, and after an id."""
 
     company_id: Digits | None = None
+    """Only the endpoints of this company."""
     after: Digits = 0
+    """Only endpoints with a larger id than this."""
     limit: Few = MAX_LISTED
+    """How many to return at most."""
 
 
 class SourceQuery(Strict):
     """Which sources to list: after an id."""
 
     after: Digits = 0
+    """Only sources with a larger id than this."""
     limit: Few = MAX_LISTED
+    """How many to return at most."""
 
 
 _DELIVERY_QUERY: TypeAdapter[DeliveryQuery] = TypeAdapter(DeliveryQuery)
@@ -108,7 +127,6 @@ def routes(admin: WebhookAdmin, auth: Authenticator, address: PublicAddress) -> 
 
 
 def _described(id: str, summary: str, **more: Any) -> Operation:
-    more.setdefault("answer", dict[str, Any])
     more.setdefault("errors", (400, 401, 403, 404, 503))
     return Operation(id, summary, "webhooks", credential="admin", **more)
 
@@ -132,27 +150,27 @@ class WebhookEndpointResource:
             status=201,
         )
     )
-    async def add(self, request: web.Request) -> web.Response:
+    async def add(self, request: web.Request) -> JsonResponse[KeyedEndpoint]:
         await self.auth.admin(request)
         made = await self.admin.add_endpoint(await read_json(request, _NEW_ENDPOINT))
-        return json_response({**_endpoint(made), **_keys(made.keys)}, status=201)
+        return json_response(keyed_endpoint(made), status=201)
 
     @operation(
         _described(
             "listWebhookEndpoints",
             "The webhook endpoints, each with the number of waiting and failed deliveries",
             query=EndpointQuery,
-            answer=list[dict[str, Any]],
+            answer_headers=NEXT_PAGE,
         )
     )
-    async def listed(self, request: web.Request) -> web.Response:
+    async def listed(self, request: web.Request) -> JsonResponse[list[ListedEndpoint]]:
         await self.auth.admin(request)
         query = read_query(request, _ENDPOINT_QUERY)
         found = await self.admin.endpoints(query.company_id, query.after, query.limit)
         unfinished = await self.admin.unfinished([one.id for one in found])
 
-        def show(one: Endpoint) -> dict[str, Any]:
-            return {**_endpoint(one), **_unfinished(unfinished.get(one.id, {}))}
+        def show(one: Endpoint) -> ListedEndpoint:
+            return listed_endpoint(one, unfinished.get(one.id, {}))
 
         shown = await page(found, show, lambda last: {"after": str(last.id)}, more=len(found) == query.limit)
         return page_response(request, shown)
@@ -160,24 +178,23 @@ class WebhookEndpointResource:
     @operation(
         _described("getWebhookEndpoint", "One webhook endpoint, with the number of waiting and failed deliveries")
     )
-    async def one(self, request: web.Request) -> web.Response:
+    async def one(self, request: web.Request) -> JsonResponse[ListedEndpoint]:
         await self.auth.admin(request)
         found = await self.admin.endpoint(_id(request))
         unfinished = await self.admin.unfinished([found.id])
-        return json_response({**_endpoint(found), **_unfinished(unfinished.get(found.id, {}))})
+        return json_response(listed_endpoint(found, unfinished.get(found.id, {})))
 
     @operation(_described("changeWebhookEndpoint", "Change a webhook endpoint", body=EndpointChange))
-    async def change(self, request: web.Request) -> web.Response:
+    async def change(self, request: web.Request) -> JsonResponse[EndpointAnswer]:
         await self.auth.admin(request)
         wanted = await read_json(request, _ENDPOINT_CHANGE)
-        return json_response(_endpoint(await self.admin.change_endpoint(_id(request), wanted)))
+        return json_response(endpoint_answer(await self.admin.change_endpoint(_id(request), wanted)))
 
     @operation(
         _described(
             "deleteWebhookEndpoint",
             "Delete a webhook endpoint and cancel its waiting deliveries",
             status=204,
-            answer=None,
         )
     )
     async def delete(self, request: web.Request) -> web.Response:
@@ -190,27 +207,25 @@ class WebhookEndpointResource:
             "rotateWebhookEndpointKeys", "Rotate an endpoint's keys; the new ones are shown only once", body=Rotation
         )
     )
-    async def rotate(self, request: web.Request) -> web.Response:
+    async def rotate(self, request: web.Request) -> JsonResponse[KeyedEndpoint]:
         await self.auth.admin(request)
         rotation = await read_json(request, _ROTATION) if await read_body(request) else Rotation()
         rotated = await self.admin.rotate_endpoint(_id(request), rotation)
-        return json_response({**_endpoint(rotated), **_keys(rotated.keys)})
+        return json_response(keyed_endpoint(rotated))
 
     @operation(
         _described(
             "testWebhookEndpoint", "Send a test event, marked as such", status=202, errors=(401, 403, 404, 409, 503)
         )
     )
-    async def test(self, request: web.Request) -> web.Response:
+    async def test(self, request: web.Request) -> JsonResponse[DeliveryAnswer]:
         await self.auth.admin(request)
-        return json_response(_delivery(await self.admin.test(_id(request))), status=202)
+        return json_response(delivery_answer(await self.admin.test(_id(request))), status=202)
 
-    @operation(
-        _described("retryFailedWebhookDeliveries", "Retry all failed deliveries of an endpoint", answer=dict[str, int])
-    )
-    async def retry_failed(self, request: web.Request) -> web.Response:
+    @operation(_described("retryFailedWebhookDeliveries", "Retry all failed deliveries of an endpoint"))
+    async def retry_failed(self, request: web.Request) -> JsonResponse[RetriedAnswer]:
         await self.auth.admin(request)
-        return json_response({"retried": await self.admin.retry_failed(_id(request))})
+        return json_response(RetriedAnswer(await self.admin.retry_failed(_id(request))))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -235,14 +250,15 @@ class DeliveryResource:
 
     @operation(
         _described(
-            "listWebhookDeliveries", "The deliveries, newest first", query=DeliveryQuery, answer=list[dict[str, Any]]
+            "listWebhookDeliveries", "The deliveries, newest first", query=DeliveryQuery, answer_headers=NEXT_PAGE
         )
     )
-    async def listed(self, request: web.Request) -> web.Response:
+    async def listed(self, request: web.Request) -> JsonResponse[list[DeliveryAnswer]]:
         await self.auth.admin(request)
         wanted = read_query(request, _DELIVERY_QUERY).filter
         found = await self.admin.deliveries(wanted)
-        shown = await page(found, _delivery, lambda last: {"before": str(last.id)}, more=len(found) == wanted.limit)
+        more = len(found) == wanted.limit
+        shown = await page(found, delivery_answer, lambda last: {"before": str(last.id)}, more=more)
         return page_response(request, shown)
 
     @operation(
@@ -250,15 +266,15 @@ class DeliveryResource:
             "getWebhookDelivery", "One delivery with every attempt: what was sent and what the receiver answered"
         )
     )
-    async def one(self, request: web.Request) -> web.Response:
+    async def one(self, request: web.Request) -> JsonResponse[LoggedDelivery]:
         await self.auth.admin(request)
         found, made = await self.admin.delivery(_id(request))
-        return json_response({**_delivery(found), "log": [_attempt(each) for each in made]})
+        return json_response(logged_delivery(found, made))
 
     @operation(_described("retryWebhookDelivery", "Retry a delivery now", errors=(401, 403, 404, 409, 503)))
-    async def retry(self, request: web.Request) -> web.Response:
+    async def retry(self, request: web.Request) -> JsonResponse[DeliveryAnswer]:
         await self.auth.admin(request)
-        return json_response(_delivery(await self.admin.retry(_id(request))))
+        return json_response(delivery_answer(await self.admin.retry(_id(request))))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -282,20 +298,22 @@ class SourceResource:
             "createWebhookSource", "Allow another service to send events for a company", body=NewSource, status=201
         )
     )
-    async def add(self, request: web.Request) -> web.Response:
+    async def add(self, request: web.Request) -> JsonResponse[SourceAnswer]:
         await self.auth.admin(request)
         made = await self.admin.add_source(await read_json(request, _NEW_SOURCE))
-        return json_response(_source(made, self.address.of(request)), status=201)
+        return json_response(source_answer(made, self.address.of(request)), status=201)
 
-    @operation(
-        _described("listWebhookSources", "The sources of events", query=SourceQuery, answer=list[dict[str, Any]])
-    )
-    async def listed(self, request: web.Request) -> web.Response:
+    @operation(_described("listWebhookSources", "The sources of events", query=SourceQuery, answer_headers=NEXT_PAGE))
+    async def listed(self, request: web.Request) -> JsonResponse[list[SourceAnswer]]:
         await self.auth.admin(request)
         query = read_query(request, _SOURCE_QUERY)
         found, address = await self.admin.sources(query.after, query.limit), self.address.of(request)
         more = len(found) == query.limit
-        shown = await page(found, lambda one: _source(one, address), lambda last: {"after": str(last.id)}, more=more)
+
+        def show(one: Source) -> SourceAnswer:
+            return source_answer(one, address)
+
+        shown = await page(found, show, lambda last: {"after": str(last.id)}, more=more)
         return page_response(request, shown)
 
     @operation(
@@ -305,12 +323,13 @@ class SourceResource:
             body=SourceKeys,
         )
     )
-    async def rotate(self, request: web.Request) -> web.Response:
+    async def rotate(self, request: web.Request) -> JsonResponse[SourceAnswer]:
         await self.auth.admin(request)
         given = await read_json(request, _SOURCE_KEYS)
-        return json_response(_source(await self.admin.rotate_source(_id(request), given), self.address.of(request)))
+        rotated = await self.admin.rotate_source(_id(request), given)
+        return json_response(source_answer(rotated, self.address.of(request)))
 
-    @operation(_described("deleteWebhookSource", "Stop accepting events from a source", status=204, answer=None))
+    @operation(_described("deleteWebhookSource", "Stop accepting events from a source", status=204))
     async def delete(self, request: web.Request) -> web.Response:
         await self.auth.admin(request)
         await self.admin.delete_source(_id(request))
@@ -324,74 +343,3 @@ class SourceResource:
             web.post(_SOURCES + _ID + "/rotate", self.rotate),
             web.delete(_SOURCES + _ID, self.delete),
         ]
-
-
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "id": endpoint.id,
-        "company_id": endpoint.company_id,
-        "url": endpoint.url,
-        "format": endpoint.format,
-        "recording": endpoint.recording.value,
-        "enabled": endpoint.enabled,
-        "previous_keys_until": _time(endpoint.keys.previous_until_ms),
-        "created_at": rfc3339(endpoint.created_at_ms),
-        "updated_at": rfc3339(endpoint.updated_at_ms),
-    }
-
-
-def _unfinished(counts: Mapping[Status, int]) -> dict[str, int]:
-    return {status.value: counts.get(status, 0) for status in (Status.PENDING, Status.FAILED)}
-
-
-def _keys(keys: EndpointKeys) -> dict[str, Any]:
-    return {"api_key": keys.api_key, "secret": keys.secret}
-
-
-def _delivery(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "id": delivery.id,
-        "endpoint_id": delivery.endpoint_id,
-        "request_id": delivery.request_id,
-        "event": delivery.event_name,
-        "status": delivery.status.value,
-        "attempts": delivery.attempts,
-        "created_at": rfc3339(delivery.created_at_ms),
-        "attempted_at": _time(delivery.attempted_at_ms),
-        "finished_at": _time(delivery.finished_at_ms),
-        "next_attempt_at": _time(delivery.next_attempt_at_ms),
-        "http_status": delivery.http_status,
-        "duration_ms": delivery.duration_ms,
-        "answer": delivery.answer,
-        "error": delivery.error,
-        "webhook_id": delivery.webhook_id,
-        "summary": delivery_in_words(delivery),
-    }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "at": rfc3339(attempt.at_ms),
-        "http_status": attempt.http_status,
-        "duration_ms": attempt.duration_ms,
-        "error": attempt.error,
-        "answer": attempt.answer,
-        "summary": attempt_in_words(attempt),
-        "payload": msgspec.Raw(attempt.payload.encode()) if attempt.payload else None,
-    }
-
-
-def _source(source: Source, address: URL) -> dict[str, Any]:
-    return {
-        "id": source.id,
-        "company_id": source.company_id,
-        "url": str(address.with_path(RECEIVER_PATH).with_query(source=source.id)),
-        "previous_keys_until": _time(source.keys.previous_until_ms),
-        "created_at": rfc3339(source.created_at_ms),
-        "updated_at": rfc3339(source.updated_at_ms),
-    }
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else rfc3339(at_ms)

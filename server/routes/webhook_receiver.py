@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
@@ -12,14 +13,21 @@ from server.http.client_address import address_group, client_address
 from server.http.forms import TYPES, tree_of_body
 from server.http.operations import Operation, operation
 from server.http.requests import read_body
-from server.http.responses import json_response
+from server.http.responses import JsonResponse, json_response
 from server.http.unproven import UnprovenBodies
-from server.services.privacy.received_events import ReceivedEvents
+from server.services.privacy.received_events import ReceivedEvents, TakenAs
 
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """A recording is in it."""
 
 PATH: Final = "/webhooks/privacy-requests"
+
+
+class TakenEvent(msgspec.Struct, frozen=True):
+    """What was done with the event."""
+
+    result: TakenAs
+    """`stored`; `unchanged`: it says what is known already; `test`: it is only a test."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +45,17 @@ class WebhookReceiverResource:
             "webhooks",
             credential="event signature",
             body_types=TYPES,
-            answer=dict[str, str],
             errors=(400, 401, 409, 413, 415, 429, 503),
         )
     )
-    async def receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> JsonResponse[TakenEvent]:
         source = await self.events.source(_source_id(request))
         # The signature is inside the body: until it has been read and checked, its sender is unknown.
         size = MAX_EVENT_BYTES if request.content_length is None else min(request.content_length, MAX_EVENT_BYTES)
         with self.bodies.holding(address_group(client_address(request, self.trusted_hops)), size):
             body = await read_body(request, MAX_EVENT_BYTES)
             tree = await tree_of_body(request, body)
-            return json_response({"result": await self.events.take(source, request.headers, body, tree)})
+            return json_response(TakenEvent(await self.events.take(source, request.headers, body, tree)))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
-
-import msgspec
 
 from protocol.activity import Activity, ActivityType, NewActivity, Party
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
+from protocol.names import Name
 from server.live.log import Log, Submission, refused
 from server.live.parties import Parties, PartyName
 from server.runtime.limits import Buckets
@@ -227,10 +225,9 @@ class Activities:
         await self._parties.load({key for row in page.rows for key in (row.party, row.last.sender, row.last.receiver)})
         return page
 
-    def name(self, key: int) -> dict[str, Any]:
+    def name(self, key: int) -> Name:
         """Return a party's id and names, which must be in memory (:meth:`read`, :meth:`conversations`)."""
-        found: dict[str, Any] = msgspec.json.decode(self._parties.shown(key).json)
-        return found
+        return self._parties.shown(key).name
 
     def encoded(self, activity: Activity, codec: Codec) -> bytes:
         """Return an activity as clients get it; its parties' names must be in memory (:meth:`read`)."""

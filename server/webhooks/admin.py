@@ -56,17 +56,24 @@ class NewEndpoint(Strict):
 
     company_id: Id
     url: str
+    """Where to send events: an https URL with a public address."""
     format: Literal["multipart", "json"] = "multipart"
+    """How to encode an event's body."""
     recording: Literal["inline", "link"] = "inline"
+    """`inline`: send a recording in an event of its own; `link`: put a link to it in each event."""
 
 
 class EndpointChange(Strict):
     """``PATCH``: fields that are left out stay the same. If not enabled, events wait."""
 
     url: str | None = None
+    """Where to send events: an https URL with a public address."""
     format: Literal["multipart", "json"] | None = None
+    """How to encode an event's body."""
     recording: Literal["inline", "link"] | None = None
+    """`inline`: send a recording in an event of its own; `link`: put a link to it in each event."""
     enabled: bool | None = None
+    """Whether to send events; if not, they wait."""
 
 
 class NewSource(Strict):
@@ -74,15 +81,20 @@ class NewSource(Strict):
 
     company_id: Id
     api_key: ApiKey
+    """The key of the signature inside each event."""
     secret: Secret | None = None
+    """The key of the Standard Webhooks headers: `whsec_` and base64."""
 
 
 class SourceKeys(Strict):
     """New keys for a source; the old ones stay valid for the overlap."""
 
     api_key: ApiKey | None = None
+    """The new key of the signature inside each event."""
     secret: Secret | None = None
+    """The new key of the Standard Webhooks headers: `whsec_` and base64."""
     overlap_seconds: Overlap = DEFAULT_OVERLAP_SECONDS
+    """How long the keys before stay valid."""
 
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:
@@ -95,6 +107,7 @@ class Rotation(Strict):
     """New keys for an endpoint; the old ones stay valid for the overlap."""
 
     overlap_seconds: Overlap = DEFAULT_OVERLAP_SECONDS
+    """How long events are signed with the keys before, too."""
 
 
 class WebhookAdmin:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from protocol.privacy_request import DEADLINE_DAYS, EXTENDED_DEADLINE_DAYS, PrivacyRequest
 from storage.database import Reader
 from storage.privacy.requests import STEP_ROWS, is_full
@@ -31,15 +33,21 @@ class Cutoffs(NamedTuple):
     opt_out: int
 
 
-class DueCounts(NamedTuple):
-    """Numbers of requests. ``overdue``: late in any way; the next three count each way (one may be late in several)."""
+class DueCounts(msgspec.Struct, frozen=True):
+    """Numbers of requests."""
 
     open: int
+    """Not completed."""
     overdue: int
+    """Late in any way."""
     answer_overdue: int
+    """Not answered in time; one request may be late in several ways."""
     confirmation_overdue: int
+    """Their receipt was not confirmed in time."""
     opt_out_overdue: int
+    """The sale of data was not ended in time."""
     completed: int
+    """Completed."""
 
 
 _ANSWER: Final = "(r.received_day < CASE WHEN r.extended THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END)"

@@ -27,8 +27,8 @@ from protocol.directory import (
     ServiceCode,
     TrustedCompany,
     TrustRequest,
-    line,
 )
+from protocol.directory_answers import line
 from protocol.errors import ApiError, ErrorCode
 from server.live.parties import Parties
 from server.services.directory.directory import Directory

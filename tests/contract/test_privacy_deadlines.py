@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec.structs import asdict
+
 from protocol.privacy_request import (
     CallSession,
     PrivacyRequest,
@@ -55,10 +57,10 @@ async def fill(database: Database) -> None:
 
 
 async def test_each_clock_is_counted_by_itself_and_all_of_them_once(database: Database) -> None:
-    assert await due_counts(database, cut()) == (0, 0, 0, 0, 0, 0)
+    assert set(asdict(await due_counts(database, cut())).values()) == {0}
     await fill(database)
     counts = await due_counts(database, cut())
-    assert counts._asdict() == {
+    assert asdict(counts) == {
         "open": 5,
         "overdue": 3,
         "answer_overdue": 1,

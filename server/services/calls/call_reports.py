@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import asdict
 
-from protocol.activity import Activity, ActivityType, NewActivity, posted
+from protocol.activity import Activity, ActivityType, NewActivity
+from protocol.answers import posted
 from protocol.call import names_a_call
 from protocol.events import EventName
 from server.live.events import Events
@@ -91,7 +93,8 @@ class CallReports:
         )
         if activity is not None:
             self._amended(activity)
-            self._events.publish((activity.sender, activity.receiver), EventName.ACTIVITY_CHANGED, posted(activity))
+            parties = activity.sender, activity.receiver
+            self._events.publish(parties, EventName.ACTIVITY_CHANGED, asdict(posted(activity)))
         return activity
 
     async def _list(self, name: str, activity: Activity) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from protocol.errors import ApiError, ErrorCode
 from storage.data_dir import BACKUP_FOLDER, DATABASE_NAME
@@ -13,11 +14,13 @@ from storage.database import Database
 from storage.sqlite import files as sqlite_files
 
 
-class Backup(NamedTuple):
-    """One backup: its file's name in the folder, and its size."""
+class Backup(msgspec.Struct, frozen=True):
+    """One backup."""
 
     name: str
+    """The file's name in the folder `backups` of the data directory."""
     bytes: int
+    """Its size."""
 
 
 class Backups:

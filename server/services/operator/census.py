@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from server.config.settings import Settings
+import msgspec
+
+from server.config.settings import Mode, Settings
 from server.config.version import VERSION
 from server.live.hub import Hub
 from server.runtime.telemetry import Metrics
@@ -15,7 +17,70 @@ from storage.census import counts
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
-from storage.telephony.numbers import NumberStore
+from storage.telephony.numbers import NumberState, NumberStore
+
+
+class NodeFigures(msgspec.Struct, frozen=True):
+    """The process."""
+
+    version: str
+    """Buzz's version."""
+    mode: Mode
+    """`development` or `production`."""
+    process_id: int
+    """Its id on its machine."""
+    uptime_seconds: int
+    """How long it has run."""
+
+
+class LogFigures(msgspec.Struct, frozen=True):
+    """The activity log."""
+
+    epoch: str
+    """The name of this history of the log."""
+    head_id: int
+    """The newest id."""
+
+
+class SessionFigures(msgspec.Struct, frozen=True):
+    """The live sessions of this node."""
+
+    now: int
+    """How many there are."""
+    behind: int
+    """How many of them have not got everything yet."""
+    people: int
+    """How many people they are of."""
+
+
+class StorageFigures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The database; the sizes are those of SQLite's files."""
+
+    dialect: Literal["sqlite", "postgresql"]
+    """Which database it is."""
+    bytes: int | msgspec.UnsetType = msgspec.UNSET
+    """The size of the database."""
+    wal_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    """The size of its write-ahead log."""
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """The figures of a node, by subject."""
+
+    node: NodeFigures
+    """The process."""
+    log: LogFigures
+    """The activity log."""
+    sessions: SessionFigures
+    """The live sessions of this node."""
+    stored: dict[str, int]
+    """How many rows each of the smaller tables has."""
+    numbers: dict[NumberState, int]
+    """How many Buzz numbers there are in each state."""
+    storage: StorageFigures
+    """The database."""
+    metrics: dict[str, float]
+    """The value of every metric, by its name and labels."""
 
 
 class Census:
@@ -29,38 +94,31 @@ class Census:
         self._metrics = metrics
         self._started_at = time.monotonic()
 
-    async def take(self) -> dict[str, Any]:
+    async def take(self) -> Stats:
         """Return figures by subject. Raises StorageUnavailable."""
         epoch, head_id, _ = await self._log.state()
         live = sum(session.live for session in self._hub)
-        return {
-            "node": {
-                "version": VERSION,
-                "mode": self._settings.mode.value,
-                "process_id": os.getpid(),
-                "uptime_seconds": round(time.monotonic() - self._started_at),
-            },
-            "log": {"epoch": epoch, "head_id": head_id},
-            "sessions": {
-                "now": len(self._hub),
-                "behind": len(self._hub) - live,
-                "people": sum(1 for key in self._hub.people() if key > 0),
-            },
-            "stored": await counts(self._database),
-            "numbers": {state.value: count for state, count in (await NumberStore(self._database).counts()).items()},
-            "storage": self._storage(),
-        }
+        people = sum(1 for key in self._hub.people() if key > 0)
+        return Stats(
+            node=self._node(),
+            log=LogFigures(epoch, head_id),
+            sessions=SessionFigures(len(self._hub), len(self._hub) - live, people),
+            stored=await counts(self._database),
+            numbers=await NumberStore(self._database).counts(),
+            storage=self._storage(),
+            metrics=self._metrics.values(),
+        )
 
-    def metrics(self) -> dict[str, float]:
-        """Return every metric's value, by its name and labels."""
-        return self._metrics.values()
+    def _node(self) -> NodeFigures:
+        uptime_seconds = round(time.monotonic() - self._started_at)
+        return NodeFigures(VERSION, self._settings.mode, os.getpid(), uptime_seconds)
 
-    def _storage(self) -> dict[str, Any]:
+    def _storage(self) -> StorageFigures:
         if self._database.dialect != "sqlite":
-            return {"dialect": self._database.dialect}
+            return StorageFigures("postgresql")
         path = self._settings.data_dir / DATABASE_NAME
         wal = path.with_name(f"{DATABASE_NAME}-wal")
-        return {"dialect": "sqlite", "bytes": _size(path), "wal_bytes": _size(wal)}
+        return StorageFigures("sqlite", _size(path), _size(wal))
 
 
 def _size(path: Path) -> int:

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from server.auth.signing_keys import is_exposed
 from server.config.settings import Settings
@@ -38,12 +40,15 @@ class Health(StrEnum):
     FAIL = "fail"
 
 
-class Finding(NamedTuple):
+class Finding(msgspec.Struct, frozen=True):
     """One thing that was checked."""
 
     check: str
+    """What was checked."""
     health: Health
+    """`warn`: it works but needs attention; `fail`: it does not work, or soon will not."""
     detail: str
+    """What was found, and what to do about it."""
 
 
 def examine_machine(settings: Settings) -> list[Finding]:

@@ -6,7 +6,8 @@ So after a crash the same command finishes the work.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from server.auth.authentication import Authentication
 from server.live.hub import Hub
@@ -22,27 +23,42 @@ from storage.sqlite.database import SqliteDatabase
 _TRIES: Final = 5
 
 
-class Erased(NamedTuple):
-    """What was erased for one person. ``in_directory``: they were in the directory. The other fields are counts."""
+@dataclass(frozen=True)
+class Erased:
+    """What was erased for one person."""
 
     person_id: int
     in_directory: bool
+    """Whether they were in the directory."""
     activities_emptied: int
+    """How many activities lost their text."""
     devices: int
+    """How many devices were forgotten."""
     privacy_requests: int
+    """How many privacy requests were erased."""
 
 
-class There(NamedTuple):
-    """The stored data of a person: their name (empty: not in the directory), and counts."""
+@dataclass(frozen=True)
+class ErasurePreview:
+    """What is stored about a person, and would be erased."""
 
     person_id: int
     in_directory: bool
+    """Whether they are in the directory."""
     name: str
+    """Their name; empty if they are not in the directory."""
     conversations: int
+    """With how many parties they have talked."""
     devices: int
+    """How many devices are remembered."""
     public_keys: int
+    """How many public keys are kept."""
     numbers: int
+    """How many numbers they call from or were given."""
     privacy_requests: int
+    """How many privacy requests were made from these numbers."""
+    dry_run: Literal[True] = True
+    """Always true: nothing was erased."""
 
 
 class Erasure:
@@ -81,11 +97,11 @@ class Erasure:
             privacy_requests=counts["privacy_requests"],
         )
 
-    async def preview(self, person_id: int) -> There:
+    async def preview(self, person_id: int) -> ErasurePreview:
         """Return what :meth:`person` would erase. Changes nothing."""
         numbers = await numbers_of_person(self._database, person_id)
         name = (await read_names(self._database, [person_id])).get(person_id)
-        return There(
+        return ErasurePreview(
             person_id,
             name is not None,
             name.display if name is not None else "",

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from protocol.activity import ActivityType, Party, rfc3339
 from protocol.directory import Kind
 from protocol.errors import ApiError, ErrorCode
-from protocol.privacy_request import view
+from protocol.privacy_view import view
 from server.services.privacy.requests import PrivacyRequests
 from storage import personal_data
 from storage.accounts import AccountStore
@@ -94,7 +95,7 @@ class PersonalData:
             kept = await requests.find(self._database, request_id)
             if kept is None or kept.request.erased_at_ms is not None:
                 continue
-            yield {"kind": "privacy_request", **view(kept.request)}
+            yield {"kind": "privacy_request", **asdict(view(kept.request))}
             async for line in self._recording(request_id):
                 yield line
             for each in personal_data.OF_REQUEST:

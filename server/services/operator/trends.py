@@ -11,7 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from server.runtime.telemetry import Metrics
 
@@ -57,6 +59,17 @@ class Point(NamedTuple):
     values: dict[str, float | None]
 
 
+class TrendPoints(msgspec.Struct, frozen=True):
+    """The points of every chart, as columns."""
+
+    every_seconds: float
+    """The time between two points."""
+    at_ms: list[int]
+    """The times of the points, in milliseconds since 1970."""
+    series: dict[str, list[float | None]]
+    """By figure, its value at each time; null: there was nothing to measure."""
+
+
 class Trends:
     """Takes samples and keeps them. Rates are per second, latencies in seconds, ``processor`` in cores."""
 
@@ -82,15 +95,12 @@ class Trends:
         self._points.append(Point(self._now_ms(), movement(self._last, now, self._bounds)))
         self._last = now
 
-    def since(self, after_ms: int = 0) -> dict[str, Any]:
+    def since(self, after_ms: int = 0) -> TrendPoints:
         """Return the later points, as columns, which a chart can use directly."""
         points = [point for point in self._points if point.at_ms > after_ms]
         names = points[0].values if points else {}
-        return {
-            "every_seconds": EVERY_SECONDS,
-            "at_ms": [point.at_ms for point in points],
-            "series": {name: [point.values[name] for point in points] for name in names},
-        }
+        series = {name: [point.values[name] for point in points] for name in names}
+        return TrendPoints(EVERY_SECONDS, [point.at_ms for point in points], series)
 
     def _read(self) -> Reading:
         total = self._metrics.total

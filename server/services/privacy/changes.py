@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
+
 from protocol.events import EventName
 from protocol.privacy_event import PrivacyEventName
-from protocol.privacy_request import PrivacyRequest, view
+from protocol.privacy_request import PrivacyRequest
+from protocol.privacy_view import view
 from server.live.events import Events
 from storage.database import Database, Transaction
 from storage.privacy import requests
@@ -44,7 +47,7 @@ class PrivacyChanges:
             change = Change(transaction, self._now_ms())
             yield change
         for name, request in change.told:
-            self._events.publish([-request.company_id], _LIVE_NAMES[name], view(request))
+            self._events.publish([-request.company_id], _LIVE_NAMES[name], msgspec.to_builtins(view(request)))
         if change.endpoint_ids:
             self._wake(change.endpoint_ids)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from protocol import privacy_signature, standard_webhooks
 from protocol.errors import ApiError, ErrorCode
@@ -28,6 +29,10 @@ from storage.webhooks.endpoints import Source
 
 _TOKENS_KEPT_MS = 86_400_000
 """How long tokens are remembered at least: far longer than a timestamp is believed."""
+
+
+TakenAs = Literal["stored", "unchanged", "test"]
+"""What was done with an event: stored, already known, or only a test."""
 
 
 class ReceivedEvents:
@@ -69,7 +74,7 @@ class ReceivedEvents:
             and standard_webhooks.is_signed(secrets, headers, body)
         )
 
-    async def take(self, source: Source, headers: Mapping[str, str], body: bytes, tree: Tree) -> str:
+    async def take(self, source: Source, headers: Mapping[str, str], body: bytes, tree: Tree) -> TakenAs:
         """Verify an event and merge it durably; returns the result.
 
         Raises ApiError: unauthorized, bad_request naming the field, conflict for a token seen before and for an id that
@@ -134,7 +139,7 @@ def _recorded(kept: KeptRequest) -> KeptRequest:
     return replace(kept, request=replace(kept.request, call_session=completed))
 
 
-async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source: Source, signed_at_ms: int) -> str:
+async def _merge(change: Change, kept: KeptRequest, event: ReceivedEvent, source: Source, signed_at_ms: int) -> TakenAs:
     before, is_late = kept, signed_at_ms < kept.source_signed_at_ms
     has_news = await _keep_recording(change, kept, event, only_the_first=is_late)
     if not is_late:

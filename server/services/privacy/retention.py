@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
+import msgspec
 import structlog
 from pydantic import Field
 
 from protocol.activity import rfc3339
 from protocol.privacy_request import MIN_RETENTION_MONTHS, months_before
+from protocol.times import Time
 from protocol.validation import Strict
 from server.services.retention import in_batches, repeatedly
 from storage.database import Database
@@ -27,14 +29,20 @@ class Purge(Strict):
     """``POST /admin/privacy-requests/purge``. ``dry_run``: report how many, and delete nothing."""
 
     months: Annotated[int, Field(ge=MIN_RETENTION_MONTHS, le=1_200)]
+    """How long ago the last change was, at least."""
     dry_run: bool = False
+    """Report how many there are, and delete nothing."""
 
 
-class Purged(NamedTuple):
-    """How many completed requests, last changed before that moment, were deleted (or would be)."""
+class Purged(msgspec.Struct, frozen=True):
+    """What a purge deleted, or with ``dry_run`` would delete."""
 
     requests: int
-    changed_before: str
+    """How many completed requests."""
+    changed_before: Time
+    """They were last changed before this time."""
+    dry_run: bool
+    """Whether nothing was deleted."""
 
 
 class PrivacyRetention:
@@ -70,7 +78,7 @@ class PrivacyRetention:
             requests = await in_batches(lambda: retention.purge_requests(self._database, before_ms, REQUESTS_AT_ONCE))
         if requests and not wanted.dry_run:
             _logger.info("old privacy requests deleted", requests=requests, months=wanted.months, actor=actor)
-        return Purged(requests, rfc3339(before_ms))
+        return Purged(requests, rfc3339(before_ms), wanted.dry_run)
 
     async def _prune(self) -> int:
         before_ms = self._now_ms() - self._log_days * _DAY_MS

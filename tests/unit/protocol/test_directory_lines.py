@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.directory import KEYS, Contact, Kind, Person, Removed, TrustRequest, line
+from protocol.directory import KEYS, Contact, Kind, Person, Removed, TrustRequest
+from protocol.directory_answers import line
 from protocol.directory_lines import parse_line, parse_object
 from protocol.errors import ApiError, ErrorCode
 
@@ -37,8 +38,9 @@ LINES = st.one_of(
 def test_a_line_is_read_and_written_back(fields: dict[str, object]) -> None:
     found = parse_line(json.dumps(fields).encode())
     assert not isinstance(found, Removed)
-    again = line(found)
-    assert parse_line(msgspec.json.encode(again)) == found
+    written = msgspec.json.encode(line(found))
+    assert parse_line(written) == found
+    again = json.loads(written)
     assert found.identity == tuple(fields[name] for name in KEYS[Kind(str(fields["kind"]))])
     expected = {**fields, "numbers": sorted(set(fields["numbers"]))} if "numbers" in fields else fields  # type: ignore[call-overload]
     assert {name: again[name] for name in expected} == expected

@@ -19,8 +19,8 @@ from protocol.privacy_request import (
     months_before,
     received_on,
     utc_date,
-    view,
 )
+from protocol.privacy_view import view
 from protocol.us_states import STATE_ZONES, US_STATES
 
 
@@ -119,11 +119,11 @@ def test_a_request_shows_every_clock() -> None:
     code = ServiceCode("57", "tes", created, created)
     request = PrivacyRequest("r", 7, RequestType.WEB_FORM, State(), created, created, code, web_form_session=session)
     shown = view(request)
-    assert (shown["deadline"], shown["confirmation_due"], shown["opt_out_due"]) == (
+    assert (shown.deadline, shown.confirmation_due, shown.opt_out_due) == (
         "2020-04-28",
         "2020-03-27",
         "2020-04-03",
     )
-    assert shown["created_at"] == "2020-03-14T18:44:40Z"
-    assert shown["call_session"] is None
+    assert shown.created_at == "2020-03-14T18:44:40Z"
+    assert shown.call_session is None
     assert utc_date(created) == date(2020, 3, 14)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.runtime.telemetry import Metrics
-from server.services.operator.trends import EVERY_SECONDS, KEPT, Reading, Trends, movement, quantile
+from server.services.operator.trends import EVERY_SECONDS, KEPT, Reading, TrendPoints, Trends, movement, quantile
 from server.services.telephony_metrics import TelephonyMetrics
 
 BOUNDS = (0.1, 0.2, 0.4)
@@ -74,20 +74,20 @@ def test_points_are_columns_and_only_the_new_ones_are_given_again() -> None:
     clock = Clock()
     metrics = watched()
     trends = Trends(metrics, clock.now_ms, clock.now_seconds)
-    assert trends.since() == {"every_seconds": EVERY_SECONDS, "at_ms": [], "series": {}}
+    assert trends.since() == TrendPoints(EVERY_SECONDS, [], {})
     metrics.push_seconds.observe(0.001, times=10)
     clock.seconds += 5
     trends.sample()
     clock.seconds += 5
     trends.sample()
     found = trends.since()
-    assert found["at_ms"] == [1_005_000, 1_010_000]
-    assert found["series"]["sessions"] == [3, 3]
-    assert found["series"]["sends"] == [0, 0]
-    first, second = found["series"]["push_p99"]
+    assert found.at_ms == [1_005_000, 1_010_000]
+    assert found.series["sessions"] == [3, 3]
+    assert found.series["sends"] == [0, 0]
+    first, second = found.series["push_p99"]
     assert 0.0005 <= first <= 0.001
     assert second is None
-    assert trends.since(1_005_000)["at_ms"] == [1_010_000]
+    assert trends.since(1_005_000).at_ms == [1_010_000]
 
 
 def test_no_more_than_an_hour_is_kept() -> None:
@@ -96,6 +96,6 @@ def test_no_more_than_an_hour_is_kept() -> None:
     for _ in range(KEPT + 10):
         clock.seconds += EVERY_SECONDS
         trends.sample()
-    at_ms = trends.since()["at_ms"]
+    at_ms = trends.since().at_ms
     assert len(at_ms) == KEPT
     assert at_ms[-1] - at_ms[0] == (KEPT - 1) * EVERY_SECONDS * 1000
