@@ -59,9 +59,10 @@ class Scene:
     def __init__(self, server: Lives, tokens: Tokens, context: BrowserContext, site: str, bob: BuzzClient) -> None:
         self.server = server
         self.bob = bob
-        self._token = tokens.person(JANE)
+        self.token = tokens.person(JANE)
         self._context = context
         self._site = site
+        self.example = f"{site}/examples/browser/index.html"
         self.faults: list[str] = []
 
     async def tab(self) -> Page:
@@ -73,7 +74,7 @@ class Scene:
 
     async def open(self, page: Page, **options: Any) -> None:
         """Open the client in a tab."""
-        await page.evaluate(OPEN, [self.server.node.url, self._token, {"deviceId": "browser", **options}])
+        await page.evaluate(OPEN, [self.server.node.url, self.token, {"deviceId": "browser", **options}])
 
     async def say(self, text: str) -> None:
         """Send a message to the person in the browser."""
@@ -204,3 +205,33 @@ async def test_a_page_in_the_back_forward_cache_gives_its_socket_away(data_dir: 
         assert await first.evaluate("got") == []
         await first.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
         await got(first, "one")
+
+
+async def test_the_page_of_the_examples(data_dir: Path) -> None:
+    async with scene(data_dir) as at:
+        page = await at.tab()
+        await page.goto(at.example)
+        await fill_in(page, at)
+        await at.say("hello <b>you</b>")
+        await page.get_by_text("hello <b>you</b>").wait_for()
+        heard = at.bob.activities()
+        await page.fill("#write input", "hello yourself")
+        await page.press("#write input", "Enter")
+        assert [(await anext(heard)).message, (await anext(heard)).message] == ["hello <b>you</b>", "hello yourself"]
+        await page.get_by_text("Jane Smith: hello yourself").wait_for()
+        await at.server.kill()
+        await page.reload()
+        await fill_in(page, at)
+        assert await page.locator("#messages li").all_inner_texts() == [
+            "Bob Smith: hello <b>you</b>",
+            "Jane Smith: hello yourself",
+        ]
+
+
+async def fill_in(page: Page, at: Scene) -> None:
+    """Fill in the form of the example's page, and wait until its conversation is open."""
+    for name, value in {"url": at.server.node.url, "token": at.token, "to": str(BOB)}.items():
+        await page.fill(f"#open input[name={name}]", value)
+    await page.click("#open button")
+    await page.wait_for_selector("#write", state="visible")
+    await page.wait_for_function("document.querySelector('#state').textContent === 'live'")

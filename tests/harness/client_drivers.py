@@ -258,10 +258,11 @@ async def python_driver() -> AsyncIterator[PythonDriver]:
 
 
 @asynccontextmanager
-async def node_driver() -> AsyncIterator[NodeDriver]:
-    """The JavaScript client, in a new Node process."""
+async def node_driver(*flags: str, own_websocket: bool = False) -> AsyncIterator[NodeDriver]:
+    """The JavaScript client, in a new Node process; with the package ws, or with the platform's own WebSocket."""
     script = javascript_client() / "test" / "driver.js"
-    process = await asyncio.create_subprocess_exec(program("node"), script, stdin=PIPE, stdout=PIPE, limit=2**24)
+    command = [program("node"), *flags, str(script), *(["global"] if own_websocket else [])]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**24)
     try:
         yield NodeDriver(process)
     finally:

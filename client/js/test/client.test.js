@@ -151,6 +151,19 @@ test("leaving the loop does not count the last activity as handled", async () =>
   await again.close()
 })
 
+test("close stores and confirms what the app has taken", async () => {
+  const server = new SmallServer()
+  const store = memoryStore()
+  server.write(3)
+  const buzz = await open(server, { store, deviceId: "d", clock: new StillClock(), openTimeoutSeconds: 0 })
+  const activities = buzz.activities()
+  for (let number = 0; number < 3; number++) await activities.next()
+  await buzz.close()
+  await settled()
+  assert.equal((await store.loadPosition()).lastActivityId, 3)
+  assert.deepEqual(server.frames.at(-1), { type: "received", id: 3 })
+})
+
 test("encryption seals before anything is kept, and opens before the app sees it", async () => {
   const server = new SmallServer()
   const store = memoryStore()

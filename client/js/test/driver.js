@@ -5,8 +5,8 @@
  */
 
 import { createInterface } from "node:readline"
-import WebSocket from "ws"
-import { connect, memoryStore, SessionEnded } from "../src/index.js"
+import { WebSocket as Ws } from "ws"
+import { connect, memoryStore } from "../src/index.js"
 import { msgpack } from "../src/msgpack.js"
 
 /** A clock that the script moves: real time passes on it as well. */
@@ -48,6 +48,8 @@ class ScriptClock {
   }
 }
 
+// `global` plays the scripts with the platform's own WebSocket, which does not show the status of a refused upgrade.
+const WebSocket = process.argv[2] === "global" ? globalThis.WebSocket : Ws
 const report = (fields) => process.stdout.write(`${JSON.stringify(fields)}\n`)
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 const why = (error) => error.code ?? String(error)

@@ -16,7 +16,7 @@ from buzz_client.backoff import Backoff
 from buzz_client.codec import CODECS, Encoding
 from buzz_client.composing import as_party, chat_activity, idempotent
 from buzz_client.connection import Connection, Welcome
-from buzz_client.cursor import CursorStore, MemoryCursor
+from buzz_client.cursor import CursorStore, MemoryCursor, Position
 from buzz_client.delivery import ActivityIterator, Delivery
 from buzz_client.errors import BuzzError, ClientClosed, HttpError
 from buzz_client.events import Callback, Events
@@ -87,7 +87,7 @@ class BuzzClient:
             owner_id=place.person_id if place else None,
             tap=tap,
         )
-        self._keeping = Keeping(store, self._mark_received if mark_received and device_id else None)
+        self._keeping = Keeping(store, self._confirm if mark_received and device_id else None)
         self._runner: asyncio.Task[None] | None = None
         self._over: BaseException | None = None
 
@@ -289,6 +289,11 @@ class BuzzClient:
         activity = await self._delivery.next()
         self._keeping.handing(self._session.place_of(activity))
         return activity
+
+    def _confirm(self, place: Position) -> None:
+        """Tell the server what is stored, unless it is of another history, in which the id means another activity."""
+        if place.epoch == self._inbox.epoch:
+            self._mark_received(place.last_activity_id)
 
     def _mark_received(self, activity_id: int) -> None:
         self._sending.post("received", {"type": "received", "id": activity_id})

@@ -18,7 +18,7 @@ _INTERVAL_SECONDS = 0.25
 class Keeping:
     """Three positions, each behind the one before: delivered, handled, stored."""
 
-    def __init__(self, store: CursorStore, tell: Callable[[int], None] | None) -> None:
+    def __init__(self, store: CursorStore, tell: Callable[[Position], None] | None) -> None:
         self._store = store
         self._tell = tell
         self._began: Position | None = None
@@ -65,4 +65,4 @@ class Keeping:
                 return
             self._kept = place
             if self._tell and place != self._began:
-                self._tell(place.last_activity_id)
+                self._tell(place)

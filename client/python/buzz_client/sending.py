@@ -69,6 +69,10 @@ class Sending:
         self._live_only[key] = frame
         self._wake.set()
 
+    def withdraw(self, key: object) -> None:
+        """Do not send the frame that waits with this key."""
+        self._live_only.pop(key, None)
+
     def use(self, connection: Connection) -> None:
         """Send everything on this connection from now on."""
         self._connection = connection

@@ -152,5 +152,6 @@ class Session:
             self._inbox.begin(welcome.epoch, self._inbox.cursor)
         elif self._inbox.epoch != welcome.epoch:
             self._inbox.begin(welcome.epoch, 0)
+            self._sending.withdraw("received")
             self._events.emit("client.epoch_changed", {"epoch": welcome.epoch})
         self._inbox.follow_new_source()

@@ -16,15 +16,18 @@ SCRIPTS = {script["name"]: script for script in scripts()}
 LACKS: dict[str, set[str]] = {
     "python": {"kept_outbox", "page", "exact_numbers"},
     "javascript": set(),
+    # Its own WebSocket, as a browser has it.
+    "javascript-platform": {"upgrade_status"},
 }
 
 
-def played_by(client: str) -> list[Any]:
+def played_by(client: str, *encodings: str) -> list[Any]:
     return [
         pytest.param(script, encoding, id=f"{script['name']}-{encoding}")
         for script in SCRIPTS.values()
         if not LACKS[client] & set(script.get("needs", ()))
         for encoding in script.get("encodings", ("json", "msgpack"))
+        if encoding in (encodings or ("json", "msgpack"))
     ]
 
 
@@ -44,3 +47,17 @@ async def node() -> AsyncIterator[Any]:
 @pytest.mark.parametrize(("script", "encoding"), played_by("javascript"))
 async def test_the_javascript_client(script: dict[str, Any], encoding: str, node: Any) -> None:
     await play(script, node, encoding)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node_of_its_own() -> AsyncIterator[Any]:
+    async with node_driver("--experimental-websocket", own_websocket=True) as driver:
+        yield driver
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("script", "encoding"), played_by("javascript-platform", "json"))
+async def test_the_javascript_client_on_the_platforms_websocket(
+    script: dict[str, Any], encoding: str, node_of_its_own: Any
+) -> None:
+    await play(script, node_of_its_own, encoding)

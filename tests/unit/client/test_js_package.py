@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ import pytest
 from tests.fakes.small_server import small_server
 from tests.harness.programs import javascript_client, program
 
+LIMIT_BYTES = 12 * 1024
+LIMIT_OF_TABS_BYTES = 2 * 1024
 PROGRAM = """
 import { connect, indexedDBStore, SendRefused, type Activity, type State, type Store } from "buzz-client"
 import { msgpack } from "buzz-client/msgpack"
@@ -82,6 +85,21 @@ def test_its_own_tests_pass(package: Path) -> None:
 
 def test_its_types_hold(package: Path) -> None:
     run(tool(package, "tsc"), cwd=package)
+
+
+def bundled(package: Path, folder: Path, code: str) -> dict[str, int]:
+    """Return the sizes of the bundle's files after gzip: the entry, and what is loaded when it is needed."""
+    (folder / "entry.js").write_text(code.replace("SRC", str(package / "src")))
+    options = ["--bundle", "--minify", "--format=esm", "--splitting", "--outdir=out", "--target=es2022"]
+    run(tool(package, "esbuild"), "entry.js", *options, cwd=folder)
+    return {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in (folder / "out").iterdir()}
+
+
+def test_what_an_app_loads_is_small(package: Path, tmp_path: Path) -> None:
+    """Everything with a store in the browser; what tabs need to share a socket is loaded only where they can."""
+    sizes = bundled(package, tmp_path, "export { connect, indexedDBStore } from 'SRC/index.js'")
+    assert sizes.pop("entry.js") <= LIMIT_BYTES
+    assert sum(sizes.values()) <= LIMIT_OF_TABS_BYTES
 
 
 def test_it_installs_into_an_empty_project_and_types_a_users_program(package: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ open.addEventListener("submit", async (event) => {
   const buzz = await connect(url, { token, deviceId: deviceId(name), store: indexedDBStore(name), openTimeoutSeconds: 0 })
   buzz.on("state", show)
   show(buzz.state)
-  // The page shows the newest messages first; what is newer arrives as activities.
+  // What is newer than the beginning of the session arrives as activities, so the older ones are fetched after it.
+  if (!buzz.connected) await new Promise((resolve) => buzz.on("welcome", resolve))
   const { activities } = await buzz.http.activitiesBefore(undefined, { party: `person:${to}`, limit: 20 })
   for (const activity of activities.reverse()) add(activity)
   write.hidden = false

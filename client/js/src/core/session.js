@@ -153,10 +153,11 @@ export class Session {
     this.#liveOnly.set(key, frame)
   }
 
-  /** The position is stored: confirm it to the server. @param {Position} position */
+  /** The position is stored: confirm it to the server, unless it is of another history. @param {Position} position */
   saved(position) {
     const id = this.keeping.saved(position)
-    if (id !== undefined && this.marksReceived) this.post("received", { type: "received", id })
+    if (id === undefined || position.epoch !== this.inbox.epoch) return
+    if (this.marksReceived) this.post("received", { type: "received", id })
   }
 
   /**
@@ -272,6 +273,7 @@ export class Session {
     else if (inbox.epoch === undefined) inbox.begin(epoch, inbox.cursor)
     else if (inbox.epoch !== epoch) {
       inbox.begin(epoch, 0)
+      this.#liveOnly.delete("received")
       this.#caughtUp = false
       this.#emit("epoch_changed", { epoch })
     }

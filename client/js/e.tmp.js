@@ -1,0 +1,1 @@
+export { connect, indexedDBStore } from "./src/index.js"
