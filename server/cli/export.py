@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from server.cli import admin, output, progress
 from server.cli.errors import CommandError
-from server.cli.options import Config, DataDir
+from server.cli.options import AsJson, Config, DataDir
 from server.config import settings_sources
 
 Write = Callable[[bytes], object]
@@ -27,6 +26,7 @@ def export(
     ] = None,
     data_dir: DataDir = None,
     config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Export what is stored about a person, as JSON lines.
 
@@ -35,6 +35,7 @@ def export(
 
     Example: run.py export --person 456 --output person-456.ndjson
     """
+    del as_json  # an export is always JSON
     if to is not None and to.exists():
         raise CommandError(f"{to} exists already: name a new file.")
     with _target(to) as write, progress.bytes_read(None) as advance:
@@ -70,8 +71,7 @@ async def _copy(api: admin.Admin, person: int, write: Write, advance: Callable[[
 def _target(path: Path | None) -> Iterator[Write]:
     """Yield what writes: to standard output, or to a new file that only its owner may read. It stays if all is well."""
     if path is None:
-        yield _on_terminal if sys.stdout.isatty() else sys.stdout.buffer.write
-        sys.stdout.flush()
+        yield _print
         return
     part = path.with_name(f".{path.name}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -83,6 +83,6 @@ def _target(path: Path | None) -> Iterator[Write]:
     part.rename(path)
 
 
-def _on_terminal(line: bytes) -> None:
-    # Names and messages may have characters that control a terminal.
+def _print(line: bytes) -> None:
+    # Names and messages may have characters that control a terminal: JSON has escapes for them.
     output.print_json_line(json.loads(line))

@@ -100,6 +100,9 @@ class Proxy:
             data = await answer.read()
             if answer.content_type == "application/json":
                 data = json.dumps(spoilt(json.loads(data))).encode()
+            if answer.content_type == "application/x-ndjson":
+                *lines, end = data.splitlines(keepends=True)
+                data = b"".join([*(json.dumps(spoilt(json.loads(line))).encode() + b"\n" for line in lines), end])
             kept = {name: answer.headers[name] for name in ("Content-Type", "Link") if name in answer.headers}
             return web.Response(body=data or None, status=answer.status, headers=kept)
 
@@ -172,6 +175,7 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "token revoke": ("token", "revoke", "0123456789abcdefghijkl"),
     "token rotate": ("token", "rotate"),
     "erase": ("erase", "--person", "10001", "--yes"),
+    "export": ("export", "--person", "456"),
     "import": ("import", "-"),
     "numbers add": ("numbers", "add", f"+1{EVIL}"),
     "numbers list": ("numbers", "list"),
@@ -193,6 +197,7 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "webhooks pause": ("webhooks", "pause", "{endpoint}", "--resume"),
     "webhooks rotate": ("webhooks", "rotate", "{endpoint}", "--yes"),
     "webhooks deliveries": ("webhooks", "deliveries"),
+    "webhooks delivery": ("webhooks", "delivery", "{delivery}"),
     "webhooks retry": ("webhooks", "retry", "{delivery}"),
     "webhooks test": ("webhooks", "test", "{endpoint}"),
     "webhooks sources": ("webhooks", "sources"),
