@@ -134,13 +134,23 @@ class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     """
 
     type: ActivityTypeName
+    """What it is."""
     receivable_type: PartyTypeName
+    """Whether the receiver is a person or a company."""
     receivable_id: _WireId
+    """The receiver's id."""
     sendable_type: PartyTypeName
+    """Whether the sender is a person or a company."""
     sendable_id: _WireId
+    """The sender's id."""
     call_time: _CallSeconds | None = None
+    """Seconds that the call took; required for the types with `connected`."""
     message: _Ciphertext | None = None
+    """The encrypted text, 1 to 65,536 bytes of UTF-8; required for `chat_message` and `chat_reaction_emoji`,
+    refused for calls.
+    """
     message_id: _MessageId | None = None
+    """A UUID, required for `chat_*`: a `chat_message`'s own; for the other two that of the message they are about."""
 
     @property
     def kind(self) -> ActivityType:

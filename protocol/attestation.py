@@ -92,6 +92,7 @@ class CallSettings(Strict):
     """
 
     attestation: Literal["refuse-failed", "require"] | None
+    """What the person requires of calls to them; null: the operator's setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ class CallSettingsAnswer:
     """What the person requires, and ``in_force``: the stricter of that and the operator's setting."""
 
     attestation: Literal["refuse-failed", "require"] | None
+    """What the person requires; null: the operator's setting."""
     in_force: AttestationPolicy
+    """The stricter of that and the operator's setting."""
 
 
 CALL_SETTINGS: TypeAdapter[CallSettings] = TypeAdapter(CallSettings)

@@ -131,14 +131,23 @@ class BlockedCallAnswer:
     """
 
     id: int
+    """The id of the person who was called."""
     call_id: str
+    """Twilio's CallSid, or an id made by Buzz."""
     message_id: str
+    """The UUID under which the call is recorded as an activity."""
     caller_id: str
+    """The name that the caller's network shows."""
     country_code: str
+    """The country code of the caller's number, with its `+`."""
     phone_number: str
+    """The caller's number as given, without the country code."""
     number: str | None
+    """The caller's number in E.164; null if there is none."""
     reason: BlockReason
+    """Why the call did not ring."""
     verified: Verified
+    """What the caller's network confirms about the number."""
     created_at: str
 
 
@@ -147,6 +156,7 @@ class ReasonAnswer:
     """One reason that made a caller trusted. ``person``: a company member with the number of a trusted contact."""
 
     type: Literal["contact", "company", "coworker", "person"]
+    """What it was that made the caller trusted."""
     id: int
 
 
@@ -155,6 +165,7 @@ class CallerAnswer:
     """The person or company that a call is recorded from."""
 
     type: Literal["person", "company"]
+    """Whether it is a person or a company."""
     id: int
 
 
@@ -167,16 +178,29 @@ class CallEntry:
     """
 
     call_id: str
+    """Twilio's CallSid, or an id made by Buzz."""
     message_id: str
+    """The UUID under which the call is recorded as an activity."""
     outcome: CallOutcome
+    """What became of the call."""
     reason: BlockReason | None
+    """Why it did not ring; null if it rang."""
     caller_id: str
+    """The name that the caller's network shows."""
     country_code: str
+    """The country code of the caller's number, with its `+`."""
     phone_number: str
+    """The caller's number as given, without the country code."""
     number: str | None
+    """The caller's number in E.164; null if there is none."""
     trusted_by: list[ReasonAnswer]
+    """What made the caller trusted."""
     certainty: Certainty | None
+    """How sure the caller's identity is; null if the call did not ring."""
     recorded_from: CallerAnswer | None
+    """The sender of the call's activity; null if there is none."""
     verified: Verified
+    """What the caller's network confirms about the number."""
     call_time: int | None
+    """Seconds that a connected call took."""
     created_at: str

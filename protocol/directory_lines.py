@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -75,6 +76,9 @@ Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
 
 class _Line(Strict):
+    # The docstrings of fields describe the lines and, by ``fields_model``, the bodies of PUT.
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     deleted: bool = Field(False, description="Removes the object; its other fields are then not needed.")
 
     def put(self) -> directory.Object:
@@ -92,6 +96,7 @@ class PersonLine(_Line):
     last_name: Text | None = None
     avatar: Avatar | None = None
     numbers: Numbers = ()
+    """The numbers that the person calls from, in E.164."""
 
     def put(self) -> directory.Object:
         first_name = _required(self.first_name, "first_name")
@@ -104,8 +109,10 @@ class CompanyLine(_Line):
     kind: Literal["company"]
     id: NewId
     name: Text | None = None
+    """The company's name; required unless the line removes the company."""
     avatar: Avatar | None = None
     numbers: Numbers = ()
+    """The numbers that the company calls from, in E.164."""
 
     def put(self) -> directory.Object:
         return directory.Company(self.id, _required(self.name, "name"), self.avatar, self.numbers)
@@ -133,6 +140,7 @@ class ContactLine(_Line):
     last_name: Text | None = None
     avatar: Avatar | None = None
     trusted: bool = False
+    """Whether calls from these numbers ring."""
     numbers: AddressBookNumbers = ()
 
     def put(self) -> directory.Object:
@@ -165,6 +173,7 @@ class PartyFields(Strict):
     """A person or a company: its type and id."""
 
     type: PartyTypeName
+    """Whether it is a person or a company."""
     id: NewId
 
     @property
@@ -179,6 +188,7 @@ class TrustRequestLine(_Line):
     id: NewId
     person_id: Id | None = None
     asked_by: PartyFields | None = Field(None, alias="from")
+    """Who asks."""
     created_at: Annotated[AwareDatetime, Field(ge=_EPOCH)] | None = None
 
     def put(self) -> directory.Object:
@@ -194,6 +204,7 @@ class NumberLine(_Line):
 
     kind: Literal["number"]
     number: E164
+    """The number in E.164."""
     person_id: Id | None = None
 
     def put(self) -> directory.Object:
@@ -205,7 +216,9 @@ class ServiceCodeLine(_Line):
 
     kind: Literal["service_code"]
     code: Code
+    """The code: 1 to 32 letters, digits, `_` or `-`."""
     name: Text | None = None
+    """What the code is for."""
     company_id: Id | None = None
 
     def put(self) -> directory.Object:
@@ -259,7 +272,7 @@ def fields_model(kind: Kind) -> type[BaseModel]:
     for name in _NEEDED.get(kind, ()):
         given = line.model_fields[name]
         [required] = [each for each in get_args(given.annotation) if each is not NoneType]
-        fields[name] = (required, Field(alias=given.alias))
+        fields[name] = (required, Field(alias=given.alias, description=given.description))
     return create_model(line.__name__.removesuffix("Line") + "Fields", __base__=Strict, __doc__=line.__doc__, **fields)
 
 

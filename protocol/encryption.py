@@ -39,7 +39,9 @@ class EncryptionData(Strict):
     """``PUT encryption``: the hash for this person across devices, and their id with the encryption provider."""
 
     hash: Data
+    """The hash for this person across devices."""
     e2e_id: Data
+    """Their id with the encryption provider."""
 
 
 class KeyAlgorithm(StrEnum):
@@ -61,8 +63,11 @@ class NewPublicKey(Strict):
     """``PUT public-key``: one public key of the caller's, for one device or (without ``device_id``) for all."""
 
     public_key: KeyText
+    """The key in base64, in the form of its algorithm."""
     algorithm: KeyAlgorithm
+    """The key's algorithm."""
     device_id: DeviceId | None = None
+    """The device that it is for; without it, for all of the person's devices."""
 
     @model_validator(mode="after")
     def _key_has_the_form_of_its_algorithm(self) -> Self:
@@ -78,7 +83,9 @@ class EncryptionAnswer:
     """A person's encryption data as it is returned."""
 
     hash: str
+    """The hash for this person across devices."""
     e2e_id: str
+    """Their id with the encryption provider."""
     updated_at: str
 
 
@@ -87,11 +94,16 @@ class PublicKeyAnswer:
     """One public key, which everybody may read. ``revoked_at`` null: in force. ``device_id`` null: for all devices."""
 
     public_key: str
+    """The key in base64."""
     algorithm: str
+    """The key's algorithm."""
     device_id: str | None
+    """The device that it is for; null: all of the person's devices."""
     fingerprint: str
+    """SHA-256 of the key's bytes, in hex: people compare it by voice."""
     updated_at: str
     revoked_at: str | None
+    """When it was revoked; null: it is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +112,16 @@ class ChangedKeyAnswer:
 
     person_id: int
     public_key: str
+    """The key in base64."""
     algorithm: str
+    """The key's algorithm."""
     device_id: str | None
+    """The device that it is for; null: all of the person's devices."""
     fingerprint: str
+    """SHA-256 of the key's bytes, in hex: people compare it by voice."""
     updated_at: str
     revoked_at: str | None
+    """When it was revoked; null: it is in force."""
 
 
 ENCRYPTION_DATA: Final[TypeAdapter[EncryptionData]] = TypeAdapter(EncryptionData)

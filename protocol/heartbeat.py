@@ -25,7 +25,9 @@ class Number:
     """The person's Buzz number in two parts: ``country_code`` without ``+``, national ``number``."""
 
     country_code: str
+    """The country code without `+`."""
     number: str
+    """The national number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,23 @@ class Heartbeat:
     """
 
     last_contact_update: str | None
+    """When the contacts last changed; null: never."""
     last_trust_request: str | None
+    """When somebody last asked for trust; null: never."""
     last_company_update: str | None
+    """When the companies last changed; null: never."""
     last_company_updated: str | None
+    """The same as `last_company_update`."""
     last_coworker_update: str | None
+    """When the coworkers last changed; null: never."""
     last_user_update: str | None
+    """When the caller's own entry last changed; null: never."""
     last_key_update: str | None
+    """When a public key of the caller, or of somebody they have talked with, last changed; null: never."""
     last_activity_id: str
+    """The id of the caller's newest activity, as text; `0` if there is none."""
     number: Number | None
+    """The caller's Buzz number; null while the pool is empty."""
 
 
 def heartbeat(times: LastTimes, last_activity_id: int, e164: str | None) -> Heartbeat:

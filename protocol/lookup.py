@@ -37,11 +37,17 @@ class Lookup:
     """The parameters of both look-ups, as text. A value that is neither text nor an integer counts as malformed."""
 
     number_code: str
+    """The country code of the called number."""
     number: str
+    """The called number."""
     inbound_code: str
+    """The country code of the caller's number."""
     inbound: str
+    """The caller's number."""
     caller_id: str | None = None
+    """The name that the caller's network shows."""
     stir_verstat: str | None = None
+    """Twilio's `StirVerstat`: the result of checking the call's signature."""
 
     @property
     def called(self) -> str | None:
@@ -126,7 +132,9 @@ class TrustAnswer:
     """The answer to trust-lookup: whether the phone may ring, and who was called (null: an unassigned number)."""
 
     trusted: bool
+    """Whether the phone may ring."""
     user_id: int | None
+    """The person who was called; null if the number is not assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,7 @@ class TrustedContact:
     last_name: str | None
     avatar: str | None
     number: str
+    """The number that the caller has, in E.164."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,7 @@ class TrustedCompany:
 
     id: int
     name: str | None
+    """The company's name."""
     avatar: str | None
 
 
@@ -165,8 +175,11 @@ class CallAnswer:
     """The answer to call-lookup; three empty lists for every caller who is not trusted."""
 
     contacts: tuple[TrustedContact, ...] = ()
+    """The called person's trusted contacts with this number."""
     people: tuple[TrustedPerson, ...] = ()
+    """Members of companies who call from it."""
     companies: tuple[TrustedCompany, ...] = ()
+    """Trusted companies that call from it."""
 
 
 UNTRUSTED: Final = TrustAnswer(trusted=False, user_id=None)

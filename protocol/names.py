@@ -33,9 +33,13 @@ class CompanyName(msgspec.Struct, frozen=True, gc=False):
 
     id: int
     name: str | None
+    """The company's name; null if it is no longer in the directory."""
     first_name: str | None = None
+    """The company's name again, for apps that read nothing else."""
     middle_name: None = None
+    """Always null."""
     last_name: None = None
+    """Always null."""
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "first_name", self.name)

@@ -96,16 +96,27 @@ class WebForm(Strict):
     model_config = ConfigDict(json_schema_extra=lambda schema: _without_traps(schema))
 
     first_name: Annotated[str, AfterValidator(_required_line)]
+    """The consumer's first name."""
     last_name: Annotated[str, AfterValidator(_required_line)]
+    """The consumer's last name."""
     email: Annotated[str, AfterValidator(_email)]
+    """The consumer's email address."""
     state: Annotated[str, AfterValidator(_state)] = ""
+    """The two letters of a state of the United States; empty for none."""
     requester_type: Annotated[str, AfterValidator(_line)] = REQUESTER_TYPES[0]
+    """What the consumer is to the company, such as `Consumer` or `Employee`."""
     tell_me: Flag = False
+    """They ask which data the company has about them."""
     delete_me: Flag = False
+    """They ask for its deletion."""
     do_not_sell: Flag = False
+    """They ask for an end of its sale."""
     send_me: Flag = False
+    """They ask for a copy of it."""
     other: Annotated[str, AfterValidator(_text)] = ""
+    """What else they ask for. At least one of these five is needed."""
     submission: Annotated[str, AfterValidator(_line)] = ""
+    """The same text in a form that is sent again, so that it makes one request."""
     leave_empty: str = ""
     website: str = ""
 

@@ -17,6 +17,13 @@ EVERYWHERE: Final = {
     "company_id": "The company's id.",
     "created_at": "When it was made.",
     "updated_at": "When it was last changed.",
+    "kind": "What kind of object it is.",
+    "first_name": "The first name.",
+    "middle_name": "The middle name.",
+    "last_name": "The last name.",
+    "avatar": "The address of a picture.",
+    "number": "The number in E.164.",
+    "code": "The service code.",
 }
 
 

@@ -14,6 +14,7 @@ from protocol.validation import MAX_ID
 from server.config.version import VERSION
 from server.description.answers import answer_of
 from server.description.credentials import CREDENTIALS, SCHEMES
+from server.description.field_words import EVERYWHERE
 from server.description.refusals import NAMED_SHAPES, refusals
 from server.description.schemas import Schema, Schemas
 from server.http.operations import Operation, operation_of
@@ -134,7 +135,8 @@ def _header_fields(given: Operation) -> Iterable[tuple[str, Schema, bool]]:
 
 
 def _parameter(place: str, name: str, schema: Schema, required: bool) -> dict[str, Any]:
-    words = {"description": schema["description"]} if "description" in schema else {}
+    described = schema.get("description") or EVERYWHERE.get(name)
+    words = {"description": described} if described else {}
     rest = {key: value for key, value in schema.items() if key != "description"}
     return {"name": name, "in": place, "required": required, **words, "schema": rest}
 

@@ -29,20 +29,25 @@ class ErrorDetail(msgspec.Struct, frozen=True):
     """What was refused, and why."""
 
     code: str
+    """The HTTP status, as text."""
     message: str
+    """What was wrong and what was expected. Its beginning says which status it is."""
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
     """Every refusal except those in the form of ``FlatErrorAnswer``."""
 
     error: ErrorDetail
+    """What was refused, and why."""
 
 
 class FlatErrorAnswer(msgspec.Struct, frozen=True):
     """A 400 of the routes that have this form."""
 
     error: Literal[True]
+    """Always true."""
     message: str
+    """The first parameter at fault, and what was expected of it."""
 
 
 class JsonResponse(web.Response, Generic[T]):

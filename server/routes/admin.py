@@ -62,6 +62,7 @@ class TokenToCheck(Strict):
     """``POST /admin/tokens/check``: a whole token, also one that is too long to be accepted."""
 
     token: Annotated[str, Field(min_length=1, max_length=65_536)]
+    """The whole token, also one that is too long to be accepted."""
 
 
 class NewErasure(Strict):

@@ -19,7 +19,9 @@ class Saved:
     """The encryption data that is stored now."""
 
     success: bool = field(default=True, init=False)
+    """Always true: a refusal has another form."""
     data: EncryptionAnswer
+    """The data that is stored now."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ class Published:
     """The answer: the key as others get it."""
 
     success: bool = field(default=True, init=False)
+    """Always true: a refusal has another form."""
     data: PublicKeyAnswer
+    """The key as others get it."""
 
 
 def _key_position(text: str) -> KeyPosition:
@@ -41,7 +43,9 @@ class KeysQuery(Strict):
     """Which of a person's keys to list. ``cursor`` continues where a page ended."""
 
     cursor: Annotated[KeyPosition, PlainValidator(_key_position), WithJsonSchema({"type": "string"})] | None = None
+    """Where the page before ended, as its `Link` header says."""
     limit: Annotated[int, Field(strict=False, ge=1, le=MAX_KEYS_LISTED)] = MAX_KEYS_LISTED
+    """How many to return at most."""
 
 
 _KEYS_QUERY: TypeAdapter[KeysQuery] = TypeAdapter(KeysQuery)

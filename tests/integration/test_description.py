@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from aiohttp import web
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -26,7 +27,8 @@ from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
 from server.description.credentials import CREDENTIALS
 from server.description.openapi import TAGS, openapi
 from server.description.schemas import Schemas
-from server.http.operations import operation_of
+from server.http.operations import Operation, described, operation, operation_of
+from server.http.responses import JsonResponse, json_response
 from server.node.demo import load_demo
 from tests.harness.peer import JSON, MSGPACK
 from tests.harness.world import World, open_world
@@ -106,8 +108,6 @@ async def test_openapi_is_valid(http: Any) -> None:
 
 
 def test_a_route_without_an_operation_is_refused() -> None:
-    from aiohttp import web
-
     application = web.Application()
 
     async def nameless(_: web.Request) -> web.Response:
@@ -266,3 +266,89 @@ async def test_a_source_is_told_the_address_behind_the_proxy(tmp_path: Path) -> 
         body = {"company_id": 123, "api_key": "a key"}
         made = await admin("POST", "/admin/webhook-sources", json=body, headers={"X-Forwarded-Proto": "https"})
         assert made.json["url"].startswith("https://127.0.0.1:")
+
+
+async def test_every_field_and_parameter_is_described(http: Any, socket: Any) -> None:
+    schemas = {**socket["components"]["schemas"], **http["components"]["schemas"]}
+    shared = http["components"]["schemas"]
+    fields = {
+        f"{name}.{field}": given for name in shared for field, given in schemas[name].get("properties", {}).items()
+    }
+    assert len(fields) > 300
+    assert [name for name, given in fields.items() if not given.get("description")] == []
+    operations = [each for methods in http["paths"].values() for each in methods.values()]
+    assert [
+        (each["operationId"], given["name"])
+        for each in operations
+        for given in each["parameters"]
+        if not given.get("description")
+    ] == []
+    assert all(each["summary"] and each["description"] for each in operations)
+
+
+async def test_every_schema_says_something(http: Any) -> None:
+    answers = [
+        content["schema"]
+        for methods in http["paths"].values()
+        for each in methods.values()
+        for response in each["responses"].values()
+        for content in response.get("content", {}).values()
+    ]
+    assert len(answers) > 80
+    for schema in (*answers, *http["components"]["schemas"].values()):
+        assert list(empty_schemas(schema)) == [], schema
+
+
+def empty_schemas(schema: Any) -> Iterator[Any]:
+    """Yield the parts of a schema that accept anything, except the values of a free object."""
+    parts = [schema.get("items"), *schema.get("properties", {}).values(), *schema.get("prefixItems", ())]
+    parts += [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if not set(schema) & {"type", "$ref", "anyOf", "oneOf", "enum", "const"}:
+        yield schema
+    for part in parts:
+        if part is not None:
+            yield from empty_schemas(part)
+
+
+async def test_refusals_have_their_headers(http: Any) -> None:
+    responses = http["components"]["responses"]
+    assert {"WWW-Authenticate", "X-Request-Id"} <= set(responses["401"]["headers"])
+    assert "X-Request-Id" in responses["403"]["headers"]
+    for status in ("429", "503"):
+        assert {"Retry-After", "X-Request-Id"} <= set(responses[status]["headers"])
+    for name, response in responses.items():
+        [content] = response["content"].values()
+        wanted = "FlatErrorAnswer" if name == "400flat" else "ErrorAnswer"
+        assert content["schema"]["$ref"].endswith(f"/{wanted}")
+
+
+def test_an_answer_is_what_the_handler_returns() -> None:
+    class Resource:
+        @operation(Operation("getNumbers", "The numbers", "operation"))
+        async def numbers(self, _: web.Request) -> JsonResponse[list[int]]:
+            return json_response([1])
+
+        @operation(Operation("getNothing", "Nothing", "operation"))
+        async def nothing(self, _: web.Request) -> web.Response:
+            return web.Response()
+
+    application = web.Application()
+    application.router.add_get("/numbers", Resource().numbers)
+    [*routes] = application.router.routes()
+    good = openapi(routes)["paths"]["/numbers"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert good["schema"] == {"type": "array", "items": {"type": "integer"}}
+    application.router.add_get("/nothing", Resource().nothing)
+    with pytest.raises(ValueError, match="getNothing has no answer"):
+        openapi(application.router.routes())
+
+
+def test_an_operation_id_is_a_name_and_unique() -> None:
+    async def handler(_: web.Request) -> JsonResponse[int]:
+        return json_response(1)
+
+    for ids in (["get_numbers"], ["numbers"], ["GetNumbers"], ["getNumbers", "getNumbers"]):
+        application = web.Application()
+        for number, id in enumerate(ids):
+            application.router.add_get(f"/{number}", described(Operation(id, "A number", "operation"), handler))
+        with pytest.raises(ValueError, match=ids[0]):
+            openapi(application.router.routes())

@@ -24,7 +24,9 @@ class FoundCompany:
 
     id: int
     name: str
+    """The company's name."""
     numbers: tuple[str, ...] = ()
+    """The numbers that it calls from, in E.164."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,11 @@ class FoundPerson:
     middle_name: str | None
     last_name: str | None
     numbers: tuple[str, ...]
+    """The numbers that they call from, in E.164."""
     buzz_number: str | None
+    """Their Buzz number, in E.164."""
     companies: tuple[FoundCompany, ...]
+    """The companies that they are a member of."""
 
 
 class DirectorySearch:

@@ -22,9 +22,13 @@ class TimelineActivity:
 
     id: int
     type: str
+    """What it is."""
     stored_at: str
+    """When it was stored."""
     about_id: int | None
+    """The message that a reaction or a read mark is about."""
     message_bytes: int | None
+    """How long its text is; never the text."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,19 @@ class TimelineDevice:
 
     person_id: int
     device_id: str | None
+    """The device; null if its client named none."""
     state: Literal["confirmed", "written", "behind", "away"]
+    """`confirmed`: it has stored the activity; `written` to its socket; `behind`: its session has not come to it
+    yet; `away`: no session on this node.
+    """
     session_id: str | None
+    """Its session on this node."""
     connected_at: str | None
+    """When that session was opened."""
     received_id: int
+    """Up to which id it has confirmed everything."""
     seen_at: str | None
+    """When it confirmed last."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,11 @@ class TimelineSide:
     """A party, and the devices of the person or of the company's members, at most 1,000."""
 
     party: TimelineParty
+    """The sender or the receiver."""
     in_directory: bool
+    """Whether the directory has this party."""
     devices: tuple[TimelineDevice, ...]
+    """The devices of the person, or of the company's members."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class TimelineParty:
     """The sender or the receiver."""
 
     type: Literal["person", "company"]
+    """Whether it is a person or a company."""
     id: int
 
 
@@ -66,8 +82,11 @@ class Timeline:
     """How far an activity has come."""
 
     activity: TimelineActivity
+    """The activity, without its text."""
     sender: TimelineSide
+    """Who sent it, and their devices."""
     receiver: TimelineSide
+    """Who gets it, and their devices."""
 
 
 class Timelines:

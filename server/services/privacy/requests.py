@@ -40,9 +40,13 @@ class StateChange(Strict):
     """
 
     acknowledged: bool | None = None
+    """Whether the company has confirmed that it has the request."""
     extended: bool | None = None
+    """Whether the company takes the longer deadline."""
     completed: bool | None = None
+    """Whether the company has done what was asked."""
     do_not_sell: bool | None = None
+    """Whether a voicemail asks for an end of the sale of data. A web form says so itself."""
 
 
 class PrivacyRequests:

@@ -25,8 +25,11 @@ class VoiceToken:
     """A Twilio access token for the caller's own identity, and when it expires."""
 
     token: str
+    """The Twilio access token."""
     identity: str
+    """The name under which the app registers for calls: `person_` and the id."""
     expires_at: str
+    """When the token expires."""
 
 
 class VoiceTokens:
