@@ -8,20 +8,29 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
 from buzz_client.activity import Activity, Party
 from buzz_client.address import Address
+from buzz_client.answers import (
+    BlockedCall,
+    Conversation,
+    Encryption,
+    Heartbeat,
+    KeyAlgorithm,
+    PostedActivity,
+    PrivacyRequest,
+    PublicKey,
+)
 from buzz_client.backoff import Backoff
 from buzz_client.closing import delay_seconds, error_message
 from buzz_client.errors import HttpError, UnreadableAnswer
 from buzz_client.tokens import Tokens
 
 Json = dict[str, Any]
-KeyAlgorithm = Literal["x25519", "p256", "ed25519", "rsa-2048"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 _TRIES = 4
@@ -64,18 +73,21 @@ class BuzzHttp:
         if self._session is not None:
             await self._session.close()
 
-    async def heartbeat(self) -> Json:
+    async def heartbeat(self) -> Heartbeat:
         """Return when the app's lists last changed, the newest activity's id, and the person's number."""
-        return await self._json("GET", "heartbeat")
+        answer: Heartbeat = await self._call("GET", "heartbeat")
+        return answer
 
-    async def blocked(self) -> list[Json]:
+    async def blocked(self) -> list[BlockedCall]:
         """Return the latest 100 calls that did not ring, newest first."""
-        return await self._list("GET", "blocked")
+        answer: list[BlockedCall] = await self._call("GET", "blocked")
+        return answer
 
-    async def post_activity(self, activity: Mapping[str, Any], idempotency_key: str | None = None) -> Json:
+    async def post_activity(self, activity: Mapping[str, Any], idempotency_key: str | None = None) -> PostedActivity:
         """Store one activity and return it as stored. Its key (created if none is given) makes it idempotent."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        return await self._data("POST", "activity", body=activity, headers=headers)
+        data: PostedActivity = await self._data("POST", "activity", body=activity, headers=headers)
+        return data
 
     async def activities_after(self, activity_id: int, *, limit: int = _PAGE, party: Party | None = None) -> Page:
         """Return the next ``limit`` activities newer than that id, oldest first; 0 is before the first."""
@@ -97,26 +109,31 @@ class BuzzHttp:
                 activity_id = activity.id
             more = page.more
 
-    async def conversations(self) -> list[Json]:
+    async def conversations(self) -> list[Conversation]:
         """Return the caller's conversations: party with name, last activity, unread count."""
-        return await self._list("GET", "conversations")
+        answer: list[Conversation] = await self._call("GET", "conversations")
+        return answer
 
-    async def encryption(self) -> Json:
+    async def encryption(self) -> Encryption:
         """Return the caller's encryption data; `HttpError` 404 if none is set."""
-        return await self._data("GET", "encryption")
+        data: Encryption = await self._data("GET", "encryption")
+        return data
 
-    async def set_encryption(self, hash: str, e2e_id: str) -> Json:  # noqa: A002 - the API's name
-        """Store the caller's encryption data."""
-        return await self._data("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
+    async def set_encryption(self, hash: str, e2e_id: str) -> Encryption:  # noqa: A002 - the API's name
+        """Store the caller's encryption data, and return it."""
+        data: Encryption = await self._data("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
+        return data
 
-    async def put_public_key(self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None) -> Json:
-        """Publish the caller's public key (base64)."""
+    async def put_public_key(self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None) -> PublicKey:
+        """Publish the caller's public key (base64), and return it as others get it."""
         body: Json = {"public_key": public_key, "algorithm": algorithm}
-        return await self._data("PUT", "public-key", body=body | ({"device_id": device_id} if device_id else {}))
+        device = {"device_id": device_id} if device_id else {}
+        data: PublicKey = await self._data("PUT", "public-key", body=body | device)
+        return data
 
-    async def public_keys(self, person_id: int) -> list[Json]:
+    async def public_keys(self, person_id: int) -> list[PublicKey]:
         """Return that person's public keys, with fingerprints, revoked ones too."""
-        keys: list[Json] = []
+        keys: list[PublicKey] = []
         query: Mapping[str, Any] | None = {}
         while query is not None:
             rows, headers = await self._exchange("GET", f"public-key/{person_id}", query=query)
@@ -124,7 +141,7 @@ class BuzzHttp:
             query = _next_query(headers.get("Link", ""))
         return keys
 
-    async def privacy_requests(self, since: str | None = None) -> AsyncIterator[Json]:
+    async def privacy_requests(self, since: str | None = None) -> AsyncIterator[PrivacyRequest]:
         """Yield the requests of the caller's companies, changed since then (RFC 3339) if given, page by page."""
         query: Mapping[str, Any] | None = {"since": since}
         while query is not None:
@@ -133,13 +150,15 @@ class BuzzHttp:
                 yield row
             query = _next_query(headers.get("Link", ""))
 
-    async def privacy_request(self, request_id: str) -> Json:
+    async def privacy_request(self, request_id: str) -> PrivacyRequest:
         """Return one privacy request."""
-        return await self._json("GET", f"privacy-requests/{request_id}")
+        answer: PrivacyRequest = await self._call("GET", f"privacy-requests/{request_id}")
+        return answer
 
-    async def update_privacy_request(self, request_id: str, **changes: bool) -> Json:
-        """Set ``acknowledged``, ``extended`` or ``completed`` of one privacy request."""
-        return await self._json("PATCH", f"privacy-requests/{request_id}", body=changes)
+    async def update_privacy_request(self, request_id: str, **changes: bool) -> PrivacyRequest:
+        """Set ``acknowledged``, ``extended`` or ``completed`` of one privacy request, and return it."""
+        answer: PrivacyRequest = await self._call("PATCH", f"privacy-requests/{request_id}", body=changes)
+        return answer
 
     async def _page(self, route: str, query: Mapping[str, Any]) -> Page:
         rows, headers = await self._exchange("GET", route, query=query)
@@ -148,21 +167,12 @@ class BuzzHttp:
         more = _next_query(headers.get("Link", ""))
         return Page([Activity.from_wire(row) for row in rows], more is not None, headers.get("Buzz-Log-Epoch"))
 
-    async def _list(self, method: str, route: str) -> list[Json]:
-        answer: list[Json] = await self._call(method, route)
-        return answer
-
-    async def _json(self, method: str, route: str, **request: Any) -> Json:
-        answer: Json = await self._call(method, route, **request)
-        return answer
-
-    async def _data(self, method: str, route: str, **request: Any) -> Json:
+    async def _data(self, method: str, route: str, **request: Any) -> Any:
         """Return ``data`` of a route that wraps its answer: ``{"success": true, "data": …}``."""
-        answer = await self._json(method, route, **request)
+        answer: Json = await self._call(method, route, **request)
         if not isinstance(answer.get("data"), dict):
             raise UnreadableAnswer("the answer has no data; is it a Buzz server?")
-        data: Json = answer["data"]
-        return data
+        return answer["data"]
 
     async def _call(self, method: str, route: str, **request: Any) -> Any:
         answer, _ = await self._exchange(method, route, **request)

@@ -1,0 +1,77 @@
+"""The client's types of the HTTP answers have exactly the keys that the server sends."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, NamedTuple, NotRequired, get_origin
+
+import msgspec
+import pytest
+
+from buzz_client import answers
+from protocol import answers as sent
+from protocol.call import BlockedCallAnswer
+from protocol.encryption import EncryptionAnswer, KeyAlgorithm, PublicKeyAnswer
+from protocol.heartbeat import Heartbeat, Number
+from protocol.names import CompanyName, PersonName
+from protocol.privacy_view import CallView, PrivacyRequestView, ServiceCodeView, WebFormView
+
+SAME = [
+    (answers.Heartbeat, Heartbeat),
+    (answers.Number, Number),
+    (answers.BlockedCall, BlockedCallAnswer),
+    (answers.PostedActivity, sent.PostedActivity),
+    (answers.ListedActivity, sent.ActivityAnswer),
+    (answers.NamedPerson, PersonName),
+    (answers.NamedCompany, CompanyName),
+    (answers.ConversationParty, sent.ConversationParty),
+    (answers.Conversation, sent.ConversationAnswer),
+    (answers.Encryption, EncryptionAnswer),
+    (answers.PublicKey, PublicKeyAnswer),
+    (answers.PrivacyRequest, PrivacyRequestView),
+    (answers.ServiceCode, ServiceCodeView),
+    (answers.WebFormSession, WebFormView),
+    (answers.CallSession, CallView),
+]
+
+
+class Key(NamedTuple):
+    required: bool
+    nullable: bool
+
+
+def nullable(kind: Any) -> bool:
+    if get_origin(kind) is NotRequired:
+        kind = typing.get_args(kind)[0]
+    return kind is type(None) or type(None) in typing.get_args(kind)
+
+
+def keys_of_client(kind: Any) -> dict[str, Key]:
+    hints = typing.get_type_hints(kind)
+    return {name: Key(name in kind.__required_keys__, nullable(hints[name])) for name in hints}
+
+
+def keys_of_server(kind: Any) -> dict[str, Key]:
+    if issubclass(kind, msgspec.Struct):
+        omits = kind.__struct_config__.omit_defaults
+        return {
+            field.encode_name: Key(
+                field.required or not (omits or field.default is msgspec.UNSET), nullable(field.type)
+            )
+            for field in msgspec.structs.fields(kind)
+        }
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: Key(field.default is dataclasses.MISSING, nullable(hints[field.name]))
+        for field in dataclasses.fields(kind)
+    }
+
+
+@pytest.mark.parametrize(("mine", "theirs"), SAME, ids=lambda kind: kind.__name__)
+def test_an_answer_has_the_servers_keys(mine: Any, theirs: Any) -> None:
+    assert keys_of_client(mine) == keys_of_server(theirs)
+
+
+def test_every_algorithm_of_the_server_can_be_named() -> None:
+    assert set(typing.get_args(answers.KeyAlgorithm)) == {each.value for each in KeyAlgorithm}
