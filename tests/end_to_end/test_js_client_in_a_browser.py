@@ -235,3 +235,32 @@ async def fill_in(page: Page, at: Scene) -> None:
     await page.click("#open button")
     await page.wait_for_selector("#write", state="visible")
     await page.wait_for_function("document.querySelector('#state').textContent === 'live'")
+
+
+async def test_a_frozen_tab_gives_its_socket_away(data_dir: Path) -> None:
+    """Chromium freezes the tab, as it does with tabs that are hidden for long."""
+    async with scene(data_dir) as at:
+        first, second = await at.tab(), await at.tab()
+        for tab in (first, second):
+            await at.open(tab)
+        devtools = await first.context.new_cdp_session(first)
+        await devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
+        await at.say("one")
+        await got(second, "one")
+        assert (await send(second, "mine"))["duplicate"] is False
+        await devtools.send("Page.setWebLifecycleState", {"state": "active"})
+        await got(first, "one", "mine")
+        assert "ended" not in [*await first.evaluate("states"), *await second.evaluate("states")]
+
+
+async def test_a_tab_without_a_network_goes_on_when_it_is_back(data_dir: Path) -> None:
+    async with scene(data_dir) as at:
+        page = await at.tab()
+        await at.open(page)
+        await page.context.set_offline(True)
+        await at.server.node.kill()
+        await page.wait_for_function("states.at(-1) === 'waiting'")
+        await at.server.start()
+        await at.say("one")
+        await page.context.set_offline(False)
+        await got(page, "one")
