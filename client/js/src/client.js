@@ -1,4 +1,6 @@
-/** `Buzz`: a person's device on a Buzz server. It does what the state machine in `core/` says: sockets, timer, store. */
+/**
+ * `Buzz`: a person's device on a Buzz server. It does what the state machine in `core/` says: sockets, timer, store.
+ */
 
 import { asParty } from "./activity.js"
 import { Delivery } from "./delivery.js"
@@ -87,7 +89,12 @@ export class Buzz {
       emit: (name, data) => this.#emit(name, data),
     })
     const run = this.#shell.run.bind(this.#shell)
-    this.#sending = new Sending(parts, () => this.#personId(), run, (name, data) => this.#events.emit(name, data))
+    this.#sending = new Sending(
+      parts,
+      () => this.#personId(),
+      run,
+      (name, data) => this.#events.emit(name, data),
+    )
     this.#delivery = new Delivery(session, http, run)
   }
 
@@ -169,10 +176,10 @@ export class Buzz {
   /**
    * Iterate over every activity of this person: each once, in id order, across reconnects.
    *
-   * An activity counts as handled when the next one is requested; only then is the position stored. So after a crash the
-   * last few may be repeated, and none is lost. Leaving the loop (`break`, an exception) does not count the last one as
-   * handled. Only one iteration may run at a time; it throws what ended the session, after everything that had arrived.
-   *
+   * An activity counts as handled when the next one is requested; only then is the position stored. So after a crash
+   * the last few may be repeated, and none is lost. Leaving the loop (`break`, an exception) does not count the last
+   * one as handled. Only one iteration may run at a time; it throws what ended the session, after everything that had
+   arrived. *
    * @param {{ since?: number }} [options] where to start if the store has no position yet: an activity id (0: the whole
    *   history); without it, where the session began
    * @returns {AsyncIterableIterator<Activity>}
@@ -189,10 +196,10 @@ export class Buzz {
   /**
    * Call back with each event of that name, in order; returns a function that ends this.
    *
-   * Besides the server's events (`call.ringing`, `typing` …): `state`, `activity` (every activity, as in `activities`; one
-   * counts as handled when the callbacks have settled), `caught_up`, `epoch_changed`, `sent` and `refused` (the answer
-   * to any activity, also one of an earlier run), and `error` (the server refused a frame that no call waits for).
-   *
+   * Besides the server's events (`call.ringing`, `typing` …): `state`, `activity` (every activity, as in `activities`;
+   * one counts as handled when the callbacks have settled), `caught_up`, `epoch_changed`, `sent` and `refused` (the
+   * answer to any activity, also one of an earlier run), and `error` (the server refused a frame that no call waits
+   for). *
    * @template {string} Name
    * @param {Name} name
    * @param {(data: Name extends keyof EventData ? EventData[Name] : any) => unknown} callback

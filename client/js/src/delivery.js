@@ -1,9 +1,9 @@
 /**
  * Gives the app its activities, one after another, and fetches by pages over HTTP what was skipped.
  *
- * A browser cannot stop reading its websocket. So if the app is slow, activities that arrive are skipped when the buffer
- * is full, and fetched by pages when the app has caught up. If no page is available, a new session from the cursor on
- * does the same. Memory stays bounded and nothing is lost in any case.
+ * A browser cannot stop reading its websocket. So if the app is slow, activities that arrive are skipped when the
+ * buffer is full, and fetched by pages when the app has caught up. If no page is available, a new session from the
+ * cursor on does the same. Memory stays bounded and nothing is lost in any case.
  */
 
 import { BuzzError, HttpError } from "./errors.js"

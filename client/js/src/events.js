@@ -18,7 +18,12 @@ export class Events {
     return Boolean(this.#callbacks.get(name)?.size)
   }
 
-  /** Call it with the event's data from now on. Returns a function that ends this. @param {string} name @param {Callback} callback */
+  /**
+   * Call it with the event's data from now on. Returns a function that ends this.
+   *
+   * @param {string} name
+   * @param {Callback} callback
+   */
   on(name, callback) {
     const callbacks = this.#callbacks.get(name) ?? new Set()
     this.#callbacks.set(name, callbacks.add(callback))
@@ -32,7 +37,12 @@ export class Events {
     if (!this.#running) void this.#run()
   }
 
-  /** Call the callbacks of one event and wait for them. One that throws is reported, and the next is called. @param {string} name @param {any} data */
+  /**
+   * Call the callbacks of one event and wait for them. One that throws is reported, and the next is called.
+   *
+   * @param {string} name
+   * @param {any} data
+   */
   async dispatch(name, data) {
     for (const callback of [...(this.#callbacks.get(name) ?? [])]) {
       try {
@@ -46,7 +56,7 @@ export class Events {
   async #run() {
     this.#running = true
     await undefined
-    for (let next; (next = this.#waiting.shift()); ) await this.dispatch(...next)
+    for (let next; (next = this.#waiting.shift());) await this.dispatch(...next)
     this.#running = false
   }
 }

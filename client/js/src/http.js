@@ -55,7 +55,11 @@ export class BuzzHttp {
     this.random = random
   }
 
-  /** Return when the app's lists last changed, the newest activity's id, and the person's number. @returns {Promise<Heartbeat>} */
+  /**
+   * Return when the app's lists last changed, the newest activity's id, and the person's number.
+   *
+   * @returns {Promise<Heartbeat>}
+   */
   heartbeat() {
     return this.#call("GET", "heartbeat")
   }
@@ -106,7 +110,7 @@ export class BuzzHttp {
    * @returns {AsyncGenerator<Activity, void, void>}
    */
   async *history(activityId = 0, { party } = {}) {
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const page = await this.activitiesAfter(activityId, { party })
       yield* page.activities
       activityId = page.activities.at(-1)?.id ?? activityId
@@ -114,7 +118,11 @@ export class BuzzHttp {
     }
   }
 
-  /** Return the caller's conversations: party with name, last activity, unread count. @returns {Promise<Conversation[]>} */
+  /**
+   * Return the caller's conversations: party with name, last activity, unread count.
+   *
+   * @returns {Promise<Conversation[]>}
+   */
   conversations() {
     return this.#call("GET", "conversations")
   }
@@ -147,7 +155,12 @@ export class BuzzHttp {
     return this.#data("PUT", "public-key", { body: { public_key: publicKey, algorithm, device_id: deviceId } })
   }
 
-  /** Return that person's public keys, with fingerprints, revoked ones too. @param {number} personId @returns {Promise<PublicKey[]>} */
+  /**
+   * Return that person's public keys, with fingerprints, revoked ones too.
+   *
+   * @param {number} personId
+   * @returns {Promise<PublicKey[]>}
+   */
   async publicKeys(personId) {
     const route = `public-key/${checkedId(personId, "personId")}`
     /** @type {PublicKey[]} */
@@ -215,7 +228,13 @@ export class BuzzHttp {
     }
   }
 
-  /** Return `data` of a route that wraps its answer. @param {string} method @param {string} route @param {Request} [request] */
+  /**
+   * Return `data` of a route that wraps its answer.
+   *
+   * @param {string} method
+   * @param {string} route
+   * @param {Request} [request]
+   */
   async #data(method, route, request) {
     const data = (await this.#call(method, route, request))?.data
     if (!data) throw new UnreadableAnswer("the answer has no data; is it a Buzz server?")
@@ -265,7 +284,11 @@ export class BuzzHttp {
       const response = await this.fetch(url, {
         method,
         body: body === undefined ? undefined : JSON.stringify(body),
-        headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
+        headers: {
+          Authorization: `Bearer ${token}`,
+          ...(body ? { "Content-Type": "application/json" } : {}),
+          ...headers,
+        },
         redirect: "error",
         credentials: "omit",
         cache: "no-store",

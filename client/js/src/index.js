@@ -88,9 +88,19 @@ export { memoryStore } from "./store/memory.js"
  *   within `openTimeoutSeconds`
  */
 export async function connect(url, options) {
-  const { token, deviceId, store = memoryStore(), since, codec = json, clock = systemClock, random, encryption } = options
+  const {
+    token,
+    deviceId,
+    store = memoryStore(),
+    since,
+    codec = json,
+    clock = systemClock,
+    random,
+    encryption,
+  } = options
   const { openTimeoutSeconds = 30, markReceived = true, newId = randomId, bufferSize, shareSocket = true } = options
-  if (typeof token !== "string" && typeof token !== "function") throw new TypeError("pass a token, or a function that fetches one")
+  if (typeof token !== "string" && typeof token !== "function")
+    throw new TypeError("pass a token, or a function that fetches one")
   if (since !== undefined) checkedId(since, "since")
   const address = new Address(url)
   const connector = socketConnector(address.socketUrl, codec, options.WebSocket)
@@ -107,7 +117,8 @@ export async function connect(url, options) {
   })
   const http = new BuzzHttp(address, tokens, { fetch: options.fetch, clock, random })
   const parts = { session, http, tokens, store, clock, codec, newId, fresh: !position, encryption }
-  const tabs = shareSocket && deviceId !== undefined && canShare() ? await tabsOf(connector, address, deviceId) : undefined
+  const tabs =
+    shareSocket && deviceId !== undefined && canShare() ? await tabsOf(connector, address, deviceId) : undefined
   const buzz = new Buzz(parts, tabs?.open ?? connector, () => tabs?.leave())
   followPage(buzz)
   // What the store keeps is sent by the tab that holds the socket.

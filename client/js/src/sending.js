@@ -110,7 +110,8 @@ export class Sending {
   #parcel(activity, key) {
     const { over, maxSendBytes } = this.parts.session
     if (over) throw over
-    if (this.#kept.size >= MAX_KEPT) throw new BuzzError(`${MAX_KEPT} activities wait to be sent; wait for some of them`)
+    if (this.#kept.size >= MAX_KEPT)
+      throw new BuzzError(`${MAX_KEPT} activities wait to be sent; wait for some of them`)
     const bytes = encodedBytes(this.parts.codec.encode({ type: "send", ref: Number.MAX_SAFE_INTEGER, activity }))
     if (bytes > maxSendBytes) {
       throw new FrameTooLarge(`the activity takes ${bytes} bytes; the server's limit is ${maxSendBytes}`)

@@ -51,7 +51,7 @@ export class Shell {
     if (this.#busy) return
     this.#busy = true
     try {
-      for (let actions; (actions = session.take(clock.now())).length; ) {
+      for (let actions; (actions = session.take(clock.now())).length;) {
         for (const action of actions) this.#do(action)
       }
     } finally {

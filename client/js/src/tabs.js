@@ -2,10 +2,10 @@
  * Several tabs of one device share one socket: one tab holds it, and the others reach it over a channel.
  *
  * The tab that holds the Web Lock has the real socket. To every other tab's client it plays a small server: it answers
- * `hello` with the real session's `welcome`, passes on what arrives, and forwards what is sent. It has no history: a tab
- * that is behind is told so by a frame `skipped`, and fetches the rest over HTTP. When the holder ends, the browser gives
- * the lock to another tab, and every client does what it does after any lost socket: it connects again and sends again
- * what is unanswered. So nothing depends on the holder saying goodbye.
+ * `hello` with the real session's `welcome`, passes on what arrives, and forwards what is sent. It has no history: a
+ * tab that is behind is told so by a frame `skipped`, and fetches the rest over HTTP. When the holder ends, the browser
+ * gives the lock to another tab, and every client does what it does after any lost socket: it connects again and sends
+ * again what is unanswered. So nothing depends on the holder saying goodbye.
  */
 
 /** @import { Buzz } from "./client.js" */
@@ -70,8 +70,8 @@ export class Tabs {
   }
 
   /**
-   * Open a socket for this tab's client: the real one, or a place at the one that another tab holds. Which of the two is
-   * decided when the client writes its `hello`, because tabs of different people share nothing.
+   * Open a socket for this tab's client: the real one, or a place at the one that another tab holds. Which of the two
+   * is decided when the client writes its `hello`, because tabs of different people share nothing.
    *
    * @type {Connector}
    */
@@ -180,7 +180,8 @@ export class Tabs {
       opened: () => real.write(hello),
       unreadable: events.unreadable,
       frame: (frame) => {
-        if (frame.type === "welcome" && !shared) this.#shared = shared = { socket, welcome: frame, delivered: start(hello, frame) }
+        if (frame.type === "welcome" && !shared)
+          this.#shared = shared = { socket, welcome: frame, delivered: start(hello, frame) }
         if (shared && this.#pass(shared, frame)) events.frame(frame)
         if (frame.type === "welcome") this.#isUp()
       },
@@ -210,7 +211,12 @@ export class Tabs {
     return socket
   }
 
-  /** Pass a frame on to the other tabs. Returns whether it is for this tab, too. @param {Shared} shared @param {Frame} frame */
+  /**
+   * Pass a frame on to the other tabs. Returns whether it is for this tab, too.
+   *
+   * @param {Shared} shared
+   * @param {Frame} frame
+   */
   #pass(shared, frame) {
     if (typeof frame.ref === "string") {
       const [tab, ref] = frame.ref.split(":")

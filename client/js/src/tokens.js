@@ -30,7 +30,11 @@ export class Tokens {
     return (this.#token = await this.#fetching)
   }
 
-  /** Drop this token (undefined: the current one), which is no longer accepted: the next `current` fetches another. @param {string} [token] */
+  /**
+   * Drop this token (undefined: the current one), which is no longer accepted: the next `current` fetches another.
+   *
+   * @param {string} [token]
+   */
   reject(token) {
     if (token === undefined || token === this.#token) this.#token = undefined
   }

@@ -7,7 +7,14 @@ import { followPage } from "../src/page.js"
 import { SmallServer, StillClock, settled } from "./small-server.js"
 
 const open = (server, options = {}) =>
-  connect("http://buzz.test", { token: "t", since: 0, random: () => 0, WebSocket: server.WebSocket, fetch: server.fetch, ...options })
+  connect("http://buzz.test", {
+    token: "t",
+    since: 0,
+    random: () => 0,
+    WebSocket: server.WebSocket,
+    fetch: server.fetch,
+    ...options,
+  })
 
 async function take(buzz, count) {
   const ids = []
@@ -40,8 +47,14 @@ test("in any order of faults every activity arrives once and in order, and every
       () => server.cut(),
       () => sends.push(buzz.send({ to: "person:8", message: `s${sends.length}` })),
       () => (server.loseAcks = 1),
-      () => [...server.sockets].forEach((each) => each.say({ type: "reconnect", after_ms: 100 * random(), resume_id: "r" })),
-      () => [...server.sockets].forEach((each) => each.end([1001, 1011, 1013, 4408][Math.floor(random() * 4)], "retry_after=1")),
+      () =>
+        [...server.sockets].forEach((each) =>
+          each.say({ type: "reconnect", after_ms: 100 * random(), resume_id: "r" }),
+        ),
+      () =>
+        [...server.sockets].forEach((each) =>
+          each.end([1001, 1011, 1013, 4408][Math.floor(random() * 4)], "retry_after=1"),
+        ),
       () => clock.next(),
       () => settled(),
       () => buzz.suspend(),
@@ -55,9 +68,20 @@ test("in any order of faults every activity arrives once and in order, and every
     for (const sending of sends) void sending.then(() => unanswered--)
     for (let tries = 0; tries < 400 && (unanswered || ids.length < server.log.length); tries++) await clock.next()
     const acks = await Promise.all(sends)
-    assert.deepEqual(ids, server.log.map(({ id }) => id), `seed ${seed}`)
-    assert.deepEqual(server.log.filter(({ message }) => message.startsWith("s")).map(({ message }) => message), sends.map((_, number) => `s${number}`), `seed ${seed}`)
-    assert.deepEqual(acks.map(({ id }) => id), server.log.filter(({ message }) => message.startsWith("s")).map(({ id }) => id))
+    assert.deepEqual(
+      ids,
+      server.log.map(({ id }) => id),
+      `seed ${seed}`,
+    )
+    assert.deepEqual(
+      server.log.filter(({ message }) => message.startsWith("s")).map(({ message }) => message),
+      sends.map((_, number) => `s${number}`),
+      `seed ${seed}`,
+    )
+    assert.deepEqual(
+      acks.map(({ id }) => id),
+      server.log.filter(({ message }) => message.startsWith("s")).map(({ id }) => id),
+    )
     await Promise.all([buzz.close(), reading])
     assert.equal(clock.timers.size, 0, "no timer is left")
   }
@@ -195,7 +219,10 @@ test("a position that cannot be stored does not stop the app, and is stored late
   const clock = new StillClock()
   const memory = memoryStore()
   let fails = true
-  const store = { ...memory, savePosition: (position) => (fails ? Promise.reject(new Error("busy")) : memory.savePosition(position)) }
+  const store = {
+    ...memory,
+    savePosition: (position) => (fails ? Promise.reject(new Error("busy")) : memory.savePosition(position)),
+  }
   const buzz = await open(server, { store, clock, openTimeoutSeconds: 0 })
   server.write(3)
   const activities = buzz.activities()
@@ -232,7 +259,8 @@ test("an event of the server with the name of one of ours is not passed off as o
   const seen = []
   buzz.on("activity", () => seen.push("activity"))
   buzz.on("refused", () => seen.push("refused"))
-  for (const socket of server.sockets) for (const name of ["activity", "refused", "state"]) socket.say({ type: "event", name, data: {} })
+  for (const socket of server.sockets)
+    for (const name of ["activity", "refused", "state"]) socket.say({ type: "event", name, data: {} })
   await settled()
   assert.deepEqual(seen, [])
   await buzz.close()
@@ -265,7 +293,12 @@ test("connect gives up after its time, and can return at once", async () => {
   await settled()
   await clock.next()
   await rejected
-  const buzz = await connect("http://buzz.test", { token: "t", WebSocket: silent, clock: new StillClock(), openTimeoutSeconds: 0 })
+  const buzz = await connect("http://buzz.test", {
+    token: "t",
+    WebSocket: silent,
+    clock: new StillClock(),
+    openTimeoutSeconds: 0,
+  })
   assert.equal(buzz.state.state, "connecting")
   await buzz.close()
   assert.deepEqual([buzz.state.state, buzz.state.why], ["ended", "client_closed"])

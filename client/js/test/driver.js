@@ -109,7 +109,12 @@ class Run {
     try {
       for (let number = 0; number < count; number++) {
         const { value } = await this.iteration.next()
-        report({ saw: "activity", id: value.id, message: value.message, from: `${value.sender.type}:${value.sender.id}` })
+        report({
+          saw: "activity",
+          id: value.id,
+          message: value.message,
+          from: `${value.sender.type}:${value.sender.id}`,
+        })
       }
     } catch (error) {
       this.#end(error)
@@ -174,7 +179,8 @@ function next(tokens) {
 function guard(store) {
   const guarded = { dead: false }
   for (const name of Object.keys(store)) {
-    guarded[name] = (...values) => (guarded.dead ? undefined : store[name](...values.map((each) => structuredClone(each))))
+    guarded[name] = (...values) =>
+      guarded.dead ? undefined : store[name](...values.map((each) => structuredClone(each)))
   }
   return guarded
 }

@@ -28,7 +28,10 @@ function http(...answers) {
   const fetch = async (url, { method, body, headers }) => {
     asked.push({ url: url.replace("https://buzz.test/apps/buzz/", ""), method, body, headers })
     const [status, json, more] = answers.shift()
-    return new Response(status === 204 ? null : typeof json === "string" ? json : JSON.stringify(json), { status, headers: more })
+    return new Response(status === 204 ? null : typeof json === "string" ? json : JSON.stringify(json), {
+      status,
+      headers: more,
+    })
   }
   return { api: new BuzzHttp(new Address("wss://buzz.test/"), tokens, { fetch, clock, random: () => 1 }), asked, clock }
 }
@@ -43,7 +46,12 @@ test("each method asks its route", async () => {
     [(api) => api.conversations(), "GET conversations", []],
     [(api) => api.encryption(), "GET encryption", data],
     [(api) => api.setEncryption("h", "e"), "PUT encryption", data, { hash: "h", e2e_id: "e" }],
-    [(api) => api.putPublicKey("k", "x25519", "d"), "PUT public-key", data, { public_key: "k", algorithm: "x25519", device_id: "d" }],
+    [
+      (api) => api.putPublicKey("k", "x25519", "d"),
+      "PUT public-key",
+      data,
+      { public_key: "k", algorithm: "x25519", device_id: "d" },
+    ],
     [(api) => api.publicKeys(7), "GET public-key/7", []],
     [(api) => api.privacyRequest("a/b"), "GET privacy-requests/a%2Fb", {}],
     [(api) => api.updatePrivacyRequest("a", { completed: true }), "PATCH privacy-requests/a", {}, { completed: true }],
@@ -72,7 +80,10 @@ test("a history goes on as long as there is a Link", async () => {
 test("lists of keys and of privacy requests follow Link", async () => {
   const link = { Link: '<https://buzz.test/apps/buzz/x?after=k1&limit=2>; rel="next"' }
   const keys = http([200, [{ fingerprint: "1" }], link], [200, [{ fingerprint: "2" }]])
-  assert.deepEqual((await keys.api.publicKeys(7)).map(({ fingerprint }) => fingerprint), ["1", "2"])
+  assert.deepEqual(
+    (await keys.api.publicKeys(7)).map(({ fingerprint }) => fingerprint),
+    ["1", "2"],
+  )
   assert.equal(keys.asked[1].url, "public-key/7?after=k1&limit=2")
   const requests = http([200, [{ id: "1" }], link], [200, [{ id: "2" }]])
   const ids = []
@@ -87,15 +98,25 @@ test("passing refusals are waited out, as long as the server asks", async () => 
 })
 
 test("after four tries the refusal is thrown", async () => {
-  const { api, asked } = http(...Array(4).fill([503, { error: { code: "503", message: "busy" } }, { "Retry-After": "1" }]))
-  await assert.rejects(api.blocked(), { name: "HttpError", status: 503, retryAfterSeconds: 1, message: "busy (HTTP 503)" })
+  const { api, asked } = http(
+    ...Array(4).fill([503, { error: { code: "503", message: "busy" } }, { "Retry-After": "1" }]),
+  )
+  await assert.rejects(api.blocked(), {
+    name: "HttpError",
+    status: 503,
+    retryAfterSeconds: 1,
+    message: "busy (HTTP 503)",
+  })
   assert.equal(asked.length, 4)
 })
 
 test("a stale token is renewed once", async () => {
   const { api, asked } = http([401, {}], [200, []])
   await api.blocked()
-  assert.deepEqual(asked.map(({ headers }) => headers.Authorization), ["Bearer t1", "Bearer t2"])
+  assert.deepEqual(
+    asked.map(({ headers }) => headers.Authorization),
+    ["Bearer t1", "Bearer t2"],
+  )
   const refused = http([401, {}], [401, { error: { message: "no" } }])
   await assert.rejects(refused.api.blocked(), HttpError)
 })
@@ -133,7 +154,8 @@ test("each post has a key of its own", async () => {
 
 test("a request without an answer is given up", async () => {
   const clock = { now: () => 0, set: (callback) => queueMicrotask(callback), clear() {} }
-  const fetch = (url, { signal }) => new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+  const fetch = (url, { signal }) =>
+    new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
   const api = new BuzzHttp(new Address("http://x"), new Tokens("t"), { fetch, clock })
   await assert.rejects(api.blocked(), /no answer in 30 s/)
 })

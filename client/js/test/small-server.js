@@ -101,15 +101,25 @@ class ServerSocket {
     const rows = this.server.log.filter(({ id }) => id > this.cursor)
     if (!rows.length) return
     this.cursor = rows.at(-1).id
-    for (let start = 0; start < rows.length; start += 2) this.say({ type: "activities", activities: rows.slice(start, start + 2) })
+    for (let start = 0; start < rows.length; start += 2)
+      this.say({ type: "activities", activities: rows.slice(start, start + 2) })
   }
 
   #on(frame) {
     const { server } = this
     if (frame.type === "hello") {
       server.hellos.push(frame)
-      this.say({ type: "welcome", session_id: `s${server.hellos.length}`, person_id: 7, device_id: frame.device_id ?? null, head_id: server.log.length, epoch: server.epoch, max_send_bytes: 1000 })
-      this.cursor = frame.epoch !== undefined && frame.epoch !== server.epoch ? 0 : (frame.last_activity_id ?? server.log.length)
+      this.say({
+        type: "welcome",
+        session_id: `s${server.hellos.length}`,
+        person_id: 7,
+        device_id: frame.device_id ?? null,
+        head_id: server.log.length,
+        epoch: server.epoch,
+        max_send_bytes: 1000,
+      })
+      this.cursor =
+        frame.epoch !== undefined && frame.epoch !== server.epoch ? 0 : (frame.last_activity_id ?? server.log.length)
       this.deliver()
       if (frame.last_activity_id !== undefined) this.say({ type: "caught_up", id: this.cursor })
     } else if (frame.type === "ping") this.say({ type: "pong" })
@@ -122,7 +132,12 @@ class ServerSocket {
     const key = activity.idempotency_key ?? activity.message_id
     const duplicate = server.keys.has(key)
     if (!duplicate) {
-      const stored = row(server.log.length + 1, { message: activity.message, message_id: key, sendable_id: 7, receivable_id: 8 })
+      const stored = row(server.log.length + 1, {
+        message: activity.message,
+        message_id: key,
+        sendable_id: 7,
+        receivable_id: 8,
+      })
       server.log.push(stored)
       server.keys.set(key, stored.id)
       server.push()

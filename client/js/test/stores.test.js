@@ -46,7 +46,10 @@ for (const [kind, make] of Object.entries(kinds)) {
     await store.saveParcel(parcel("a", 9))
     const again = open()
     assert.deepEqual(await again.loadPosition(), place(5))
-    assert.deepEqual((await again.loadParcels()).sort((a, b) => a.order - b.order), [parcel("c", 2), parcel("a", 9)])
+    assert.deepEqual(
+      (await again.loadParcels()).sort((a, b) => a.order - b.order),
+      [parcel("c", 2), parcel("a", 9)],
+    )
   })
 
   test(`${kind}: another epoch and another person replace the position, whatever its id`, async () => {

@@ -96,12 +96,20 @@ class Browser {
     const address = new Address("http://buzz.test")
     const tokens = new Tokens(token)
     const tabs = new Tabs(socketConnector(address.socketUrl, json, server.WebSocket), "test", this)
-    const session = new Session({ backoff: new Backoff({ random: () => 0 }), renewable: tokens.renewable, deviceId: "d", markReceived: true, since })
+    const session = new Session({
+      backoff: new Backoff({ random: () => 0 }),
+      renewable: tokens.renewable,
+      deviceId: "d",
+      markReceived: true,
+      since,
+    })
     const http = new BuzzHttp(address, tokens, { fetch: server.fetch, clock })
     let made = 0
     const number = this.tabs.length
     const newId = () => `${number}-${made++}`
-    const buzz = new Buzz({ session, http, tokens, store, clock, codec: json, newId, fresh: true }, tabs.open, () => tabs.leave())
+    const buzz = new Buzz({ session, http, tokens, store, clock, codec: json, newId, fresh: true }, tabs.open, () =>
+      tabs.leave(),
+    )
     tabs.follow(buzz)
     buzz.got = []
     buzz.on("activity", ({ id }) => buzz.got.push(id))
@@ -207,7 +215,10 @@ test("4409 from another browser ends every tab", async () => {
   const tabs = [await browser.tab(), await browser.tab()]
   for (const socket of browser.server.sockets) socket.end(4409)
   await settled()
-  assert.deepEqual(tabs.map((tab) => tab.over?.code), ["device_replaced", "device_replaced"])
+  assert.deepEqual(
+    tabs.map((tab) => tab.over?.code),
+    ["device_replaced", "device_replaced"],
+  )
 })
 
 test("a tab that is behind is told so, and fetches what it missed", async () => {
@@ -237,7 +248,8 @@ test("the token is refreshed by the holder alone", async () => {
   let fetched = 0
   const token = () => `t${fetched++}`
   const [, second] = [await browser.tab({ token }), await browser.tab({ token })]
-  for (const socket of browser.server.sockets) socket.say({ type: "event", name: "token.expiring", data: { seconds: 60 } })
+  for (const socket of browser.server.sockets)
+    socket.say({ type: "event", name: "token.expiring", data: { seconds: 60 } })
   await settled()
   await second.refresh()
   await settled()
@@ -250,13 +262,19 @@ test("a server that asks to wait is obeyed by every tab", async () => {
   const tabs = [await browser.tab(), await browser.tab(), await browser.tab()]
   for (const socket of browser.server.sockets) socket.end(1013, "retry_after=60")
   await settled()
-  assert.deepEqual(tabs.map((tab) => tab.state.state), ["waiting", "waiting", "waiting"])
+  assert.deepEqual(
+    tabs.map((tab) => tab.state.state),
+    ["waiting", "waiting", "waiting"],
+  )
   await browser.passes(59_000)
   assert.equal(browser.server.hellos.length, 1)
   await browser.passes(2_000)
   assert.equal(browser.server.hellos.length, 2)
   await browser.passes(31_000)
-  assert.deepEqual(tabs.map((tab) => tab.state.state), ["live", "live", "live"])
+  assert.deepEqual(
+    tabs.map((tab) => tab.state.state),
+    ["live", "live", "live"],
+  )
   await browser.close()
 })
 

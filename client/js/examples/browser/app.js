@@ -13,7 +13,12 @@ open.addEventListener("submit", async (event) => {
   // One store and one device for each person who uses this browser.
   const name = `buzz-${token.split(".")[1] ?? token}`.slice(0, 60)
   // 0: do not wait for the first session, so that the page works without a network.
-  const buzz = await connect(url, { token, deviceId: deviceId(name), store: indexedDBStore(name), openTimeoutSeconds: 0 })
+  const buzz = await connect(url, {
+    token,
+    deviceId: deviceId(name),
+    store: indexedDBStore(name),
+    openTimeoutSeconds: 0,
+  })
   buzz.on("state", show)
   show(buzz.state)
   // What is newer than the beginning of the session arrives as activities, so the older ones are fetched after it.

@@ -27,7 +27,11 @@ export class Keeping {
   #notBefore = 0
   #saving = false
 
-  /** Store where the session starts, so that the next run starts there even if nothing arrives in this one. @param {Position} place */
+  /**
+   * Store where the session starts, so that the next run starts there even if nothing arrives in this one.
+   *
+   * @param {Position} place
+   */
   start(place) {
     if (!this.#handled) this.#began = this.#handled = place
   }

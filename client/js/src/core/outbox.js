@@ -66,8 +66,8 @@ export class Outbox {
 
   /**
    * Mark what may be sent now as sent on that socket, and return its frames: the oldest ones, as many as the window
-   * allows unanswered; none while one is unanswered on a socket that is being replaced, because if that one must be sent
-   * again, it comes first. One that is larger than the server accepts is refused.
+   * allows unanswered; none while one is unanswered on a socket that is being replaced, because if that one must be
+   * sent again, it comes first. One that is larger than the server accepts is refused.
    *
    * @param {number} now
    * @param {number} socket

@@ -148,7 +148,12 @@ export class Session {
     return this.#actions.splice(0)
   }
 
-  /** Send a frame that may be lost; a waiting one with the same key is replaced. @param {string} key @param {Record<string, any>} frame */
+  /**
+   * Send a frame that may be lost; a waiting one with the same key is replaced.
+   *
+   * @param {string} key
+   * @param {Record<string, any>} frame
+   */
   post(key, frame) {
     this.#liveOnly.set(key, frame)
   }
@@ -161,8 +166,8 @@ export class Session {
   }
 
   /**
-   * The app begins to take activities: after `since`, else where the session began. That is stored, so that the next run
-   * begins there even if nothing arrives in this one.
+   * The app begins to take activities: after `since`, else where the session began. That is stored, so that the next
+   * run begins there even if nothing arrives in this one.
    *
    * @param {number} [since]
    */
@@ -179,7 +184,12 @@ export class Session {
     if (epoch !== undefined && personId !== undefined) this.keeping.start({ epoch, lastActivityId: since, personId })
   }
 
-  /** Return the position of a device that has handled this activity and all before it. @param {Activity} activity @returns {Position} */
+  /**
+   * Return the position of a device that has handled this activity and all before it.
+   *
+   * @param {Activity} activity
+   * @returns {Position}
+   */
   placeOf({ id }) {
     return { epoch: this.inbox.epoch ?? "", lastActivityId: id, personId: this.personId ?? 0 }
   }
@@ -207,11 +217,18 @@ export class Session {
     }
   }
 
-  /** Start to use a socket that has received its `welcome`. @param {number} now @param {number} socket @param {Record<string, any>} frame */
+  /**
+   * Start to use a socket that has received its `welcome`.
+   *
+   * @param {number} now
+   * @param {number} socket
+   * @param {Record<string, any>} frame
+   */
   live(now, socket, frame) {
     const welcome = readWelcome(frame)
     if (!welcome) return this.end(new NotTheProtocol("the server's welcome cannot be read; is it a Buzz server?"))
-    if (this.personId !== undefined && this.personId !== welcome.personId) return this.end(foreign(this.personId, welcome))
+    if (this.personId !== undefined && this.personId !== welcome.personId)
+      return this.end(foreign(this.personId, welcome))
     this.personId = welcome.personId
     const hadCursor = this.inbox.cursor !== undefined
     this.welcome = welcome
@@ -224,7 +241,13 @@ export class Session {
     this.#emit("welcome", welcome)
   }
 
-  /** Handle a frame. Throws UnreadableAnswer if a field is missing or has another type. @param {number} now @param {Record<string, any>} frame @param {boolean} isSource */
+  /**
+   * Handle a frame. Throws UnreadableAnswer if a field is missing or has another type.
+   *
+   * @param {number} now
+   * @param {Record<string, any>} frame
+   * @param {boolean} isSource
+   */
   frame(now, frame, isSource) {
     switch (frame.type) {
       case "activities":
@@ -266,7 +289,11 @@ export class Session {
     this.#act({ do: "arrived" })
   }
 
-  /** Continue from the cursor; from 0 in a log with a new epoch; from its head if there was no cursor. @param {Welcome} welcome */
+  /**
+   * Continue from the cursor; from 0 in a log with a new epoch; from its head if there was no cursor.
+   *
+   * @param {Welcome} welcome
+   */
   #takePlace({ epoch, headId }) {
     const { inbox } = this
     if (inbox.cursor === undefined) inbox.begin(epoch, headId)

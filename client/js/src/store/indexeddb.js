@@ -47,7 +47,12 @@ export function indexedDBStore(name = "buzz-client", factory = globalThis.indexe
   }
 }
 
-/** Another tab of this device may have handled more, in the same history. @param {IDBObjectStore} store @param {Position} position */
+/**
+ * Another tab of this device may have handled more, in the same history.
+ *
+ * @param {IDBObjectStore} store
+ * @param {Position} position
+ */
 function saveIfNewer(store, position) {
   const request = store.get(0)
   request.onsuccess = () => {
