@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
-from msgspec.structs import asdict
 
 from server.bus import contract as bus
 from server.cli import admin, errors, output
@@ -41,5 +40,8 @@ def _findings(settings: Settings) -> list[dict[str, Any]]:
             raise
         part = "bus" if isinstance(error, bus.BusError) else "storage"
         failed = checks.Finding(part, checks.Health.FAIL, line)
-        return [asdict(each) for each in (*checks.examine_machine(settings), failed)]
+        return [
+            {name: getattr(each, name) for name in each.__struct_fields__}
+            for each in (*checks.examine_machine(settings), failed)
+        ]
     return found
