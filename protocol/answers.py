@@ -125,6 +125,11 @@ class ConversationAnswer(msgspec.Struct, frozen=True):
     """The newest activity."""
     unread: int
     """How many messages the caller has not marked as read."""
+    read_id: int
+    """The other side has read everything up to this id; 0 if nothing."""
+    delivered_id: int | None
+    """A device of the other person has stored everything up to this id; null if the other side is a company, or one of
+    the two people has receipts turned off."""
     own_company: ConversationParty | msgspec.UnsetType = msgspec.field(name="as", default=msgspec.UNSET)
     """The company for which the caller takes part as a member; absent if they take part as themselves."""
 
@@ -213,6 +218,80 @@ class KeyChanged:
     updated_at: Time
     previous_fingerprint: str | None
     """SHA-256 of the key that it replaces; null if it is the first."""
+    revoked_at: Time | None = None
+    """When the key was revoked; absent while it is in force."""
+
+
+@dataclass(frozen=True)
+class DeviceAdded:
+    """A device of the person's said hello for the first time."""
+
+    device_id: str
+    """The device's id."""
+    client: str | None
+    """The program that it runs, as it says."""
+    added_at: Time
+    """When that was."""
+
+
+@dataclass(frozen=True)
+class DeviceRemoved:
+    """A device of the person's was signed out."""
+
+    device_id: str
+    """The device's id."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Messages of the person have reached a device of the other person."""
+
+    by: PartyAnswer
+    """Whose device it is."""
+    id: int
+    """Everything that the person has sent to ``by``, up to this activity, has reached one of their devices."""
+
+
+@dataclass(frozen=True)
+class ReceiptsAnswer:
+    """Whether the caller sends and gets receipts."""
+
+    enabled: bool
+    """False: the caller sends none and gets none."""
+
+
+@dataclass(frozen=True)
+class DeviceKey:
+    """A public key of the device that is in force."""
+
+    algorithm: str
+    """The key's algorithm."""
+    fingerprint: str
+    """SHA-256 of the key, in hex."""
+    updated_at: Time
+    """When it was published."""
+
+
+@dataclass(frozen=True)
+class DeviceAnswer:
+    """One of the caller's devices."""
+
+    device_id: str
+    """The id that the device gives in ``hello``."""
+    name: str | None
+    """The name that the person gave it."""
+    client: str | None
+    """The program that it runs, as it says."""
+    added_at: Time | None
+    """When it was first seen; null if that was before this was stored."""
+    seen_at: Time
+    """When it was last heard of."""
+    live: bool
+    """Whether it has a session."""
+    received_id: int
+    """It has stored everything up to this activity."""
+    keys: tuple[DeviceKey, ...]
+    """Its public keys that are in force."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +311,8 @@ class TypingShown:
     by: Annotated[PartyAnswer, Field(alias="from", description="Who is typing.")]
     to: PartyAnswer
     """For whom it is."""
+    expires_in_ms: int
+    """Show it for so many milliseconds, unless it comes again."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +329,9 @@ EVENT_DATA: dict[EventName, Any] = {
     EventName.TRUST_REQUESTED: TrustRequested,
     EventName.DIRECTORY_CHANGED: DirectoryChanged,
     EventName.KEY_CHANGED: KeyChanged,
+    EventName.DEVICE_ADDED: DeviceAdded,
+    EventName.DEVICE_REMOVED: DeviceRemoved,
+    EventName.RECEIPT: Receipt,
     EventName.NUMBER_GIVEN: NumberGiven,
     EventName.ACTIVITY_CHANGED: PostedActivity,
     EventName.TYPING: TypingShown,

@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -76,9 +75,6 @@ Code = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,32}$")]
 
 
 class _Line(Strict):
-    # The docstrings of fields describe the lines and, by ``fields_model``, the bodies of PUT.
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     deleted: bool = Field(False, description="Removes the object; its other fields are then not needed.")
 
     def put(self) -> directory.Object:
@@ -273,7 +269,9 @@ def fields_model(kind: Kind) -> type[BaseModel]:
         given = line.model_fields[name]
         [required] = [each for each in get_args(given.annotation) if each is not NoneType]
         fields[name] = (required, Field(alias=given.alias, description=given.description))
-    return create_model(line.__name__.removesuffix("Line") + "Fields", __base__=Strict, __doc__=line.__doc__, **fields)
+    made = create_model(line.__name__.removesuffix("Line") + "Fields", __base__=Strict, __doc__=line.__doc__, **fields)
+    made.described_by = line  # type: ignore[attr-defined]  # whose fields have the docstrings
+    return made
 
 
 def identity_types(kind: Kind) -> dict[str, Any]:

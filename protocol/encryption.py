@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, model_validator
 
@@ -23,8 +23,26 @@ from protocol.validation import Strict, without_controls
 
 MAX_DATA_CHARACTERS: Final = 512
 MAX_DEVICE_ID_CHARACTERS: Final = 64
+MAX_STATEMENT_CHARACTERS: Final = 2_048
 MAX_PUBLIC_KEY_CHARACTERS: Final = 2_048
 """Base64 of the largest key taken (RSA with 8192 bits, about 1,050 bytes of DER) and room to spare."""
+
+
+def key_bytes(public_key: str) -> bytes:
+    """Decode a key from standard base64 with padding. Raises ValueError for anything else."""
+    try:
+        return base64.b64decode(public_key, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+def _base64(text: str) -> str:
+    try:
+        key_bytes(text)
+    except ValueError as error:
+        raise ValueError("should be base64 with padding") from error
+    return text
+
 
 # PostgreSQL can't store NUL, and an id with other control characters is a client's mistake.
 _NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]+$"
@@ -33,6 +51,9 @@ DeviceId = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_DEVICE_ID_CHARACTERS), AfterValidator(without_controls)
 ]
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PUBLIC_KEY_CHARACTERS)]
+Statement = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_STATEMENT_CHARACTERS), AfterValidator(_base64)
+]
 
 
 class EncryptionData(Strict):
@@ -57,6 +78,7 @@ class KeyAlgorithm(StrEnum):
     RSA_2048 = "rsa-2048"
     RSA_3072 = "rsa-3072"
     RSA_4096 = "rsa-4096"
+    X_WING = "x-wing"
 
 
 class NewPublicKey(Strict):
@@ -68,6 +90,8 @@ class NewPublicKey(Strict):
     """The key's algorithm."""
     device_id: DeviceId | None = None
     """The device that it is for; without it, for all of the person's devices."""
+    statement: Statement | None = None
+    """Base64 of what the device says about the key; Buzz gives it back with the key and does not read it."""
 
     @model_validator(mode="after")
     def _key_has_the_form_of_its_algorithm(self) -> Self:
@@ -104,6 +128,8 @@ class PublicKeyAnswer:
     updated_at: str
     revoked_at: str | None
     """When it was revoked; null: it is in force."""
+    statement: str | None = None
+    """What was published with the key, in base64; null: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +148,12 @@ class ChangedKeyAnswer:
     updated_at: str
     revoked_at: str | None
     """When it was revoked; null: it is in force."""
+    statement: str | None = None
+    """What was published with the key, in base64; null: nothing."""
 
 
 ENCRYPTION_DATA: Final[TypeAdapter[EncryptionData]] = TypeAdapter(EncryptionData)
 NEW_PUBLIC_KEY: Final[TypeAdapter[NewPublicKey]] = TypeAdapter(NewPublicKey)
-
-
-def key_bytes(public_key: str) -> bytes:
-    """Decode a key from standard base64 with padding. Raises ValueError for anything else."""
-    try:
-        return base64.b64decode(public_key, validate=True)
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
 
 
 def fingerprint(public_key: str) -> str:
@@ -162,6 +182,12 @@ def _point(curve: ec.EllipticCurve) -> Callable[[bytes], None]:
     return check
 
 
+def _x_wing(data: bytes) -> None:
+    """Check an X-Wing key: an ML-KEM-768 key of 1,184 bytes, then an X25519 key (draft-connolly-cfrg-xwing-kem)."""
+    mlkem.MLKEM768PublicKey.from_public_bytes(data[:-32])
+    x25519.X25519PublicKey.from_public_bytes(data[-32:])
+
+
 def _rsa(bits: int) -> Callable[[bytes], None]:
     def check(data: bytes) -> None:
         loaded = load_der_public_key(data)
@@ -182,6 +208,7 @@ _CHECKS: Final[dict[KeyAlgorithm, Callable[[bytes], None]]] = {
     KeyAlgorithm.RSA_2048: _rsa(2048),
     KeyAlgorithm.RSA_3072: _rsa(3072),
     KeyAlgorithm.RSA_4096: _rsa(4096),
+    KeyAlgorithm.X_WING: _x_wing,
 }
 
 _EXPECTED: Final[dict[KeyAlgorithm, str]] = {
@@ -195,4 +222,5 @@ _EXPECTED: Final[dict[KeyAlgorithm, str]] = {
     KeyAlgorithm.RSA_2048: "base64 of a 2048 bit key in DER (SubjectPublicKeyInfo)",
     KeyAlgorithm.RSA_3072: "base64 of a 3072 bit key in DER (SubjectPublicKeyInfo)",
     KeyAlgorithm.RSA_4096: "base64 of a 4096 bit key in DER (SubjectPublicKeyInfo)",
+    KeyAlgorithm.X_WING: "base64 of 1,216 bytes: an ML-KEM-768 key, then an X25519 key",
 }

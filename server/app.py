@@ -32,12 +32,11 @@ from server.node.operator import operator_routes
 from server.node.privacy import open_privacy
 from server.node.telephony import open_telephony
 from server.node.twilio_account import open_account
-from server.routes import activities, admin_page, description, directory_admin, encryption, health, public_keys
+from server.routes import activities, admin_page, description, devices, directory_admin, encryption, health, public_keys
 from server.runtime.clock import wall_clock_ms
 from server.runtime.tasks import running
 from server.runtime.tracing import Tracing
 from server.services.directory.directory import Directory
-from server.services.keys import Keys
 from server.services.operator.trends import Trends
 from server.services.retention import Retention
 from storage.directory.keys import KeyStore
@@ -102,15 +101,15 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
 def _messages(base: Foundation, live: LivePath, sending: Sending) -> list[web.RouteDef]:
     """Return the routes of activities, and of the keys that they are encrypted with."""
     settings, store, auth = base.settings, base.store, base.auth
-    key_store = KeyStore(base.database)
-    keys = Keys(key_store, base.parties, live.events, base.now_ms)
-    cleared = (CallStore(base.database).clear, key_store.clear)
+    cleared = (CallStore(base.database).clear, KeyStore(base.database).clear)
     return [
         *activities.ActivityResource(
-            live.activities, store, live.hub, auth, settings.development, sending, also_clear=cleared
+            live.activities, store, live.hub, auth, settings.development, sending, live.receipts, also_clear=cleared
         ).routes(),
-        *encryption.EncryptionResource(keys, auth).routes(),
-        *public_keys.PublicKeyResource(keys, auth).routes(),
+        *devices.DeviceResource(live.devices, auth).routes(),
+        *devices.ReceiptResource(live.receipts, auth).routes(),
+        *encryption.EncryptionResource(live.keys, auth).routes(),
+        *public_keys.PublicKeyResource(live.keys, auth).routes(),
     ]
 
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
-from storage.bulk import in_chunks
-from storage.database import Database
+from storage.bulk import in_chunks, marks
+from storage.database import Database, Transaction
 
 MAX_DEVICES: Final = 64
 """Of one person: a bound against a client that invents device ids. The one heard longest ago is forgotten first."""
@@ -22,6 +22,8 @@ _DELETED_AT_ONCE: Final = 100
 class Revocation(NamedTuple):
     """One row: a token by its id, or all tokens that a person was given until ``revoked_at_ms``.
 
+    With a ``device_id``: only where this device of the person uses them.
+
     ``version`` rises with every revocation; rows become visible in its order. After ``expires_at_ms`` every token that
     the row revokes has expired anyway.
     """
@@ -31,6 +33,7 @@ class Revocation(NamedTuple):
     person_id: int | None
     revoked_at_ms: int
     expires_at_ms: int
+    device_id: str | None = None
 
 
 class Device(NamedTuple):
@@ -42,6 +45,31 @@ class Device(NamedTuple):
     seen_at_ms: int
 
 
+class SeenDevice(NamedTuple):
+    """A device that has said hello: the program that it runs, and the id of the token that it used."""
+
+    person_id: int
+    device_id: str
+    client: str | None
+    token_id: str
+    seen_at_ms: int
+
+
+class KnownDevice(NamedTuple):
+    """One of a person's devices, with everything that is stored about it.
+
+    ``added_at_ms`` is None if it was added by an earlier release.
+    """
+
+    device_id: str
+    name: str | None
+    client: str | None
+    added_at_ms: int | None
+    seen_at_ms: int
+    received_id: int
+    token_id: str | None
+
+
 class AccountStore:
     """Revocations and devices. Raises StorageUnavailable when nothing was stored and a later try may work."""
 
@@ -49,16 +77,24 @@ class AccountStore:
         self._database = database
 
     async def revoke(
-        self, *, token_id: str | None = None, person_id: int | None = None, revoked_at_ms: int, expires_at_ms: int
+        self,
+        *,
+        token_id: str | None = None,
+        person_id: int | None = None,
+        device_id: str | None = None,
+        revoked_at_ms: int,
+        expires_at_ms: int,
     ) -> Revocation:
         """Record a revocation durably. Exactly one of ``token_id`` and ``person_id`` is given.
+
+        ``device_id``: only of this device of the person.
 
         Some of the revocations that expired long ago are deleted in the same transaction, so that the table stays
         small.
         """
         if (token_id is None) == (person_id is None):
             raise ValueError("revoke either a token or a person")
-        given = (token_id, person_id, revoked_at_ms, expires_at_ms)
+        given = (token_id, person_id, revoked_at_ms, expires_at_ms, device_id)
         gone_ms = revoked_at_ms - REVOCATIONS_KEPT_MS
         if self._database.dialect == "postgresql":
             # One statement: it waits only for other revocations, each of which is one statement too.
@@ -71,8 +107,8 @@ class AccountStore:
             )
             row = Revocation(version, *given)
             await transaction.execute(
-                "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 *row,
             )
         return row
@@ -80,7 +116,7 @@ class AccountStore:
     async def revocations_after(self, version: int, now_ms: int) -> list[Revocation]:
         """Return the revocations newer than ``version`` that have not expired at ``now_ms``, in order of version."""
         rows = await self._database.fetch(
-            "SELECT version, token_id, person_id, revoked_at_ms, expires_at_ms FROM revocation"
+            "SELECT version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id FROM revocation"
             " WHERE version > ? AND expires_at_ms > ? ORDER BY version",
             version,
             now_ms,
@@ -97,11 +133,51 @@ class AccountStore:
             await transaction.execute_many(_SAVE_RECEIVED, devices)
             await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in people])
 
+    async def note_seen(self, devices: Sequence[SeenDevice]) -> list[SeenDevice]:
+        """Store that devices have said hello, many in one transaction. Returns those that were not known.
+
+        A device is given at most once. If a person has more than MAX_DEVICES, the ones that connected longest ago are
+        deleted.
+        """
+        people = sorted({device.person_id for device in devices})
+        async with self._database.transaction() as transaction:
+            known: set[tuple[int, str]] = set()
+            for chunk in in_chunks(people):
+                sql = f"SELECT person_id, device_id FROM device WHERE person_id IN ({marks(chunk)})"
+                known.update((person, device) for person, device in await transaction.fetch(sql, *chunk))
+            await transaction.execute_many(
+                _NOTE_SEEN,
+                [(d.person_id, d.device_id, d.seen_at_ms, d.client, d.token_id, d.seen_at_ms) for d in devices],
+            )
+            new = [device for device in devices if (device.person_id, device.device_id) not in known]
+            crowded = sorted({device.person_id for device in new})
+            await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in crowded])
+        return new
+
+    async def known_devices(self, person_id: int) -> list[KnownDevice]:
+        """Return a person's devices with everything stored about them, the one that connected last first."""
+        rows = await self._database.fetch(f"{_KNOWN} WHERE person_id = ? {_LAST_FIRST}", person_id)
+        return [KnownDevice(*row) for row in rows]
+
+    async def name_device(self, person_id: int, device_id: str, name: str | None) -> bool:
+        """Set or remove a device's name. Returns False if the person has no such device."""
+        sql = "UPDATE device SET name = ? WHERE person_id = ? AND device_id = ?"
+        return await self._database.execute(sql, name, person_id, device_id) > 0
+
+    async def highest_received(self, person_ids: Collection[int]) -> dict[int, int]:
+        """Return for each of these people the newest id that one of their devices has confirmed; 0 is left out."""
+        found: dict[int, int] = {}
+        for chunk in in_chunks(list(person_ids)):
+            sql = (
+                f"SELECT person_id, MAX(received_id) FROM device WHERE person_id IN ({marks(chunk)}) GROUP BY person_id"
+            )
+            found.update((person, id) for person, id in await self._database.fetch(sql, *chunk) if id)
+        return found
+
     async def devices(self, person_id: int) -> list[Device]:
         """Return a person's devices, the one that connected last first."""
         rows = await self._database.fetch(
-            "SELECT person_id, device_id, received_id, seen_at_ms FROM device WHERE person_id = ?"
-            " ORDER BY seen_at_ms DESC, device_id",
+            f"SELECT person_id, device_id, received_id, seen_at_ms FROM device WHERE person_id = ? {_LAST_FIRST}",
             person_id,
         )
         return [Device(*row) for row in rows]
@@ -131,7 +207,34 @@ class AccountStore:
 
     async def erase_person(self, person_id: int) -> int:
         """Delete a person's devices; returns how many. Revocations stay, so that the person's tokens remain invalid."""
+        await self._database.execute("DELETE FROM receipts_off WHERE person_id = ?", person_id)
         return await self._database.execute("DELETE FROM device WHERE person_id = ?", person_id)
+
+
+async def people_without_receipts(database: Database, person_ids: Collection[int]) -> set[int]:
+    """Return those of these people who neither send nor get receipts."""
+    found: set[int] = set()
+    for chunk in in_chunks(list(person_ids)):
+        rows = await database.fetch(f"SELECT person_id FROM receipts_off WHERE person_id IN ({marks(chunk)})", *chunk)
+        found.update(person for (person,) in rows)
+    return found
+
+
+async def set_receipts(database: Database, person_id: int, enabled: bool) -> None:
+    """Turn a person's receipts on or off."""
+    if enabled:
+        await database.execute("DELETE FROM receipts_off WHERE person_id = ?", person_id)
+    else:
+        sql = "INSERT INTO receipts_off (person_id) VALUES (?) ON CONFLICT (person_id) DO NOTHING"
+        await database.execute(sql, person_id)
+
+
+async def remove_device(transaction: Transaction, person_id: int, device_id: str) -> KnownDevice | None:
+    """Delete a device inside a transaction that does more. Returns what was stored, or None if there was none."""
+    mine = "WHERE person_id = ? AND device_id = ?"
+    rows = await transaction.fetch(f"{_KNOWN} {mine}", person_id, device_id)
+    await transaction.execute(f"DELETE FROM device {mine}", person_id, device_id)
+    return KnownDevice(*rows[0]) if rows else None
 
 
 _GONE: Final = f"SELECT version FROM revocation WHERE expires_at_ms < ? LIMIT {_DELETED_AT_ONCE}"
@@ -139,8 +242,8 @@ _GONE: Final = f"SELECT version FROM revocation WHERE expires_at_ms < ? LIMIT {_
 _REVOKE: Final = f"""
     WITH gone AS (DELETE FROM revocation WHERE version IN ({_GONE} FOR UPDATE SKIP LOCKED)),
     taken AS (UPDATE revocation_counter SET version = version + 1 RETURNING version)
-    INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)
-    SELECT version, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM taken
+    INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id)
+    SELECT version, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT) FROM taken
     RETURNING version"""
 _SAVE_RECEIVED = f"""
     INSERT INTO device (person_id, device_id, received_id, seen_at_ms) VALUES (?, ?, ?, ?)
@@ -151,6 +254,13 @@ _SAVE_RECEIVED = f"""
                             OR device.seen_at_ms - excluded.seen_at_ms > {CLOCKS_APART_MS}
                           THEN excluded.seen_at_ms ELSE device.seen_at_ms END"""
 
+_LAST_FIRST: Final = "ORDER BY seen_at_ms DESC, device_id"
+_KNOWN: Final = "SELECT device_id, name, client, added_at_ms, seen_at_ms, received_id, token_id FROM device"
+_NOTE_SEEN: Final = """
+    INSERT INTO device (person_id, device_id, received_id, seen_at_ms, client, token_id, added_at_ms)
+    VALUES (?, ?, 0, ?, ?, ?, ?)
+    ON CONFLICT (person_id, device_id) DO UPDATE
+    SET seen_at_ms = excluded.seen_at_ms, client = excluded.client, token_id = excluded.token_id"""
 _CHUNK: Final = 512
 """Devices asked about in one statement."""
 _FORGET_OLDEST = f"""

@@ -101,12 +101,13 @@ class Page(NamedTuple, Generic[T]):
 
 
 class Conversation(NamedTuple):
-    """One conversation as one of its sides sees it."""
+    """One conversation as one of its sides sees it. ``read_id``: up to which id the other side has read."""
 
     mine: int
     party: int
     last: Activity
     unread: int
+    read_id: int = 0
 
 
 class LogState(NamedTuple):

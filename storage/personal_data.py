@@ -39,7 +39,7 @@ KEYS: Final = (
         "public_key",
         _PERSON,
         ("id",),
-        ("device_id", "algorithm", "public_key", "fingerprint", "updated_at_ms", "revoked_at_ms"),
+        ("device_id", "algorithm", "public_key", "fingerprint", "updated_at_ms", "revoked_at_ms", "statement"),
     ),
 )
 CALLS: Final = (
@@ -64,7 +64,14 @@ CALLS: Final = (
     PersonalTable("call_settings", "call_setting", _PERSON, ("person_id",), ("attestation",)),
 )
 DEVICES: Final = (
-    PersonalTable("device", "device", _PERSON, ("device_id",), ("device_id", "received_id", "seen_at_ms")),
+    PersonalTable(
+        "device",
+        "device",
+        _PERSON,
+        ("device_id",),
+        ("device_id", "name", "client", "received_id", "added_at_ms", "seen_at_ms"),
+    ),
+    PersonalTable("receipts_off", "receipts_off", _PERSON, ("person_id",), ("person_id",)),
 )
 DIRECTORY: Final = (
     PersonalTable(

@@ -194,6 +194,10 @@ class Authentication:
             raise ApiError(ErrorCode.FORBIDDEN, "Forbidden: this route accepts only requests that Twilio has signed.")
         raise _unauthorized()
 
+    def is_signed_out(self, caller: Caller, device_id: str | None) -> bool:
+        """Return whether this device was signed out after the credential was issued."""
+        return self._revocations.is_signed_out(caller, device_id)
+
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:
         """Call ``on_revoked`` for every revocation from now on; returns a function that ends that."""
         return self._revocations.subscribe(on_revoked)
@@ -219,6 +223,16 @@ class Authentication:
         """Revoke every token that the person has been given until now; later ones stay valid."""
         expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
         return await self._revocations.revoke(person_id=person_id, expires_at_ms=expires_at_ms)
+
+    async def sign_out(self, person_id: int, device_id: str, token_id: str | None) -> None:
+        """Revoke what a device of the person uses now, and the token with this id.
+
+        The device can sign in again with a token that is issued later.
+        """
+        expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
+        await self._revocations.revoke(person_id=person_id, device_id=device_id, expires_at_ms=expires_at_ms)
+        if token_id is not None:
+            await self._revocations.revoke(token_id=token_id, expires_at_ms=expires_at_ms)
 
     async def poll(self) -> None:
         """Read now all that may end a credential: the key file, revocations, changes of the directory.

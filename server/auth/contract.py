@@ -22,6 +22,10 @@ SERVICE_SCOPES = frozenset({SCOPE_LOOKUP, SCOPE_ADMIN, SCOPE_METRICS})
 NO_SCOPES: frozenset[str] = frozenset()
 
 
+SIGNED_OUT = "this device was signed out: sign in again"
+"""What a device is told that was signed out, when its session ends and when it comes again with an old token."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's
@@ -47,6 +51,8 @@ class Caller:
 
     def is_hit_by(self, revocation: Revocation) -> bool:
         """Return whether the revocation ends this credential: it names the token, or the person and a later time."""
+        if revocation.device_id is not None:
+            return False  # it is about a device, which the credential does not name
         if revocation.token_id is not None:
             return self.token_id == revocation.token_id
         return self.person_id == revocation.person_id and self.issued_at_ms <= revocation.revoked_at_ms
@@ -118,6 +124,10 @@ class Authenticator(Protocol):
 
     async def twilio(self, request: web.Request) -> Caller:
         """Require Twilio's signature: 401 without a valid one, 403 for another valid credential."""
+        ...
+
+    def is_signed_out(self, caller: Caller, device_id: str | None) -> bool:
+        """Return whether this device was signed out after the credential was issued."""
         ...
 
     def subscribe(self, on_revoked: OnRevoked) -> Callable[[], None]:

@@ -31,6 +31,7 @@ class Revocations:
         self._version = 0
         self._tokens: dict[str, Revocation] = {}
         self._persons: dict[int, Revocation] = {}
+        self._devices: dict[tuple[int, str], Revocation] = {}
         self._subscribers: list[OnRevoked] = []
         self._forgetting = Every(_FORGET_EVERY_MS, now_ms)
 
@@ -47,6 +48,11 @@ class Revocations:
             return False
         of_person = self._persons.get(caller.person_id)
         return of_person is not None and caller.is_hit_by(of_person)
+
+    def is_signed_out(self, caller: Caller, device_id: str | None) -> bool:
+        """Return whether the caller's device was signed out after the credential was issued."""
+        row = self._devices.get((caller.person_id or 0, device_id or ""))
+        return row is not None and caller.issued_at_ms <= row.revoked_at_ms
 
     def explain(self, caller: Caller) -> str:
         """Return which revocation ends the caller's credential, for the log and for operators."""
@@ -69,14 +75,23 @@ class Revocations:
             self._forget(now_ms)
 
     async def revoke(
-        self, *, token_id: str | None = None, person_id: int | None = None, expires_at_ms: int
+        self,
+        *,
+        token_id: str | None = None,
+        person_id: int | None = None,
+        device_id: str | None = None,
+        expires_at_ms: int,
     ) -> Revocation:
         """Store a revocation durably, then apply it here.
 
         ``expires_at_ms``: when the revoked tokens have expired anyway.
         """
         row = await self._store.revoke(
-            token_id=token_id, person_id=person_id, revoked_at_ms=self._now_ms(), expires_at_ms=expires_at_ms
+            token_id=token_id,
+            person_id=person_id,
+            device_id=device_id,
+            revoked_at_ms=self._now_ms(),
+            expires_at_ms=expires_at_ms,
         )
         await self.poll()
         return row
@@ -84,7 +99,9 @@ class Revocations:
     def _take_in(self, row: Revocation) -> None:
         if row.token_id is not None:
             self._tokens[row.token_id] = row
-        if row.person_id is not None:
+        if row.person_id is not None and row.device_id is not None:
+            self._devices[row.person_id, row.device_id] = row  # versions rise, so the last one counts
+        elif row.person_id is not None:
             before = self._persons.get(row.person_id)
             if before is None or before.revoked_at_ms <= row.revoked_at_ms:
                 self._persons[row.person_id] = row
@@ -97,3 +114,4 @@ class Revocations:
     def _forget(self, now_ms: int) -> None:
         self._tokens = {key: row for key, row in self._tokens.items() if row.expires_at_ms > now_ms}
         self._persons = {key: row for key, row in self._persons.items() if row.expires_at_ms > now_ms}
+        self._devices = {key: row for key, row in self._devices.items() if row.expires_at_ms > now_ms}

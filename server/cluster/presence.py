@@ -72,6 +72,13 @@ class Presence:
         """Announce that this node has stopped."""
         self._bus.publish(Leaving())
 
+    def devices_elsewhere(self, person: int) -> set[str]:
+        """Return the person's devices with a session on another node, as far as this node knows: only for people who
+        have a session here.
+        """
+        theirs = self._elsewhere.get(person, {}).values()
+        return {each.session.device_id for each in theirs if each.session.device_id is not None}
+
     # --- other nodes' sessions ----------------------------------------------------------------------------------
 
     def heard(self, node: bytes, notice: Present) -> None:

@@ -30,7 +30,7 @@ EVERYWHERE: Final = {
 def words_of(given: type) -> dict[str, str]:
     """Return the words for each field of a class, its own or inherited, that has any."""
     found = dict(EVERYWHERE)
-    for each in reversed(given.__mro__):
+    for each in reversed(getattr(given, "described_by", given).__mro__):
         module = inspect.getmodule(each)
         if module is not None:
             found |= _docstrings(module).get(each.__qualname__, {})

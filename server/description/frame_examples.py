@@ -84,7 +84,7 @@ _CALL: Final = {
     "caller_id": "ANN LEE", "country_code": "+1", "phone_number": "9876543210", "number": "+19876543210",
 }  # fmt: skip
 _PRIVACY_REQUEST: Final = {
-    "id": "0b1c5f0e-6a7e-4d3c-9a53-7e0d4f1f2a31", "company_id": 123, "type": "web_form",
+    "id": "0b1c5f0e-6a7e-4d3c-9a53-7e0d4f1f2a31", "company_id": 123, "type": "WebForm",
     "acknowledged": False, "extended": False, "completed": False,
     "deadline": "2024-08-19", "confirmation_due": "2024-07-19", "opt_out_due": None, "created_at": _TIME,
     "updated_at": _TIME, "erased_at": None,
@@ -127,7 +127,10 @@ EVENT_EXAMPLES: Final[dict[str, Frame]] = {
         "sendable_type": "person", "sendable_id": 7, "call_time": 61, "message": None,
         "message_id": "0d9f6bde-8b70-5a35-9b9a-5b3f8f0a6f10", "created_at": _TIME,
     },
-    "typing": {"from": _JOHN, "to": _JANE},
+    "device.added": {"device_id": "laptop-77aa", "client": "Buzz web 1.2", "added_at": _TIME},
+    "device.removed": {"device_id": "phone-5d2f"},
+    "receipt": {"by": _JOHN, "id": 1042},
+    "typing": {"from": _JOHN, "to": _JANE, "expires_in_ms": 8000},
     "token.expiring": {"seconds": 60},
     "privacy_request.received": _PRIVACY_REQUEST,
     "privacy_request.updated": {**_PRIVACY_REQUEST, "acknowledged": True, "updated_at": "2024-07-08T09:30:00Z"},

@@ -24,6 +24,7 @@ TAGS: Final = {
     "socket": "The live session. Its frames are described in `/asyncapi.json`.",
     "telephony": "Look-ups by Twilio while a phone rings, and the lists of calls in the app.",
     "twilio": "Routes that Twilio requests during a phone call: screening, and the end of the call.",
+    "devices": "The devices that a person uses: their names, and signing one out.",
     "encryption": "Public keys and the end-to-end provider's data. The server sees no plaintext.",
     "privacy requests": "Consumers' privacy requests to companies, with their deadlines.",
     "webhooks": "Signed events about privacy requests, to and from other systems.",

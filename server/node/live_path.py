@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from protocol.errors import CloseCode
-from server.auth.contract import Authenticator
+from server.auth.contract import SIGNED_OUT, Authenticator
 from server.cluster.cluster import Cluster, open_cluster
 from server.live.catch_up import CatchUp
 from server.live.events import Events
@@ -23,10 +23,14 @@ from server.runtime.tasks import running
 from server.services.activities import Activities
 from server.services.calls.call_log import CallLog
 from server.services.calls.call_reports import CallReports
+from server.services.devices import Devices
+from server.services.keys import Keys
+from server.services.receipts import Receipts
 from server.socket.acceptor import Acceptor
 from server.socket.endpoint import SocketEndpoint
 from server.socket.frame_handler import FrameHandler, Mark
 from storage.accounts import AccountStore, Device, Revocation
+from storage.directory.keys import KeyStore
 from storage.telephony.calls import CallStore
 
 
@@ -40,6 +44,9 @@ class LivePath:
     call_log: CallLog
     call_reports: CallReports
     activities: Activities
+    keys: Keys
+    devices: Devices
+    receipts: Receipts
     socket: SocketEndpoint
 
     @property
@@ -69,10 +76,21 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         activities = Activities(
             store, log, parties, cluster.sends, now_ms, call_reports, base.metrics.sends.add, base.tracing
         )
+        receipts = Receipts(base.database, store, hub, cluster.events)
         frame_handler = FrameHandler(
-            hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms)
+            hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms), receipts
         )
-        acceptor = Acceptor(settings, cluster, timers, base.auth, parties, base.origins, now_ms)
+        keys = Keys(KeyStore(base.database), parties, cluster.events, now_ms)
+        devices = Devices(
+            base.database,
+            keys,
+            base.auth.sign_out,
+            cluster.events,
+            hub,
+            cluster.presence.devices_elsewhere,
+            now_ms,
+        )
+        acceptor = Acceptor(settings, cluster, timers, base.auth, parties, base.origins, now_ms, devices.said_hello)
         socket = SocketEndpoint(settings, acceptor, frame_handler)
         stack.callback(timers.close)
         _follow(hub, parties, base.auth)
@@ -81,7 +99,7 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         await stack.enter_async_context(running("event loop probe", base.metrics.probe_loop()))
         for number in range(settings.catch_up_readers):
             await stack.enter_async_context(running(f"catch-up reader {number}", catch_up.run()))
-        yield LivePath(hub, cluster, log, call_log, call_reports, activities, socket)
+        yield LivePath(hub, cluster, log, call_log, call_reports, activities, keys, devices, receipts, socket)
 
 
 def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:
@@ -109,6 +127,11 @@ def _follow(hub: Hub, parties: Parties, auth: Authenticator) -> None:
 
     def revoked(revocation: Revocation) -> None:
         concerned = hub if revocation.person_id is None else hub.sessions_of(revocation.person_id)
+        if revocation.device_id is not None:
+            for session in concerned:
+                if session.device_id == revocation.device_id and auth.is_signed_out(session.caller, session.device_id):
+                    session.close(CloseCode.UNAUTHORIZED, SIGNED_OUT)
+            return
         judge([session for session in concerned if session.caller.is_hit_by(revocation)])
 
     parties.subscribe(directory_changed, hub.people)

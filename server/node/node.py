@@ -84,6 +84,8 @@ class Node:
         await self.telephony.stop()
         # Nothing is added any more to data that is only in memory: received ids and decisions on calls are stored.
         await self.socket.frame_handler.close()
+        await self.live.devices.close()
+        await self.live.receipts.close()
         await self.live.call_log.close()
         # All notices were sent: the other nodes drop this node's sessions at once.
         await self.cluster.leave()

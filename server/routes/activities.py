@@ -33,6 +33,7 @@ from server.live.hub import Hub
 from server.routes.change_list import NEXT_PAGE
 from server.routes.history import Body, one_page, pieces
 from server.services.activities import Activities
+from server.services.receipts import Receipts
 from storage.contract import ActivityLog, Conversation, Range
 
 EPOCH_HEADER = "Buzz-Log-Epoch"
@@ -121,6 +122,7 @@ class ActivityResource:
     auth: Authenticator
     development: bool
     sending: Sending
+    receipts: Receipts
     also_clear: Sequence[Callable[[int], Awaitable[None]]] = ()
 
     @operation(
@@ -224,10 +226,15 @@ class ActivityResource:
         before = MAX_ID if query.before is None else query.before
         with self.sending.begun(request, AnswerKind.PAGE, caller.person) as answer:
             rows, more = await self.activities.conversations(caller.person, query.limit, before)
-            shown = await fitting(rows, lambda row: _json.encode(_conversation(self.activities, caller.person, row)))
+            delivered = await self.receipts.delivered(caller.person, {row.party for row in rows})
+
+            def shown_as_json(row: Conversation) -> bytes:
+                return _json.encode(_conversation(self.activities, caller.person, row, delivered.get(row.party)))
+
+            shown = await fitting(rows, shown_as_json)
             # A page never ends between two conversations that have the same newest activity.
             while 0 < len(shown) < len(rows) and rows[len(shown)].last.id == rows[len(shown) - 1].last.id:
-                shown.append(_json.encode(_conversation(self.activities, caller.person, rows[len(shown)])))
+                shown.append(shown_as_json(rows[len(shown)]))
             headers = {}
             if more or len(shown) < len(rows):
                 link = request.rel_url.update_query(before=str(rows[len(shown) - 1].last.id))
@@ -274,10 +281,19 @@ def _idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def _conversation(activities: Activities, person: int, row: Conversation) -> ConversationAnswer:
+def _conversation(
+    activities: Activities, person: int, row: Conversation, delivered_id: int | None
+) -> ConversationAnswer:
     own = msgspec.UNSET if row.mine == person else ConversationParty.of(activities.name(row.mine))
-    last = msgspec.Raw(activities.encoded(row.last, JSON))
-    return ConversationAnswer(ConversationParty.of(activities.name(row.party)), last, row.unread, own)
+    return ConversationAnswer(
+        ConversationParty.of(activities.name(row.party)),
+        msgspec.Raw(activities.encoded(row.last, JSON)),
+        row.unread,
+        row.read_id,
+        # What was read has been delivered, whether or not a device has confirmed it.
+        None if delivered_id is None else max(delivered_id, row.read_id),
+        own,
+    )
 
 
 def _next_page(request: web.Request, wanted: Range, found: Body) -> URL:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -90,7 +91,13 @@ class Keys:
         """
         self._take(person_id)
         key = PublicKey(
-            new.public_key, new.algorithm.value, new.device_id, fingerprint(new.public_key), self._now_ms(), None
+            new.public_key,
+            new.algorithm.value,
+            new.device_id,
+            fingerprint(new.public_key),
+            self._now_ms(),
+            None,
+            new.statement,
         )
         result = await self._store.publish(person_id, key)
         if not isinstance(result, KeyPublication):
@@ -99,7 +106,7 @@ class Keys:
                 f"Conflict: at most {MAX_KEYS_IN_FORCE} keys can be in force; replace the key of an existing device.",
             )
         if result.changed:
-            await self._tell(person_id, result)
+            await self._tell(person_id, {**_event(person_id, result.key), "previous_fingerprint": result.previous})
         return shown_key(result.key)
 
     def _take(self, person_id: int) -> None:
@@ -107,18 +114,29 @@ class Keys:
         if wait:
             raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have changed your keys too often.", wait)
 
-    async def _tell(self, person_id: int, result: KeyPublication) -> None:
+    async def tell_revoked(self, person_id: int, keys: Iterable[PublicKey]) -> None:
+        """Tell the person's devices, and those who have talked with them, that these keys are no longer in force."""
+        for key in keys:
+            await self._tell(person_id, {**_event(person_id, key), "previous_fingerprint": None})
+
+    async def _tell(self, person_id: int, data: Mapping[str, Any]) -> None:
         # A key for an additional device is announced too, because an attacker could use one to listen in unnoticed.
-        shown = msgspec.to_builtins(shown_key(result.key))
-        del shown["public_key"], shown["revoked_at"]
-        data = {"person_id": person_id, **shown, "previous_fingerprint": result.previous}
         self._events.publish((person_id,), EventName.KEY_CHANGED, data)
         try:
             async for parties in self._store.partner_pages(person_id):
                 self._events.publish(parties, EventName.KEY_CHANGED, data)
         except StorageUnavailable as error:
-            # The key is in force. Who was not told now learns of it from the heartbeat.
-            _logger.warning("not everybody was told of a new key", person_id=person_id, reason=str(error))
+            # The change is stored. Who was not told now learns of it from the heartbeat.
+            _logger.warning("not everybody was told of a changed key", person_id=person_id, reason=str(error))
+
+
+def _event(person_id: int, key: PublicKey) -> dict[str, Any]:
+    """Return the data of ``key.changed``, without the key itself: whoever needs it reads it."""
+    shown = {"person_id": person_id, **msgspec.to_builtins(shown_key(key))}
+    del shown["public_key"], shown["statement"]
+    if key.revoked_at_ms is None:
+        del shown["revoked_at"]
+    return shown
 
 
 def shown_change(found: ChangedKey) -> ChangedKeyAnswer:
@@ -135,4 +153,5 @@ def shown_key(key: PublicKey) -> PublicKeyAnswer:
         fingerprint=key.fingerprint,
         updated_at=rfc3339(key.updated_at_ms),
         revoked_at=None if key.revoked_at_ms is None else rfc3339(key.revoked_at_ms),
+        statement=key.statement,
     )

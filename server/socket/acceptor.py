@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from protocol.activity import rfc3339
 from protocol.codec import Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode, InvalidToken
 from protocol.frames import DEFAULT_BATCH_BYTES, Hello, Welcome
-from server.auth.contract import Authenticator, Caller
+from server.auth.contract import SIGNED_OUT, Authenticator, Caller
 from server.cluster.cluster import Cluster
 from server.config.settings import Settings
 from server.http.origins import Origins
@@ -81,7 +82,9 @@ class Acceptor:
         parties: Parties,
         origins: Origins,
         now_ms: Callable[[], int],
+        said_hello: Callable[[Session, Any], None],
     ) -> None:
+        """``said_hello`` is called with each session that opens, and what its ``hello`` says of the client."""
         self.settings = settings
         self.hub = cluster.hub
         self._cluster = cluster
@@ -90,6 +93,7 @@ class Acceptor:
         self._parties = parties
         self._origins = origins
         self._now_ms = now_ms
+        self._said_hello = said_hello
         self._unfinished: Counter[str] = Counter()
         self.stats = SocketStats()
         self.refused_frames = RefusedFrames()
@@ -126,6 +130,8 @@ class Acceptor:
         await self._cluster.catch_up_to(hello.last_activity_id or 0, hello.epoch)
         while not self._auth.counts(caller):  # the token may have become invalid meanwhile, or the directory changed
             caller = await self._caller(request, hello)
+        if self._auth.is_signed_out(caller, hello.device_id):
+            raise Refused(CloseCode.UNAUTHORIZED, SIGNED_OUT)
         # From here on nothing is awaited, so that no commit, no change of membership and no revocation can happen in
         # between.
         companies = self._parties.known_companies(caller.person) or ()
@@ -133,6 +139,7 @@ class Acceptor:
         self._replace(hello, caller)
         self.hub.add(session)
         self._cluster.presence.opened(session, hello.resume_id)
+        self._said_hello(session, hello.client)
         session.tell(self._welcome(session, hello))
         if hello.last_activity_id is not None or (hello.epoch is not None and hello.epoch != self.hub.epoch):
             other_history = hello.epoch is not None and hello.epoch != self.hub.epoch

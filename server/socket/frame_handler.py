@@ -22,6 +22,7 @@ from server.live.session import Session
 from server.runtime.limits import Buckets
 from server.runtime.tasks import OnDemand
 from server.services.activities import Activities, Answer, accepted
+from server.services.receipts import Receipts
 from storage.contract import Result
 from storage.errors import StorageError
 
@@ -30,6 +31,8 @@ Mark = tuple[int, str, int]
 """(person id, device id, activity id): the device has safely kept everything up to that id."""
 RETRY_SECONDS = 1.0
 """When received marks are stored again that storage did not take."""
+TYPING_LASTS_MS = 8_000
+"""A client stops showing a typing notice after so long, so that a lost one ends by itself."""
 TYPING_EVERY_SECONDS = 1.0
 """A typing notice to the same party is passed on at most this often, however often it is sent."""
 
@@ -45,6 +48,7 @@ class FrameHandler:
         parties: Parties,
         auth: Authenticator,
         keep: Callable[[Sequence[Mark]], Awaitable[None]],
+        receipts: Receipts,
     ) -> None:
         self._hub = hub
         self._events = events
@@ -52,6 +56,7 @@ class FrameHandler:
         self._parties = parties
         self._auth = auth
         self._keep = keep
+        self._receipts = receipts
         self._marks: dict[tuple[int, str], int] = {}
         self._keeper = OnDemand("received marks", self._keep_marks)
         self._closing = asyncio.Event()
@@ -109,6 +114,7 @@ class FrameHandler:
         if session.device_id is None:
             return  # it is stored per device, and this session has not named its device
         key = (session.caller.person, session.device_id)
+        self._receipts.received(session.caller.person, received_id)
         self._marks[key] = max(self._marks.get(key, 0), received_id)
         self._keeper.wake()
 
@@ -138,7 +144,11 @@ class FrameHandler:
         if self._parties.get(to.key) is None:
             raise ApiError(ErrorCode.NOT_FOUND, f"Not Found: there is no {to}.").about(frame.ref)
         by = Party.of_key(person)
-        data = {"from": {"type": by.type.value, "id": by.id}, "to": {"type": to.type.value, "id": to.id}}
+        data = {
+            "from": {"type": by.type.value, "id": by.id},
+            "to": {"type": to.type.value, "id": to.id},
+            "expires_in_ms": TYPING_LASTS_MS,
+        }
         self._events.publish((to.key,), EventName.TYPING, data, but=person)
 
     async def _refresh(self, session: Session, frame: Refresh) -> None:

@@ -31,7 +31,10 @@ class Encryption(NamedTuple):
 
 
 class PublicKey(NamedTuple):
-    """One public key. ``device_id`` None: for all the person's devices. ``revoked_at_ms`` None: in force."""
+    """One public key. ``device_id`` None: for all the person's devices. ``revoked_at_ms`` None: in force.
+
+    ``statement``: base64 of what its device says about it; None: nothing.
+    """
 
     public_key: str
     algorithm: str
@@ -39,6 +42,7 @@ class PublicKey(NamedTuple):
     fingerprint: str
     updated_at_ms: int
     revoked_at_ms: int | None
+    statement: str | None = None
 
 
 class KeyRefusal(Enum):
@@ -130,9 +134,7 @@ class KeyStore:
                 async with self._database.transaction() as transaction:
                     published = await _publish(transaction, person_id, key)
                     if isinstance(published, KeyPublication) and published.changed:
-                        await _note(transaction, (person_id,), key.updated_at_ms)
-                        async for parties in partner_pages(transaction, person_id):
-                            await _note(transaction, parties, key.updated_at_ms)
+                        await _note_all(transaction, person_id, key.updated_at_ms)
                     return published
             except StorageConflict:
                 # The same device published on another node at the same moment: that key is now the one to replace.
@@ -150,6 +152,17 @@ def first_changes(found: Iterable[ChangedKey], limit: int) -> list[ChangedKey]:
     return sorted(set(found))[:limit]
 
 
+async def revoke_of_device(transaction: Transaction, person_id: int, device_id: str, at_ms: int) -> list[PublicKey]:
+    """Revoke the keys of a device inside a transaction that does more; returns them as they are now."""
+    slot = "person_id = ? AND device_id = ? AND revoked_at_ms IS NULL"
+    rows = await transaction.fetch(f"{_SELECT_KEYS} WHERE {slot}", person_id, device_id)
+    if not rows:
+        return []
+    await transaction.execute(f"UPDATE public_key SET revoked_at_ms = ? WHERE {slot}", at_ms, person_id, device_id)
+    await _note_all(transaction, person_id, at_ms)
+    return [_public_key(row)._replace(revoked_at_ms=at_ms) for row in rows]
+
+
 async def erase(transaction: Transaction, person_id: int) -> None:
     """Delete everything that the person published, inside a transaction that does more."""
     await transaction.execute("DELETE FROM encryption WHERE person_id = ?", person_id)
@@ -160,10 +173,9 @@ _PUT_ENCRYPTION: Final = """
     INSERT INTO encryption (person_id, hash, e2e_id, updated_at_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (person_id) DO UPDATE
     SET hash = excluded.hash, e2e_id = excluded.e2e_id, updated_at_ms = excluded.updated_at_ms"""
-_SELECT_KEYS: Final = """
-    SELECT public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
-_SELECT_LISTED: Final = """
-    SELECT id, public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms FROM public_key"""
+_COLUMNS: Final = "public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms, statement"
+_SELECT_KEYS: Final = f"SELECT {_COLUMNS} FROM public_key"
+_SELECT_LISTED: Final = f"SELECT id, {_COLUMNS} FROM public_key"
 _REVOKED: Final = "CASE WHEN revoked_at_ms IS NULL THEN 0 ELSE 1 END"
 _ORDER: Final = f"ORDER BY {_REVOKED}, updated_at_ms DESC, id"
 _NEWEST_FIRST: Final = f"{_ORDER} LIMIT {MAX_KEYS_LISTED}"
@@ -171,16 +183,15 @@ _BEYOND: Final = f"""AND ({_REVOKED} > ?
     OR ({_REVOKED} = ? AND (updated_at_ms < ? OR (updated_at_ms = ? AND id > ?))))"""
 _CHANGED_AT: Final = "CASE WHEN revoked_at_ms > updated_at_ms THEN revoked_at_ms ELSE updated_at_ms END"
 _CHANGED: Final = f"""
-    SELECT {_CHANGED_AT} AS changed, id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms,
-        revoked_at_ms
-    FROM public_key WHERE person_id IN ({{people}}) AND ({_CHANGED_AT} > ? OR ({_CHANGED_AT} = ? AND id > ?))
+    SELECT {_CHANGED_AT} AS changed, id, person_id, {_COLUMNS} FROM public_key
+    WHERE person_id IN ({{people}}) AND ({_CHANGED_AT} > ? OR ({_CHANGED_AT} = ? AND id > ?))
     ORDER BY changed, id LIMIT ?"""
 _DELETE_OLDEST: Final = f"""
     DELETE FROM public_key WHERE person_id = ? AND revoked_at_ms IS NOT NULL AND id IN (
         SELECT id FROM public_key WHERE person_id = ? {_NEWEST_FIRST} OFFSET {MAX_KEYS_LISTED})"""
 _INSERT_KEY: Final = """
-    INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO public_key (id, person_id, public_key, algorithm, device_id, fingerprint, updated_at_ms, statement)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _SLOT: Final = "person_id = ? AND device_id = ? AND algorithm = ? AND revoked_at_ms IS NULL"
 
 
@@ -200,7 +211,16 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
     rows = await transaction.fetch(f"{_SELECT_KEYS} WHERE {_SLOT}", *slot)
     current = _public_key(rows[0]) if rows else None
     if current is not None and current.fingerprint == key.fingerprint:
-        return KeyPublication(current, None, changed=False)
+        if key.statement in (None, current.statement):
+            return KeyPublication(current, None, changed=False)
+        # A device that was linked after its key was published: its key is the same, what is said about it is new.
+        await transaction.execute(
+            f"UPDATE public_key SET statement = ?, updated_at_ms = ? WHERE {_SLOT}",
+            key.statement,
+            key.updated_at_ms,
+            *slot,
+        )
+        return KeyPublication(key, current.fingerprint, changed=True)
     if current is None and await _in_force(transaction, person_id) >= MAX_KEYS_IN_FORCE:
         return KeyRefusal.TOO_MANY
     await transaction.execute(f"UPDATE public_key SET revoked_at_ms = ? WHERE {_SLOT}", key.updated_at_ms, *slot)
@@ -213,9 +233,17 @@ async def _publish(transaction: Transaction, person_id: int, key: PublicKey) -> 
         key.device_id or "",
         key.fingerprint,
         key.updated_at_ms,
+        key.statement,
     )
     await transaction.execute(_DELETE_OLDEST, person_id, person_id)
     return KeyPublication(key, current.fingerprint if current else None, changed=True)
+
+
+async def _note_all(transaction: Transaction, person_id: int, at_ms: int) -> None:
+    """Move the heartbeat's time of the person, and of everybody who has talked with them."""
+    await _note(transaction, (person_id,), at_ms)
+    async for parties in partner_pages(transaction, person_id):
+        await _note(transaction, parties, at_ms)
 
 
 async def _note(transaction: Transaction, parties: Sequence[int], at_ms: int) -> None:
@@ -231,5 +259,5 @@ async def _in_force(transaction: Transaction, person_id: int) -> int:
 
 
 def _public_key(row: Sequence[Any]) -> PublicKey:
-    public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms = row
-    return PublicKey(public_key, algorithm, device_id or None, fingerprint, updated_at_ms, revoked_at_ms)
+    public_key, algorithm, device_id, fingerprint, updated_at_ms, revoked_at_ms, statement = row
+    return PublicKey(public_key, algorithm, device_id or None, fingerprint, updated_at_ms, revoked_at_ms, statement)

@@ -57,7 +57,7 @@ class PostgresActivityLog:
     ) -> Page[Conversation]:
         binds = list(parties), limit, MAX_UNREAD, before, max_bytes
         rows = await self._database.read(lambda c: c.fetch(CONVERSATIONS, *binds))
-        found = [Conversation(row[0], row[1], activity(*row[3:-1]), row[2]) for row in rows]
+        found = [Conversation(row[0], row[1], activity(*row[4:-1]), row[2], row[3]) for row in rows]
         return Page(found, bool(rows) and rows[-1][-1])
 
     async def clear(self, party: int) -> str:

@@ -118,7 +118,9 @@ CONVERSATIONS = f"""
             SELECT 1 FROM activity WHERE conversation = newest.conversation AND type = 0 AND sender <> newest.mine
             AND message IS NOT NULL AND id > coalesce((SELECT about FROM read_mark
                                WHERE conversation = newest.conversation AND party = newest.mine), 0) LIMIT $3
-        ) AS unread), {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}, newest.more
+        ) AS unread), coalesce((SELECT about FROM read_mark
+            WHERE conversation = newest.conversation AND party = newest.other), 0),
+        {", ".join(f"newest.{column.strip()}" for column in COLUMNS.split(","))}, newest.more
     FROM (
         SELECT latest.*, lead(id) OVER (ORDER BY id DESC) IS NOT NULL AS more, rank() OVER (ORDER BY id DESC) AS place,
                coalesce(sum({_SIZE}) OVER (

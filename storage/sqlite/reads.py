@@ -248,4 +248,7 @@ def _conversation(connection: sqlite3.Connection, last: int, number: int, mine: 
             AND i.activity > ifnull((SELECT about FROM read_mark WHERE conversation = ?1 AND party = ?2), 0)
             LIMIT ?3)"""
     [unread] = connection.execute(sql, (number, mine, _MAX_UNREAD)).fetchone()
-    return Conversation(mine, other, Activity(*row), unread)
+    read = connection.execute(
+        "SELECT about FROM read_mark WHERE conversation = ? AND party = ?", (number, other)
+    ).fetchone()
+    return Conversation(mine, other, Activity(*row), unread, read[0] if read else 0)

@@ -6,7 +6,15 @@ import asyncio
 
 import pytest
 
-from storage.accounts import MAX_DEVICES, REVOCATIONS_KEPT_MS, AccountStore, Device
+from storage.accounts import (
+    MAX_DEVICES,
+    REVOCATIONS_KEPT_MS,
+    AccountStore,
+    Device,
+    KnownDevice,
+    SeenDevice,
+    remove_device,
+)
 from storage.database import Database
 
 
@@ -100,3 +108,44 @@ async def test_erasure_forgets_devices_and_keeps_tokens_shut(accounts: AccountSt
     assert await accounts.devices(456) == []
     assert len(await accounts.devices(7)) == 1
     assert await accounts.revocations_after(0, now_ms=0) == [revocation]
+
+
+def seen(device: str, at: int, person: int = 1, token: str = "t") -> SeenDevice:
+    return SeenDevice(person, device, f"client of {device}", token, at)
+
+
+async def test_a_device_that_says_hello_is_new_once(accounts: AccountStore) -> None:
+    assert await accounts.note_seen([seen("phone", 10), seen("desk", 11)]) == [seen("phone", 10), seen("desk", 11)]
+    assert await accounts.note_seen([seen("phone", 20, token="t2"), seen("tablet", 21)]) == [seen("tablet", 21)]
+    found = {device.device_id: device for device in await accounts.known_devices(1)}
+    assert found["phone"] == KnownDevice("phone", None, "client of phone", 10, 20, 0, "t2")
+    assert [device.device_id for device in await accounts.known_devices(1)] == ["tablet", "phone", "desk"]
+
+
+async def test_hello_and_received_marks_keep_each_others_columns(accounts: AccountStore) -> None:
+    await accounts.save_received([Device(1, "phone", 7, 5)])
+    await accounts.note_seen([seen("phone", 10)])
+    await accounts.save_received([Device(1, "phone", 9, 12)])
+    assert await accounts.name_device(1, "phone", "mine")
+    assert not await accounts.name_device(1, "desk", "mine")
+    assert await accounts.known_devices(1) == [KnownDevice("phone", "mine", "client of phone", None, 12, 9, "t")]
+    assert await accounts.highest_received([1, 2]) == {1: 9}
+
+
+async def test_of_too_many_devices_the_oldest_are_forgotten(accounts: AccountStore) -> None:
+    await accounts.note_seen([seen(f"d{number}", number) for number in range(MAX_DEVICES + 5)])
+    assert [device.device_id for device in await accounts.known_devices(1)][-1] == "d5"
+    assert len(await accounts.known_devices(1)) == MAX_DEVICES
+
+
+async def test_a_device_is_removed_and_its_revocation_names_it(accounts: AccountStore, database: Database) -> None:
+    await accounts.note_seen([seen("phone", 10), seen("desk", 10)])
+    async with database.transaction() as transaction:
+        removed = await remove_device(transaction, 1, "phone")
+        assert await remove_device(transaction, 1, "phone") is None
+    assert removed is not None
+    assert removed.token_id == "t"
+    assert [device.device_id for device in await accounts.known_devices(1)] == ["desk"]
+    row = await accounts.revoke(person_id=1, device_id="phone", revoked_at_ms=5, expires_at_ms=100)
+    assert row.device_id == "phone"
+    assert await accounts.revocations_after(0, 1) == [row]

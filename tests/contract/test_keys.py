@@ -64,6 +64,28 @@ async def test_the_same_key_again_changes_nothing(store: KeyStore) -> None:
     assert await listed(store, 1) == [key("a")]
 
 
+async def test_a_statement_comes_with_its_key_and_can_change_alone(store: KeyStore) -> None:
+    mine = key("a")._replace(statement="c2lnbmVk")
+    await publish(store, mine)
+    assert await publish(store, key("a", NOW + 1)) == KeyPublication(mine, None, changed=False)
+    linked = key("a", NOW + 2)._replace(statement="bGlua2Vk")
+    assert await publish(store, linked) == KeyPublication(linked, "fingerprint of a", changed=True)
+    assert await listed(store, 1) == [linked]
+    assert await publish(store, key("b", NOW + 3)) == KeyPublication(
+        key("b", NOW + 3), "fingerprint of a", changed=True
+    )
+
+
+async def test_a_devices_keys_are_revoked_together(store: KeyStore, database: Database) -> None:
+    await publish(store, key("a", device="phone"))
+    await publish(store, key("b", device="phone", algorithm="ed25519"))
+    await publish(store, key("c", device="desk"))
+    async with database.transaction() as transaction:
+        revoked = await keys.revoke_of_device(transaction, 1, "phone", NOW + 5)
+    assert {(each.public_key, each.revoked_at_ms) for each in revoked} == {("a", NOW + 5), ("b", NOW + 5)}
+    assert [each.public_key for each in await listed(store, 1) if each.revoked_at_ms is None] == ["c"]
+
+
 async def test_an_old_key_can_come_back(store: KeyStore) -> None:
     for at, text in enumerate("aba"):
         await publish(store, key(text, NOW + at))

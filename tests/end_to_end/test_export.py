@@ -105,6 +105,7 @@ async def fill(world: World) -> None:
             ("call_seen (key, person_id, at_ms, window_ms)", (f"seen {person}", person, NOW, 1)),
             ("call_setting (person_id, attestation)", (person, "require")),
             ("device (person_id, device_id, received_id, seen_at_ms)", (person, mark, 0, NOW)),
+            ("receipts_off (person_id)", (person,)),
         ]
     rows += [
         ("trust_request (id, person_id, from_party, created_at_ms)", (1, JANE, -ACME, NOW)),

@@ -24,7 +24,7 @@ async def test_typing_reaches_the_other_ones_devices_and_nobody_else_and_is_not_
     await jane.send("typing", to=person(BOB))
     for bob in bobs:
         [data] = await bob.until(lambda peer: peer.events("typing"))
-        assert data == {"from": person(JANE), "to": person(BOB)}
+        assert data == {"from": person(JANE), "to": person(BOB), "expires_in_ms": 8_000}
     for other in (jane, tablet, eve):
         await other.alive()
         assert other.of_type("event") == []
@@ -44,7 +44,7 @@ async def test_a_member_is_not_told_of_their_own_typing(world: World, subprotoco
     dave = await world.join(DAVE, subprotocol)
     await carol.send("typing", to={"type": "company", "id": ACME})
     [data] = await dave.until(lambda peer: peer.events("typing"))
-    assert data == {"from": person(CAROL), "to": {"type": "company", "id": ACME}}
+    assert data == {"from": person(CAROL), "to": {"type": "company", "id": ACME}, "expires_in_ms": 8_000}
     for own in (carol, tablet):
         await own.alive()
         assert own.events("typing") == []

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
 from docs.frames import PAGE, filled
-from protocol.activity import Activity, ActivityType, posted
-from protocol.answers import NumberGiven
+from protocol.activity import Activity, ActivityType
+from protocol.answers import NumberGiven, posted
 from protocol.codec import CODECS, Codec
 from protocol.events import EventName
 from protocol.frames import CLIENT_FRAMES, SERVER_FRAMES
@@ -134,7 +136,7 @@ async def test_a_server_sends_frames_like_every_example_of_its_own(world: World)
     real = [shape(frame) for frame in (*jane.frames, *john.frames)]
     real.append(shape({"type": "event", "name": "number.given", "data": vars(NumberGiven("1", "2385551629"))}))
     call = Activity(1, ActivityType.incoming_call_missed, JOHN, JANE, 3, None, "x", 1_720_181_685_000)
-    real.append(shape({"type": "event", "name": "activity.changed", "data": posted(call)}))
+    real.append(shape({"type": "event", "name": "activity.changed", "data": msgspec.to_builtins(posted(call))}))
     for kind, examples in SERVER_EXAMPLES.items():
         for each in examples:
             same = [frame for frame in real if _same_kind(frame, shape(each.frame))]
@@ -158,11 +160,13 @@ async def _a_conversation(world: World) -> tuple[Peer, Peer]:
                      "receivable_type": "company", "receivable_id": 123})  # fmt: skip
     await jane.send("send", ref=8, activity={**CLIENT_EXAMPLES["send"][0].frame["activity"], "message_id": None})
     await john.send("typing", to={"type": "person", "id": JANE})
+    laptop = await world.join(JANE, device_id="laptop")
+    await _a_receipt_and_a_device(world, jane, john, laptop)
     short = await world.join(JANE, ttl=30)
     await _events(world)
     await _too_many_sends(john)
     names = {"call.ringing", "call.blocked", "directory.changed", "typing", "privacy_request.received",
-             "privacy_request.updated"}  # fmt: skip
+             "privacy_request.updated", "device.added", "device.removed"}  # fmt: skip
     await jane.until(lambda peer: all(peer.events(name) for name in names))
     await jane.until_frame("refreshed")
     await john.until(lambda peer: peer.events("trust.requested") and peer.events("key.changed"))
@@ -172,6 +176,20 @@ async def _a_conversation(world: World) -> tuple[Peer, Peer]:
     await draining
     jane.frames += short.frames
     return jane, john
+
+
+async def _a_receipt_and_a_device(world: World, jane: Peer, john: Peer, laptop: Peer) -> None:
+    """John's message reaches a device of Jane's, which is then signed out."""
+    message = {**CLIENT_EXAMPLES["send"][0].frame["activity"], "message_id": str(uuid.uuid4())}
+    turned = {"sendable_id": JOHN, "receivable_id": JANE}
+    sent = (await john.post({**message, **turned}))["id"]
+    await laptop.until(lambda peer: sent in peer.ids)
+    await laptop.send("received", id=sent)
+    await john.until(lambda peer: peer.events("receipt"))
+    async with asyncio.timeout(10):
+        while (await world.http(JANE)("DELETE", "/apps/buzz/devices/laptop")).status != 204:
+            pass
+    await jane.until(lambda peer: peer.events("device.removed"))
 
 
 async def _too_many_sends(peer: Peer) -> None:

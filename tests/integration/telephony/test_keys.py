@@ -82,6 +82,7 @@ async def test_a_public_key_is_published_and_read(buzz: Buzz) -> None:
         "fingerprint": print_of(1),
         "updated_at": "2024-07-03T09:46:40Z",
         "revoked_at": None,
+        "statement": None,
     }
     status, answer = await buzz.put(PUBLIC_KEY, buzz.person(JANE), key(device_id="phone"))
     assert (status, answer) == (200, {"success": True, "data": shown})

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocol.encryption import ENCRYPTION_DATA, NEW_PUBLIC_KEY, KeyAlgorithm, fingerprint
@@ -47,6 +47,7 @@ KEYS: dict[str, Callable[[], bytes]] = {
     "rsa-2048": lambda: rsa_der(2048),
     "rsa-3072": lambda: rsa_der(3072),
     "rsa-4096": lambda: rsa_der(4096),
+    "x-wing": lambda: mlkem.MLKEM768PrivateKey.generate().public_key().public_bytes_raw() + raw_x25519(),
 }
 
 
@@ -89,6 +90,18 @@ def test_keys_of_another_algorithm_are_refused() -> None:
     for algorithm, key in refused:
         with pytest.raises(ApiError, match="Invalid parameter: 'public_key'"):
             put(public_key=text(key), algorithm=algorithm)
+
+
+def test_the_first_half_of_an_x_wing_key_is_a_key_of_ml_kem() -> None:
+    with pytest.raises(ApiError, match=r"'public_key': should be base64 of 1,216 bytes"):
+        put(public_key=text(b"\xff" * 1184 + raw_x25519()), algorithm="x-wing")
+
+
+@pytest.mark.parametrize("statement", ["", "=", "not base64", "a" * 2_049, 1])
+def test_a_statement_is_base64_of_limited_length(statement: object) -> None:
+    with pytest.raises(ApiError, match="'statement'"):
+        put(public_key=text(raw_x25519()), algorithm="x25519", statement=statement)
+    put(public_key=text(raw_x25519()), algorithm="x25519", statement="A" * 2_048)
 
 
 def raw_x25519() -> bytes:
