@@ -179,7 +179,8 @@ export class Buzz {
    * An activity counts as handled when the next one is requested; only then is the position stored. So after a crash
    * the last few may be repeated, and none is lost. Leaving the loop (`break`, an exception) does not count the last
    * one as handled. Only one iteration may run at a time; it throws what ended the session, after everything that had
-   arrived. *
+   * arrived.
+   *
    * @param {{ since?: number }} [options] where to start if the store has no position yet: an activity id (0: the whole
    *   history); without it, where the session began
    * @returns {AsyncIterableIterator<Activity>}
@@ -199,7 +200,8 @@ export class Buzz {
    * Besides the server's events (`call.ringing`, `typing` …): `state`, `activity` (every activity, as in `activities`;
    * one counts as handled when the callbacks have settled), `caught_up`, `epoch_changed`, `sent` and `refused` (the
    * answer to any activity, also one of an earlier run), and `error` (the server refused a frame that no call waits
-   for). *
+   * for).
+   *
    * @template {string} Name
    * @param {Name} name
    * @param {(data: Name extends keyof EventData ? EventData[Name] : any) => unknown} callback
