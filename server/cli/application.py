@@ -13,7 +13,7 @@ import typer
 from server.cli.commands import HEADINGS
 from server.cli.errors import explain, status_of
 from server.cli.groups import LazyGroup, program
-from server.cli.output import complain, tell_lines
+from server.cli.output import complain, say, tell_lines
 from server.config.version import VERSION
 
 _UsageError: Final[Any] = typer.BadParameter.__base__  # typer shows no other part of the click that it carries
@@ -26,7 +26,7 @@ def build() -> LazyGroup:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        print(f"buzz {VERSION}")
+        say(f"buzz {VERSION}")
         raise typer.Exit
 
 

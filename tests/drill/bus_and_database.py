@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -110,16 +111,16 @@ class Losses:
             del bus._hear  # type: ignore[method-assign]
 
 
-def _forgetful(bus: ValkeyBus) -> Callable[[bytes], None]:
+def _forgetful(bus: ValkeyBus) -> Callable[..., None]:
     hear = bus._hear
 
     left = 0
 
-    def heard(data: bytes) -> None:
+    def heard(*notice: Any) -> None:
         nonlocal left
         left = left - 1 if left else random.randrange(20)
         if left:
-            hear(data)
+            hear(*notice)
 
     return heard
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -141,8 +141,17 @@ class Terminal:
 
 @asynccontextmanager
 async def run_py(*arguments: str, **environment: str) -> AsyncIterator[Terminal]:
+    # A conversation says what happens to the connection on standard error; a terminal shows both.
+    errors = STDOUT if arguments[0] == "chat" else None
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "run.py", *arguments, stdin=PIPE, stdout=PIPE, cwd=ROOT, env=os.environ | environment
+        sys.executable,
+        "run.py",
+        *arguments,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=errors,
+        cwd=ROOT,
+        env=os.environ | environment,
     )
     try:
         yield Terminal(process)

@@ -22,6 +22,7 @@ NOT_RUN = {
     "docs/webhook-receivers.md: .venv/bin/python run.py webhooks add": "installs packages and runs until it is stopped",
     "docs/operation.md: export BUZZ_MODE=production": "runs until it is stopped: a test of its own starts it",
     "docs/operation.md: openssl genpkey": "needs a cluster: test_kubernetes.py builds and checks what is applied",
+    "client/js/README.md: npm install": "installs a package: test_js_package.py does it in an empty project",
     "client/python/README.md: pip install": "installs packages",
     "tests/README.md: make test": "runs every test",
 }

@@ -169,13 +169,16 @@ def one_of_everything(url: str, real: Path) -> Iterator[dict[str, Any]]:
 INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "doctor": ("doctor",),
     "stats": ("stats",),
+    "explain": ("explain", "1"),
     "sessions": ("sessions",),
     "log-level": ("log-level",),
     "token create": ("token", "create", "--service", EVIL, "--scope", "admin"),
+    "token check": ("token", "check", EVIL),
     "token revoke": ("token", "revoke", "0123456789abcdefghijkl"),
     "token rotate": ("token", "rotate"),
     "erase": ("erase", "--person", "10001", "--yes"),
     "export": ("export", "--person", "456"),
+    "find": ("find", "e"),
     "import": ("import", "-"),
     "numbers add": ("numbers", "add", f"+1{EVIL}"),
     "numbers list": ("numbers", "list"),
@@ -305,4 +308,4 @@ def test_only_one_module_writes_to_the_terminal() -> None:
     """``screen.py`` has a prompt of its own, all of which is made plain there."""
     writes = re.compile(r"\bprint\(|\becho\(|sys\.std(out|err)\.write|\bConsole\(")
     found = {path.name for path in (ROOT / "server" / "cli").glob("*.py") if writes.search(path.read_text())}
-    assert found == {"output.py", "screen.py"}
+    assert found == {"output.py", "progress.py", "screen.py"}

@@ -199,11 +199,13 @@ async def test_revoking_a_person_from_another_process_ends_all_their_sessions_wi
     other = await world.join(BOB)
     started = asyncio.get_running_loop().time()
     at = wall_clock_ms()
+    into = "revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)"
+    insert = f"INSERT INTO {into} SELECT version, NULL, ?, ?, ? FROM revocation_counter"
     write(
         world.data_dir,
         [
             ("UPDATE revocation_counter SET version = version + 1", ()),
-            ("INSERT INTO revocation SELECT version, NULL, ?, ?, ? FROM revocation_counter", (JANE, at, at + 10**9)),
+            (insert, (JANE, at, at + 10**9)),
         ],
     )
     assert [await session.until_closed() for session in mine] == [4401] * 3

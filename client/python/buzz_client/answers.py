@@ -7,7 +7,9 @@ A server of a later release may add keys. Times are RFC 3339 in UTC, such as ``2
 from typing import Literal, NotRequired, TypedDict
 
 PartyKind = Literal["person", "company"]
-KeyAlgorithm = Literal["x25519", "x448", "ed25519", "ed448", "p256", "p384", "p521", "rsa-2048", "rsa-3072", "rsa-4096"]
+KeyAlgorithm = Literal[
+    "x25519", "x448", "ed25519", "ed448", "p256", "p384", "p521", "rsa-2048", "rsa-3072", "rsa-4096", "x-wing"
+]  # fmt: skip
 
 
 class Number(TypedDict):
@@ -114,10 +116,16 @@ Conversation = TypedDict(
         "party": ConversationParty,
         "last_activity": ListedActivity,
         "unread": int,
+        "read_id": int,
+        "delivered_id": int | None,
         "as": NotRequired[ConversationParty],
     },
 )
-"""One conversation. ``as``: the company for which the caller takes part as a member."""
+"""One conversation. ``as``: the company for which the caller takes part as a member.
+
+``read_id``: the other side has read everything up to it. ``delivered_id``: a device of the other person has stored
+everything up to it; None for companies, and where one of the two has turned receipts off.
+"""
 
 
 class Encryption(TypedDict):
@@ -129,7 +137,10 @@ class Encryption(TypedDict):
 
 
 class PublicKey(TypedDict):
-    """A public key. ``revoked_at`` None: in force. ``device_id`` None: for all devices."""
+    """A public key. ``revoked_at`` None: in force. ``device_id`` None: for all devices.
+
+    ``statement``: base64 of what its device says about it; None: nothing.
+    """
 
     public_key: str
     algorithm: str
@@ -137,6 +148,34 @@ class PublicKey(TypedDict):
     fingerprint: str
     updated_at: str
     revoked_at: str | None
+    statement: NotRequired[str | None]
+
+
+class DeviceKey(TypedDict):
+    """A public key of a device that is in force."""
+
+    algorithm: str
+    fingerprint: str
+    updated_at: str
+
+
+class Device(TypedDict):
+    """One of the caller's devices. ``live``: it has a session. ``added_at`` None: before the server stored it."""
+
+    device_id: str
+    name: str | None
+    client: str | None
+    added_at: str | None
+    seen_at: str
+    live: bool
+    received_id: int
+    keys: list[DeviceKey]
+
+
+class Receipts(TypedDict):
+    """Whether the caller sends and gets receipts."""
+
+    enabled: bool
 
 
 class ServiceCode(TypedDict):

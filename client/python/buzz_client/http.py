@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import aiohttp
 
@@ -18,12 +18,14 @@ from buzz_client.address import Address
 from buzz_client.answers import (
     BlockedCall,
     Conversation,
+    Device,
     Encryption,
     Heartbeat,
     KeyAlgorithm,
     PostedActivity,
     PrivacyRequest,
     PublicKey,
+    Receipts,
 )
 from buzz_client.backoff import Backoff
 from buzz_client.closing import delay_seconds, error_message
@@ -124,11 +126,38 @@ class BuzzHttp:
         data: Encryption = await self._data("PUT", "encryption", body={"hash": hash, "e2e_id": e2e_id})
         return data
 
-    async def put_public_key(self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None) -> PublicKey:
-        """Publish the caller's public key (base64), and return it as others get it."""
-        body: Json = {"public_key": public_key, "algorithm": algorithm}
-        device = {"device_id": device_id} if device_id else {}
-        data: PublicKey = await self._data("PUT", "public-key", body=body | device)
+    async def devices(self) -> list[Device]:
+        """Return the caller's devices, the one that connected last first."""
+        answer: list[Device] = await self._call("GET", "devices")
+        return answer
+
+    async def name_device(self, device_id: str, name: str | None) -> None:
+        """Give one of the caller's devices a name; None takes it away."""
+        await self._exchange("PUT", f"devices/{quote(device_id, safe='')}", body={"name": name})
+
+    async def sign_out_device(self, device_id: str) -> None:
+        """Sign one of the caller's devices out: its sessions end and its keys are revoked."""
+        await self._exchange("DELETE", f"devices/{quote(device_id, safe='')}")
+
+    async def receipts(self) -> bool:
+        """Return whether the caller sends and gets receipts."""
+        answer: Receipts = await self._call("GET", "receipts")
+        return answer["enabled"]
+
+    async def set_receipts(self, enabled: bool) -> None:
+        """Turn the caller's receipts on or off: who sends none gets none."""
+        await self._exchange("PUT", "receipts", body={"enabled": enabled})
+
+    async def put_public_key(
+        self, public_key: str, algorithm: KeyAlgorithm, device_id: str | None = None, statement: str | None = None
+    ) -> PublicKey:
+        """Publish the caller's public key (base64), and return it as others get it.
+
+        ``statement``: base64 of what the device says about the key, which others get with it.
+        """
+        given = {"public_key": public_key, "algorithm": algorithm, "device_id": device_id, "statement": statement}
+        body: Json = {name: value for name, value in given.items() if value is not None}
+        data: PublicKey = await self._data("PUT", "public-key", body=body)
         return data
 
     async def public_keys(self, person_id: int) -> list[PublicKey]:

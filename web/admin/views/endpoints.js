@@ -45,7 +45,7 @@ export function endpointCard(one, status, refresh) {
 export function endpointForm(refresh) {
   const status = el("p", { class: "outcome", role: "status" });
   const company = el("input", { id: "endpoint-company", required: true, autocomplete: "off", "aria-describedby": "endpoint-note" });
-  const url = el("input", { id: "endpoint-url", type: "url", required: true, autocomplete: "off", placeholder: "https://" });
+  const url = el("input", { id: "endpoint-url", type: "url", required: true, autocomplete: "off" });
   const form = select("endpoint-format", [["multipart", "multipart form"], ["json", "JSON"]]);
   const recording = select("endpoint-recording", [["inline", "in the event"], ["link", "as a link"]]);
   const go = el("button", { type: "submit", class: "primary" }, "Create");

@@ -6,7 +6,7 @@ import { el, table } from "../dom.js";
 import * as format from "../format.js";
 import * as ids from "../ids.js";
 
-const SHOWN = "50";
+const SHOWN = 50;
 
 export function people() {
   const found = el("div", { class: "stack", "aria-live": "polite" });
@@ -62,7 +62,7 @@ function lists(persons, companies, open, status) {
   const firms = table("Companies", [{ title: "Name" }, { title: "Id" }, { title: "Numbers" }]);
   firms.body.append(...companies.map((each) => firms.row(
     el("span", { class: "strong" }, each.name), each.id, each.numbers.join(", ") || "–")));
-  const more = (list) => (list.length === Number(SHOWN) ? el("p", { class: "soft" }, `Only the first ${SHOWN} are shown: enter more of the name.`) : null);
+  const more = (list) => (list.length === SHOWN ? el("p", { class: "soft" }, `Only the first ${SHOWN} are shown: enter more of the name.`) : null);
   return [
     persons.length ? [el("h2", {}, "People"), people.whole, more(persons)] : null,
     companies.length ? [el("h2", {}, "Companies"), firms.whole, more(companies)] : null,
