@@ -104,19 +104,23 @@ def _operation(path: str, given: Operation, schemas: Schemas) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": given.id,
         "summary": given.summary,
-        "description": f"{given.summary}. {credential.words}",
+        "description": _words(given),
         "tags": [given.tag],
         "security": list(credential.security),
         "parameters": _parameters(path, given, schemas),
         "responses": _responses(given, schemas),
     }
     if given.body is not None:
+        # Only the first type: generators of clients make one function for each, or one that can't be imported.
         schema = schemas.of(given.body)
-        found["requestBody"] = {
-            "required": True,
-            "content": {content_type: {"schema": schema} for content_type in given.body_types},
-        }
+        found["requestBody"] = {"required": True, "content": {given.body_types[0]: {"schema": schema}}}
     return found
+
+
+def _words(given: Operation) -> str:
+    others = given.body_types[1:] if given.body is not None else ()
+    also = [f"The body may also be {' or '.join(others)}."] if others else []
+    return " ".join([f"{given.summary}.", *also, CREDENTIALS[given.credential].words])
 
 
 def _parameters(path: str, given: Operation, schemas: Schemas) -> list[dict[str, Any]]:
@@ -148,10 +152,10 @@ def _responses(given: Operation, schemas: Schemas) -> dict[str, Any]:
     if given.status not in (101, 204):
         if given.answer is None:
             raise ValueError(f"{given.id} has no answer: let its handler return JsonResponse[…], or give one")
-        good["content"] = {given.content_type: {"schema": schemas.of(given.answer)}}
+        good["content"] = {given.content_type: {"schema": schemas.of_answer(given.answer)}}
     found: dict[str, Any] = {str(given.status): good}
     for status, answer in given.other_answers.items():
-        content = {given.content_type: {"schema": schemas.of(answer)}}
+        content = {given.content_type: {"schema": schemas.of_answer(answer)}}
         found[str(status)] = {**refusals({str(status)})[str(status)], "content": content}
     for status in sorted({*given.errors, 500}):
         name = f"{status}flat" if status == 400 and given.flat_400 else str(status)

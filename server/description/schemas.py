@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BaseModel, TypeAdapter
 
 from server.description.field_words import words_of
-from server.description.named_types import named_types
+from server.description.named_types import always_there, named_types
 
 _PREFIX = "#/components/schemas/"
 _CODE = re.compile(r"``(.+?)``")
@@ -31,6 +31,15 @@ class Schemas:
             if named.__name__ not in self.components:
                 self.of(named)  # embedded as bytes, so that the schema only refers to it
             self._describe_fields(named, self.components[named.__name__])
+        return found
+
+    def of_answer(self, given: Any) -> Schema:
+        """Return the schema of a type that the server makes: each field is there, also one that has a default."""
+        found = self.of(given)
+        for named in named_types(given):
+            present = always_there(named)
+            if present:
+                self.components[named.__name__]["required"] = present
         return found
 
     def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
@@ -76,14 +85,15 @@ class Schemas:
 def _compared(schema: Schema) -> Schema:
     """Return what two schemas of one type have in common.
 
-    The descriptions of fields are added after a type is named, and the two libraries list the values of an enumeration
-    in different orders.
+    The descriptions of fields, and which are required, are set after a type is named, and the two libraries list the
+    values of an enumeration in different orders.
     """
     if "enum" in schema:
         return {"enum": sorted(schema["enum"])}
     fields = schema.get("properties")
     if fields is None:
         return schema
+    schema = {key: each for key, each in schema.items() if key != "required"}
     bare = {name: {key: each for key, each in field.items() if key != "description"} for name, field in fields.items()}
     return {**schema, "properties": bare}
 
@@ -95,6 +105,8 @@ def readable(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
+    if isinstance(kept.get("enum"), list) and len(kept["enum"]) == 1:
+        [kept["const"]] = kept.pop("enum")  # generators of clients know a constant better
     return {
         name: markdown(value) if name == "description" and isinstance(value, str) else readable(value)
         for name, value in kept.items()

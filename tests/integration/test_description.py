@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -208,6 +209,11 @@ def _probe(document: Any, url: str, tokens: dict[str, str]) -> None:
 def _ask(case: Any, headers: dict[str, str]) -> None:
     # What a schema can't say (a key that fits its algorithm) is refused although it fits the schema.
     case.call_and_validate(headers={**(case.headers or {}), **headers}, checks=CHECKS, timeout=10)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(_context: Any, value: Any) -> bytes:
+    return json.dumps(value).encode() + b"\n"
 
 
 CHECKS = [
