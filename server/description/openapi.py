@@ -15,6 +15,7 @@ from server.config.version import VERSION
 from server.description.answers import answer_of
 from server.description.credentials import CREDENTIALS, SCHEMES
 from server.description.field_words import EVERYWHERE
+from server.description.http_examples import show_example
 from server.description.refusals import NAMED_SHAPES, refusals
 from server.description.schemas import Schema, Schemas
 from server.http.operations import Operation, operation_of
@@ -53,7 +54,7 @@ def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
     for shape in NAMED_SHAPES:
         schemas.of(shape)
     paths: dict[str, dict[str, Any]] = {}
-    for route, path, description in _listed(routes):
+    for route, path, description in listed(routes):
         described = replace(description, answer=answer_of(route.handler, description))
         paths.setdefault(path, {})[route.method.lower()] = _operation(path, described, schemas)
     operations = [entry for methods in paths.values() for entry in methods.values()]
@@ -78,7 +79,7 @@ def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
     }
 
 
-def _listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[web.AbstractRoute, str, Operation]]:
+def listed(routes: Iterable[web.AbstractRoute]) -> Iterable[tuple[web.AbstractRoute, str, Operation]]:
     """Yield each route of the API with its path and description; HEAD is not listed, as it comes with GET."""
     for route in routes:
         if route.resource is None or route.method == hdrs.METH_HEAD:
@@ -114,6 +115,7 @@ def _operation(path: str, given: Operation, schemas: Schemas) -> dict[str, Any]:
         # Only the first type: generators of clients make one function for each, or one that can't be imported.
         schema = schemas.of(given.body)
         found["requestBody"] = {"required": True, "content": {given.body_types[0]: {"schema": schema}}}
+    show_example(found)
     return found
 
 

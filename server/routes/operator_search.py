@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 from aiohttp import web
 from pydantic import Field, TypeAdapter, model_validator
 
+from protocol.activity import Id
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
 from server.http.operations import Operation, operation
@@ -98,6 +99,7 @@ class OperatorSearchResource:
             "What each device of its parties has of an activity; never the activity's text",
             "operation",
             errors=(*_ERRORS, 404),
+            path={"id": Id},
         )
     )
     async def timeline(self, request: web.Request) -> JsonResponse[Timeline]:

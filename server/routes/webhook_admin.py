@@ -128,6 +128,7 @@ def routes(admin: WebhookAdmin, auth: Authenticator, address: PublicAddress) -> 
 
 def _described(id: str, summary: str, **more: Any) -> Operation:
     more.setdefault("errors", (400, 401, 403, 404, 503))
+    more.setdefault("path", {"id": Digits})
     return Operation(id, summary, "webhooks", credential="admin", **more)
 
 

@@ -38,7 +38,11 @@ async def test_everything_is_there_and_can_be_found(world: World) -> None:
         assert await page.locator("#events details").count() == len(socket["x-events"])
 
         await page.click("#postActivity > summary")
-        assert "message_id" in await page.inner_text("#postActivity")
+        shown = await page.inner_text("#postActivity")
+        assert "Seconds that the call took" in shown
+        assert "Credential: a person's access token." in shown
+        assert '"message": "bm90IHJlYWxseSBlbmNyeXB0ZWQ="' in shown
+        assert '"success": true' in shown
         assert "undefined" not in await page.inner_text("main")
         await page.fill("#find", "trust-lookup")
         assert await page.locator("#lookUpTrust").is_visible()

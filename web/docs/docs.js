@@ -99,7 +99,8 @@ function requestBody(operation) {
   if (!operation.requestBody) return [];
   const content = operation.requestBody.content;
   const schema = Object.values(content)[0].schema;
-  return [element("h3", {}, `Body: ${Object.keys(content).join(", ")}`), bodyOf(schema, http)];
+  const example = exampleOf(Object.values(content)[0]);
+  return [element("h3", {}, `Body: ${Object.keys(content).join(", ")}`), bodyOf(schema, http), ...example];
 }
 
 function responses(operation) {
@@ -113,7 +114,7 @@ function responses(operation) {
     }
     const [type, content] = Object.entries(response.content ?? {})[0] ?? ["", {}];
     found.push(element("h3", {}, `Answer ${status}${type ? `: ${type}` : ""}`));
-    found.push(content.schema ? bodyOf(content.schema, http) : element("p", {}, response.description));
+    found.push(content.schema ? bodyOf(content.schema, http) : element("p", {}, response.description), ...exampleOf(content));
   }
   return [...found, element("h3", {}, "Refusals"), table(["Status", "Message begins"], refusals)];
 }
@@ -148,6 +149,12 @@ function socketSections() {
     section("errors", "Error codes", "The socket and HTTP share these codes.", codeTable()),
     section("closes", "Close codes", "Why the server closed a socket, and what the client should do.", closeTable()),
   ];
+}
+
+function exampleOf(content) {
+  if (content.example === undefined) return [];
+  const text = typeof content.example === "string" ? content.example : JSON.stringify(content.example, null, 2);
+  return [element("p", {}, "For example:"), element("pre", {}, text)];
 }
 
 function examplesOf(message) {
