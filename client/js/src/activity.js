@@ -1,6 +1,6 @@
 /** Parties and activities, as a client reads them from the log. */
 
-import { UnreadableAnswer } from "./errors.js"
+import { readable } from "./errors.js"
 import { checkedId } from "./numbers.js"
 
 /** @typedef {"person" | "company"} PartyType */
@@ -22,14 +22,9 @@ import { checkedId } from "./numbers.js"
  * @property {string | null} messageId
  * @property {number | null} callTimeSeconds
  * @property {Record<string, any>} raw
+ * @property {string | null} [text] with sealed messages: the opened text
+ * @property {import("./encryption/reasons.js").Unopened | null} [unopened] why there is no text, if there should be one
  */
-
-/**
- * Answers about the log have the long names, everything else the short ones.
- *
- * @type {Record<string, PartyType>}
- */
-const TYPES = { person: "person", AppModelsPerson: "person", company: "company", AppModelsCompany: "company" }
 
 /**
  * Return a party, also from text such as `person:7`.
@@ -41,7 +36,7 @@ const TYPES = { person: "person", AppModelsPerson: "person", company: "company",
 export function asParty(to) {
   const [type, id] = typeof to === "string" ? to.split(":") : [to?.type, to?.id]
   if (type !== "person" && type !== "company") {
-    throw new RangeError(`${JSON.stringify(to)} is no party: use { type: "person", id: 7 } or "company:123"`)
+    throw new RangeError(`${JSON.stringify(to)} is no party: write it like "person:7"`)
   }
   return { type, id: checkedId(typeof id === "string" && /^\d+$/.test(id) ? Number(id) : id, "a party's id") }
 }
@@ -57,9 +52,8 @@ export function readActivity(raw) {
   const createdAt = new Date(raw?.created_at)
   const sender = readParty(raw?.sendable_type, raw?.sendable_id)
   const receiver = readParty(raw?.receivable_type, raw?.receivable_id)
-  if (!Number.isSafeInteger(raw?.id) || typeof raw.type !== "string" || !sender || !receiver || isNaN(+createdAt)) {
-    throw new UnreadableAnswer("an activity from the server cannot be read; is it a Buzz server?")
-  }
+  const fits = Number.isSafeInteger(raw?.id) && typeof raw.type === "string" && !isNaN(+createdAt)
+  readable(fits, "activity")
   return {
     id: raw.id,
     type: raw.type,
@@ -82,15 +76,21 @@ export function readActivity(raw) {
  * @returns {string}
  */
 export function displayName(entry) {
-  return entry?.name || [entry?.first_name, entry?.middle_name, entry?.last_name].filter(Boolean).join(" ")
+  if (entry?.name) return entry.name
+  let name = entry?.first_name || ""
+  if (entry?.middle_name) name += (name && " ") + entry.middle_name
+  if (entry?.last_name) name += (name && " ") + entry.last_name
+  return name
 }
 
 /**
  * @param {unknown} type
  * @param {unknown} id
- * @returns {Party | undefined}
+ * @returns {Party}
  */
 function readParty(type, id) {
-  const known = TYPES[String(type)]
-  return known && Number.isSafeInteger(id) ? { type: known, id: Number(id) } : undefined
+  // Answers about the log have the long names, everything else the short ones.
+  const name = String(type).replace("AppModels", "").toLowerCase()
+  readable((name === "person" || name === "company") && Number.isSafeInteger(id), "activity")
+  return /** @type {Party} */ ({ type: name, id })
 }

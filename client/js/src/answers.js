@@ -4,7 +4,8 @@
  * @module
  */
 
-/** @typedef {"x25519" | "p256" | "ed25519" | "rsa-2048"} KeyAlgorithm */
+/** @typedef {"x25519" | "x448" | "ed25519" | "ed448" | "p256" | "p384" | "p521" | "rsa-2048" | "rsa-3072" | "rsa-4096" | "x-wing"} KeyAlgorithm */
+/** @typedef {"refuse-failed" | "require"} Attestation */
 /** @typedef {{ country_code: string, number: string }} BuzzNumber */
 
 /**
@@ -40,9 +41,9 @@
  * @typedef {object} ConversationParty
  * @property {"person" | "company"} type
  * @property {number} id
- * @property {string | null} [first_name]
- * @property {string | null} [middle_name]
- * @property {string | null} [last_name]
+ * @property {string | null} first_name
+ * @property {string | null} middle_name
+ * @property {string | null} last_name
  * @property {string | null} [name]
  */
 
@@ -53,21 +54,104 @@
  * @property {ConversationParty} party
  * @property {Record<string, any>} last_activity
  * @property {number} unread
- * @property {ConversationParty | null} [as]
+ * @property {number} read_id
+ * @property {number | null} delivered_id
+ * @property {ConversationParty} [as]
+ */
+
+/**
+ * A call to the caller. `reason`: why it did not ring; `trusted_by` and `certainty`: why it did. `recorded_from`: the
+ * sender of the call's activity. `call_time`: seconds, of a connected call.
+ *
+ * @typedef {object} CallEntry
+ * @property {string} call_id
+ * @property {string} message_id
+ * @property {string} outcome
+ * @property {string | null} reason
+ * @property {string} caller_id
+ * @property {string} country_code
+ * @property {string} phone_number
+ * @property {string | null} number
+ * @property {{ type: string, id: number }[]} trusted_by
+ * @property {string | null} certainty
+ * @property {{ type: "person" | "company", id: number } | null} recorded_from
+ * @property {string} verified
+ * @property {number | null} call_time
+ * @property {string} created_at
+ */
+
+/**
+ * What the caller requires of calls (null: the operator's setting), and what is in force.
+ *
+ * @typedef {object} CallSettings
+ * @property {Attestation | null} attestation
+ * @property {Attestation | "ignore"} in_force
+ */
+
+/**
+ * A Twilio access token. `identity`: the name under which the app registers for calls.
+ *
+ * @typedef {object} VoiceToken
+ * @property {string} token
+ * @property {string} identity
+ * @property {string} expires_at
+ */
+
+/**
+ * @typedef {object} Device
+ * @property {string} device_id
+ * @property {string | null} name
+ * @property {string | null} client
+ * @property {string | null} added_at
+ * @property {string} seen_at
+ * @property {boolean} live
+ * @property {number} received_id
+ * @property {{ algorithm: string, fingerprint: string, updated_at: string }[]} keys
+ */
+
+/**
+ * @typedef {object} Me
+ * @property {number} id
+ * @property {string | null} first_name
+ * @property {string | null} middle_name
+ * @property {string | null} last_name
+ * @property {{ id: number, name: string | null }[]} companies
  */
 
 /** @typedef {{ hash: string, e2e_id: string, updated_at: string }} Encryption */
 
 /**
+ * A public key. `revoked_at` null: in force. `device_id` null: for all devices. `statement`: base64 of what its device
+ * says about it; null: nothing.
+ *
  * @typedef {object} PublicKey
  * @property {string} public_key
  * @property {string} algorithm
- * @property {string | null} [device_id]
+ * @property {string | null} device_id
  * @property {string} fingerprint
  * @property {string} updated_at
- * @property {string | null} [revoked_at]
+ * @property {string | null} revoked_at
+ * @property {string | null} [statement]
  */
 
 /** @typedef {{ id: string } & Record<string, any>} PrivacyRequest */
+
+/** @typedef {"webpush" | "apns" | "apns_voip" | "fcm"} PushKind */
+/** @typedef {{ messages?: boolean, reactions?: boolean, calls?: boolean }} WakeChoice */
+/** @typedef {{ kind: PushKind, result: string, detail: string }} PushTestResult */
+
+/**
+ * Where one device can be woken. `address` has the last characters only.
+ *
+ * @typedef {object} PushRegistration
+ * @property {string} device_id
+ * @property {PushKind} kind
+ * @property {string} address
+ * @property {Required<WakeChoice>} wake
+ * @property {string} registered_at
+ * @property {string | null} pushed_at
+ * @property {string | null} answered_at
+ * @property {string | null} last_result
+ */
 
 export {}

@@ -1,353 +1,233 @@
 /**
- * `Buzz`: a person's device on a Buzz server. It does what the state machine in `core/` says: sockets, timer, store.
+ * `Buzz`: a person's device on a Buzz server. The rules are in `core/`.
  */
 
 import { asParty } from "./activity.js"
-import { Delivery } from "./delivery.js"
-import { BuzzError, ClientClosed } from "./errors.js"
-import { Events } from "./events.js"
+import { createSession } from "./core/session.js"
+import { TakenOver, createDelivery } from "./delivery.js"
+import { BuzzError, ClientClosed, failed } from "./errors.js"
+import { createEvents } from "./events.js"
 import { checkedId } from "./numbers.js"
-import { Sending } from "./sending.js"
-import { Shell } from "./shell.js"
 
 /** @import { Activity, Party } from "./activity.js" */
-/** @import { Clock } from "./clock.js" */
 /** @import { Codec } from "./codec.js" */
 /** @import { Draft, Posting } from "./composing.js" */
 /** @import { Ack } from "./core/outbox.js" */
-/** @import { CoreState, Session, Welcome } from "./core/session.js" */
+/** @import { SessionOptions, Welcome } from "./core/session.js" */
+/** @import { Platform } from "./core/supervisor.js" */
+/** @import { SealedMessages } from "./encryption/sealed_messages.js" */
 /** @import { BuzzHttp } from "./http.js" */
 /** @import { Connector } from "./sockets.js" */
 /** @import { Store } from "./store/memory.js" */
-/** @import { Tokens } from "./tokens.js" */
+
+/** @typedef {import("./core/session.js").State} State */
 
 /**
- * What the connection is doing. `behind`: connected, and activities that the person already has are still arriving.
- * `waiting`: there is no connection; the next attempt is `until`. `ended`: for good; `error` says why, `why` is its
- * code.
- *
- * @typedef {Exclude<CoreState, { state: "waiting" }>
- *   | { state: "waiting", reason: string, seconds: number, until: Date }} State
- */
-
-/**
- * Encrypts and decrypts. The library itself encrypts nothing: this is the place for a module that does.
+ * Encrypts and decrypts: `buzz-client/encryption`, or a module of the app's own, which needs the first two methods.
  *
  * @typedef {object} Encryption
  * @property {(activity: Record<string, any>) => Record<string, any> | Promise<Record<string, any>>} seal return the
- *   activity as it is to be sent and kept in the outbox
+ *   activity as it is to be kept in the outbox, and sent
  * @property {(activity: Activity) => Activity | Promise<Activity>} open return the activity as the app is to see it
+ * @property {(place: any) => void} [attach] learn which client this is
+ * @property {(name: string, data: any) => void} [heard] learn what the app is about to be told
+ * @property {(connect: Connector) => Connector} [connector] change what goes through the sockets
+ * @property {(store: Store) => Store} [keeping] keep something before the position is stored
+ * @property {(error: any) => BuzzError | undefined} [refusal] the error to throw for a send that was refused here
  */
 
 /**
- * @typedef {object} Parts
- * @property {Session} session
+ * @typedef {object} OwnParts
  * @property {BuzzHttp} http
- * @property {Tokens} tokens
- * @property {Store} store
- * @property {Clock} clock
  * @property {Codec} codec
  * @property {() => string} newId
- * @property {boolean} fresh whether the store had no position
  * @property {Encryption} [encryption]
+ * @property {() => void} [leave] gives the socket to another tab
  */
 
-// The events of this library; the server's events have other names.
-const OWN = ["state", "welcome", "activity", "caught_up", "epoch_changed", "error", "sent", "refused"]
+/** @typedef {OwnParts & SessionOptions & Platform} Parts */
 
-/** A session that continues across reconnects: no activity is lost or repeated. Made by `connect`. */
-export class Buzz {
-  #session
-  #shell
-  #sending
-  #delivery
-  #events = new Events()
-  #fresh
-  #encryption
-  #clock
-  /** @type {object | undefined} */
-  #pump
-  /** @type {(() => void)[]} */
-  #atEnd = []
-  /** @type {() => void} */
-  #leave
+/**
+ * A session that continues across reconnects: no activity is lost or repeated. Made by `connect`.
+ *
+ * @typedef {object} Buzz
+ * @property {BuzzHttp} http the HTTP routes
+ * @property {SealedMessages} encryption what was passed as `encryption`
+ * @property {Welcome | undefined} welcome the server's answer when the latest connection was opened: person, device,
+ *   head and epoch of the log
+ * @property {boolean} connected whether there is a live connection now
+ * @property {State} state what the connection is doing
+ * @property {boolean} allGiven whether the app was given every activity that has arrived
+ * @property {Record<string, any>[]} outbox what was sent and is not answered yet, oldest first: in the protocol's fields
+ * @property {BuzzError | undefined} over the error that ended the session, if it has ended
+ *
+ * @property {(draft: Draft | Posting, options?: { signal?: AbortSignal }) => Promise<Ack>} send
+ *   Store an activity and return once it is durable.
+ *
+ *   It is idempotent: it gets an id or key, once, unless it has one. So it is stored once even if the connection is lost
+ *   several times meanwhile, or the page is reloaded: the store keeps it until it is answered. The draft may also be in
+ *   the fields of `POST activity`.
+ *
+ *   If `signal` is aborted before it was written to a connection, it is never sent. Afterwards it may or may not be
+ *   stored, and is not sent again.
+ *
+ *   Rejects with SendRefused if the server refuses it (`code` says why); FrameTooLarge; or what ended the session:
+ *   whether it is stored is then unknown, and it stays in the store for the next run.
+ * @property {(to: Party | string, ciphertext: string, options?: MessageOptions) => Promise<Ack>} sendMessage
+ *   Send a chat message. The app must encrypt it: the server sees what is passed.
+ * @property {(to: Party | string, messageId: string, ciphertext: string, options?: SenderOptions) => Promise<Ack>} react
+ *   React to a message exchanged with that party; the (encrypted) emoji is the ciphertext.
+ * @property {(to: Party | string, messageId: string, options?: SenderOptions) => Promise<Ack>} markRead
+ *   Tell that party that this message was read.
+ *
+ * @property {(options?: { since?: number }) => AsyncIterableIterator<Activity>} activities
+ *   Iterate over every activity of this person: each once, in id order, across reconnects.
+ *
+ *   `since` is where to start if the store has no position yet: an activity id (0: the whole history); without it, where
+ *   the session began.
+ *
+ *   An activity counts as handled when the next one is requested; only then is the position stored. So after a crash the
+ *   last few may be repeated, and none is lost. Leaving the loop (`break`, an exception) does not count the last one as
+ *   handled. Only one iteration may run at a time; it throws what ended the session, after everything that had arrived.
+ * @property {<Name extends string>(name: Name, callback: (data: Name extends keyof EventData ? EventData[Name] : any) =>
+ *   unknown) => () => void} on
+ *   Call back with each event of that name, in order; returns a function that ends this.
+ *
+ *   Besides the server's events (`call.ringing`, `typing` …): `state`, `activity` (every activity, as in `activities`;
+ *   one counts as handled when the callbacks have settled), `caught_up`, `epoch_changed`, `sent` and `refused` (the
+ *   answer to any activity, also one of an earlier run), and `error` (the server refused a frame that no call waits for).
+ *
+ * @property {(to: Party | string) => void} typing tell that party, live, that this person is typing; it is not repeated
+ * @property {(activityId: number) => void} received tell the server that this device has stored everything up to this id
+ * @property {() => Promise<void>} refresh fetch a new token and use it in the running session; the client does so itself
+ *   when the token expires soon
+ * @property {(error?: BuzzError) => Promise<void>} close
+ *   Store the position, confirm it, and close. Waiting sends are rejected; the store keeps them for the next run. What
+ *   the app has taken from `activities()` counts as handled, unless it left the loop. `error` is what is told to everybody
+ *   who waits: ClientClosed if none is given.
+ *
+ * @property {() => void} wake the network is back, or the app is awake: try now, or check whether the socket is alive
+ * @property {() => void} check the network may be gone: check whether the socket is alive
+ * @property {() => void} suspend the page is about to be frozen: close the socket
+ * @property {() => void} resume the page is back, or the client begins: open a socket
+ * @property {() => Promise<void>} adopt send what earlier runs, or a tab that has ended, left in the store
+ * @property {Promise<unknown>} begun settles with the first session, or with what ended the client before
+ * @property {Promise<void>} ended settles when the session has ended
+ */
 
-  /** @param {Parts} parts @param {Connector} connector @param {() => void} [leave] */
-  constructor(parts, connector, leave = () => {}) {
-    const { session, http, clock, encryption, fresh } = parts
-    this.#session = session
-    this.#clock = clock
-    this.#encryption = encryption
-    this.#fresh = fresh
-    this.#leave = leave
-    /** The HTTP routes. */
-    this.http = http
-    this.#shell = new Shell(parts, connector, {
-      settle: (key, result) => this.#sending.settle(key, result),
-      arrived: () => this.#delivery.wake(),
-      end: (error) => this.#end(error),
-      emit: (name, data) => this.#emit(name, data),
-    })
-    const run = this.#shell.run.bind(this.#shell)
-    this.#sending = new Sending(
-      parts,
-      () => this.#personId(),
-      run,
-      (name, data) => this.#events.emit(name, data),
-    )
-    this.#delivery = new Delivery(session, http, run)
+/** @typedef {{ from?: Party | string }} SenderOptions `from`: a company of this person */
+/** @typedef {SenderOptions & { messageId?: string }} MessageOptions */
+
+/** @param {Parts} parts @returns {Buzz} */
+export function createBuzz(parts) {
+  const { http, encryption, leave = () => {} } = parts
+  const { on, emit, dispatch } = createEvents()
+  let fresh = !parts.position
+  let pumping = false
+  const tell = (/** @type {string} */ name, /** @type {any} */ data) => {
+    encryption?.heard?.(name, data)
+    emit(name, data)
   }
+  const session = createSession(parts, tell)
+  const { run, supervisor, outbox, keeping } = session
+  void session.ended.then(leave)
+  const delivery = createDelivery(session, parts)
 
-  // --- what an app uses --------------------------------------------------------------------------------------------
-
-  /** The server's answer when the latest connection was opened: person, device, head and epoch of the log. */
-  get welcome() {
-    return this.#session.welcome
-  }
-
-  /** Whether there is a live connection now. */
-  get connected() {
-    return this.#session.connected
-  }
-
-  /** What the connection is doing. @returns {State} */
-  get state() {
-    return shown(this.#session.state(this.#clock.now()))
-  }
-
-  /** What was sent and is not answered yet, oldest first: in the protocol's fields. */
-  get outbox() {
-    return this.#sending.activities
-  }
-
-  /**
-   * Store an activity and return once it is durable.
-   *
-   * It is idempotent: it gets an id or key, once, unless it has one. So it is stored once even if the connection is
-   * lost several times meanwhile, or the page is reloaded: the store keeps it until it is answered.
-   *
-   * If `signal` is aborted before it was written to a connection, it is never sent. Afterwards it may or may not be
-   * stored, and is not sent again.
-   *
-   * @param {Draft | Posting} draft what to send, also in the fields of `POST activity`
-   * @param {{ signal?: AbortSignal }} [options]
-   * @returns {Promise<Ack>}
-   * @throws {SendRefused} if the server refuses it (`code` says why); FrameTooLarge; or what ended the session: whether
-   *   it is stored is then unknown, and it stays in the store for the next run
-   */
-  async send(draft, { signal } = {}) {
-    return this.#sending.send(draft, signal)
-  }
-
-  /**
-   * Send a chat message. The app must encrypt it: the server sees what is passed.
-   *
-   * @param {Party | string} to
-   * @param {string} ciphertext
-   * @param {{ messageId?: string, from?: Party | string }} [options] `from`: a company of this person
-   */
-  sendMessage(to, ciphertext, options) {
-    return this.send({ to, message: ciphertext, ...options })
-  }
-
-  /**
-   * React to a message exchanged with that party; the (encrypted) emoji is the ciphertext.
-   *
-   * @param {Party | string} to
-   * @param {string} messageId
-   * @param {string} ciphertext
-   * @param {{ from?: Party | string }} [options]
-   */
-  react(to, messageId, ciphertext, options) {
-    return this.send({ type: "chat_reaction_emoji", to, messageId, message: ciphertext, ...options })
-  }
-
-  /**
-   * Tell that party that this message was read.
-   *
-   * @param {Party | string} to
-   * @param {string} messageId
-   * @param {{ from?: Party | string }} [options]
-   */
-  markRead(to, messageId, options) {
-    return this.send({ type: "chat_read_indicator", to, messageId, ...options })
-  }
-
-  /**
-   * Iterate over every activity of this person: each once, in id order, across reconnects.
-   *
-   * An activity counts as handled when the next one is requested; only then is the position stored. So after a crash
-   * the last few may be repeated, and none is lost. Leaving the loop (`break`, an exception) does not count the last
-   * one as handled. Only one iteration may run at a time; it throws what ended the session, after everything that had
-   * arrived.
-   *
-   * @param {{ since?: number }} [options] where to start if the store has no position yet: an activity id (0: the whole
-   *   history); without it, where the session began
-   * @returns {AsyncIterableIterator<Activity>}
-   */
-  activities({ since } = {}) {
-    const consumer = {}
-    if (since !== undefined) checkedId(since, "since")
-    if (this.#fresh) this.#session.startAt(since)
-    this.#fresh = false
-    this.#delivery.begin(consumer)
-    return this.#iterate(consumer)
-  }
-
-  /**
-   * Call back with each event of that name, in order; returns a function that ends this.
-   *
-   * Besides the server's events (`call.ringing`, `typing` …): `state`, `activity` (every activity, as in `activities`;
-   * one counts as handled when the callbacks have settled), `caught_up`, `epoch_changed`, `sent` and `refused` (the
-   * answer to any activity, also one of an earlier run), and `error` (the server refused a frame that no call waits
-   * for).
-   *
-   * @template {string} Name
-   * @param {Name} name
-   * @param {(data: Name extends keyof EventData ? EventData[Name] : any) => unknown} callback
-   * @returns {() => void}
-   */
-  on(name, callback) {
-    if (name === "activity" && !this.#pump) void this.#pumpActivities((this.#pump = {}))
-    return this.#events.on(name, /** @type {(data: any) => unknown} */ (callback))
-  }
-
-  /** Tell that party, live, that this person is typing. It is not repeated. @param {Party | string} to */
-  typing(to) {
-    const party = asParty(to)
-    if (!this.connected) return
-    this.#shell.run(() => this.#session.post(`typing ${party.type}:${party.id}`, { type: "typing", to: party }))
-  }
-
-  /** Tell the server that this device has stored everything up to this id. @param {number} activityId */
-  received(activityId) {
-    if (this.#session.deviceId === undefined) {
-      throw new BuzzError("pass a deviceId to connect(): the server stores what was received for each device")
-    }
-    checkedId(activityId, "activityId")
-    this.#shell.run(() => this.#session.post("received", { type: "received", id: activityId }))
-  }
-
-  /** Fetch a new token and use it in the running session. The client does so itself when the token expires soon. */
-  refresh() {
-    return this.#shell.refresh()
-  }
-
-  /**
-   * Store the position, confirm it, and close. Waiting sends are rejected; the store keeps them for the next run.
-   *
-   * What the app has taken from `activities()` counts as handled, unless it left the loop.
-   */
-  async close() {
-    if (this.over) return
-    this.#shell.run((now, { keeping }) => keeping.handledAll())
-    await this.#shell.flush()
-    this.#shell.run((now, session) => session.end(new ClientClosed("the client was closed")))
-  }
-
-  /** The error that ended the session, if it has ended. */
-  get over() {
-    return this.#session.over
-  }
-
-  // --- what the platform tells it ----------------------------------------------------------------------------------
-
-  /** The network is back, or the app is awake: try now, or check whether the socket is alive. */
-  wake() {
-    this.#shell.run((now, { supervisor }) => supervisor.wake(now))
-  }
-
-  /** The network may be gone: check whether the socket is alive. */
-  check() {
-    this.#shell.run((now, { supervisor }) => supervisor.check(now))
-  }
-
-  /** The page is about to be frozen: close the socket. */
-  suspend() {
-    this.#shell.run((now, { supervisor }) => supervisor.pause())
-    this.#leave()
-  }
-
-  /** The page is back, or the client begins: open a socket. */
-  resume() {
-    this.#shell.run((now, { supervisor }) => supervisor.start(now))
-  }
-
-  /** Send what earlier runs, or a tab that has ended, left in the store. */
-  adopt() {
-    return this.#sending.adopt()
-  }
-
-  /** Call this when the session has ended. @param {() => void} callback */
-  atEnd(callback) {
-    this.#atEnd.push(callback)
-  }
-
-  // -----------------------------------------------------------------------------------------------------------------
-
-  /** @param {BuzzError} error */
-  #end(error) {
-    this.#sending.end(error)
-    this.#delivery.wake()
-    // The sockets are closed before they are given up.
-    queueMicrotask(() => this.#leave())
-    for (const callback of this.#atEnd) callback()
-  }
-
-  /** @param {string} name @param {any} data */
-  #emit(name, data) {
-    if (name === "state") this.#events.emit(name, shown(data))
-    else if (!name.startsWith("event:")) this.#events.emit(name, data)
-    else if (!OWN.includes(name.slice(6))) this.#events.emit(name.slice(6), data)
-  }
-
-  /** @param {object} consumer @returns {AsyncIterableIterator<Activity>} */
-  #iterate(consumer) {
-    const { keeping } = this.#session
-    const encryption = this.#encryption
-    return {
-      next: async () => {
-        this.#shell.run(() => keeping.handledAll())
-        const activity = await this.#delivery.next(consumer)
-        keeping.handing(this.#session.placeOf(activity))
-        return { done: false, value: encryption ? await encryption.open(activity) : activity }
-      },
-      return: async () => {
-        keeping.left()
-        return { done: true, value: undefined }
-      },
-      [Symbol.asyncIterator]() {
-        return this
-      },
-    }
-  }
-
-  /** @param {object} pump */
-  async #pumpActivities(pump) {
+  /** Give the callbacks of `activity` everything, one after another. */
+  async function pump() {
+    pumping = true
     await undefined
     try {
-      for await (const activity of this.activities()) await this.#events.dispatch("activity", activity)
-    } catch {
-      // The session has ended, which the state tells, or an iteration has begun.
+      for await (const activity of buzz.activities()) await dispatch("activity", activity)
+    } catch (/** @type {any} */ error) {
+      // The end of the session is told by the state, and an iteration that has begun was the app's own wish.
+      if (error !== session.over && !(error instanceof TakenOver)) {
+        failed("activity", error)
+        emit("error", { code: error.code ?? "delivery_stopped", message: String(error) })
+      }
     }
-    if (this.#pump === pump) this.#pump = undefined
+    pumping = false
   }
 
-  /** Return whose device this is: known from the store, or with the first session. @returns {Promise<number>} */
-  async #personId() {
-    const session = this.#session
-    if (session.personId === undefined) {
-      await new Promise((resolve, reject) => {
-        this.#events.on("welcome", resolve)
-        this.atEnd(() => reject(session.over))
-      })
-    }
-    return session.personId ?? 0
+  /** @type {Buzz} */
+  const buzz = {
+    http,
+    encryption: /** @type {SealedMessages} */ (encryption),
+    begun: session.begun,
+    ended: session.ended,
+    adopt: outbox.adopt,
+    refresh: session.refresh,
+
+    get welcome() {
+      return session.welcome
+    },
+
+    get connected() {
+      return Boolean(supervisor.link)
+    },
+
+    get state() {
+      return session.state
+    },
+
+    get allGiven() {
+      return delivery.allGiven
+    },
+
+    get outbox() {
+      return outbox.activities
+    },
+
+    get over() {
+      return session.over
+    },
+
+    send: outbox.send,
+    sendMessage: (to, message, options) => buzz.send({ to, message, ...options }),
+    react: (to, messageId, message, options) =>
+      buzz.send({ type: "chat_reaction_emoji", to, messageId, message, ...options }),
+    markRead: (to, messageId, options) => buzz.send({ type: "chat_read_indicator", to, messageId, ...options }),
+
+    activities({ since } = {}) {
+      if (since !== undefined) checkedId(since, "since")
+      if (fresh) session.startAt(since)
+      fresh = false
+      return delivery.iterate()
+    },
+
+    on(name, callback) {
+      if (name === "activity" && !pumping) void pump()
+      return on(name, /** @type {(data: any) => unknown} */ (callback))
+    },
+
+    typing: (to) => supervisor.write({ type: "typing", to: asParty(to) }),
+
+    received(activityId) {
+      if (session.deviceId === undefined) throw new BuzzError("pass a deviceId to connect()")
+      session.received(checkedId(activityId, "activityId"))
+    },
+
+    async close(error = new ClientClosed("the client was closed")) {
+      if (session.over) return
+      await keeping.close()
+      run(() => session.end(error))
+    },
+
+    wake: () => run(supervisor.wake),
+    check: () => run(supervisor.check),
+    resume: () => run(supervisor.start),
+
+    suspend() {
+      run(supervisor.pause)
+      leave()
+    },
   }
+  encryption?.attach?.({ ...parts, personId: session.owner, emit, on, over: () => session.over })
+  return buzz
 }
 
 /**
- * @typedef {object} EventData
+ * @typedef {object} OwnEventData
  * @property {State} state
  * @property {Welcome} welcome
  * @property {Activity} activity
@@ -358,7 +238,14 @@ export class Buzz {
  * @property {{ code: string, message: string }} error
  */
 
-/** @param {CoreState} state @returns {State} */
-function shown(state) {
-  return state.state === "waiting" ? { ...state, until: new Date(Date.now() + 1000 * state.seconds) } : state
-}
+/** @typedef {{ device_id: string, client: string | null, added_at: string }} DeviceAdded */
+/** @typedef {{ by: Party, id: number }} Receipt */
+/** @typedef {{ from: Party, to: Party, expires_in_ms: number }} Typing */
+
+/**
+ * Some events of the server; the others' data is in the page of the protocol.
+ *
+ * @typedef {{ "device.added": DeviceAdded, "device.removed": { device_id: string }, receipt: Receipt, typing: Typing }} ServerEventData
+ */
+
+/** @typedef {OwnEventData & ServerEventData} EventData */

@@ -1,6 +1,6 @@
 /** The subprotocols: text or bytes to frames and back. `buzz-client/msgpack` has the other one. */
 
-import { UnreadableAnswer } from "./errors.js"
+import { UnreadableAnswer, readable } from "./errors.js"
 import { exact } from "./numbers.js"
 
 /** @typedef {Record<string, any>} Frame */
@@ -18,26 +18,27 @@ import { exact } from "./numbers.js"
 export const json = {
   subprotocol: "buzz.v1.json",
   encode: (frame) => JSON.stringify(frame),
-  parse(data) {
-    if (typeof data !== "string") throw new TypeError("received a binary frame instead of a text frame")
-    return JSON.parse(data)
-  },
+  // A binary frame is no JSON either.
+  parse: (data) => JSON.parse(data),
 }
 
 /**
- * Read one frame.
+ * Read one frame. If it is not in this subprotocol, no map with a `type`, or has an inexact number, return a frame with
+ * an `error`.
  *
  * @param {Codec} codec
  * @param {unknown} data
  * @returns {Frame}
- * @throws {UnreadableAnswer} if it is not in this subprotocol, no map with a `type`, or has an inexact number
  */
 export function decode(codec, data) {
-  const frame = /** @type {any} */ (parse(codec, data))
-  if (typeof frame?.type !== "string") {
-    throw new UnreadableAnswer("a frame from the server is not a map with a type; is it a Buzz server?")
+  try {
+    const frame = /** @type {any} */ (codec.parse(data))
+    readable(typeof frame?.type === "string", "frame")
+    return exact(frame)
+  } catch (error) {
+    const is = error instanceof UnreadableAnswer
+    return { type: "unreadable", error: is ? error : new UnreadableAnswer(`no ${codec.subprotocol}: ${error}`) }
   }
-  return exact(frame)
 }
 
 /**
@@ -48,18 +49,7 @@ export function decode(codec, data) {
 export function encodedBytes(data) {
   if (typeof data !== "string") return data.length
   let bytes = 0
-  for (const character of data) {
-    const point = character.codePointAt(0) ?? 0
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
-  }
+  // Beyond U+07FF, UTF-8 takes 3 bytes, and 4 where UTF-16 takes two units.
+  for (const character of data) bytes += character < "\x80" ? 1 : character < "\u0800" ? 2 : character.length + 2
   return bytes
-}
-
-/** @param {Codec} codec @param {unknown} data */
-function parse(codec, data) {
-  try {
-    return codec.parse(data)
-  } catch (error) {
-    throw new UnreadableAnswer(`a frame from the server is not ${codec.subprotocol}: ${error}`)
-  }
 }

@@ -10,7 +10,8 @@ import { asParty } from "./activity.js"
  *
  * @typedef {object} Draft
  * @property {Party | string} to
- * @property {string} [message]
+ * @property {string} [message] ciphertext
+ * @property {string} [text] what is to be sealed
  * @property {string} [type]
  * @property {Party | string} [from]
  * @property {string} [messageId]
@@ -42,7 +43,7 @@ import { asParty } from "./activity.js"
  */
 export function compose(draft, personId) {
   if ("sendable_type" in draft) return { ...draft }
-  const { type = "chat_message", to, from, message, messageId, callTimeSeconds, idempotencyKey } = draft
+  const { type = "chat_message", to, from, text, message = text, messageId, callTimeSeconds, idempotencyKey } = draft
   const receiver = asParty(to)
   const sender = from ? asParty(from) : { type: "person", id: personId }
   return {
@@ -51,10 +52,10 @@ export function compose(draft, personId) {
     sendable_id: sender.id,
     receivable_type: receiver.type,
     receivable_id: receiver.id,
-    ...(message !== undefined && { message }),
-    ...(messageId !== undefined && { message_id: messageId }),
-    ...(callTimeSeconds !== undefined && { call_time: callTimeSeconds }),
-    ...(idempotencyKey !== undefined && { idempotency_key: idempotencyKey }),
+    message,
+    message_id: messageId,
+    call_time: callTimeSeconds,
+    idempotency_key: idempotencyKey,
   }
 }
 
@@ -73,11 +74,8 @@ export function identify(activity, newId) {
   return (activity[name] ??= newId())
 }
 
-/** Return a random UUID (RFC 9562, version 4). */
+/** Return a random UUID (RFC 9562, version 4). Pages without https and React Native have no `randomUUID`. */
 export function randomId() {
-  const { crypto } = globalThis
-  if (crypto?.randomUUID) return crypto.randomUUID()
-  // Pages without https and React Native have no randomUUID.
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   bytes[6] = (bytes[6] & 15) | 64
   bytes[8] = (bytes[8] & 63) | 128

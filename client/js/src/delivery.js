@@ -6,83 +6,116 @@
  * cursor on does the same. Memory stays bounded and nothing is lost in any case.
  */
 
-import { BuzzError, HttpError } from "./errors.js"
+import { BuzzError } from "./errors.js"
 
 /** @import { Activity } from "./activity.js" */
-/** @import { Inbox } from "./core/inbox.js" */
+/** @import { Encryption } from "./client.js" */
 /** @import { Session } from "./core/session.js" */
 /** @import { BuzzHttp } from "./http.js" */
 
-/** Connects the inbox with the one consumer. */
-export class Delivery {
-  /** @type {(() => void)[]} */
-  #woken = []
+/** @typedef {{ http: BuzzHttp, encryption?: Encryption }} DeliveryParts */
+
+/** Another consumer has begun after this one. */
+export class TakenOver extends BuzzError {
+  code = "taken_over"
+}
+
+/**
+ * Connect the inbox with the one consumer.
+ *
+ * @param {Session} session
+ * @param {DeliveryParts} parts
+ */
+export function createDelivery(session, { http, encryption }) {
+  const { inbox, keeping, run } = session
   /** @type {object | undefined} */
-  #owner
+  let owner
+  let opening = false
+
+  /** Return the next activity if it is here already, and this consumer's. @param {object} consumer */
+  function take(consumer) {
+    return owner === consumer ? inbox.take() : undefined
+  }
+
+  async function fetchWhatWasSkipped() {
+    const { epoch, cursor = 0 } = inbox
+    let page
+    try {
+      page = await http.activitiesAfter(cursor)
+    } catch (error) {
+      // Without an answer, or with a refusal, there is another way.
+      if (error instanceof BuzzError && error.code !== "http_error") throw error
+    }
+    if (inbox.epoch !== epoch || !inbox.behind) return
+    if (page && [null, epoch].includes(page.epoch) && page.activities.length) {
+      const { activities } = page
+      return run(() => inbox.put(activities))
+    }
+    const arrived = inbox.arrival()
+    run(session.supervisor.resync)
+    await arrived
+  }
 
   /**
-   * @param {Session} session
-   * @param {BuzzHttp} http
-   * @param {(event: (now: number, session: Session) => void) => void} run passes an event to the state machine
-   */
-  constructor(session, http, run) {
-    this.session = session
-    this.http = http
-    this.run = run
-  }
-
-  /** Let a new consumer begin; an earlier one gets an error from now on. @param {object} consumer */
-  begin(consumer) {
-    this.#owner = consumer
-    this.wake()
-  }
-
-  /** Something arrived, or the session ended. */
-  wake() {
-    for (const resolve of this.#woken.splice(0)) resolve()
-  }
-
-  /**
-   * Return the next activity in id order; waits until there is one.
+   * Return the next activity in id order; waits until there is one. Throws what ended the session, when nothing is left.
    *
    * @param {object} consumer
-   * @returns {Promise<Activity>}
-   * @throws {BuzzError} what ended the session, when nothing is left
+   * @returns {Promise<IteratorResult<Activity>>}
    */
-  async next(consumer) {
-    for (;;) {
-      if (this.#owner !== consumer) throw new BuzzError("another iteration has begun; only one may run at a time")
-      const { inbox, over } = this.session
-      const activity = inbox.take()
-      if (activity) return activity
-      if (over) throw over
-      if (inbox.behind) await this.#fetchWhatWasSkipped(inbox)
-      else await this.#arrival()
+  async function next(consumer) {
+    let activity
+    while (!(activity = take(consumer))) {
+      if (owner !== consumer) throw new TakenOver("another iteration has begun; only one may run")
+      if (session.over) throw session.over
+      await (inbox.behind ? fetchWhatWasSkipped() : inbox.arrival())
     }
-  }
-
-  /** @param {Inbox} inbox */
-  async #fetchWhatWasSkipped(inbox) {
-    const { epoch, cursor = 0 } = inbox
-    const page = await this.#pageAfter(cursor)
-    if (inbox.epoch !== epoch || !inbox.behind) return
-    if (page && [null, epoch].includes(page.epoch) && page.activities.length) return inbox.put(page.activities)
-    const arrival = this.#arrival()
-    this.run((now, { supervisor }) => supervisor.resync(now))
-    await arrival
-  }
-
-  /** Return a page; undefined if none is available now. @param {number} activityId */
-  async #pageAfter(activityId) {
+    // Of the history that it is from, though another one may begin while it is opened.
+    const place = session.placeOf(activity)
+    opening = true
     try {
-      return await this.http.activitiesAfter(activityId)
+      const value = encryption ? await encryption.open(activity) : activity
+      // Not before: what is being opened when the client is closed was not given to the app.
+      keeping.handing(place)
+      return { done: false, value }
     } catch (error) {
-      if (error instanceof BuzzError && !(error instanceof HttpError)) throw error
+      // It comes again with the next request.
+      inbox.putBack(activity)
+      throw error
+    } finally {
+      opening = false
     }
   }
 
-  /** @returns {Promise<void>} */
-  #arrival() {
-    return new Promise((resolve) => this.#woken.push(resolve))
+  return {
+    /** Whether the app was given every activity that has arrived. */
+    get allGiven() {
+      return !opening && !inbox.size
+    },
+
+    /** Let a new consumer begin; an earlier one gets an error from now on. @returns {AsyncIterableIterator<Activity>} */
+    iterate() {
+      /** @type {AsyncIterableIterator<Activity>} */
+      const consumer = {
+        next() {
+          keeping.handledAll()
+          session.runIfDue()
+          // What is here is handed out without waiting for anything: most activities of a device that catches up.
+          const activity = encryption ? undefined : take(consumer)
+          if (!activity) return next(consumer)
+          keeping.handing(session.placeOf(activity))
+          return Promise.resolve({ done: false, value: activity })
+        },
+        async return() {
+          keeping.handing()
+          return { done: true, value: undefined }
+        },
+        [Symbol.asyncIterator]() {
+          return consumer
+        },
+      }
+      owner = consumer
+      inbox.wake()
+      return consumer
+    },
   }
 }

@@ -10,69 +10,62 @@ export class BuzzError extends Error {
 /** The client was closed. */
 export class ClientClosed extends BuzzError {
   code = "client_closed"
-  name = "ClientClosed"
 }
 
 /** The server answered something that is not Buzz's protocol, or a number that JavaScript cannot represent exactly. */
 export class UnreadableAnswer extends BuzzError {
   code = "unreadable_answer"
-  name = "UnreadableAnswer"
 }
 
 /** The frame is larger than the server accepts (close code 1009). */
 export class FrameTooLarge extends BuzzError {
   code = "frame_too_large"
-  name = "FrameTooLarge"
 }
 
-/** The server refused an activity for good. `code` is one of the protocol's error codes. */
+/** An activity was refused for good. `code` is one of the protocol's error codes; `reason` says it in words. */
 export class SendRefused extends BuzzError {
-  name = "SendRefused"
 
   /**
    * @param {string} code
-   * @param {string} message
+   * @param {string} reason
+   * @param {Record<string, any>} [details]
    */
-  constructor(code, message) {
-    super(`${message} (${code})`)
+  constructor(code, reason, details) {
+    super(`${reason} (${code})`)
     this.code = code
+    this.reason = reason
+    this.details = details
   }
 }
 
 /** The session cannot continue, and trying again would not help. The subclasses say why. */
 export class SessionEnded extends BuzzError {
   code = "session_ended"
-  name = "SessionEnded"
 }
 
 /** The server does not accept this client's frames (close code 4400), or is no Buzz server. */
 export class NotTheProtocol extends SessionEnded {
   code = "not_the_protocol"
-  name = "NotTheProtocol"
 }
 
 /** The token is missing, bad, expired or revoked (close code 4401), and no other one was available. */
 export class TokenRefused extends SessionEnded {
   code = "token_refused"
-  name = "TokenRefused"
 }
 
 /** The server does not allow this origin, or this caller (close code 4403). */
 export class OriginRefused extends SessionEnded {
   code = "origin_refused"
-  name = "OriginRefused"
 }
 
 /** The same device opened a newer session elsewhere (close code 4409). */
 export class DeviceReplaced extends SessionEnded {
   code = "device_replaced"
-  name = "DeviceReplaced"
 }
 
 /** The position stored on this device belongs to another person; using it would skip messages. */
 export class ForeignCursor extends SessionEnded {
   code = "foreign_cursor"
-  name = "ForeignCursor"
 }
 
 /** An HTTP route answered with an error. `retryAfterSeconds` is the wait that the server asked for, if any. */
@@ -93,12 +86,22 @@ export class HttpError extends BuzzError {
 }
 
 /**
- * Check a frame of the server.
+ * Check something that the server sent.
  *
  * @param {boolean} fits
- * @param {{ type?: string }} frame
+ * @param {string} what
  * @throws {UnreadableAnswer} if it does not fit
  */
-export function readable(fits, frame) {
-  if (!fits) throw new UnreadableAnswer(`a frame from the server (${frame.type}) cannot be read; is it a Buzz server?`)
+export function readable(fits, what) {
+  if (!fits) throw new UnreadableAnswer(`the ${what} from the server cannot be read; is it a Buzz server?`)
+}
+
+/** Return a function that writes to the console what cannot be done now, and why. @param {string} what */
+export function warn(what) {
+  return (/** @type {unknown} */ error) => console.warn(`buzz-client: cannot ${what}`, error)
+}
+
+/** Write to the console that callbacks of the app failed, and why. @param {string} name @param {unknown} error */
+export function failed(name, error) {
+  console.error(`buzz-client: a callback for ${name} failed`, error)
 }

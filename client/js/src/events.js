@@ -1,62 +1,63 @@
 /** Calls callbacks for events: one after another, so that a callback may use the client. */
 
+import { failed } from "./errors.js"
+
 /** @typedef {(data: any) => unknown} Callback */
+/** @typedef {ReturnType<typeof createEvents>} Events */
 
 // Events are only live: if callbacks are this far behind, the oldest events are useless.
 const MAX_WAITING = 1_000
 
 /** Callbacks by event name, and the queue of events that wait for them. */
-export class Events {
+export function createEvents() {
   /** @type {Map<string, Set<Callback>>} */
-  #callbacks = new Map()
+  const all = new Map()
   /** @type {[string, any][]} */
-  #waiting = []
-  #running = false
+  const waiting = []
+  let running = false
 
-  /** Whether anybody listens. @param {string} name */
-  has(name) {
-    return Boolean(this.#callbacks.get(name)?.size)
-  }
-
-  /**
-   * Call it with the event's data from now on. Returns a function that ends this.
-   *
-   * @param {string} name
-   * @param {Callback} callback
-   */
-  on(name, callback) {
-    const callbacks = this.#callbacks.get(name) ?? new Set()
-    this.#callbacks.set(name, callbacks.add(callback))
-    return () => void callbacks.delete(callback)
-  }
-
-  /** Queue an event; does nothing if there is no callback. @param {string} name @param {any} data */
-  emit(name, data) {
-    if (!this.has(name)) return
-    if (this.#waiting.push([name, data]) > MAX_WAITING) this.#waiting.shift()
-    if (!this.#running) void this.#run()
-  }
-
-  /**
-   * Call the callbacks of one event and wait for them. One that throws is reported, and the next is called.
-   *
-   * @param {string} name
-   * @param {any} data
-   */
-  async dispatch(name, data) {
-    for (const callback of [...(this.#callbacks.get(name) ?? [])]) {
-      try {
-        await callback(data)
-      } catch (error) {
-        console.error(`buzz-client: the callback for ${JSON.stringify(name)} failed`, error)
-      }
-    }
-  }
-
-  async #run() {
-    this.#running = true
+  async function run() {
+    running = true
     await undefined
-    for (let next; (next = this.#waiting.shift());) await this.dispatch(...next)
-    this.#running = false
+    for (let next; (next = waiting.shift());) await events.dispatch(...next)
+    running = false
   }
+
+  const events = {
+    /**
+     * Call it with the event's data from now on. Returns a function that ends this.
+     *
+     * @param {string} name
+     * @param {Callback} callback
+     */
+    on(name, callback) {
+      const callbacks = all.get(name) ?? new Set()
+      all.set(name, callbacks.add(callback))
+      return () => void callbacks.delete(callback)
+    },
+
+    /** Queue an event; does nothing if there is no callback. @param {string} name @param {any} data */
+    emit(name, data) {
+      if (!all.get(name)?.size) return
+      if (waiting.push([name, data]) > MAX_WAITING) waiting.shift()
+      if (!running) void run()
+    },
+
+    /**
+     * Call the callbacks of one event and wait for them. One that throws is reported, and the next is called.
+     *
+     * @param {string} name
+     * @param {any} data
+     */
+    async dispatch(name, data) {
+      for (const callback of [...(all.get(name) ?? [])]) {
+        try {
+          await callback(data)
+        } catch (error) {
+          failed(name, error)
+        }
+      }
+    },
+  }
+  return events
 }

@@ -1,18 +1,15 @@
 /** The app's HTTP routes, as methods. */
 
 import { asParty, readActivity } from "./activity.js"
-import { pause, systemClock } from "./clock.js"
 import { randomId } from "./composing.js"
-import { Backoff } from "./core/backoff.js"
-import { delaySeconds } from "./core/closing.js"
-import { HttpError, UnreadableAnswer } from "./errors.js"
-import { checkedId, exact } from "./numbers.js"
+import { UnreadableAnswer } from "./errors.js"
+import { checkedId } from "./numbers.js"
+import { Requests, nextQuery } from "./requests.js"
 
 /** @import { Activity, Party } from "./activity.js" */
-/** @import { Address } from "./address.js" */
-/** @import { Clock } from "./clock.js" */
+/** @import { Attestation, BlockedCall, CallEntry, CallSettings, Conversation, Device, Encryption, Heartbeat, KeyAlgorithm, Me, PrivacyRequest, PublicKey, PushKind, PushRegistration, PushTestResult, VoiceToken } from "./answers.js" */
+/** @import { Platform, Request } from "./requests.js" */
 /** @import { Tokens } from "./tokens.js" */
-/** @import { BlockedCall, Conversation, Encryption, Heartbeat, KeyAlgorithm, PrivacyRequest, PublicKey } from "./answers.js" */
 
 /**
  * A page of the log. `more`: there are further activities in the direction of reading; `epoch`: the log's.
@@ -20,18 +17,7 @@ import { checkedId, exact } from "./numbers.js"
  * @typedef {{ activities: Activity[], more: boolean, epoch: string | null }} Page
  */
 
-/**
- * @typedef {object} Request
- * @property {Record<string, string | number | undefined>} [query]
- * @property {unknown} [body]
- * @property {Record<string, string>} [headers]
- */
-
 /** @typedef {{ limit?: number, party?: Party | string }} PageOptions */
-
-const TIMEOUT_MS = 30_000
-const TRIES = 4
-const PASSING_STATUS = [429, 502, 503, 504]
 
 /**
  * One caller's HTTP calls, as `buzz.http`.
@@ -41,18 +27,11 @@ const PASSING_STATUS = [429, 502, 503, 504]
  * arrived.
  */
 export class BuzzHttp {
-  /**
-   * @param {Address} address
-   * @param {Tokens} tokens
-   * @param {{ fetch?: typeof globalThis.fetch, clock?: Clock, random?: () => number }} [options]
-   */
-  constructor(address, tokens, { fetch = globalThis.fetch, clock = systemClock, random } = {}) {
-    this.address = address
-    this.tokens = tokens
-    // A browser's fetch must not be called as a method of another object.
-    this.fetch = (/** @type {Parameters<typeof globalThis.fetch>} */ ...request) => fetch(...request)
-    this.clock = clock
-    this.random = random
+  #requests
+
+  /** @param {string} base the server's address @param {Tokens} tokens @param {Platform} [platform] */
+  constructor(base, tokens, platform) {
+    this.#requests = new Requests(base, tokens, platform)
   }
 
   /**
@@ -61,12 +40,17 @@ export class BuzzHttp {
    * @returns {Promise<Heartbeat>}
    */
   heartbeat() {
-    return this.#call("GET", "heartbeat")
+    return this.#requests.call("GET", "heartbeat")
+  }
+
+  /** Return who the caller is, and the companies that they are a member of. @returns {Promise<Me>} */
+  me() {
+    return this.#requests.call("GET", "me")
   }
 
   /** Return the latest 100 calls that did not ring, newest first. @returns {Promise<BlockedCall[]>} */
   blocked() {
-    return this.#call("GET", "blocked")
+    return this.#requests.call("GET", "blocked")
   }
 
   /**
@@ -77,7 +61,7 @@ export class BuzzHttp {
    * @returns {Promise<Record<string, any>>}
    */
   postActivity(activity, idempotencyKey = randomId()) {
-    return this.#data("POST", "activity", { body: activity, headers: { "Idempotency-Key": idempotencyKey } })
+    return this.#requests.data("POST", "activity", { body: activity, headers: { "Idempotency-Key": idempotencyKey } })
   }
 
   /**
@@ -124,12 +108,12 @@ export class BuzzHttp {
    * @returns {Promise<Conversation[]>}
    */
   conversations() {
-    return this.#call("GET", "conversations")
+    return this.#requests.call("GET", "conversations")
   }
 
   /** Return the caller's encryption data; `HttpError` 404 if none is set. @returns {Promise<Encryption>} */
   encryption() {
-    return this.#data("GET", "encryption")
+    return this.#requests.data("GET", "encryption")
   }
 
   /**
@@ -140,19 +124,38 @@ export class BuzzHttp {
    * @returns {Promise<Encryption>}
    */
   setEncryption(hash, e2eId) {
-    return this.#data("PUT", "encryption", { body: { hash, e2e_id: e2eId } })
+    return this.#requests.data("PUT", "encryption", { body: { hash, e2e_id: e2eId } })
   }
 
   /**
-   * Publish the caller's public key (base64).
+   * Publish the caller's public key (base64), with a statement about it (base64) if there is one.
    *
    * @param {string} publicKey
    * @param {KeyAlgorithm} algorithm
    * @param {string} [deviceId]
+   * @param {string} [statement]
    * @returns {Promise<PublicKey>}
    */
-  putPublicKey(publicKey, algorithm, deviceId) {
-    return this.#data("PUT", "public-key", { body: { public_key: publicKey, algorithm, device_id: deviceId } })
+  putPublicKey(publicKey, algorithm, deviceId, statement) {
+    const body = { public_key: publicKey, algorithm, device_id: deviceId, statement }
+    return this.#requests.data("PUT", "public-key", { body })
+  }
+
+  /**
+   * Yield the keys that were added or revoked since then (RFC 3339): the caller's own, and those of everybody that they
+   * have talked with.
+   *
+   * @param {string} since
+   * @returns {AsyncGenerator<PublicKey & { person_id: number }, void, void>}
+   */
+  changedKeys(since) {
+    return this.#requests.rows("public-key", { since })
+  }
+
+  /** Return the ids of a company's members, at most 100. @param {number} companyId @returns {Promise<number[]>} */
+  async companyMembers(companyId) {
+    const { members } = await this.#requests.call("GET", `companies/${checkedId(companyId, "companyId")}/members`)
+    return members
   }
 
   /**
@@ -162,16 +165,9 @@ export class BuzzHttp {
    * @returns {Promise<PublicKey[]>}
    */
   async publicKeys(personId) {
-    const route = `public-key/${checkedId(personId, "personId")}`
     /** @type {PublicKey[]} */
     const keys = []
-    /** @type {Request["query"]} */
-    let query = {}
-    while (query) {
-      const [rows, headers] = await this.#exchange("GET", route, { query })
-      keys.push(...rows)
-      query = nextQuery(headers)
-    }
+    for await (const key of this.#requests.rows(`public-key/${checkedId(personId, "personId")}`)) keys.push(key)
     return keys
   }
 
@@ -182,12 +178,12 @@ export class BuzzHttp {
    * @returns {AsyncGenerator<PrivacyRequest, void, void>}
    */
   privacyRequests(since) {
-    return this.#rows("privacy-requests", { since })
+    return this.#requests.rows("privacy-requests", { since })
   }
 
   /** Return one privacy request. @param {string} requestId @returns {Promise<PrivacyRequest>} */
   privacyRequest(requestId) {
-    return this.#call("GET", `privacy-requests/${encodeURIComponent(requestId)}`)
+    return this.#requests.call("GET", `privacy-requests/${encodeURIComponent(requestId)}`)
   }
 
   /**
@@ -198,108 +194,125 @@ export class BuzzHttp {
    * @returns {Promise<PrivacyRequest>}
    */
   updatePrivacyRequest(requestId, changes) {
-    return this.#call("PATCH", `privacy-requests/${encodeURIComponent(requestId)}`, { body: changes })
+    return this.#requests.call("PATCH", `privacy-requests/${encodeURIComponent(requestId)}`, { body: changes })
+  }
+
+  /** Return the MP3 of a voicemail; `HttpError` 404 if there is none. @param {string} requestId @returns {Promise<Blob>} */
+  async recording(requestId) {
+    const route = `privacy-requests/${encodeURIComponent(requestId)}/recording.mp3`
+    return (await this.#requests.exchange("GET", route, {}, (response) => response.blob()))[0]
+  }
+
+  /** Return the latest 100 calls to the caller, with their outcomes, newest first. @returns {Promise<CallEntry[]>} */
+  calls() {
+    return this.#requests.call("GET", "calls")
+  }
+
+  /** Return what the caller requires of calls to them, and what is in force. @returns {Promise<CallSettings>} */
+  callSettings() {
+    return this.#requests.call("GET", "call-settings")
   }
 
   /**
-   * Yield the rows of a list, fetched page by page.
+   * Require more of calls than the operator's setting; null: the same. Returns what is then in force.
    *
-   * @param {string} route
-   * @param {Request["query"]} [query]
-   * @returns {AsyncGenerator<any, void, void>}
+   * @param {Attestation | null} attestation
+   * @returns {Promise<CallSettings>}
    */
-  async *#rows(route, query = {}) {
-    while (query) {
-      /** @type {[any, Headers]} */
-      const [rows, headers] = await this.#exchange("GET", route, { query })
-      yield* rows
-      query = nextQuery(headers)
+  setCallSettings(attestation) {
+    return this.#requests.call("PUT", "call-settings", { body: { attestation } })
+  }
+
+  /** Create a short-lived Twilio access token, with which the app receives calls. @returns {Promise<VoiceToken>} */
+  voiceToken() {
+    return this.#requests.call("POST", "voice-token")
+  }
+
+  /** Return whether the caller sends and gets receipts. @returns {Promise<boolean>} */
+  async receipts() {
+    return (await this.#requests.call("GET", "receipts")).enabled
+  }
+
+  /** Turn the caller's receipts on or off: who sends none gets none. @param {boolean} enabled */
+  async setReceipts(enabled) {
+    await this.#requests.call("PUT", "receipts", { body: { enabled } })
+  }
+
+  /**
+   * Yield everything that is stored about the caller, each with its `kind`, as it arrives.
+   *
+   * @returns {AsyncGenerator<{ kind: string } & Record<string, any>, void, void>}
+   * @throws {UnreadableAnswer} if the stream ends before its last line, of the kind `end`
+   */
+  async *export() {
+    let kind
+    for await (const line of this.#requests.lines("export")) {
+      kind = line.kind
+      yield line
     }
+    if (kind !== "end") throw new UnreadableAnswer("the export was cut off; ask for it again")
+  }
+
+  /**
+   * Say where this device can be woken: the fields of `PUT push`. `buzz-client/push` does it for a browser.
+   *
+   * @param {Record<string, any>} registration
+   * @returns {Promise<PushRegistration>}
+   */
+  putPush(registration) {
+    return this.#requests.call("PUT", "push", { body: registration })
+  }
+
+  /** Return where the caller's devices can be woken. @returns {Promise<PushRegistration[]>} */
+  pushRegistrations() {
+    return this.#requests.call("GET", "push")
+  }
+
+  /** Wake a device no more, by one kind or by all. @param {string} deviceId @param {PushKind} [kind] */
+  async removePush(deviceId, kind) {
+    await this.#requests.call("DELETE", `push/${encodeURIComponent(deviceId)}`, { query: { kind } })
+  }
+
+  /**
+   * Send a test push to one of the caller's devices.
+   *
+   * @param {string} deviceId
+   * @param {PushKind} [kind]
+   * @returns {Promise<PushTestResult[]>}
+   */
+  async testPush(deviceId, kind) {
+    const { results } = await this.#requests.call("POST", "push/test", { body: { device_id: deviceId, kind } })
+    return results
+  }
+
+  /** Return the server's key for a browser's subscription; `HttpError` 404 if there is none. @returns {Promise<string>} */
+  async pushKey() {
+    return (await this.#requests.call("GET", "push/key")).public_key
+  }
+
+  /** Return the caller's devices, the one that connected last first. @returns {Promise<Device[]>} */
+  devices() {
+    return this.#requests.call("GET", "devices")
+  }
+
+  /** Give one of the caller's devices a name, or none. @param {string} deviceId @param {string | null} name */
+  async nameDevice(deviceId, name) {
+    await this.#requests.call("PUT", `devices/${encodeURIComponent(deviceId)}`, { body: { name } })
+  }
+
+  /** Sign one of the caller's devices out: its sessions end and its keys are revoked. @param {string} deviceId */
+  async signOutDevice(deviceId) {
+    await this.#requests.call("DELETE", `devices/${encodeURIComponent(deviceId)}`)
   }
 
   /** @param {string} route @param {Request["query"]} query @returns {Promise<Page>} */
   async #page(route, query) {
-    const [rows, headers] = await this.#exchange("GET", route, { query })
+    const [rows, headers] = await this.#requests.exchange("GET", route, { query })
     if (!Array.isArray(rows)) throw new UnreadableAnswer("a page of activities is not a list; is it a Buzz server?")
     return {
       activities: rows.map(readActivity),
       more: nextQuery(headers) !== undefined,
       epoch: headers.get("Buzz-Log-Epoch"),
-    }
-  }
-
-  /**
-   * Return `data` of a route that wraps its answer.
-   *
-   * @param {string} method
-   * @param {string} route
-   * @param {Request} [request]
-   */
-  async #data(method, route, request) {
-    const data = (await this.#call(method, route, request))?.data
-    if (!data) throw new UnreadableAnswer("the answer has no data; is it a Buzz server?")
-    return data
-  }
-
-  /** @param {string} method @param {string} route @param {Request} [request] */
-  async #call(method, route, request) {
-    return (await this.#exchange(method, route, request))[0]
-  }
-
-  /**
-   * Send one request, repeated while that is harmless and may help.
-   *
-   * @param {string} method
-   * @param {string} route
-   * @param {Request} [request]
-   * @returns {Promise<[any, Headers]>}
-   */
-  async #exchange(method, route, request) {
-    const backoff = new Backoff({ random: this.random })
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#once(method, route, request)
-      } catch (error) {
-        if (!(error instanceof HttpError)) throw error
-        const stale = error.status === 401 && this.tokens.renewable && tries === 1
-        if (!stale && (!PASSING_STATUS.includes(error.status) || tries === TRIES)) throw error
-        if (!stale) await pause(this.clock, 1000 * (error.retryAfterSeconds ?? 0) + backoff.nextMs())
-      }
-    }
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} route
-   * @param {Request} [request]
-   * @returns {Promise<[any, Headers]>}
-   */
-  async #once(method, route, { query = {}, body, headers } = {}) {
-    const token = await this.tokens.current()
-    const pairs = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))
-    const url = this.address.route(route) + (pairs.length ? `?${new URLSearchParams(pairs)}` : "")
-    const abort = new AbortController()
-    const timer = this.clock.set(() => abort.abort(new Error("no answer in 30 s")), TIMEOUT_MS)
-    try {
-      const response = await this.fetch(url, {
-        method,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        headers: {
-          Authorization: `Bearer ${token}`,
-          ...(body ? { "Content-Type": "application/json" } : {}),
-          ...headers,
-        },
-        redirect: "error",
-        credentials: "omit",
-        cache: "no-store",
-        signal: abort.signal,
-      })
-      const text = await response.text()
-      if (response.status === 401) this.tokens.reject(token)
-      if (!response.ok) throw refusal(response, text)
-      return [exact(parse(text)), response.headers]
-    } finally {
-      this.clock.clear(timer)
     }
   }
 }
@@ -309,36 +322,4 @@ function partyText(party) {
   if (party === undefined) return undefined
   const { type, id } = asParty(party)
   return `${type}:${id}`
-}
-
-/**
- * Return the query of the next page, from a `Link` header (RFC 8288); undefined after the last.
- *
- * @param {Headers} headers
- * @returns {Record<string, string> | undefined}
- */
-function nextQuery(headers) {
-  const next = /<([^>]*)>\s*;\s*rel="next"/.exec(headers.get("Link") ?? "")?.[1]
-  return next === undefined ? undefined : Object.fromEntries(new URLSearchParams(next.split("?")[1] ?? ""))
-}
-
-/** @param {string} text */
-function parse(text) {
-  try {
-    return text ? JSON.parse(text) : null
-  } catch {
-    throw new UnreadableAnswer("the answer is not JSON; is it a Buzz server?")
-  }
-}
-
-/** Read an error in either of its two forms. @param {Response} response @param {string} text */
-function refusal({ status, headers }, text) {
-  let message
-  try {
-    const body = JSON.parse(text)
-    message = body?.error?.message ?? body?.message
-  } catch {
-    message = text.slice(0, 200)
-  }
-  return new HttpError(status, message || "the server gave no reason", delaySeconds(headers.get("Retry-After")))
 }

@@ -1,14 +1,12 @@
 /** The JavaScript client library of Buzz, a real-time messaging server. */
 
-import { Address } from "./address.js"
-import { Buzz } from "./client.js"
+import { readAddress } from "./address.js"
+import { createBuzz } from "./client.js"
 import { systemClock } from "./clock.js"
 import { json } from "./codec.js"
 import { randomId } from "./composing.js"
-import { Backoff } from "./core/backoff.js"
-import { Session } from "./core/session.js"
 import { BuzzError } from "./errors.js"
-import { BuzzHttp } from "./http.js"
+import { httpWhenNeeded } from "./later.js"
 import { checkedId } from "./numbers.js"
 import { followPage } from "./page.js"
 import { socketConnector } from "./sockets.js"
@@ -16,7 +14,6 @@ import { memoryStore } from "./store/memory.js"
 import { Tokens } from "./tokens.js"
 
 export { displayName } from "./activity.js"
-export { Buzz } from "./client.js"
 export {
   BuzzError,
   ClientClosed,
@@ -31,7 +28,6 @@ export {
   TokenRefused,
   UnreadableAnswer,
 } from "./errors.js"
-export { BuzzHttp } from "./http.js"
 export { indexedDBStore } from "./store/indexeddb.js"
 export { memoryStore } from "./store/memory.js"
 
@@ -43,12 +39,14 @@ export { memoryStore } from "./store/memory.js"
 
 /** @typedef {import("./activity.js").Activity} Activity */
 /** @typedef {import("./activity.js").Party} Party */
+/** @typedef {import("./client.js").Buzz} Buzz */
 /** @typedef {import("./client.js").State} State */
 /** @typedef {import("./composing.js").Draft} Draft */
 /** @typedef {import("./core/keeping.js").Position} Position */
 /** @typedef {import("./core/outbox.js").Ack} Ack */
 /** @typedef {import("./core/outbox.js").Parcel} Parcel */
 /** @typedef {import("./core/session.js").Welcome} Welcome */
+/** @typedef {import("./http.js").BuzzHttp} BuzzHttp */
 /** @typedef {import("./http.js").Page} Page */
 /** @typedef {import("./store/memory.js").Store} Store */
 
@@ -72,6 +70,8 @@ export { memoryStore } from "./store/memory.js"
  * @property {WebSocketConstructor} [WebSocket] the constructor to use, for platforms without one (Node 20: the package
  *   `ws`)
  * @property {typeof globalThis.fetch} [fetch]
+ * @property {() => Promise<typeof import("./http.js")>} [loadHttp] for service workers, where `import()` is not allowed:
+ *   returns the module `buzz-client/http`, which the worker imports itself
  * @property {Clock} [clock] for tests
  * @property {() => number} [random] for tests
  * @property {() => string} [newId] returns a new UUID
@@ -88,74 +88,38 @@ export { memoryStore } from "./store/memory.js"
  *   within `openTimeoutSeconds`
  */
 export async function connect(url, options) {
-  const {
-    token,
-    deviceId,
-    store = memoryStore(),
-    since,
-    codec = json,
-    clock = systemClock,
-    random,
-    encryption,
-  } = options
-  const { openTimeoutSeconds = 30, markReceived = true, newId = randomId, bufferSize, shareSocket = true } = options
-  if (typeof token !== "string" && typeof token !== "function")
-    throw new TypeError("pass a token, or a function that fetches one")
+  const { token, deviceId, since, encryption, codec = json, clock = systemClock } = options
+  const { store: ownStore = memoryStore(), openTimeoutSeconds = 30, shareSocket = true } = options
+  const { loadHttp = () => import("./http.js") } = options
   if (since !== undefined) checkedId(since, "since")
-  const address = new Address(url)
-  const connector = socketConnector(address.socketUrl, codec, options.WebSocket)
   const tokens = new Tokens(token)
-  const position = await store.loadPosition()
-  const session = new Session({
-    backoff: new Backoff({ random }),
-    renewable: tokens.renewable,
-    deviceId,
-    markReceived,
-    since,
-    position,
-    bufferSize,
+  const { httpBase, socketUrl } = readAddress(url)
+  const sockets = socketConnector(socketUrl, codec, options.WebSocket)
+  const connector = encryption?.connector?.(sockets) ?? sockets
+  const store = encryption?.keeping?.(ownStore) ?? ownStore
+  const http = httpWhenNeeded(async () => {
+    const { BuzzHttp } = await loadHttp()
+    return new BuzzHttp(httpBase, tokens, options)
   })
-  const http = new BuzzHttp(address, tokens, { fetch: options.fetch, clock, random })
-  const parts = { session, http, tokens, store, clock, codec, newId, fresh: !position, encryption }
-  const tabs =
-    shareSocket && deviceId !== undefined && canShare() ? await tabsOf(connector, address, deviceId) : undefined
-  const buzz = new Buzz(parts, tabs?.open ?? connector, () => tabs?.leave())
+  const position = await store.loadPosition()
+  const tabs = shareSocket && deviceId !== undefined && (await tabsOf(connector, `${httpBase} ${deviceId}`))
+  const opens = tabs ? { connector: tabs.open, leave: tabs.leave } : { connector }
+  const buzz = createBuzz({ newId: randomId, ...options, ...opens, store, codec, clock, tokens, http, position })
   followPage(buzz)
   // What the store keeps is sent by the tab that holds the socket.
   if (tabs) tabs.follow(buzz)
   else await buzz.adopt()
   buzz.resume()
-  await firstSession(buzz, clock, openTimeoutSeconds, address)
+  if (openTimeoutSeconds === 0) return buzz
+  const late = () => buzz.close(new BuzzError(`no session with ${httpBase} in ${openTimeoutSeconds} s`))
+  const timer = openTimeoutSeconds && clock.set(late, 1000 * openTimeoutSeconds)
+  await buzz.begun.finally(() => clock.clear(timer))
   return buzz
 }
 
-/** Whether this is a browser in which tabs can share a socket. */
-function canShare() {
-  return Boolean(globalThis.document && globalThis.navigator?.locks && globalThis.BroadcastChannel)
-}
-
-/** @param {Connector} connector @param {Address} address @param {string} deviceId */
-async function tabsOf(connector, { httpBase }, deviceId) {
+/** Return how tabs share a socket, in a browser where they can. @param {Connector} connector @param {string} name */
+async function tabsOf(connector, name) {
+  if (!globalThis.document || !navigator.locks) return undefined
   const { Tabs } = await import("./tabs.js")
-  return new Tabs(connector, `${httpBase} ${deviceId}`, { locks: navigator.locks, Channel: BroadcastChannel })
-}
-
-/** @param {Buzz} buzz @param {Clock} clock @param {number | null} seconds @param {Address} address */
-async function firstSession(buzz, clock, seconds, address) {
-  if (seconds === 0) return
-  /** @type {any} */
-  let timer
-  try {
-    await new Promise((resolve, reject) => {
-      buzz.on("welcome", resolve)
-      buzz.atEnd(() => reject(buzz.over))
-      const late = () => reject(new BuzzError(`no session with ${address.httpBase} in ${seconds} s`))
-      if (seconds) timer = clock.set(late, 1000 * seconds)
-    })
-  } catch (error) {
-    await buzz.close()
-    throw error
-  } finally {
-    clock.clear(timer)
-  }
+  return new Tabs(connector, name)
 }

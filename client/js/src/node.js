@@ -2,21 +2,42 @@
 
 import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { dirname } from "node:path"
+import { BuzzError } from "./errors.js"
+import { lockFile } from "./file_lock.js"
 import { memoryStore } from "./store/memory.js"
 
 /** @import { Store } from "./store/memory.js" */
 
+/** Another program uses this store, or this one already. */
+export class StoreInUse extends BuzzError {
+  code = "store_in_use"
+  name = "StoreInUse"
+}
+
 /**
  * Return a store in a small JSON file, replaced in one step: after a crash the file has the old contents or the new.
  *
- * Only one process may use the file at a time.
+ * One program at a time may use the file: every method rejects with `StoreInUse` if another one does. `close` stores
+ * everything and lets another one use it; so does the end of the program.
  *
  * @param {string} path
- * @returns {Store}
+ * @returns {Store & { close: () => Promise<void> }}
  */
 export function fileStore(path) {
   const memory = memoryStore()
-  const loaded = load(path, memory)
+  /** @type {(() => void) | undefined} */
+  let release
+  const free = () => {
+    release?.()
+    release = undefined
+  }
+  const loaded = (async () => {
+    release = lockFile(path, StoreInUse)
+    await load(path, memory).catch((error) => {
+      free()
+      throw error
+    })
+  })()
   // A load that fails is reported by every method, not as a rejection that nobody handles.
   loaded.catch(() => {})
   /** @type {Promise<unknown>} */
@@ -36,6 +57,7 @@ export function fileStore(path) {
   /** @param {() => unknown} change */
   const changed = async (change) => {
     await loaded
+    if (!release) throw new Error(`the store in ${path} was closed`)
     change()
     return written()
   }
@@ -46,6 +68,11 @@ export function fileStore(path) {
     saveParcel: (parcel) => changed(() => memory.saveParcel(parcel)),
     deleteParcel: (key) => changed(() => memory.deleteParcel(key)),
     clear: () => changed(() => memory.clear()),
+    async close() {
+      await loaded.catch(() => {})
+      await (next ?? writing).catch(() => {})
+      free()
+    },
   }
 }
 

@@ -9,25 +9,26 @@
  * the page is back. A page that becomes visible, and a network that comes back, is a reason to try now, and to check
  * whether the socket is still alive (a laptop may have slept).
  *
- * @param {Pick<Buzz, "wake" | "check" | "suspend" | "resume" | "atEnd">} buzz
+ * @param {Pick<Buzz, "wake" | "check" | "suspend" | "resume" | "ended">} buzz
  * @param {EventTarget} [page]
  */
 export function followPage(buzz, page = globalThis) {
   const { document } = globalThis
   if (!document) return
-  const wake = () => void (document.visibilityState === "visible" && buzz.wake())
-  /** @type {[EventTarget, string, (event: any) => void][]} */
-  const listeners = [
-    [page, "online", () => buzz.wake()],
-    [page, "offline", () => buzz.check()],
-    [page, "pagehide", ({ persisted }) => persisted && buzz.suspend()],
-    [page, "pageshow", ({ persisted }) => persisted && buzz.resume()],
-    [document, "freeze", () => buzz.suspend()],
-    [document, "resume", () => buzz.resume()],
-    [document, "visibilitychange", wake],
-  ]
-  for (const [target, name, listener] of listeners) target.addEventListener(name, listener)
-  buzz.atEnd(() => {
-    for (const [target, name, listener] of listeners) target.removeEventListener(name, listener)
+  const ended = new AbortController()
+  void buzz.ended.then(() => ended.abort())
+  const listen = (/** @type {EventTarget} */ target, /** @type {Record<string, (event: any) => void>} */ listeners) => {
+    for (const name in listeners) target.addEventListener(name, listeners[name], ended)
+  }
+  listen(page, {
+    online: () => buzz.wake(),
+    offline: () => buzz.check(),
+    pagehide: ({ persisted }) => persisted && buzz.suspend(),
+    pageshow: ({ persisted }) => persisted && buzz.resume(),
+  })
+  listen(document, {
+    freeze: () => buzz.suspend(),
+    resume: () => buzz.resume(),
+    visibilitychange: () => document.visibilityState === "visible" && buzz.wake(),
   })
 }

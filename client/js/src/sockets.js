@@ -1,7 +1,7 @@
 /** Opens real websockets, and turns what happens on them into calls. Nothing here reconnects. */
 
 import { decode } from "./codec.js"
-import { BuzzError, UnreadableAnswer } from "./errors.js"
+import { BuzzError } from "./errors.js"
 
 /** @import { Codec, Frame } from "./codec.js" */
 
@@ -10,9 +10,8 @@ import { BuzzError, UnreadableAnswer } from "./errors.js"
  *
  * @typedef {object} SocketEvents
  * @property {() => void} opened
- * @property {(frame: Frame) => void} frame
- * @property {(error: BuzzError) => void} unreadable
- * @property {(code: number, reason: string, refusal?: { status: number, retryAfter?: string }) => void} closed
+ * @property {(frame: Frame) => void} frame also of what cannot be read: `error` says why
+ * @property {(code: number, reason: string) => void} closed
  */
 
 /** @typedef {{ write: (frame: Frame) => void, close: () => void }} Socket */
@@ -34,7 +33,7 @@ import { BuzzError, UnreadableAnswer } from "./errors.js"
  */
 export function socketConnector(url, codec, WebSocket = globalThis.WebSocket) {
   if (!WebSocket) {
-    throw new BuzzError("this platform has no WebSocket: install the package ws and pass its WebSocket to connect()")
+    throw new BuzzError("no WebSocket here: pass that of the package ws")
   }
   return (events) => {
     try {
@@ -61,21 +60,13 @@ function listen(socket, codec, events) {
   }
   socket.binaryType = "arraybuffer"
   socket.onopen = () => open && events.opened()
-  socket.onmessage = (/** @type {any} */ { data }) => {
-    if (!open) return
-    let frame
-    try {
-      frame = decode(codec, data)
-    } catch (error) {
-      return events.unreadable(/** @type {UnreadableAnswer} */ (error))
-    }
-    events.frame(frame)
-  }
+  socket.onmessage = (/** @type {any} */ { data }) => void (open && events.frame(decode(codec, data)))
   socket.onerror = () => {} // a close event follows, and says more
-  socket.onclose = (/** @type {any} */ { code, reason }) => end(code === 1005 ? 1000 : code, reason)
+  socket.onclose = (/** @type {any} */ { code, reason }) => end(code, reason)
   // Only the package ws tells the status of a refused upgrade.
-  socket.on?.("unexpected-response", (/** @type {any} */ request, /** @type {any} */ response) => {
-    end(1006, "", { status: response.statusCode, retryAfter: response.headers["retry-after"] })
+  socket.on?.("unexpected-response", async (/** @type {any} */ request, /** @type {any} */ response) => {
+    const { closeOf } = await import("./refused_upgrade.js")
+    end(...closeOf(response))
     request.destroy()
   })
   return {

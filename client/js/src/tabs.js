@@ -60,9 +60,9 @@ export class Tabs {
   /**
    * @param {Connector} connector opens real sockets
    * @param {string} name of the server and the device
-   * @param {Platform} platform
+   * @param {Platform} [platform]
    */
-  constructor(connector, name, { locks, Channel }) {
+  constructor(connector, name, { locks, Channel } = { locks: navigator.locks, Channel: BroadcastChannel }) {
     this.connector = connector
     this.name = name
     this.locks = locks
@@ -100,7 +100,7 @@ export class Tabs {
   }
 
   /** Give the socket to another tab: this page is frozen or its client has ended. */
-  leave() {
+  leave = () => {
     this.#leads = false
     this.#silent = 0
     this.#shared = this.#member = undefined
@@ -122,7 +122,8 @@ export class Tabs {
       this.#channel.onmessage = ({ data }) => this.#said(data)
     }
     if (!this.#leads) await this.#ask({ ifAvailable: true })
-    if (!this.#leads && !this.#queue) {
+    // Without a channel the page was put away meanwhile.
+    if (!this.#leads && this.#channel && !this.#queue) {
       this.#queue = new AbortController()
       void this.#ask({ signal: this.#queue.signal })
     }
@@ -178,7 +179,6 @@ export class Tabs {
     }
     const real = this.connector({
       opened: () => real.write(hello),
-      unreadable: events.unreadable,
       frame: (frame) => {
         if (frame.type === "welcome" && !shared)
           this.#shared = shared = { socket, welcome: frame, delivered: start(hello, frame) }

@@ -11,6 +11,7 @@ export class Tokens {
 
   /** @param {TokenSource} source */
   constructor(source) {
+    if (typeof source !== "string" && typeof source !== "function") throw new TypeError("pass a token, or a function that fetches one")
     this.source = source
   }
 

@@ -101,6 +101,19 @@ test("one timer at a time", async () => {
   await buzz.close()
 })
 
+test("activities that have arrived are handed out without running the state machine for each", async () => {
+  const server = new SmallServer()
+  const clock = new StillClock()
+  let asked = 0
+  const now = () => ++asked && clock.time
+  server.write(400)
+  const buzz = await open(server, { clock: { ...clock, now }, since: 0 })
+  await take(buzz, 400)
+  // 200 frames of two activities: the machine runs for each frame, and asks for the time four times.
+  assert.ok(asked < 5 * 200, `the time was asked for ${asked} times`)
+  await buzz.close()
+})
+
 test("an idle hour takes less than 200 timers", async () => {
   const server = new SmallServer()
   const clock = new StillClock()
@@ -188,6 +201,28 @@ test("close stores and confirms what the app has taken", async () => {
   assert.deepEqual(server.frames.at(-1), { type: "received", id: 3 })
 })
 
+test("close does not count what is being opened: the app was not given it", async () => {
+  const server = new SmallServer()
+  server.write(2)
+  const store = memoryStore()
+  let release = () => {}
+  const encryption = {
+    seal: (activity) => activity,
+    open: (activity) => (activity.id === 1 ? activity : new Promise((resolve) => (release = () => resolve(activity)))),
+  }
+  const buzz = await open(server, { deviceId: "d", store, encryption })
+  const arriving = buzz.activities()
+  assert.equal((await arriving.next()).value.id, 1)
+  assert.equal(buzz.allGiven, false, "the second one has arrived")
+  const second = arriving.next()
+  await settled()
+  assert.equal(buzz.allGiven, false, "it is being opened")
+  await buzz.close()
+  release()
+  await second
+  assert.equal((await store.loadPosition()).lastActivityId, 1)
+})
+
 test("encryption seals before anything is kept, and opens before the app sees it", async () => {
   const server = new SmallServer()
   const store = memoryStore()
@@ -202,6 +237,53 @@ test("encryption seals before anything is kept, and opens before the app sees it
   assert.equal((await buzz.activities().next()).value.message, "secret")
   assert.ok(!JSON.stringify(await store.loadParcels()).includes("secret"))
   await buzz.close()
+})
+
+/** An encryption that cannot open the activity with this id, so many times. */
+function failing(id, times) {
+  const open = async (activity) => {
+    if (activity.id === id && times--) throw new RangeError("the keys cannot be read now")
+    return activity
+  }
+  return { seal: (activity) => activity, open }
+}
+
+test("an activity that cannot be opened is not lost: it comes again, and was not handled", async () => {
+  const server = new SmallServer()
+  const store = memoryStore()
+  server.write(3)
+  const buzz = await open(server, { store, encryption: failing(2, 2) })
+  const activities = buzz.activities()
+  assert.equal((await activities.next()).value.id, 1)
+  await assert.rejects(activities.next(), RangeError)
+  await assert.rejects(activities.next(), RangeError)
+  await buzz.close()
+  assert.equal((await store.loadPosition()).lastActivityId, 1)
+  const again = await open(server, { store, encryption: failing(2, 1) })
+  const rest = again.activities()
+  await assert.rejects(rest.next(), RangeError)
+  assert.deepEqual([(await rest.next()).value.id, (await rest.next()).value.id], [2, 3])
+  await again.close()
+})
+
+test("callbacks that get nothing more are told why, and get the rest when they subscribe again", async (context) => {
+  const server = new SmallServer()
+  const logged = context.mock.method(console, "error", () => {})
+  server.write(3)
+  const buzz = await open(server, { encryption: failing(2, 1) })
+  const seen = []
+  const told = new Promise((resolve) => buzz.on("error", resolve))
+  const stop = buzz.on("activity", ({ id }) => seen.push(id))
+  const { code, message } = await told
+  assert.equal(code, "delivery_stopped")
+  assert.match(message, /the keys cannot be read now/)
+  assert.equal(logged.mock.callCount(), 1)
+  assert.deepEqual(seen, [1])
+  stop()
+  await new Promise((resolve) => buzz.on("activity", ({ id }) => seen.push(id) === 3 && resolve()))
+  assert.deepEqual(seen, [1, 2, 3])
+  await buzz.close()
+  assert.equal(logged.mock.callCount(), 1, "the end of the session is no failure")
 })
 
 test("an activity that cannot be kept is not sent, and its caller is told", async () => {
@@ -283,6 +365,14 @@ test("bad arguments are refused with a reason, before anything is sent", async (
   await assert.rejects(buzz.send({ to: "person:8", message: "x" }), { code: "client_closed" })
 })
 
+test("a service worker passes the module of the HTTP methods, because it may not load it later", async () => {
+  const server = new SmallServer()
+  const loadHttp = async () => ({ BuzzHttp: class { me = async () => "me" } })
+  const buzz = await open(server, { loadHttp })
+  assert.equal(await buzz.http.me(), "me")
+  await buzz.close()
+})
+
 test("connect gives up after its time, and can return at once", async () => {
   const silent = class {
     close() {}
@@ -313,7 +403,7 @@ test("the page's events reach the client, until the session ends", async (contex
   const told = []
   let end
   const client = Object.fromEntries(["wake", "check", "suspend", "resume"].map((name) => [name, () => told.push(name)]))
-  followPage({ ...client, atEnd: (callback) => (end = callback) }, page)
+  followPage({ ...client, ended: new Promise((resolve) => (end = resolve)) }, page)
   const say = (target, name, fields) => target.dispatchEvent(Object.assign(new Event(name), fields))
   say(page, "online")
   say(page, "offline")
@@ -327,6 +417,7 @@ test("the page's events reach the client, until the session ends", async (contex
   say(document, "visibilitychange")
   assert.deepEqual(told, ["wake", "check", "suspend", "resume", "suspend", "resume", "wake"])
   end()
+  await settled()
   say(page, "online")
   assert.equal(told.length, 7)
 })

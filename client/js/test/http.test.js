@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Address } from "../src/address.js"
-import { BuzzHttp, HttpError, UnreadableAnswer } from "../src/index.js"
+import { readAddress } from "../src/address.js"
+import { BuzzHttp } from "../src/http.js"
+import { HttpError, UnreadableAnswer } from "../src/index.js"
+import { httpWhenNeeded } from "../src/later.js"
 import { Tokens } from "../src/tokens.js"
 import { row } from "./small-server.js"
 
@@ -33,7 +35,7 @@ function http(...answers) {
       headers: more,
     })
   }
-  return { api: new BuzzHttp(new Address("wss://buzz.test/"), tokens, { fetch, clock, random: () => 1 }), asked, clock }
+  return { api: new BuzzHttp(readAddress("wss://buzz.test/").httpBase, tokens, { fetch, clock, random: () => 1 }), asked, clock }
 }
 
 const urls = (asked) => asked.map(({ url }) => url)
@@ -42,8 +44,13 @@ test("each method asks its route", async () => {
   const data = { success: true, data: { a: 1 } }
   const calls = [
     [(api) => api.heartbeat(), "GET heartbeat", { number: null }],
+    [(api) => api.me(), "GET me", { id: 7 }],
     [(api) => api.blocked(), "GET blocked", []],
     [(api) => api.conversations(), "GET conversations", []],
+    [(api) => api.calls(), "GET calls", []],
+    [(api) => api.devices(), "GET devices", []],
+    [(api) => api.nameDevice("a/b", "Phone"), "PUT devices/a%2Fb", "", { name: "Phone" }],
+    [(api) => api.signOutDevice("a b"), "DELETE devices/a%20b", ""],
     [(api) => api.encryption(), "GET encryption", data],
     [(api) => api.setEncryption("h", "e"), "PUT encryption", data, { hash: "h", e2e_id: "e" }],
     [
@@ -66,6 +73,58 @@ test("each method asks its route", async () => {
     assert.deepEqual(asked[0].body && JSON.parse(asked[0].body), body)
     assert.equal(asked[0].headers.Authorization, "Bearer t1")
   }
+})
+
+test("a recording comes as it is", async () => {
+  const { api, asked } = http([503, {}], [200, "an MP3"])
+  assert.equal(await (await api.recording("a/b")).text(), "an MP3")
+  assert.equal(asked[1].url, "privacy-requests/a%2Fb/recording.mp3")
+  await assert.rejects(http([404, { error: { message: "no" } }]).api.recording("x"), /no \(HTTP 404\)/)
+})
+
+test("receipts are asked for, and turned on and off", async () => {
+  const { api, asked } = http([200, { enabled: true }], [200, { enabled: false }])
+  assert.equal(await api.receipts(), true)
+  assert.equal(await api.setReceipts(false), undefined)
+  assert.deepEqual([asked[1].method, asked[1].url, asked[1].body], ["PUT", "receipts", '{"enabled":false}'])
+})
+
+test("an export comes line by line, and is refused if it was cut off", async () => {
+  const lines = (...kinds) => kinds.map((kind) => `{"kind":"${kind}"}\n`).join("")
+  const kinds = async (text) => {
+    const found = []
+    for await (const { kind } of http([200, text]).api.export()) found.push(kind)
+    return found
+  }
+  assert.deepEqual(await kinds(lines("person", "activity", "end")), ["person", "activity", "end"])
+  for (const cut of ["", lines("person"), lines("person").slice(0, -3)]) await assert.rejects(kinds(cut), /cut off/)
+})
+
+test("an export that stops without an end is given up", async () => {
+  const timers = new Set()
+  const clock = {
+    now: () => 0,
+    set: (callback, ms) => {
+      const timer = { callback, ms }
+      timers.add(timer)
+      return timer
+    },
+    clear: (timer) => timers.delete(timer),
+  }
+  const body = new ReadableStream({
+    start: (stream) => stream.enqueue(new TextEncoder().encode('{"kind":"person"}\n')),
+  })
+  const fetch = async () => new Response(body)
+  const api = new BuzzHttp("http://x", new Tokens("t"), { fetch, clock })
+  const lines = api.export()
+  assert.deepEqual((await lines.next()).value, { kind: "person" })
+  assert.equal(timers.size, 0, "while the app is busy no time runs")
+  const next = lines.next()
+  await new Promise((resolve) => setImmediate(resolve))
+  const [timer] = timers
+  assert.equal(timer.ms, 30_000)
+  timer.callback()
+  await assert.rejects(next, /nothing more in 30 s/)
 })
 
 test("a history goes on as long as there is a Link", async () => {
@@ -156,6 +215,20 @@ test("a request without an answer is given up", async () => {
   const clock = { now: () => 0, set: (callback) => queueMicrotask(callback), clear() {} }
   const fetch = (url, { signal }) =>
     new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
-  const api = new BuzzHttp(new Address("http://x"), new Tokens("t"), { fetch, clock })
+  const api = new BuzzHttp("http://x", new Tokens("t"), { fetch, clock })
   await assert.rejects(api.blocked(), /no answer in 30 s/)
+})
+
+test("the methods are loaded when the first one is called, and a failed load is no end", async () => {
+  const { api } = http([200, { id: 7 }], [200, [{ since: 1 }]])
+  const loads = [Promise.reject(new TypeError("no network")), Promise.resolve(api), Promise.resolve(api)]
+  loads[0].catch(() => {})
+  const later = httpWhenNeeded(() => loads.shift())
+  assert.equal(await later, later, "it is no promise")
+  assert.equal(loads.length, 3)
+  await assert.rejects(later.me(), TypeError)
+  assert.deepEqual(await later.me(), { id: 7 })
+  const rows = []
+  for await (const row of later.changedKeys("2024-07-05T12:14:45Z")) rows.push(row)
+  assert.deepEqual(rows, [{ since: 1 }])
 })

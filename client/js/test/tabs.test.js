@@ -2,17 +2,19 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { Buzz } from "../src/client.js"
+import { createBuzz } from "../src/client.js"
 import { json } from "../src/codec.js"
-import { Backoff } from "../src/core/backoff.js"
-import { Session } from "../src/core/session.js"
 import { BuzzHttp } from "../src/http.js"
-import { Address } from "../src/address.js"
+import { readAddress } from "../src/address.js"
 import { memoryStore } from "../src/index.js"
 import { socketConnector } from "../src/sockets.js"
 import { Tabs } from "../src/tabs.js"
 import { Tokens } from "../src/tokens.js"
-import { SmallServer, StillClock, settled } from "./small-server.js"
+import { SealedMessages } from "../src/encryption/sealed_messages.js"
+import { memoryKeys } from "../src/encryption/stores/text.js"
+import { BOB, Device, JANE, Scene, until } from "./key-server.js"
+import { use } from "./sealed-scene.js"
+import { SmallServer, StillClock, row, settled } from "./small-server.js"
 
 /** The browser's locks (https://w3c.github.io/web-locks/), for all tabs of a test. */
 class Locks {
@@ -91,28 +93,22 @@ class Browser {
   server = new SmallServer()
   tabs = []
 
-  async tab({ token = "t", since = 0, store = memoryStore() } = {}) {
+  async tab({ token = "t", since = 0, store = memoryStore(), encryption, routes } = {}) {
     const { server, clock } = this
-    const address = new Address("http://buzz.test")
+    const { httpBase, socketUrl } = readAddress("http://buzz.test")
     const tokens = new Tokens(token)
-    const tabs = new Tabs(socketConnector(address.socketUrl, json, server.WebSocket), "test", this)
-    const session = new Session({
-      backoff: new Backoff({ random: () => 0 }),
-      renewable: tokens.renewable,
-      deviceId: "d",
-      markReceived: true,
-      since,
-    })
-    const http = new BuzzHttp(address, tokens, { fetch: server.fetch, clock })
+    const sockets = socketConnector(socketUrl, json, server.WebSocket)
+    const tabs = new Tabs(encryption?.connector(sockets) ?? sockets, "test", this)
+    const http = routes ?? new BuzzHttp(httpBase, tokens, { fetch: server.fetch, clock })
     let made = 0
     const number = this.tabs.length
     const newId = () => `${number}-${made++}`
-    const buzz = new Buzz({ session, http, tokens, store, clock, codec: json, newId, fresh: true }, tabs.open, () =>
-      tabs.leave(),
-    )
+    const { open: connector, leave } = tabs
+    const rest = { deviceId: "d", since, store, clock, codec: json, newId, random: () => 0 }
+    const buzz = createBuzz({ http, tokens, connector, leave, encryption, ...rest })
     tabs.follow(buzz)
     buzz.got = []
-    buzz.on("activity", ({ id }) => buzz.got.push(id))
+    buzz.on("activity", ({ id, text, unopened }) => buzz.got.push(encryption ? (unopened?.reason ?? text) : id))
     this.tabs.push(buzz)
     buzz.resume()
     await settled()
@@ -278,6 +274,33 @@ test("a server that asks to wait is obeyed by every tab", async () => {
   await browser.close()
 })
 
+test("a page that is put away while it asks for the lock does not wait for it any more", async () => {
+  const browser = new Browser()
+  const first = await browser.tab()
+  const { request } = browser.locks
+  let isAsked
+  const asked = new Promise((resolve) => (isAsked = resolve))
+  let go
+  const mayAnswer = new Promise((resolve) => (go = resolve))
+  browser.locks.request = async (...values) => {
+    isAsked()
+    await mayAnswer
+    return request(...values)
+  }
+  const second = await browser.tab()
+  await asked
+  second.suspend()
+  go()
+  await settled()
+  await first.close()
+  await settled()
+  assert.equal(browser.locks.held.size, 0)
+  second.resume()
+  await settled()
+  assert.ok(second.connected)
+  await browser.close()
+})
+
 test("a page that is put away gives the socket to another tab", async () => {
   const browser = new Browser()
   const [first, second] = [await browser.tab(), await browser.tab()]
@@ -290,5 +313,87 @@ test("a page that is put away gives the socket to another tab", async () => {
   await browser.passes(100)
   assert.deepEqual(first.got, [1])
   assert.equal(browser.server.sockets.size, 1)
+  await browser.close()
+})
+
+/**
+ * Two tabs of Bob that have reconnected, and the first one's question whose keys have changed is not answered. Meanwhile
+ * Jane's tablet was removed, and writes.
+ */
+async function removedMeanwhile() {
+  const browser = new Browser()
+  const { server, clock } = browser
+  const scene = new Scene()
+  const phone = await scene.device("phone", JANE)
+  const tablet = await scene.device("tablet", JANE)
+  await phone.sealed.linking.scan((await tablet.sealed.linking.start()).picture)
+  await tablet.hear()
+  const keys = memoryKeys()
+  const device = new Device(scene, BOB, "d", keys)
+  const tab = async () => {
+    const encryption = new SealedMessages(use, keys, () => scene.now)
+    const opened = await browser.tab({ encryption, routes: device.http() })
+    await encryption.ready
+    return opened
+  }
+  const says = async (text) => {
+    const { message, messageId, createdAt } = await tablet.send(BOB, text)
+    const fields = { message, message_id: messageId, sendable_id: JANE, created_at: createdAt.toISOString() }
+    server.log.push(row(server.log.length + 1, fields))
+    server.push()
+    await settled()
+  }
+  const tabs = [await tab(), await tab()]
+  await says("before")
+  for (const { got } of tabs) await until(() => got.length)
+
+  server.cut()
+  await settled()
+  scene.now += 10
+  scene.remove(JANE, "tablet")
+  scene.now += 10
+  let mayAnswer
+  const asked = new Promise((resolve) => {
+    device.before = () => (resolve(), new Promise((answer) => (mayAnswer = answer)))
+  })
+  while (!tabs.every(({ connected }) => connected)) await clock.next()
+  await asked
+  await says("by the thief")
+  const answer = () => {
+    device.before = () => {}
+    mayAnswer()
+  }
+  return { browser, tabs, answer, last: scene.log.at(-1) }
+}
+
+test("a tab without the socket opens nothing before the holder has looked at changed keys", async () => {
+  const { browser, tabs, answer } = await removedMeanwhile()
+  answer()
+  for (const { got } of tabs) await until(() => got.length > 1)
+  for (const { got } of tabs) assert.deepEqual(got, ["before", "removed_device"])
+  await browser.close()
+})
+
+test("a tab without the socket does not wait for a holder that is gone", async () => {
+  const { browser, tabs, answer } = await removedMeanwhile()
+  const [holder, other] = tabs
+  assert.deepEqual(other.got, ["before"])
+  await holder.close()
+  await until(() => other.got.length > 1)
+  answer()
+  await browser.close()
+})
+
+test("a callback that opens something does not keep a tab from hearing that the holder has looked", async () => {
+  const { browser, tabs, answer, last } = await removedMeanwhile()
+  const [, other] = tabs
+  const opened = []
+  other.on("typing", async () => opened.push(await other.encryption.open(last)))
+  for (const socket of browser.server.sockets) socket.say({ type: "event", name: "typing", data: {} })
+  await settled()
+  answer()
+  await until(() => opened.length)
+  assert.equal(opened[0].unopened.reason, "removed_device")
+  await until(() => other.got.length > 1)
   await browser.close()
 })

@@ -1,3 +1,8 @@
+// 2^16 is above any sensible limit; the bound stops the power from growing during days of outage.
+const MAX_DOUBLINGS = 16
+const BASE_MS = 500
+const CAP_MS = 30_000
+
 /**
  * Exponential backoff with full jitter: a random wait from zero to a limit that doubles with each failure.
  *
@@ -7,18 +12,14 @@
 export class Backoff {
   #failures = 0
 
-  /** @param {{ random?: () => number, baseMs?: number, capMs?: number }} [options] */
-  constructor({ random = Math.random, baseMs = 500, capMs = 30_000 } = {}) {
+  /** @param {() => number} [random] */
+  constructor(random = Math.random) {
     this.random = random
-    this.baseMs = baseMs
-    this.capMs = capMs
   }
 
   /** Return the wait before the next attempt; each call counts as one more failure. */
   nextMs() {
-    // 2^16 is above any sensible limit; the bound stops the power from growing during days of outage.
-    const limit = Math.min(this.capMs, this.baseMs * 2 ** Math.min(this.#failures++, 16))
-    return this.random() * limit
+    return this.random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS))
   }
 
   /** Reset after a success: the next failure starts from the smallest wait. */

@@ -10,89 +10,96 @@
 
 /** @import { Activity } from "../activity.js" */
 
-/** Activities in id order, each once. */
-export class Inbox {
+/** @typedef {ReturnType<typeof createInbox>} Inbox */
+
+/** Activities in id order, each once. @param {number} limit */
+export function createInbox(limit) {
   /** @type {Activity[]} */
-  #waiting = []
-  #first = 0
-  #skippedTo = 0
-  /** @type {string | undefined} */
-  epoch
-  /** @type {number | undefined} */
-  cursor
+  let waiting = []
+  let first = 0
+  let skippedTo = 0
+  /** The last one that was taken. @type {Activity | undefined} */
+  let last
+  /** @type {((value?: undefined) => void)[]} */
+  let woken = []
 
-  /** @param {number} limit */
-  constructor(limit) {
-    this.limit = limit
-  }
+  const inbox = {
+    epoch: /** @type {string | undefined} */ (undefined),
+    cursor: /** @type {number | undefined} */ (undefined),
 
-  /** How many activities wait. */
-  get size() {
-    return this.#waiting.length - this.#first
-  }
+    /** How many activities wait. */
+    get size() {
+      return waiting.length - first
+    },
 
-  /** Whether something newer than the cursor was skipped. */
-  get behind() {
-    return this.#skippedTo > (this.cursor ?? 0)
-  }
+    /** Whether something newer than the cursor was skipped. */
+    get behind() {
+      return skippedTo > (inbox.cursor ?? 0)
+    },
 
-  /**
-   * Start at a position; waiting activities are dropped, because they belong to another history.
-   *
-   * @param {string | undefined} epoch
-   * @param {number | undefined} cursor
-   */
-  begin(epoch, cursor) {
-    this.#waiting = []
-    this.#first = this.#skippedTo = 0
-    this.epoch = epoch
-    this.cursor = cursor
-  }
+    /**
+     * Start at a position; waiting activities are dropped, because they belong to another history.
+     *
+     * @param {string | undefined} epoch
+     * @param {number | undefined} cursor
+     */
+    begin(epoch, cursor) {
+      waiting = []
+      last = undefined
+      first = skippedTo = 0
+      Object.assign(inbox, { epoch, cursor })
+    },
 
-  /** Note that a new session delivers from the cursor on, so that skipped activities arrive again. */
-  followNewSource() {
-    this.#skippedTo = 0
-  }
+    /** Note that a new session delivers from the cursor on, so that skipped activities arrive again. */
+    followNewSource() {
+      skippedTo = 0
+    },
 
-  /**
-   * Take a frame's activities, or skip them if the buffer is full.
-   *
-   * @param {Activity[]} activities
-   */
-  accept(activities) {
-    if (this.behind || this.size >= this.limit) this.skipTo(activities.at(-1)?.id ?? 0)
-    else this.put(activities)
-  }
+    /** Take a frame's activities, or skip them if the buffer is full. @param {Activity[]} activities */
+    accept(activities) {
+      if (inbox.behind || inbox.size >= limit) inbox.skipTo(activities.at(-1)?.id ?? 0)
+      else inbox.put(activities)
+    },
 
-  /**
-   * Note that activities up to this id exist and did not arrive here.
-   *
-   * @param {number} id
-   */
-  skipTo(id) {
-    this.#skippedTo = Math.max(this.#skippedTo, id)
-  }
+    /** Settles when there may be another activity. */
+    arrival: () => new Promise((resolve) => woken.push(resolve)),
 
-  /**
-   * Add what is newer than the cursor.
-   *
-   * @param {Activity[]} activities
-   */
-  put(activities) {
-    for (const activity of activities) {
-      if (activity.id <= (this.cursor ?? 0)) continue
-      this.#waiting.push(activity)
-      this.cursor = activity.id
-    }
-  }
+    /** Something arrived, or the session ended, or another consumer has begun. */
+    wake() {
+      for (const resolve of woken) resolve()
+      woken = []
+    },
 
-  /** Return the oldest waiting activity, or undefined. */
-  take() {
-    const activity = this.#waiting[this.#first]
-    if (activity && ++this.#first > 64 && this.#first * 2 > this.#waiting.length) {
-      this.#waiting = this.#waiting.slice(this.#first)
-      this.#first = 0
-    }
-    return activity
+    /** Note that activities up to this id exist and did not arrive here. @param {number} id */
+    skipTo(id) {
+      skippedTo = Math.max(skippedTo, id)
+      inbox.wake()
+    },
+
+    /** Add what is newer than the cursor. @param {Activity[]} activities */
+    put(activities) {
+      for (const activity of activities) {
+        if (activity.id <= (inbox.cursor ?? 0)) continue
+        waiting.push(activity)
+        inbox.cursor = activity.id
+      }
+      inbox.wake()
+    },
+
+    /** Let an activity that was taken be the next one again, if it is of this history. @param {Activity} activity */
+    putBack(activity) {
+      if (activity === last) waiting.splice(first, 0, activity)
+    },
+
+    /** Return the oldest waiting activity, or undefined. @returns {Activity | undefined} */
+    take() {
+      last = waiting[first]
+      if (last && ++first > 64 && first * 2 > waiting.length) {
+        waiting = waiting.slice(first)
+        first = 0
+      }
+      return last
+    },
   }
+  return inbox
 }

@@ -5,6 +5,11 @@
  * few times a second at most, at any speed of the consumer.
  */
 
+import { warn } from "../errors.js"
+
+/** @import { Clock } from "../clock.js" */
+/** @import { Store } from "../store/memory.js" */
+
 /**
  * A device's position: it has everything of that person up to `lastActivityId`, in that epoch of the log.
  *
@@ -13,71 +18,85 @@
 
 const INTERVAL_MS = 250
 const AGAIN_MS = 5_000
+// For the last position, at the end.
+const LAST_WORD_MS = 1_000
 
-/** Decides when to store; `saving` is the position that the shell is storing. */
-export class Keeping {
+/**
+ * Decides when to store, and stores.
+ *
+ * @param {{ now: number, run: (event?: () => void) => void }} session
+ * @param {{ store: Store, clock: Clock }} options
+ * @param {(place: Position) => void} confirm tell the server of a position that is stored
+ */
+export function createKeeping(session, { store, clock }, confirm) {
   /** @type {Position | undefined} */
-  #began
+  let began
   /** @type {Position | undefined} */
-  #handed
+  let handed
   /** @type {Position | undefined} */
-  #handled
+  let handled
   /** @type {Position | undefined} */
-  #kept
-  #notBefore = 0
-  #saving = false
+  let kept
+  let notBefore = 0
+  /** @type {Promise<void> | undefined} */
+  let saving
 
-  /**
-   * Store where the session starts, so that the next run starts there even if nothing arrives in this one.
-   *
-   * @param {Position} place
-   */
-  start(place) {
-    if (!this.#handled) this.#began = this.#handled = place
+  /** @param {Position} place */
+  async function save(place) {
+    notBefore = session.now + INTERVAL_MS
+    try {
+      await store.savePosition(place)
+      kept = place
+    } catch (error) {
+      // That costs repeats after a restart, no messages.
+      warn("store the position")(error)
+    }
+    session.run(() => {
+      saving = undefined
+      if (kept !== place) notBefore = session.now + AGAIN_MS
+      else if (place !== began) confirm(place)
+    })
   }
 
-  /** The consumer now has the activity of this position. @param {Position} place */
-  handing(place) {
-    this.#handed = place
-  }
+  const keeping = {
+    /**
+     * Store where the session starts, so that the next run starts there even if nothing arrives in this one.
+     *
+     * @param {Position} place
+     */
+    start(place) {
+      if (!handled) began = handled = place
+    },
 
-  /** The consumer will not say that it has handled what it has: it left its loop. */
-  left() {
-    this.#handed = undefined
-  }
+    /** The consumer now has the activity of this position; undefined: it left its loop. @param {Position} [place] */
+    handing(place) {
+      handed = place
+    },
 
-  /** The consumer has handled everything that it was given. */
-  handledAll() {
-    this.#handled = this.#handed ?? this.#handled
-  }
+    /** The consumer has handled everything that it was given. */
+    handledAll() {
+      handled = handed ?? handled
+    },
 
-  /** When the next position may be stored; Infinity if there is none. */
-  get dueAt() {
-    return this.#saving || !this.#handled || this.#handled === this.#kept ? Infinity : this.#notBefore
-  }
+    /** When the next position may be stored; Infinity if there is none. */
+    get dueAt() {
+      return saving || !handled || handled === kept ? Infinity : notBefore
+    },
 
-  /** Return the position to store now, if any. @param {number} now */
-  due(now) {
-    if (now < this.dueAt) return undefined
-    this.#saving = true
-    this.#notBefore = now + INTERVAL_MS
-    return this.#handled
-  }
+    saveIfDue() {
+      if (handled && session.now >= keeping.dueAt) saving = save(handled)
+    },
 
-  /**
-   * The position is stored. Returns the id to confirm to the server, if any.
-   *
-   * @param {Position} place
-   */
-  saved(place) {
-    this.#saving = false
-    this.#kept = place
-    return place === this.#began ? undefined : place.lastActivityId
+    /** Store what the app has handled, a moment at most. */
+    async close() {
+      keeping.handledAll()
+      await saving
+      /** @type {any} */
+      let timer
+      const late = new Promise((resolve) => (timer = clock.set(() => resolve(0), LAST_WORD_MS)))
+      if (handled && handled !== kept) await Promise.race([(saving = save(handled)), late])
+      clock.clear(timer)
+    },
   }
-
-  /** The position could not be stored: that costs repeats after a restart, no messages. @param {number} now */
-  failed(now) {
-    this.#saving = false
-    this.#notBefore = now + AGAIN_MS
-  }
+  return keeping
 }

@@ -1,40 +1,42 @@
 /**
  * Keeps one live socket to the server, across lost sockets: when to open, wait, renew the token, and stop.
  *
- * No I/O: events come in as method calls with the time in milliseconds, and `act` gets what is to be done. It moves to
- * a new socket before the old one closes (make-before-break). Its handler handles the frames.
+ * It moves to a new socket before the old one closes (make-before-break). The session handles the frames.
  */
 
-import { NotTheProtocol, SessionEnded, TokenRefused } from "../errors.js"
-import { afterClose, afterRefusal } from "./closing.js"
+import { NotTheProtocol, TokenRefused, UnreadableAnswer } from "../errors.js"
+import { Backoff } from "./backoff.js"
+import { afterClose } from "./closing.js"
 
-/** @import { Backoff } from "./backoff.js" */
-/** @import { Verdict } from "./closing.js" */
 /** @import { BuzzError } from "../errors.js" */
+/** @import { Connector, Socket } from "../sockets.js" */
+/** @import { Tokens } from "../tokens.js" */
+/** @import { Verdict } from "./closing.js" */
 
 /**
- * What the shell has to do.
+ * One socket, from the attempt to open it to its end. `at`: when something is to be done about it; `since`: when it was
+ * welcomed; `asked`: a ping is not answered yet.
  *
- * @typedef {{ do: "token", attempt: number, renew: boolean }
- *   | { do: "open", socket: number }
- *   | { do: "write", socket: number, frame: Record<string, any> }
- *   | { do: "close", socket: number }
- *   | { do: "end", error: BuzzError }} SocketAction
+ * @typedef {{ at: number, since: number, asked?: boolean, socket?: Socket }} Link
  */
 
 /**
- * What the supervisor calls.
+ * What the supervisor uses of the session.
  *
  * @typedef {object} Handler
+ * @property {number} now the time in milliseconds
+ * @property {BuzzError | undefined} over what has ended the session
+ * @property {(event: () => void) => void} run handle an event, and do what follows from it
  * @property {(token: string, resumeId?: string) => Record<string, any>} hello return the next `hello`
- * @property {(now: number, socket: number, welcome: Record<string, any>) => void} live use this socket from now on
- * @property {(now: number, frame: Record<string, any>, isSource: boolean) => void} frame handle a frame
- * @property {(socket: number) => void} gone handle the end of this socket
+ * @property {(frame: Record<string, any>, live: () => void) => void} welcomed handle a `welcome`: call `live` if it is
+ *   good, then use the new socket
+ * @property {(frame: Record<string, any>, isSource: boolean) => void} frame handle a frame
+ * @property {(link: Link) => void} gone handle the end of this socket
+ * @property {(error: BuzzError) => void} end end the session
  */
 
-/** @typedef {{ id: number, resumeId?: string, by: number, token?: string }} Attempt */
-/** @typedef {{ id: number, since: number, pingAt: number, pongBy: number }} Live */
-/** @typedef {{ at: number, floor: number, reason: string }} Wait */
+/** @typedef {{ at: number, floor: number, reason: string, ordered?: boolean }} Wait */
+/** @typedef {{ tokens: Tokens, connector: Connector, random?: () => number }} Platform */
 
 // For a token, and again for a socket with its welcome.
 const OPEN_MS = 10_000
@@ -50,300 +52,220 @@ const LATE_MS = 5_000
 // After so many refused new tokens in a row the session ends.
 const MAX_TOKENS_REFUSED = 3
 
-/** Runs from `start` until `stop`, or until the session cannot continue. */
-export class Supervisor {
-  #count = 0
-  #tokensRefused = 0
-  #renew = false
-  #over = false
-  /** @type {Attempt | undefined} */
-  #attempt
-  /** @type {Live | undefined} */
-  #live
-  /** @type {Wait | undefined} */
-  #wait
-  /** @type {{ at: number, resumeId?: string } | undefined} */
-  #order
-  /** @type {Map<number, number>} */
-  #retired = new Map()
+/**
+ * Runs from `start` until `pause`, or until the session has ended.
+ *
+ * @param {Handler} session
+ * @param {Platform} platform
+ */
+export function createSupervisor(session, { tokens, connector, random }) {
+  const { run } = session
+  const backoff = new Backoff(random)
+  let tokensRefused = 0
+  /** @type {Link | undefined} */
+  let attempt
+  /** @type {Link | undefined} */
+  let live
+  /** Of the next attempt; `ordered` by a `reconnect` of the server. @type {Wait | undefined} */
+  let wait
+  /** @type {string | undefined} */
+  let resumeId
+  /** The socket that was replaced: it may still deliver acknowledgements. @type {Link | undefined} */
+  let retired
 
-  /**
-   * @param {Handler} handler
-   * @param {(action: SocketAction) => void} act
-   * @param {{ backoff: Backoff, renewable: boolean }} options
-   */
-  constructor(handler, act, { backoff, renewable }) {
-    this.handler = handler
-    this.act = act
-    this.backoff = backoff
-    this.renewable = renewable
+  function begin() {
+    /** @type {Link} */
+    const link = { at: session.now + OPEN_MS, since: 0 }
+    attempt = link
+    wait = undefined
+    const ifAwaited = (/** @type {() => void} */ event) => run(() => link === attempt && event())
+    tokens.current().then(
+      (token) => ifAwaited(() => open(link, token)),
+      (error) =>
+        ifAwaited(() => {
+          if (error instanceof TokenRefused) session.end(error)
+          else closed(link, { reason: `no token: ${error}` })
+        }),
+    )
   }
 
-  /** The socket in use, if there is one. */
-  get socket() {
-    return this.#live?.id
+  /** @param {Link} link @param {string} token */
+  function open(link, token) {
+    link.at = session.now + OPEN_MS
+    link.socket = connector({
+      opened: () => run(() => link === attempt && link.socket?.write(session.hello(token, resumeId))),
+      frame: (frame) =>
+        run(() => {
+          try {
+            received(link, frame)
+          } catch (/** @type {any} */ error) {
+            if (!(error instanceof UnreadableAnswer)) throw error
+            session.end(link === attempt ? new NotTheProtocol(error.message) : error)
+          }
+        }),
+      closed: (code, reason) => run(() => closed(link, afterClose(code, reason))),
+    })
   }
 
-  /** Why and until when there is no attempt to connect, if it is so. */
-  get waiting() {
-    return this.#live || this.#attempt ? undefined : this.#wait
-  }
-
-  /** @param {number} now */
-  start(now) {
-    if (!this.#over && !this.#live && !this.#attempt) this.#begin(now)
-  }
-
-  /** Close every socket and do nothing more until `start`. */
-  pause() {
-    const sockets = [this.#live?.id, this.#attempt?.id, ...this.#retired.keys()]
-    this.#live = this.#attempt = this.#wait = this.#order = undefined
-    this.#retired.clear()
-    for (const socket of sockets) if (socket !== undefined) this.#drop(socket)
-  }
-
-  /** @param {BuzzError} error */
-  end(error) {
-    if (this.#over) return
-    this.#over = true
-    this.act({ do: "end", error })
-    this.pause()
-  }
-
-  /**
-   * A token for this attempt.
-   *
-   * @param {number} now
-   * @param {number} id
-   * @param {string} token
-   */
-  token(now, id, token) {
-    if (this.#attempt?.id !== id) return
-    this.#attempt.token = token
-    this.#attempt.by = now + OPEN_MS
-    this.act({ do: "open", socket: id })
-  }
-
-  /**
-   * No token for this attempt: try again later, or end if there can be none.
-   *
-   * @param {number} now
-   * @param {number} id
-   * @param {unknown} error
-   */
-  tokenFailed(now, id, error) {
-    if (this.#attempt?.id !== id) return
-    if (error instanceof TokenRefused) this.end(error)
-    else this.#failed(now, { action: "retry", reason: `no token: ${error}`, waitMs: 0 })
-  }
-
-  /** @param {number} id */
-  opened(id) {
-    const attempt = this.#attempt
-    if (attempt?.id !== id) return
-    this.act({ do: "write", socket: id, frame: this.handler.hello(attempt.token ?? "", attempt.resumeId) })
-  }
-
-  /**
-   * @param {number} now
-   * @param {number} id
-   * @param {Record<string, any>} frame
-   */
-  frame(now, id, frame) {
-    const isSource = this.#live?.id === id
-    if (this.#attempt?.id === id) {
+  /** @param {Link} link @param {Record<string, any>} frame */
+  function received(link, frame) {
+    const isSource = link === live
+    if (![attempt, live, retired].includes(link)) return
+    if (frame.error instanceof UnreadableAnswer) throw frame.error
+    if (link === attempt) {
       // Before the welcome only an error can arrive, and the close after it says what to do.
-      if (frame.type === "welcome") this.#promote(now, id, frame)
-    } else if (isSource || this.#retired.has(id)) {
-      if (this.#live && isSource) this.#heard(now, this.#live)
-      if (isSource && frame.type === "reconnect") this.#ordered(now, frame)
-      this.handler.frame(now, frame, isSource)
+      if (frame.type === "welcome") session.welcomed(frame, promote)
+    } else {
+      if (isSource) expect(PING_MS, false)
+      if (isSource && frame.type === "reconnect" && !wait && !attempt) {
+        const at = session.now + Math.max(0, Number(frame.after_ms) || 0)
+        wait = { at, floor: at, reason: "", ordered: true }
+        resumeId = frame.resume_id || undefined
+      }
+      session.frame(frame, isSource)
     }
   }
 
-  /**
-   * The socket is closed; `status` is that of a refused upgrade, where it is known.
-   *
-   * @param {number} now
-   * @param {number} id
-   * @param {number} code
-   * @param {string} reason
-   * @param {{ status: number, retryAfter?: string | null }} [refusal]
-   */
-  closed(now, id, code, reason, refusal) {
-    const verdict = refusal ? afterRefusal(refusal.status, refusal.retryAfter) : afterClose(code, reason)
-    if (this.#attempt?.id === id) this.#failed(now, verdict)
-    else if (this.#live?.id === id) this.#lost(now, verdict)
-    else if (this.#retired.delete(id)) this.handler.gone(id)
+  /** The attempt has succeeded. */
+  function promote() {
+    if (live) {
+      if (retired) drop(retired)
+      retired = live
+      retired.at = session.now + RETIRE_MS
+      steady(retired)
+    }
+    live = attempt
+    attempt = resumeId = wait = undefined
+    tokensRefused = 0
+    expect(PING_MS, false)
+    if (live) live.since = session.now
   }
 
-  /**
-   * The server sent something that is no frame.
-   *
-   * @param {number} id
-   * @param {BuzzError} error
-   */
-  unreadable(id, error) {
-    if (this.#attempt?.id === id) this.end(new NotTheProtocol(error.message))
-    else if (this.#live?.id === id || this.#retired.has(id)) this.end(error)
+  /** A socket has ended. @param {Link} link @param {Verdict} verdict */
+  function closed(link, verdict) {
+    if (link === retired) {
+      retired = undefined
+      session.gone(link)
+    } else if (link === attempt) {
+      attempt = undefined
+      judge(verdict)
+    } else if (link === live) {
+      live = undefined
+      steady(link)
+      session.gone(link)
+      if (attempt) return
+      const plain = !verdict.error && !verdict.waitMs
+      if (plain && wait?.ordered) begin()
+      else if (!plain || !wait) judge(verdict)
+    }
   }
 
-  /**
-   * Open another session from the cursor on, because this one cannot deliver what was skipped.
-   *
-   * @param {number} now
-   */
-  resync(now) {
-    if (!this.#live) return
-    const { id } = this.#live
-    this.#lost(now, { action: "retry", reason: "reading again from the cursor", waitMs: 0 })
-    this.act({ do: "close", socket: id })
+  /** @param {Link} link @param {string} reason */
+  function giveUp(link, reason) {
+    closed(link, { reason })
+    link.socket?.close()
   }
 
-  /**
-   * The network is back or the page is awake: try now, or check whether the socket is still alive.
-   *
-   * @param {number} now
-   */
-  wake(now) {
-    if (this.#wait) this.#wait.at = Math.max(now, this.#wait.floor)
-    this.check(now)
-    this.tick(now, true)
+  /** @param {Link} link */
+  function drop(link) {
+    session.gone(link)
+    link.socket?.close()
   }
 
-  /**
-   * The network may be gone: check whether the socket is still alive.
-   *
-   * @param {number} now
-   */
-  check(now) {
-    if (this.#live) this.#probe(now, this.#live)
+  /** @param {Link} link */
+  function steady({ since }) {
+    if (session.now - since > STEADY_MS) backoff.reset()
   }
 
-  /** The time of the next `tick`. */
-  get due() {
-    const times = [
-      this.#attempt?.by,
-      this.#live && Math.min(this.#live.pingAt, this.#live.pongBy),
-      this.#attempt ? undefined : this.#wait?.at,
-      this.#order?.at,
-      ...this.#retired.values(),
-    ]
-    return Math.min(...times.map((at) => at ?? Infinity))
+  /** @param {Verdict} verdict */
+  function judge({ reason, waitMs = 0, error }) {
+    if (error instanceof TokenRefused && tokens.renewable && ++tokensRefused <= MAX_TOKENS_REFUSED) {
+      tokens.reject()
+      if (tokensRefused === 1) return begin()
+    } else if (error) return session.end(error)
+    const floor = session.now + waitMs
+    wait = { at: floor + backoff.nextMs(), floor, reason }
+  }
+
+  /** Something must arrive on the socket in use in this time. @param {number} ms @param {boolean} asked */
+  function expect(ms, asked) {
+    if (live) Object.assign(live, { at: session.now + ms, asked })
+  }
+
+  /** Check whether the socket is still alive. */
+  function check() {
+    expect(PONG_MS, true)
+    write({ type: "ping" })
+  }
+
+  /** Send on the socket in use. @param {Record<string, any>} frame */
+  function write(frame) {
+    live?.socket?.write(frame)
+  }
+
+  /** Return the time of the next `tick`. */
+  function due() {
+    return Math.min(...[attempt ?? wait, live, retired].map((each) => each?.at ?? Infinity))
   }
 
   /**
    * Do what is due.
    *
-   * @param {number} now
    * @param {boolean} [awake] the clock did not stand still since the last call
    */
-  tick(now, awake = now - this.due < LATE_MS) {
-    if (this.#live) this.#checkLife(now, this.#live, awake)
-    for (const [id, at] of this.#retired) if (now >= at) this.#closeRetired(id)
-    if (this.#attempt && now >= this.#attempt.by) {
-      const { id } = this.#attempt
-      this.#failed(now, { action: "retry", reason: "the server did not answer in time", waitMs: 0 })
-      this.act({ do: "close", socket: id })
-    } else if (!this.#attempt && this.#order && now >= this.#order.at) this.#begin(now)
-    else if (!this.#attempt && this.#wait && now >= this.#wait.at) this.#begin(now)
-  }
-
-  /** @param {number} now */
-  #begin(now) {
-    this.#attempt = { id: ++this.#count, by: now + OPEN_MS, resumeId: this.#order?.resumeId }
-    this.#wait = undefined
-    if (this.#order) this.#order.at = Infinity
-    const renew = this.#renew
-    this.#renew = false
-    this.act({ do: "token", attempt: this.#count, renew })
-  }
-
-  /** @param {number} now @param {number} id @param {Record<string, any>} welcome */
-  #promote(now, id, welcome) {
-    const old = this.#live
-    if (old) this.#retired.set(old.id, now + RETIRE_MS)
-    this.#live = { id, since: now, pingAt: now + PING_MS, pongBy: Infinity }
-    this.#attempt = this.#order = this.#wait = undefined
-    this.#tokensRefused = 0
-    if (old) this.#steady(now, old)
-    this.handler.live(now, id, welcome)
-  }
-
-  /** @param {number} now @param {Record<string, any>} frame */
-  #ordered(now, { after_ms, resume_id }) {
-    if (!this.#order && !this.#attempt) {
-      this.#order = { at: now + Math.max(0, Number(after_ms) || 0), resumeId: resume_id || undefined }
+  function tick(awake = session.now - due() < LATE_MS) {
+    const isDue = (/** @type {{ at: number } | undefined} */ each) => each && session.now >= each.at
+    if (live && isDue(live)) {
+      if (live.asked && awake) giveUp(live, "no answer to a ping")
+      else check()
     }
-  }
-
-  /** An attempt did not lead to a session. @param {number} now @param {Verdict} verdict */
-  #failed(now, verdict) {
-    this.#attempt = undefined
-    this.#judge(now, verdict)
-  }
-
-  /** The socket in use has ended. @param {number} now @param {Verdict} verdict */
-  #lost(now, verdict) {
-    const live = /** @type {Live} */ (this.#live)
-    this.#live = undefined
-    this.#steady(now, live)
-    this.handler.gone(live.id)
-    if (this.#attempt) return
-    const plain = verdict.action === "retry" && !verdict.waitMs
-    if (plain && this.#order && this.#order.at < Infinity) this.#begin(now)
-    else if (!plain || !this.#wait) this.#judge(now, verdict)
-  }
-
-  /** @param {number} now @param {Live} live */
-  #steady(now, live) {
-    if (now - live.since > STEADY_MS) this.backoff.reset()
-  }
-
-  /** @param {number} now @param {Verdict} verdict */
-  #judge(now, { action, reason, waitMs, error }) {
-    if (action === "end") return this.end(error ?? new SessionEnded(reason))
-    if (action === "token") {
-      if (!this.renewable || ++this.#tokensRefused > MAX_TOKENS_REFUSED) {
-        return this.end(error ?? new TokenRefused(reason))
-      }
-      this.#renew = true
-      if (this.#tokensRefused === 1) return this.#begin(now)
+    if (retired && isDue(retired)) {
+      drop(retired)
+      retired = undefined
     }
-    this.#wait = { at: now + waitMs + this.backoff.nextMs(), floor: now + waitMs, reason }
+    if (attempt) {
+      if (isDue(attempt)) giveUp(attempt, "no answer in time")
+    } else if (isDue(wait)) begin()
   }
 
-  /** @param {number} now @param {Live} live */
-  #heard(now, live) {
-    live.pingAt = now + PING_MS
-    live.pongBy = Infinity
-  }
+  return {
+    write,
+    due,
+    tick,
+    /** The network may be gone. */
+    check,
 
-  /** @param {number} now @param {Live} live */
-  #probe(now, live) {
-    live.pingAt = Infinity
-    live.pongBy = now + PONG_MS
-    this.act({ do: "write", socket: live.id, frame: { type: "ping" } })
-  }
+    /** The socket in use, if there is one. */
+    get link() {
+      return live
+    },
 
-  /** @param {number} now @param {Live} live @param {boolean} awake */
-  #checkLife(now, live, awake) {
-    if (now >= live.pingAt || (now >= live.pongBy && !awake)) this.#probe(now, live)
-    else if (now >= live.pongBy) {
-      this.#lost(now, afterClose(1006, "the server did not answer a ping"))
-      this.act({ do: "close", socket: live.id })
-    }
-  }
+    /** Why and until when there is no attempt to connect, if it is so. */
+    get waiting() {
+      return live || attempt ? undefined : wait
+    },
 
-  /** @param {number} id */
-  #closeRetired(id) {
-    this.#retired.delete(id)
-    this.#drop(id)
-  }
+    start() {
+      if (!session.over && !live && !attempt) begin()
+    },
 
-  /** @param {number} socket */
-  #drop(socket) {
-    this.handler.gone(socket)
-    this.act({ do: "close", socket })
+    /** Close every socket and do nothing more until `start`. */
+    pause() {
+      const links = [live, attempt, retired]
+      live = attempt = retired = wait = resumeId = undefined
+      for (const link of links) if (link) drop(link)
+    },
+
+    /** Open another session from the cursor on, because this one cannot deliver what was skipped. */
+    resync() {
+      if (live) giveUp(live, "reading on from the cursor")
+    },
+
+    /** The network is back or the page is awake: try now. */
+    wake() {
+      if (wait) wait.at = Math.max(session.now, wait.floor)
+      check()
+      tick(true)
+    },
   }
 }

@@ -1,1 +1,0 @@
-export { connect, indexedDBStore } from "./src/index.js"

@@ -1,0 +1,362 @@
+/** Decides which devices of a person are trusted, from the published keys, what was known, and the user's decisions. */
+
+import { BadForm, fromBase64 } from "./encoding.js"
+import { deviceTag } from "./keys.js"
+import { IDENTITY_BYTES, SEALING_PUBLIC_BYTES } from "./primitives.js"
+import { IDENTITY_ALGORITHM, SEALING_ALGORITHM, goodLink, goodStatement, readStatement } from "./statements.js"
+
+/** @import { Primitives } from "./primitives.js" */
+/** @import { Link, Statement } from "./statements.js" */
+
+/**
+ * What this device thinks of another one. Only for a trusted one anything is sealed, and only its messages open.
+ * `waiting`: not linked, and the user has not decided yet.
+ *
+ * @typedef {"trusted" | "waiting" | "refused"} Standing
+ */
+
+/**
+ * A key as the server lists it. Times are Unix seconds; `revokedAt` undefined: it is in force.
+ *
+ * @typedef {object} PublishedKey
+ * @property {string} publicKey base64
+ * @property {string} algorithm
+ * @property {string} deviceId
+ * @property {Statement} statement
+ * @property {string} text of the statement
+ * @property {number} updatedAt
+ * @property {number} [revokedAt]
+ */
+
+/**
+ * A device of a person. `removedAt` undefined: it is in use. `acceptedAt`: when the user accepted it, if they did.
+ *
+ * @typedef {object} KnownDevice
+ * @property {string} tag
+ * @property {string} deviceId
+ * @property {string} identity base64
+ * @property {Standing} standing
+ * @property {number} since when its key was published
+ * @property {string} [linkedBy] the identity (base64) that has linked it
+ * @property {number} [removedAt]
+ * @property {number} [acceptedAt]
+ * @property {string} [sealing] its sealing key (base64), if it has one that is signed by it
+ * @property {number} [sealingExpiresAt] until when that is good
+ */
+
+/**
+ * A person, as this device knows them. `root`: the identity (base64) that the safety number is made from. `compared`:
+ * whether the user has compared the safety number with this root.
+ *
+ * @typedef {{ personId: number, root: string, devices: KnownDevice[], compared: boolean }} KnownPerson
+ */
+
+/**
+ * A device that nobody vouches for: the user has to decide before it can read anything. `changed`: a trusted device
+ * with this id had another key before. `returned`: it had been removed.
+ *
+ * @typedef {{ personId: number, deviceId: string, tag: string, changed: boolean, returned: boolean }} Alarm
+ */
+
+/**
+ * A published identity: the newest row of one key, when it was last removed, if ever, and its link, if that is good.
+ *
+ * @typedef {{ tag: string, key: PublishedKey, removedAt?: number, link?: Link }} PublishedIdentity
+ */
+
+const LENGTHS = new Map([
+  [IDENTITY_ALGORITHM, IDENTITY_BYTES],
+  [SEALING_ALGORITHM, SEALING_PUBLIC_BYTES],
+])
+
+/** Whether it may read what is sent now. @param {KnownDevice} device */
+export function reads({ standing, removedAt }) {
+  return standing === "trusted" && removedAt === undefined
+}
+
+/** Whether it was in use at that time. @param {KnownDevice} device @param {number} at */
+export function mayHaveSent({ removedAt }, at) {
+  return removedAt === undefined || at <= removedAt
+}
+
+/** The devices about which the user has to decide. @param {KnownPerson} person */
+export function waiting({ devices }) {
+  return devices.filter(({ standing, removedAt }) => standing === "waiting" && removedAt === undefined)
+}
+
+/** @param {KnownPerson} person @param {KnownDevice} changed @returns {KnownPerson} */
+function withDevice(person, changed) {
+  return { ...person, devices: [...person.devices.filter(({ tag }) => tag !== changed.tag), changed] }
+}
+
+/**
+ * Return the person after the user accepted a device.
+ *
+ * If it is the only one in use, it is the new root, and the safety number has to be compared again.
+ *
+ * @param {KnownPerson} known
+ * @param {string} tag
+ * @param {number} now
+ */
+export function accept(known, tag, now) {
+  const device = known.devices.find((each) => each.tag === tag)
+  if (!device) return known
+  const only = !known.devices.some((each) => each.tag !== tag && reads(each))
+  const person = withDevice(known, { ...device, standing: "trusted", acceptedAt: now })
+  if (!only || person.root === device.identity) return person
+  return { ...person, root: device.identity, compared: false }
+}
+
+/** Return the person after the user refused a device. @param {KnownPerson} known @param {string} tag */
+export function refuse(known, tag) {
+  const device = known.devices.find((each) => each.tag === tag)
+  return device ? withDevice(known, { ...device, standing: "refused" }) : known
+}
+
+/**
+ * Return a row of `GET public-key/<person>`; undefined if it is no key of a device that seals.
+ *
+ * @param {Primitives} use
+ * @param {Record<string, any>} row
+ * @returns {PublishedKey | undefined}
+ */
+export function publishedKey(use, row) {
+  const { public_key, algorithm, device_id, updated_at, revoked_at } = row
+  const length = LENGTHS.get(algorithm)
+  const statement = readStatement(row.statement)
+  if (!statement || typeof device_id !== "string" || !hasLength(public_key, length)) return undefined
+  return {
+    publicKey: public_key,
+    algorithm,
+    deviceId: device_id,
+    statement,
+    text: row.statement,
+    updatedAt: unixSeconds(updated_at) ?? 0,
+    revokedAt: unixSeconds(revoked_at),
+  }
+}
+
+/** @param {unknown} key @param {number | undefined} length */
+function hasLength(key, length) {
+  try {
+    return fromBase64(key, 2 * SEALING_PUBLIC_BYTES).length === length
+  } catch (error) {
+    if (!(error instanceof BadForm)) throw error
+    return false
+  }
+}
+
+/** @param {unknown} time RFC 3339 */
+export function unixSeconds(time) {
+  const milliseconds = typeof time === "string" ? Date.parse(time) : NaN
+  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000)
+}
+
+/**
+ * Compare what a person has published with what was known; return what is known now, and the alarms to raise.
+ *
+ * At the first contact the person's root is taken from what the server says: whoever wants to be sure compares the
+ * safety number. `own` is this device's tag, if it is the person's own device: it trusts itself.
+ *
+ * @param {Primitives} use
+ * @param {number} personId
+ * @param {KnownPerson | undefined} before
+ * @param {PublishedKey[]} published
+ * @param {number} now
+ * @param {string} [own]
+ * @returns {Promise<{ person: KnownPerson | undefined, alarms: Alarm[] }>}
+ */
+export async function review(use, personId, before, published, now, own) {
+  const identities = await identitiesOf(use, personId, published)
+  const root = before?.root ?? firstRoot(identities.filter(({ tag }) => tag !== own))
+  if (root === undefined) return { person: undefined, alarms: [] }
+  const known = before ?? { personId, root, devices: [], compared: false }
+  const trusted = known.devices.filter(({ standing }) => standing === "trusted").map(({ identity }) => identity)
+  const linked = linkedTags(identities, new Set([...trusted, root]), linksEnd(known, identities))
+  const judged = identities.map((identity) => judge(known, identity, linked.has(identity.tag) || identity.tag === own))
+  const devices = await Promise.all(judged.map(({ device }) => withSealingKey(use, personId, device, published, now)))
+  const gone = known.devices
+    .filter(({ tag }) => !devices.some((device) => device.tag === tag))
+    .map((device) => ({ ...device, removedAt: device.removedAt ?? now }))
+  const alarms = judged.flatMap(({ alarm }) => (alarm ? [alarm] : []))
+  return { person: { ...known, devices: [...devices, ...gone] }, alarms }
+}
+
+/**
+ * @param {Primitives} use
+ * @param {number} personId
+ * @param {PublishedKey[]} published
+ */
+async function identitiesOf(use, personId, published) {
+  /** @type {Map<string, PublishedIdentity>} */
+  const found = new Map()
+  for (const key of published) {
+    const about = { personId, deviceId: key.deviceId, algorithm: IDENTITY_ALGORITHM, publicKey: key.publicKey }
+    if (key.algorithm !== IDENTITY_ALGORITHM || !(await goodStatement(use, key.statement, about, key.publicKey, 0))) {
+      continue
+    }
+    const tag = await deviceTag(use, personId, key.deviceId, key.publicKey)
+    const before = found.get(tag)
+    const times = [key.revokedAt, before?.removedAt].filter((at) => at !== undefined)
+    const keepsBefore = before && (before.key.revokedAt === undefined || key.revokedAt !== undefined)
+    const removedAt = times.length ? Math.max(...times) : undefined
+    found.set(tag, { tag, key: keepsBefore ? before.key : key, removedAt })
+  }
+  return Promise.all([...found.values()].map((identity) => withLink(use, personId, identity)))
+}
+
+/**
+ * Return the identity with its link, if that is well signed and not from before the device was removed.
+ *
+ * @param {Primitives} use
+ * @param {number} personId
+ * @param {PublishedIdentity} identity
+ * @returns {Promise<PublishedIdentity>}
+ */
+async function withLink(use, personId, identity) {
+  const { key, removedAt } = identity
+  const { link } = key.statement
+  const about = { personId, deviceId: key.deviceId, algorithm: IDENTITY_ALGORITHM, publicKey: key.publicKey }
+  if (!link || !(await goodLink(use, link, about))) return identity
+  const returned = key.revokedAt === undefined && removedAt !== undefined && link.at < removedAt
+  return returned ? identity : { ...identity, link }
+}
+
+/**
+ * Return until when the links of devices count that were removed, and not accepted after that.
+ *
+ * @param {KnownPerson} known
+ * @param {PublishedIdentity[]} identities
+ */
+function linksEnd(known, identities) {
+  /** @type {Map<string, number>} */
+  const ends = new Map()
+  for (const { identity, removedAt } of known.devices) if (removedAt !== undefined) ends.set(identity, removedAt)
+  for (const { tag, key, removedAt } of identities) {
+    const acceptedAt = known.devices.find((each) => each.tag === tag)?.acceptedAt ?? 0
+    if (removedAt !== undefined && acceptedAt < removedAt) ends.set(key.publicKey, removedAt)
+    else if (key.revokedAt === undefined) ends.delete(key.publicKey)
+  }
+  return ends
+}
+
+/**
+ * Return the tags of the identities that a trusted one has linked, directly or over others.
+ *
+ * A removed device's links count if they are from before its removal, as `ends` says, or from after the link with which
+ * it came back.
+ *
+ * @param {PublishedIdentity[]} identities
+ * @param {Set<string>} trusted
+ * @param {Map<string, number>} ends
+ */
+function linkedTags(identities, trusted, ends) {
+  const good = new Set(trusted)
+  /** @type {Set<string>} */
+  const linked = new Set()
+  /** @type {Map<string, number>} */
+  const cameBack = new Map()
+  /** @param {Link} link */
+  const counts = ({ signer, at }) => at <= (ends.get(signer) ?? Infinity) || at >= (cameBack.get(signer) ?? Infinity)
+  for (let grown = true; grown;) {
+    const added = identities.filter(({ tag, link }) => link && !linked.has(tag) && good.has(link.signer) && counts(link))
+    for (const { tag, key, link } of added) {
+      linked.add(tag)
+      good.add(key.publicKey)
+      if (link && key.revokedAt === undefined) cameBack.set(key.publicKey, link.at)
+    }
+    grown = added.length > 0
+  }
+  return linked
+}
+
+/**
+ * Return the identity from which most devices in use are linked; of several the one that was published first.
+ *
+ * @param {PublishedIdentity[]} identities
+ */
+function firstRoot(identities) {
+  const byKey = new Map(identities.map((identity) => [identity.key.publicKey, identity]))
+  /** @type {Map<string, number>} */
+  const counts = new Map()
+  for (const identity of identities.filter(({ key }) => key.revokedAt === undefined)) {
+    const { publicKey } = rootOf(identity, byKey).key
+    counts.set(publicKey, (counts.get(publicKey) ?? 0) + 1)
+  }
+  const order = [...counts].sort(([one, ones], [other, others]) => {
+    const first = (byKey.get(one)?.key.updatedAt ?? 0) - (byKey.get(other)?.key.updatedAt ?? 0)
+    return others - ones || first || (atob(one) < atob(other) ? -1 : 1)
+  })
+  return order[0]?.[0]
+}
+
+/** @param {PublishedIdentity} identity @param {Map<string, PublishedIdentity>} byKey */
+function rootOf(identity, byKey) {
+  const seen = new Set()
+  while (!seen.has(identity.key.publicKey)) {
+    seen.add(identity.key.publicKey)
+    const signer = identity.link && byKey.get(identity.link.signer)
+    if (!signer) break
+    identity = signer
+  }
+  return identity
+}
+
+/**
+ * @param {KnownPerson} known
+ * @param {PublishedIdentity} identity
+ * @param {boolean} vouched
+ * @returns {{ device: KnownDevice, alarm?: Alarm }}
+ */
+function judge(known, identity, vouched) {
+  const { tag, key, removedAt, link } = identity
+  const { deviceId, publicKey } = key
+  const before = known.devices.find((each) => each.tag === tag)
+  const inForce = key.revokedAt === undefined
+  const returned = inForce && removedAt !== undefined && (before?.acceptedAt ?? 0) < removedAt
+  const standing = standingOf(known, publicKey, before, returned, vouched)
+  /** @type {KnownDevice} */
+  const device = { tag, deviceId, identity: publicKey, standing, since: key.updatedAt }
+  if (link) device.linkedBy = link.signer
+  if (!inForce) device.removedAt = removedAt
+  if (before?.acceptedAt !== undefined) device.acceptedAt = before.acceptedAt
+  if (standing !== "waiting" || before?.standing === "waiting" || !inForce) return { device }
+  const changed = known.devices.some((each) => {
+    return each.tag !== tag && each.standing === "trusted" && each.deviceId === deviceId
+  })
+  return { device, alarm: { personId: known.personId, deviceId, tag, changed, returned } }
+}
+
+/**
+ * @param {KnownPerson} known
+ * @param {string} identity
+ * @param {KnownDevice | undefined} before
+ * @param {boolean} returned whether it was removed and is in use again, and the user has not accepted that
+ * @param {boolean} vouched
+ * @returns {Standing}
+ */
+function standingOf(known, identity, before, returned, vouched) {
+  if (before?.standing === "refused") return "refused"
+  if (vouched || (identity === known.root && !returned)) return "trusted"
+  return !before || returned ? "waiting" : before.standing
+}
+
+/**
+ * Return the device with its sealing key, if one is in force and signed by the device's identity.
+ *
+ * @param {Primitives} use
+ * @param {number} personId
+ * @param {KnownDevice} device
+ * @param {PublishedKey[]} published
+ * @param {number} now
+ */
+async function withSealingKey(use, personId, device, published, now) {
+  const { deviceId, identity } = device
+  for (const { algorithm, publicKey, statement, revokedAt, ...key } of published) {
+    if (algorithm !== SEALING_ALGORITHM || key.deviceId !== deviceId || revokedAt !== undefined) continue
+    if (await goodStatement(use, statement, { personId, deviceId, algorithm, publicKey }, identity, now)) {
+      return { ...device, sealing: publicKey, sealingExpiresAt: statement.expiresAt }
+    }
+  }
+  return device
+}
