@@ -12,11 +12,12 @@ import { numbers } from "./views/numbers.js";
 import { overview } from "./views/overview.js";
 import { people } from "./views/people.js";
 import { privacy } from "./views/privacy.js";
+import { push } from "./views/push.js";
 import { sessions } from "./views/sessions.js";
 import { webhooks } from "./views/webhooks.js";
 
-const VIEWS = { overview, sessions, activity, webhooks, privacy, numbers, people, node };
-const NAMES = { overview: "Overview", sessions: "Sessions", activity: "Activity", webhooks: "Webhooks", privacy: "Privacy", numbers: "Numbers",
+const VIEWS = { overview, sessions, activity, webhooks, push, privacy, numbers, people, node };
+const NAMES = { overview: "Overview", sessions: "Sessions", activity: "Activity", webhooks: "Webhooks", push: "Push", privacy: "Privacy", numbers: "Numbers",
   people: "People", node: "Node" };
 
 const SOON_MS = 1_000;

@@ -100,9 +100,17 @@ function options(box, series, format, incrs, hovered) {
       dash: DASHES[index],
       width: 2,
       fill: series.length === 1 ? colour("--line-fill") : undefined,
-      points: { size: 4 },
+      // A figure without a neighbour has no line: it is shown as a point.
+      points: { show: true, size: 5, filter: alone },
     }))],
   };
+}
+
+/** Return the places of the figures that no line leads to or from. */
+export function alone(plot, series) {
+  const values = plot.data[series];
+  const measured = (at) => values[at] !== null && values[at] !== undefined;
+  return [...values.keys()].filter((at) => measured(at) && !measured(at - 1) && !measured(at + 1));
 }
 
 /** The top of the scale: always above zero, so that a flat line at zero is seen to lie at the bottom. */

@@ -2,16 +2,19 @@
 
 import { bodyOf, fieldTable, typeNodes } from "./schema.js";
 import { element, rich, table } from "./dom.js";
+import { read } from "./json.js";
+import { samples, trying } from "./trying.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 const [http, socket] = await Promise.all(["/openapi.json", "/asyncapi.json"].map(load)).catch(failed);
 const main = document.getElementById("main");
 const contents = document.getElementById("contents");
+const nothing = element("p", { role: "status", hidden: "" });
 
 document.getElementById("version").textContent = http.info.version;
 document.getElementById("status").remove();
-main.append(overview(), ...http.tags.map(tagSection), ...socketSections(), typesSection());
+main.append(nothing, overview(), ...http.tags.map(tagSection), ...socketSections(), typesSection());
 contents.append(...contentLists());
 follow(location.hash);
 window.addEventListener("hashchange", () => follow(location.hash));
@@ -20,12 +23,7 @@ document.getElementById("find").addEventListener("input", (event) => filter(even
 async function load(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-  return JSON.parse(await answer.text(), exactly);
-}
-
-/** Integers that a JavaScript number would round are kept as their text. */
-function exactly(key, value, from) {
-  return Number.isInteger(value) && !Number.isSafeInteger(value) ? (from?.source ?? null) : value;
+  return read(await answer.text());
 }
 
 function failed(error) {
@@ -81,7 +79,8 @@ function operationItem(method, path, operation) {
     element("span", { class: "who" }, who),
   ];
   const words = [element("p", {}, rich(operation.description))];
-  return item(operation.operationId, head, ...words, ...parameters(operation), ...requestBody(operation), ...responses(operation));
+  const parts = [...parameters(operation), ...requestBody(operation), ...responses(operation), ...samples(operation)];
+  return item(operation.operationId, head, ...words, ...parts, ...trying(method, path, operation));
 }
 
 function parameters(operation) {
@@ -146,7 +145,7 @@ function socketSections() {
     section("frames-client", "Frames from the client", `${channel.address}: ${channel.description}`, ...frames("receive", "client")),
     section("frames-server", "Frames from the server", "", ...frames("send", "server")),
     section("events", "Events", "The data of each event frame, by its name.", ...events),
-    section("errors", "Error codes", "The socket and HTTP share these codes.", codeTable()),
+    section("errors", "Error codes", "The code of an error frame; an HTTP answer has the status.", codeTable()),
     section("closes", "Close codes", "Why the server closed a socket, and what the client should do.", closeTable()),
   ];
 }
@@ -154,13 +153,13 @@ function socketSections() {
 function exampleOf(content) {
   if (content.example === undefined) return [];
   const text = typeof content.example === "string" ? content.example : JSON.stringify(content.example, null, 2);
-  return [element("p", {}, "For example:"), element("pre", {}, text)];
+  return [element("p", {}, "For example:"), element("pre", { tabindex: "0" }, text)];
 }
 
 function examplesOf(message) {
   const shown = message.examples.flatMap((each) => [
     element("p", {}, rich(each.summary)),
-    element("pre", {}, JSON.stringify(each.payload, null, 2)),
+    element("pre", { tabindex: "0" }, JSON.stringify(each.payload, null, 2)),
   ]);
   return [element("h3", {}, "Examples"), ...shown];
 }
@@ -231,6 +230,8 @@ function filter(text) {
     const shown = items.length ? items.some((one) => !one.hidden) : each.textContent.toLowerCase().includes(wanted);
     each.hidden = wanted !== "" && !shown;
   }
+  nothing.textContent = `Nothing is found for “${text.trim()}”.`;
+  nothing.hidden = [...main.querySelectorAll(":scope > section")].some((each) => !each.hidden);
 }
 
 function slug(name) {

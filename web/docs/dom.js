@@ -16,5 +16,5 @@ export function rich(text) {
 export function table(titles, rows) {
   const head = element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, title)));
   const body = rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell))));
-  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+  return element("div", { class: "scroll", tabindex: "0" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
 }

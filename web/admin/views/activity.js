@@ -12,6 +12,7 @@ const STATES = {
   confirmed: ["good", "confirmed", "The device said that it has stored it."],
   written: ["good", "written", "It was written to the device’s socket; the device has not confirmed it yet."],
   behind: ["warn", "behind", "The device is connected and still reads older activities."],
+  before: ["", "before its session", "Its session began after this activity: the device asked for nothing older, or said that it has it."],
   away: ["", "away", "The device has no session on this node and has not confirmed it. It gets it when it connects."],
 };
 

@@ -1,21 +1,25 @@
-// This node: what it logs, whether its storage is sound, a backup.
+// The nodes of the cluster; and this one: what it logs, whether its storage is sound, a backup.
 
 import { ask, get } from "../api.js";
 import { run } from "../dialog.js";
-import { el, fill } from "../dom.js";
+import { el, fill, keep, table } from "../dom.js";
 import * as format from "../format.js";
+import { moment } from "../times.js";
 
 const LEVELS = { debug: "debug: everything", info: "info: normal events", warning: "warning: possible problems", error: "error: problems" };
 
 export function node({ refresh }) {
   const facts = el("dl", { class: "facts" });
+  const cluster = clusterList();
   const { form, showLevel } = logLevel(refresh);
   return {
     title: "Node",
     seconds: 15,
-    root: el("div", {}, el("section", { class: "card" }, el("h2", {}, "This node"), facts), form, doctor(), backup()),
+    root: el("div", {}, cluster.root, el("section", { class: "card" }, el("h2", {}, "This node"), facts), form, doctor(), backup()),
     async load(signal) {
-      const [stats, level] = await Promise.all([get("/admin/stats", { signal }), get("/admin/log-level", { signal })]);
+      const [stats, level, { nodes }] = await Promise.all(
+        ["stats", "log-level", "nodes"].map((name) => get(`/admin/${name}`, { signal })));
+      cluster.show(nodes);
       const { node: about, log, stored, storage } = stats;
       const all = {
         "Version": about.version, "Mode": about.mode, "Process": about.process_id,
@@ -27,6 +31,25 @@ export function node({ refresh }) {
       showLevel(level.level);
     },
   };
+}
+
+function clusterList() {
+  const list = table("Nodes", [
+    { title: "Node" }, { title: "State" }, { title: "Sessions", numeric: true }, { title: "Newest activity", numeric: true },
+    { title: "Version" }, { title: "Started" },
+  ]);
+  const row = (each) => list.row(
+    el("span", {}, `${each.host}, process ${each.process_id}`, each.this_node && el("span", { class: "soft small" }, " this node")),
+    nodeState(each),
+    el("span", {}, format.count(each.sessions), each.behind > 0 && el("span", { class: "soft small" }, ` ${format.count(each.behind)} behind`)),
+    each.head_id, each.version, moment(each.started_at));
+  const root = el("section", {}, el("h2", {}, "Nodes"), list.whole);
+  return { root, show: (nodes) => keep(list.body, nodes, (each) => `${each.host} ${each.process_id} ${each.started_at}`, row) };
+}
+
+function nodeState({ silent_seconds, draining }) {
+  if (silent_seconds) return el("span", { class: "tag bad" }, `silent for ${format.duration(silent_seconds)}`);
+  return draining ? el("span", { class: "tag warn" }, "draining") : el("span", { class: "tag good" }, "running");
 }
 
 const HEALTH = { ok: "good", warn: "warn", fail: "bad" };

@@ -37,7 +37,7 @@ export function numbers({ refresh }) {
     });
   };
   const row = (each) => list.row(
-    el("span", { class: "code" }, each.number ?? "ordered"),
+    el("span", { class: "code nowrap" }, each.number ?? "ordered"),
     el("span", { class: `tag ${each.state === "free" ? "good" : ""}` }, STATES[each.state][0].toLowerCase()),
     each.person_id ? named(each.name, each.person_id) : "–", moment(each.until),
   );

@@ -61,7 +61,7 @@ function lists(persons, companies, open, status) {
       on: { click: (event) => run(event.currentTarget, status, () => open(each, each.id)) } }, "Open"))));
   const firms = table("Companies", [{ title: "Name" }, { title: "Id" }, { title: "Numbers" }]);
   firms.body.append(...companies.map((each) => firms.row(
-    el("span", { class: "strong" }, each.name), each.id, each.numbers.join(", ") || "–")));
+    el("span", { class: "strong" }, each.name), each.id, phones(each.numbers))));
   const more = (list) => (list.length === SHOWN ? el("p", { class: "soft" }, `Only the first ${SHOWN} are shown: enter more of the name.`) : null);
   return [
     persons.length ? [el("h2", {}, "People"), people.whole, more(persons)] : null,
@@ -69,9 +69,15 @@ function lists(persons, companies, open, status) {
   ].flat().filter(Boolean);
 }
 
+/** Phone numbers, none of which breaks into two lines. */
+function phones(numbers, none = "–") {
+  if (!numbers.length) return none;
+  return el("span", {}, ...numbers.flatMap((each, index) => [index ? ", " : "", el("span", { class: "nowrap" }, each)]));
+}
+
 function numbersOf(person) {
-  const own = person.numbers?.length ? person.numbers.join(", ") : "–";
-  return person.buzz_number ? el("span", {}, own, el("br"), el("span", { class: "soft small" }, `Buzz number ${person.buzz_number}`)) : own;
+  const own = phones(person.numbers ?? []);
+  return person.buzz_number ? el("span", {}, own, el("br"), el("span", { class: "soft small" }, "Buzz number ", el("span", { class: "nowrap" }, person.buzz_number))) : own;
 }
 
 function card(id, person, sessions, done) {
@@ -101,8 +107,8 @@ function card(id, person, sessions, done) {
     el("h2", {}, name ?? `Person ${id} is not in the directory`),
     name ? null : el("p", { class: "soft" }, "Their messages, devices and keys may still be stored, and can be erased."),
     el("dl", { class: "facts" }, el("dt", {}, "Id"), el("dd", {}, id),
-      person ? [el("dt", {}, "Calls from"), el("dd", {}, person.numbers.join(", ") || "no number"),
-        el("dt", {}, "Buzz number"), el("dd", {}, person.buzz_number ?? "none"),
+      person ? [el("dt", {}, "Calls from"), el("dd", {}, phones(person.numbers, "no number")),
+        el("dt", {}, "Buzz number"), el("dd", {}, person.buzz_number ? phones([person.buzz_number]) : "none"),
         el("dt", {}, "Companies"), el("dd", {}, person.companies.map((each) => `${each.name} (${each.id})`).join(", ") || "none")] : null,
       el("dt", {}, "Sessions on this node"), el("dd", {}, format.count(sessions))),
     el("div", { class: "buttons" },

@@ -9,6 +9,7 @@ import { loadNames, nameOf, named } from "../names.js";
 import { moment } from "../times.js";
 
 const SHOWN = 200;
+const STALLED_MS = 15_000;
 
 export function sessions({ refresh }) {
   const summary = el("p", { class: "soft", role: "status" });
@@ -34,6 +35,10 @@ export function sessions({ refresh }) {
     el("button", { type: "submit" }, "Show"),
     el("button", { type: "button", on: { click: () => { person.value = ""; choose(""); } } }, "Show all"));
 
+  const slow = el("input", { id: "session-slow", type: "checkbox", on: { change: () => refresh() } });
+  filter.append(el("div", { class: "field" }, el("label", { for: "session-slow" }, slow, " Only sessions that are behind")));
+  const behind = progress();
+
   async function revoke(session) {
     const done = await confirm({
       title: `Revoke every token of person ${session.person_id}?`,
@@ -50,8 +55,7 @@ export function sessions({ refresh }) {
     named(session.name, session.person_id),
     el("span", {}, session.device_id ?? "unnamed", el("span", { class: "soft small" }, ` ${codec(session)}`)),
     moment(session.opened_at),
-    session.live ? el("span", { class: "tag good" }, "live")
-      : el("span", { class: "tag warn" }, `${format.count(session.behind_by)} behind`),
+    delivery(session),
     session.received_id,
     moment(session.token_expires_at),
     el("button", { type: "button", data: { action: "revoke" }, "aria-label": `Revoke tokens of person ${session.person_id}…`,
@@ -65,16 +69,45 @@ export function sessions({ refresh }) {
     async load(signal) {
       const query = wanted ? `?person_id=${wanted}` : "";
       const found = await get(`/admin/sessions${query}`, { signal });
-      const shown = found.sessions.slice(0, SHOWN);
+      behind.look(found.sessions);
+      const late = found.sessions.filter((each) => !each.live);
+      const shown = (slow.checked ? late : found.sessions).slice(0, SHOWN);
       await loadNames("people", shown.map((each) => each.person_id), signal);
       for (const each of shown) each.name = nameOf("people", each.person_id);
       keep(list.body, shown, (each) => each.id, row);
       list.whole.hidden = !shown.length;
-      fill(empty, shown.length ? "" : wanted ? `Person ${wanted} has no session on this node.` : "Nobody is connected to this node.");
-      const rest = found.count > shown.length ? `; the page shows the first ${format.count(shown.length)}` : "";
-      summary.textContent = found.count ? `${format.many(found.count, "session")} on this node${rest}.` : "";
+      fill(empty, shown.length ? "" : slow.checked ? "No session is behind." : wanted ? `Person ${wanted} has no session on this node.` : "Nobody is connected to this node.");
+      const stalled = late.filter((each) => each.stalled_seconds).length;
+      const health = late.length ? `; ${format.count(late.length)} behind, ${format.count(stalled)} of them stalled` : "";
+      const rest = !slow.checked && found.count > shown.length ? `; the page shows the first ${format.count(shown.length)}` : "";
+      summary.textContent = found.count ? `${format.many(found.count, "session")} on this node${rest}${health}.` : "";
     },
   };
+}
+
+/** Notes for each session since when it has been behind without catching up on anything, between two looks at the list. */
+export function progress() {
+  let before = new Map();
+  return {
+    look(sessions, now = Date.now()) {
+      const seen = new Map();
+      for (const each of sessions.filter((one) => !one.live)) {
+        const known = before.get(each.id);
+        const moves = !known || each.behind_by < known.by;
+        const since = moves ? now : known.since;
+        seen.set(each.id, { by: each.behind_by, since });
+        each.stalled_seconds = now - since >= STALLED_MS ? (now - since) / 1000 : 0;
+      }
+      before = seen;
+    },
+  };
+}
+
+function delivery(session) {
+  if (session.live) return el("span", { class: "tag good" }, "live");
+  const tag = el("span", { class: "tag warn" }, `${format.count(session.behind_by)} behind`);
+  if (!session.stalled_seconds) return tag;
+  return el("span", {}, tag, el("span", { class: "tag bad" }, `stalled for ${format.duration(session.stalled_seconds)}`));
 }
 
 function codec(session) {

@@ -1,0 +1,82 @@
+// One conversation: who it is with, the messages, and where one writes.
+
+import { html, useEffect, useRef, useState, useTopics } from "./html.js";
+import { Composer } from "./composer.js";
+import { Icon } from "./icons.js";
+import { lazy } from "./lazy.js";
+import { Messages } from "./messages.js";
+import { Avatar, IconButton, nameOf, Notice } from "./parts.js";
+import { t } from "../state/language.js";
+import { readKey } from "../state/parties.js";
+import { preferences, prefer } from "../state/preferences.js";
+import { newConversation } from "../state/rows.js";
+
+const Details = lazy(async () => (await import("./details.js")).Details);
+const Reacting = lazy(async () => (await import("./reacting.js")).Reacting);
+
+/** Props: `session`, `id` (the conversation's key), `at` (a message to jump to). */
+export function Conversation({ session, id, at }) {
+  useTopics(session, "conversations", "keys", `typing ${id}`, "me", "connection");
+  const [details, setDetails] = useState(preferences().details);
+  const [reacting, setReacting] = useState(null);
+  const list = useRef();
+  const known = session.log.conversations.get(id) ?? newConversation({ key: id, ...readKey(id) }, "", null);
+  const conversation = { ...known, name: nameOf(known) };
+  useEffect(() => {
+    session.show(id);
+    return () => session.show(null);
+  }, [id]);
+  const toggle = () => {
+    prefer({ details: !details });
+    setDetails(!details);
+  };
+  const reply = (row) => session.drafts.put({ ...session.drafts.of(id), key: id,
+    quote: { text: row.text, name: row.mine ? t("yourself") : row.byName || conversation.name } });
+  const changed = session.keys.waits(conversation);
+  return html`<div class="conversation ${details ? "with-details" : ""}">
+    <section class="talk" aria-label=${t("conversationWith", { name: conversation.name })}>
+      <h1 class="unseen alone">${conversation.name}</h1>
+      <header class="talk-head">
+        <a class="icon-button back" href="#/messages" aria-label=${t("backToList")}><${Icon} name="back" /></a>
+        <button type="button" class="who" aria-expanded=${details} onClick=${toggle}>
+          <${Avatar} party=${conversation.party} name=${known.name} />
+          <span class="who-text"><b dir="auto">${conversation.name}</b><${Under} session=${session} conversation=${conversation} /></span></button>
+        <${IconButton} icon="details" label=${t("details")} aria-expanded=${details} onClick=${toggle} />
+      </header>
+      ${changed && html`<${Changed} session=${session} conversation=${conversation} changed=${changed} />`}
+      <${Messages} key=${id} mounted=${(messages) => (list.current = messages)} session=${session} conversation=${conversation} at=${at} onReply=${reply} onReact=${setReacting} />
+      <${Asks} session=${session} />
+      <${Composer} key=${`write ${id}`} session=${session} conversation=${conversation} blocked=${changed} onUp=${() => list.current?.focusRow(-1)} />
+    </section>
+    ${details && html`<${Details} session=${session} conversation=${conversation} close=${toggle} />`}
+    ${reacting && html`<${Reacting} row=${reacting} session=${session} close=${() => setReacting(null)} />`}
+  </div>`;
+}
+
+/** The line below the name: who is typing, for whom one writes, and whether it is encrypted. */
+function Under({ session, conversation }) {
+  if (session.typing.is(conversation.key)) return html`<small class="typing-word">${t("typing")}</small>`;
+  const lock = session.keys.lockOf(conversation);
+  return html`<small>${conversation.as && html`<span>${t("asCompany", { name: conversation.asName ?? "" })} · </span>`}
+    <span class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</span></small>`;
+}
+
+/** Keys have changed: nothing is sent until the person has looked. */
+function Changed({ session, conversation, changed }) {
+  const { personId, devices } = changed;
+  return html`<${Notice} tone="bad" icon="warning" role="alert">
+    <p><b>${t("keysChanged", { name: conversation.name })}</b> ${t("keysChangedWhy")}</p>
+    <ul class="plain-list">${devices.map(({ tag, deviceId }) => html`<li key=${tag}>
+      <span>${t("newDeviceOf", { device: deviceId })}</span><span class="row-end">
+      <button type="button" class="button small" onClick=${() => session.keys.decide(personId, tag, true)}>${t("acceptDevice")}</button>
+      <button type="button" class="button small quiet" onClick=${() => session.keys.decide(personId, tag, false)}>${t("refuseDevice")}</button></span></li>`)}</ul><//>`;
+}
+
+/** After the first message: does the person want to hear of answers? */
+function Asks({ session }) {
+  useTopics(session, "notifications");
+  if (!session.notifications.asks) return null;
+  return html`<${Notice} icon="messages"><p>${t("askNotifications")}</p><p class="row-start">
+    <button type="button" class="button small primary" onClick=${() => session.notifications.ask()}>${t("turnOn")}</button>
+    <button type="button" class="button small quiet" onClick=${() => session.notifications.decline()}>${t("notNow")}</button></p><//>`;
+}

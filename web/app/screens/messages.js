@@ -1,0 +1,279 @@
+// The messages of a conversation: of a history of any length, only the rows near the visible part are in the page.
+
+import { Component, html } from "./html.js";
+import { Heights } from "./heights.js";
+import { IconButton } from "./parts.js";
+import { Own, Row, Waiting } from "./row.js";
+import { indexOf } from "../state/history.js";
+import { count, sameDay, t } from "../state/language.js";
+
+const ROW_PX = 56;
+const MARGIN_ROWS = 14;
+const NEAR_END_PX = 48;
+const GROUP_MS = 5 * 60_000;
+const JUMP_SECONDS = 2;
+
+/** Props: `session`, `conversation`, `at` (the id of a message to jump to), `onReply`, `onReact`, `mounted`. */
+export class Messages extends Component {
+  #heights = new Heights(ROW_PX);
+  #known = new Map();
+  #ids = [];
+  #ends = [];
+  #from = 0;
+  #to = 0;
+  #atEnd = true;
+  #placed = false;
+  #target = null;
+  #scroller = null;
+  #resized = new ResizeObserver(() => this.#afterResize());
+
+  constructor(props) {
+    super(props);
+    const { session, conversation } = props;
+    this.key = conversation.key;
+    this.history = session.log.history(this.key);
+    this.newAfter = conversation.unread ? conversation.readId : Infinity;
+    this.seenId = conversation.last?.id ?? 0;
+  }
+
+  componentDidMount() {
+    this.props.mounted(this);
+    const { session } = this.props;
+    const again = () => this.forceUpdate();
+    for (const name of [`history ${this.key}`, `outgoing ${this.key}`, `typing ${this.key}`, "keys", "calls"]) {
+      this.#ends.push(session.topics.follow(name, again));
+    }
+    this.#resized.observe(this.#scroller);
+    void this.history.opened.then(() => this.#place());
+    this.componentDidUpdate(null, null, null);
+  }
+
+  componentWillUnmount() {
+    for (const end of this.#ends) end();
+    this.#resized.disconnect();
+    this.props.session.log.leave(this.key);
+  }
+
+  // --- where the list is -------------------------------------------------------------------------------------------
+
+  /** Go to where reading goes on: the message that was asked for, the first new one, or the newest. */
+  #place() {
+    this.#placed = true;
+    const { at } = this.props;
+    const first = this.history.ids[indexOf(this.history.ids, this.newAfter + 1)];
+    if (at) this.jumpTo(at);
+    else if (first) this.#aim(first, false);
+    else this.toEnd();
+  }
+
+  componentWillReceiveProps({ at }) {
+    if (at && at !== this.props.at && this.#placed) this.jumpTo(at);
+  }
+
+  jumpTo(id) {
+    this.#aim(id, true);
+  }
+
+  #aim(id, mark) {
+    this.#target = { id, mark, until: performance.now() + JUMP_SECONDS * 1000 };
+    this.#atEnd = false;
+    const index = indexOf(this.history.ids, id);
+    this.#sync();
+    this.#scroller.scrollTop = this.#heights.above(index) - this.#scroller.clientHeight / 3;
+    this.forceUpdate();
+  }
+
+  toEnd() {
+    this.#target = null;
+    this.#atEnd = true;
+    this.forceUpdate(() => this.#stick());
+  }
+
+  #stick() {
+    if (this.#scroller) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #afterResize() {
+    if (this.#atEnd) this.#stick();
+    this.#onScroll();
+  }
+
+  /** Bring the heights into step with the ids. */
+  #sync() {
+    const { ids } = this.history;
+    const appended = ids === this.#ids && ids.length >= this.#heights.count;
+    if (appended && ids.length - this.#heights.count < 500) while (this.#heights.count < ids.length) this.#heights.push();
+    else this.#heights.reset(ids.length, (index) => this.#known.get(ids[index]));
+    this.#ids = ids;
+  }
+
+  #range() {
+    const { ids } = this.history;
+    const scroller = this.#scroller;
+    const height = scroller?.clientHeight || 800;
+    const top = this.#atEnd ? Math.max(0, this.#heights.above(ids.length) - height) : scroller?.scrollTop ?? 0;
+    const first = this.#heights.at(Math.max(0, top));
+    const last = this.#heights.at(Math.max(0, top + height));
+    return [Math.max(0, first - MARGIN_ROWS), Math.min(ids.length, last + 1 + MARGIN_ROWS), first, last];
+  }
+
+  #onScroll = () => {
+    const scroller = this.#scroller;
+    if (!scroller) return;
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
+    const [, , first, last] = this.#range();
+    const near = MARGIN_ROWS / 2;
+    const missing = first - near < this.#from || last + near > this.#to;
+    const more = (missing && (this.#from > 0 || this.#to < this.history.ids.length));
+    if (atEnd !== this.#atEnd || more) {
+      this.#atEnd = atEnd;
+      if (atEnd) this.seenId = this.history.ids.at(-1) ?? 0;
+      this.forceUpdate();
+    }
+  };
+
+  // --- drawing -----------------------------------------------------------------------------------------------------
+
+  getSnapshotBeforeUpdate() {
+    const scroller = this.#scroller;
+    if (!scroller || this.#atEnd) return null;
+    const top = scroller.getBoundingClientRect().top;
+    for (const row of scroller.querySelectorAll(".row[data-id]")) {
+      const box = row.getBoundingClientRect();
+      if (box.bottom > top) return { id: row.dataset.id, offset: box.top - top };
+    }
+    return null;
+  }
+
+  componentDidUpdate(before, state, anchor) {
+    const changed = this.#measure();
+    if (changed) this.#setSpacers();
+    if (this.#target) this.#settle();
+    else if (this.#atEnd) this.#stick();
+    else if (anchor) this.#holdAt(anchor);
+    void this.history.load(this.#from - MARGIN_ROWS, this.#to + MARGIN_ROWS);
+    if (changed) requestAnimationFrame(() => this.#onScroll());
+  }
+
+  #measure() {
+    let changed = false;
+    for (const row of this.#scroller.querySelectorAll(".row[data-id]")) {
+      if (row.dataset.empty) continue;
+      const id = Number(row.dataset.id);
+      const height = row.getBoundingClientRect().height;
+      const index = indexOf(this.history.ids, id);
+      changed = this.#heights.set(index, height, this.#known.has(id)) || changed;
+      this.#known.set(id, height);
+    }
+    return changed;
+  }
+
+  #setSpacers() {
+    const [above, below] = this.#scroller.querySelectorAll(":scope > .spacer");
+    above.style.height = `${this.#heights.above(this.#from)}px`;
+    below.style.height = `${this.#heights.above(this.history.ids.length) - this.#heights.above(this.#to)}px`;
+  }
+
+  #element(id) {
+    return this.#scroller.querySelector(`.row[data-id="${id}"]`);
+  }
+
+  #holdAt({ id, offset }) {
+    const row = this.#element(id);
+    if (!row) return;
+    const moved = row.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top - offset;
+    if (Math.abs(moved) > 0.5) this.#scroller.scrollTop += moved;
+  }
+
+  /** Bring the target into view; its neighbours may still have to be read and measured. */
+  #settle() {
+    const { id, mark, until } = this.#target;
+    const row = this.#element(id);
+    if (!row) return;
+    row.scrollIntoView({ block: "center" });
+    if (row.dataset.empty && performance.now() < until) return;
+    this.#target = null;
+    if (mark) row.classList.add("found");
+    if (mark) row.focus({ preventScroll: true });
+  }
+
+  render({ session, conversation, onReply, onReact }) {
+    this.#sync();
+    const { ids } = this.history;
+    const [from, to] = this.#range();
+    this.#from = from;
+    this.#to = to;
+    const rows = [];
+    for (let index = from; index < to; index += 1) rows.push(this.#row(index));
+    const outgoing = session.outgoing.of(this.key);
+    const fresh = this.#atEnd ? 0 : ids.length - indexOf(ids, this.seenId + 1);
+    return html`<div class="messages-frame">
+      <div class="messages" role="feed" aria-label=${t("messagesWith", { name: conversation.name })} tabindex="0"
+        ref=${(element) => (this.#scroller = element)} onScroll=${this.#onScroll} onKeyDown=${this.#onKey}>
+        <div class="spacer" style=${{ height: `${this.#heights.above(from)}px` }} aria-hidden="true" />
+        ${rows}
+        <div class="spacer" style=${{ height: `${this.#heights.above(ids.length) - this.#heights.above(to)}px` }} aria-hidden="true" />
+        ${outgoing.map((message) => html`<${Waiting} key=${message.messageId} message=${message} session=${session} name=${conversation.name} />`)}
+        ${session.typing.is(this.key) && html`<${Own.Typing} key="typing" name=${conversation.name} />`}
+      </div>
+      ${!this.#atEnd && html`<${IconButton} class="to-end" icon="down" onClick=${() => this.toEnd()}
+        label=${fresh ? t("jumpToNew", { count: fresh }) : t("jumpToNewest")} />`}
+      ${!this.#atEnd && fresh > 0 && html`<span class="to-end-count" aria-hidden="true">${count(fresh)}</span>`}
+    </div>`;
+  }
+
+  #row(index) {
+    const { ids } = this.history;
+    const { session, conversation, onReply, onReact } = this.props;
+    const [before, row, after] = [this.history.at(index - 1), this.history.at(index), this.history.at(index + 1)];
+    const id = ids[index];
+    if (!row) return html`<div class="row blank" key=${id} data-id=${id} data-empty="1" style=${{ height: `${this.#known.get(id) ?? this.#heights.estimate}px` }} aria-hidden="true"><i /></div>`;
+    const isNew = id > this.newAfter && !row.mine && !(index > 0 && ids[index - 1] > this.newAfter);
+    const nextNew = ids[index + 1] > this.newAfter && !(id > this.newAfter) && !after?.mine;
+    return html`<${Row} key=${id} row=${row} session=${session} position=${index + 1} total=${ids.length}
+      day=${!(before && sameDay(before.at, row.at)) && (index === 0 || before)} isNew=${isNew}
+      begins=${isNew || !together(before, row)} ends=${nextNew || !together(row, after)}
+      state=${row.mine ? stateKey(row, conversation) : ""} name=${conversation.name}
+      call=${session.calls.of(row.messageId)} onReply=${onReply} onReact=${onReact} />`;
+  }
+
+  // --- the keyboard ------------------------------------------------------------------------------------------------
+
+  #onKey = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("button, a, input")) {
+      if (event.key !== "Escape") return;
+    }
+    const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -8, PageDown: 8, Home: -Infinity, End: Infinity }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    this.focusRow(step);
+  };
+
+  /** Move the focus by so many rows; from outside, to the newest row. */
+  focusRow(step) {
+    const { ids } = this.history;
+    const focused = document.activeElement?.closest?.(".row[data-id]");
+    const [, , , last] = this.#range();
+    const at = focused ? indexOf(ids, Number(focused.dataset.id)) : last + 1;
+    const index = Math.max(0, Math.min(ids.length - 1, at + step));
+    if (!ids.length) return;
+    const row = this.#element(ids[index]);
+    if (row && Math.abs(step) < Infinity) {
+      row.focus({ preventScroll: true });
+      row.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    this.#aim(ids[index], true);
+  }
+}
+
+/** Whether two rows are one group: of the same side, soon after one another, on the same day. */
+function together(one, other) {
+  if (!one || !other || one.type !== "chat_message" || other.type !== "chat_message") return false;
+  return one.by === other.by && other.at - one.at < GROUP_MS && sameDay(one.at, other.at);
+}
+
+function stateKey({ id }, { otherReadId, deliveredId }) {
+  if (id <= otherReadId) return "read";
+  return id <= deliveredId ? "delivered" : "sent";
+}

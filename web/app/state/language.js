@@ -1,0 +1,82 @@
+// The texts in the person's language, and numbers and times as that language writes them.
+
+import { en } from "../texts/en.js";
+
+/** The languages that the app has, each by its own name. */
+export const LANGUAGES = { en: "English", es: "Español" };
+const LOADERS = { es: async () => (await import("../texts/es.js")).es };
+
+let texts = en;
+let current = "en";
+
+/** Use a language: one of `LANGUAGES`, or undefined for the browser's. */
+export async function useLanguage(wanted) {
+  const asked = wanted ? [wanted] : navigator.languages ?? [];
+  const code = asked.map((each) => each.split("-")[0]).find((each) => each in LANGUAGES) ?? "en";
+  useTexts(code, code === "en" ? en : await LOADERS[code]());
+  document.documentElement.lang = code;
+}
+
+/** Use the texts of a language, which are loaded. */
+export function useTexts(code, loaded = en) {
+  current = code;
+  texts = { ...en, ...loaded };
+  formats.clear();
+}
+
+/** The present language's code. */
+export const language = () => current;
+
+/** Return a text by its name. `{field}` is filled in; a text that counts has one form for each plural of `count`. */
+export function t(name, fields = {}) {
+  let text = texts[name];
+  if (text === undefined) return name;
+  if (typeof text === "object") text = text[new Intl.PluralRules(current).select(fields.count)] ?? text.other;
+  return text.replace(/\{(\w+)\}/g, (whole, field) => fields[field] ?? "");
+}
+
+const formats = new Map();
+
+function formatted(name, make) {
+  if (!formats.has(name)) formats.set(name, make());
+  return formats.get(name);
+}
+
+const dates = (name, options) => formatted(name, () => new Intl.DateTimeFormat(current, options));
+
+export const clockTime = (ms) => dates("time", { hour: "numeric", minute: "2-digit" }).format(ms);
+export const fullTime = (ms) => dates("full", { dateStyle: "full", timeStyle: "short" }).format(ms);
+export const shortDate = (ms) => dates("short", { day: "numeric", month: "short" }).format(ms);
+export const longDate = (ms) => dates("long", { day: "numeric", month: "long", year: "numeric" }).format(ms);
+export const count = (value) => formatted("number", () => new Intl.NumberFormat(current)).format(value);
+
+const midnight = (ms) => new Date(ms).setHours(0, 0, 0, 0);
+const DAY_MS = 86_400_000;
+
+/** How many days ago a time was, by the calendar. */
+export const daysAgo = (ms, now = Date.now()) => Math.round((midnight(now) - midnight(ms)) / DAY_MS);
+export const sameDay = (a, b) => midnight(a) === midnight(b);
+
+/** A day as a line between messages shows it. */
+export function dayName(ms, now = Date.now()) {
+  const days = daysAgo(ms, now);
+  if (days === 0) return t("today");
+  if (days === 1) return t("yesterday");
+  if (days > 1 && days < 7) return dates("weekday", { weekday: "long" }).format(ms);
+  const sameYear = new Date(ms).getFullYear() === new Date(now).getFullYear();
+  return sameYear ? dates("day", { weekday: "long", day: "numeric", month: "long" }).format(ms) : longDate(ms);
+}
+
+/** A time as the list of conversations shows it. */
+export function listTime(ms, now = Date.now()) {
+  const days = daysAgo(ms, now);
+  if (days <= 0) return clockTime(ms);
+  return days < 7 ? dates("weekdayShort", { weekday: "short" }).format(ms) : shortDate(ms);
+}
+
+/** A duration in seconds: `4:09`, `1:02:03`. */
+export function duration(seconds) {
+  const [minutes, rest] = [Math.floor(seconds / 60), String(seconds % 60).padStart(2, "0")];
+  if (minutes < 60) return `${minutes}:${rest}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
+}

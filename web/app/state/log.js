@@ -1,0 +1,241 @@
+// Takes the activities of the log: they are seen at once, and stored in one transaction with the place in the log.
+
+import { History } from "./history.js";
+import { conversationOf, partyText } from "./parties.js";
+import { isRow, merged, newConversation, reacted, rowOf, withRead, withRow } from "./rows.js";
+
+const NAMES = ["rows", "conversations", "outgoing", "position"];
+
+/** The person's conversations, as this device knows them. */
+export class Log {
+  /** By key. */
+  conversations = new Map();
+  /** The companies that the person writes for. */
+  companies = new Set();
+  /** Called with each new row of the other side, and with each row of one's own. */
+  onRow = () => {};
+  /** Called with rows that were just stored. */
+  onStored = () => {};
+  #pending = [];
+  #histories = new Map();
+  #windows;
+
+  constructor({ database, personId, topics }) {
+    this.database = database;
+    this.me = personId;
+    this.topics = topics;
+    this.#windows = new BroadcastChannel(`buzz-app-${personId}`);
+    this.#windows.onmessage = () => this.#otherWindow();
+  }
+
+  /** Read what is stored. */
+  async load() {
+    for (const conversation of await this.database.all("conversations")) this.#keep(conversation);
+  }
+
+  /** The rows of a conversation, for a screen. */
+  history(key) {
+    if (!this.#histories.has(key)) {
+      const history = new History(this.database, key, () => this.topics.changed(`history ${key}`));
+      this.#histories.set(key, history);
+      // What is pending is not in the database yet.
+      history.opened = history.open().then(() => {
+        for (const each of this.#pending) if (each.row?.conversation === key) history.put(each.row);
+      });
+    }
+    return this.#histories.get(key);
+  }
+
+  /** Forget the rows of a conversation that no screen shows, so that memory does not grow. */
+  leave(key) {
+    this.#histories.delete(key);
+  }
+
+  // --- what arrives ------------------------------------------------------------------------------------------------
+
+  /** Take one activity. `opened`: `{ text, problem }`. */
+  take(activity, opened) {
+    const where = conversationOf(activity.sender, activity.receiver, this.me, this.companies);
+    const known = this.#known(where, activity);
+    if (isRow(activity.type)) this.#takeRow(rowOf(activity, where, opened), known);
+    else if (activity.type === "chat_reaction_emoji") this.#takeReaction(activity, where, opened);
+    else if (activity.type === "chat_read_indicator") this.#takeRead(activity, where);
+  }
+
+  #known({ key, party, as, mine }, activity) {
+    const [theirs, ours] = mine ? [activity.receiverName, activity.senderName]
+      : [activity.senderName, activity.receiverName];
+    const known = this.conversations.get(key) ?? newConversation({ key, party, as }, theirs, as && ours);
+    return { ...known, name: theirs || known.name, asName: as && (ours || known.asName) };
+  }
+
+  #takeRow(row, known) {
+    const history = this.#histories.get(row.conversation);
+    const fresh = row.id > known.appliedId;
+    const kept = merged(history?.get(row.id), row);
+    this.#pending.push({ id: row.id, row: kept });
+    this.#keep(withRow(known, kept));
+    history?.put(kept);
+    this.topics.changed("conversations");
+    if (fresh) this.onRow(kept);
+  }
+
+  #takeReaction(activity, { key, mine }, { text }) {
+    const by = { by: partyText(activity.sender), name: activity.senderName, mine, emoji: text, id: activity.id };
+    if (!text) return;
+    const { messageId } = activity;
+    this.#pending.push({ id: activity.id, messageId, reaction: by });
+    const row = this.#histories.get(key)?.byMessage(messageId);
+    if (row) this.#histories.get(key).put({ ...row, reactions: reacted(row.reactions, by) });
+  }
+
+  #takeRead(activity, { key, mine }) {
+    const { messageId } = activity;
+    const known = this.conversations.get(key);
+    const row = this.#histories.get(key)?.byMessage(messageId);
+    const last = [known?.lastOther, known?.last, row].find((each) => each?.messageId === messageId);
+    if (last && known) this.#change(withRead(known, mine, last.id));
+    this.#pending.push({ id: activity.id, messageId, read: { key, mine } });
+  }
+
+  /** A call that was recorded as missed turned out to be connected. */
+  async amend(activity) {
+    const where = conversationOf(activity.sender, activity.receiver, this.me, this.companies);
+    const stored = await this.database.get("rows", [where.key, activity.id]);
+    const names = { senderName: stored?.byName ?? "", receiverName: "" };
+    this.#takeRow(rowOf({ ...activity, ...names }, where, { text: null, problem: null }), this.#known(where, { ...activity, ...names }));
+    await this.#write(undefined);
+  }
+
+  /** Take what the server says of a conversation: names, and what the other side has read and received. */
+  merge({ party, as, read_id: readId, delivered_id: deliveredId }, nameOf) {
+    if (as) this.companies.add(as.id);
+    // With a company of one's own, a person talks as themselves.
+    if (as && party.type === "person" && party.id === this.me) return;
+    const key = (as ? `as:${as.id}/` : "") + partyText(party);
+    const known = this.conversations.get(key) ?? newConversation({ key, party: { type: party.type, id: party.id },
+      as: as ? { type: "company", id: as.id } : null }, "", null);
+    this.#change({ ...known, name: nameOf(party) || known.name, asName: as ? nameOf(as) : null,
+      otherReadId: Math.max(known.otherReadId, readId ?? 0), deliveredId: Math.max(known.deliveredId, deliveredId ?? 0) });
+  }
+
+  /** Everything up to `id` has reached a device of that party. */
+  delivered(key, id) {
+    const known = this.conversations.get(key);
+    if (known && id > known.deliveredId) this.#change({ ...known, deliveredId: id });
+  }
+
+  /** This person has read a conversation up to a message, on this device. */
+  read(key, id) {
+    const known = this.conversations.get(key);
+    if (known) this.#change(withRead(known, true, id));
+  }
+
+  /** Begin a conversation that has no activity yet. */
+  begin({ key, party, as }, name, asName) {
+    if (!this.conversations.has(key)) this.#change({ ...newConversation({ key, party, as }, name, asName), at: Date.now() });
+  }
+
+  // --- what is stored ----------------------------------------------------------------------------------------------
+
+  /** Where the client keeps its place in the log and what is not sent yet: see `Store` of the client. */
+  get store() {
+    const { database } = this;
+    return {
+      loadPosition: () => database.get("position", 0),
+      savePosition: (position) => this.#write(position),
+      loadParcels: () => database.all("parcels"),
+      saveParcel: (parcel) => database.put("parcels", parcel),
+      deleteParcel: (key) => database.delete("parcels", key),
+      clear: () => this.forget(),
+    };
+  }
+
+  /** Delete the history: the log has a new one, or the person signs out. */
+  async forget() {
+    this.#pending = [];
+    this.conversations.clear();
+    await this.database.change(NAMES, (store) => {
+      for (const name of ["rows", "conversations"]) store(name).clear();
+    });
+    for (const history of this.#histories.values()) history.clear();
+    this.topics.changed("conversations");
+  }
+
+  /** Store what was taken up to a position, and the position, or nothing of it. */
+  async #write(position) {
+    const due = this.#pending.filter(({ id }) => !position || id <= position.lastActivityId);
+    const keys = new Set(due.map(({ row, read }) => (row ? row.conversation : read?.key)).filter(Boolean));
+    const resolved = await this.database.change(NAMES, async (store) => {
+      const reads = [];
+      for (const each of due) {
+        if (each.row) await putRow(store, each.row);
+        else if (each.reaction) await putReaction(store, each);
+        else reads.push({ ...each.read, id: (await got(store("rows").index("message").get(each.messageId)))?.id });
+      }
+      for (const key of keys) await putConversation(store, this.conversations.get(key));
+      if (position) await putPosition(store, position);
+      return reads;
+    });
+    this.#pending = this.#pending.filter((each) => !due.includes(each));
+    for (const { key, mine, id } of resolved) await this.#resolve(key, mine, id);
+    this.onStored(due.flatMap(({ row }) => row ?? []));
+    if (due.length) this.#windows.postMessage("stored");
+  }
+
+  /** A read mark was about a message that only the database knew. */
+  async #resolve(key, mine, id) {
+    const known = this.conversations.get(key);
+    if (!known || !id || id <= (mine ? known.readId : known.otherReadId)) return;
+    const left = mine ? await this.database.between(key, id + 1, Infinity) : [];
+    const unread = left.filter((row) => !row.mine && row.type === "chat_message").length;
+    this.#change(withRead(known, mine, id, unread));
+  }
+
+  #change(conversation) {
+    this.#keep(conversation);
+    this.topics.changed("conversations", `history ${conversation.key}`);
+    this.database.change(["conversations"], (store) => putConversation(store, conversation)).catch(() => {});
+  }
+
+  #keep(conversation) {
+    if (conversation.as) this.companies.add(conversation.as.id);
+    this.conversations.set(conversation.key, conversation);
+  }
+
+  #otherWindow() {
+    for (const history of this.#histories.values()) void history.refresh();
+  }
+
+  close() {
+    this.#windows.close();
+    this.database.close();
+  }
+}
+
+const got = (request) => new Promise((resolve, reject) => {
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
+
+async function putRow(store, row) {
+  store("rows").put(merged(await got(store("rows").get([row.conversation, row.id])), row));
+  if (row.mine && row.messageId) store("outgoing").delete(row.messageId);
+}
+
+async function putReaction(store, { messageId, reaction }) {
+  const row = await got(store("rows").index("message").get(messageId));
+  if (row) store("rows").put({ ...row, reactions: reacted(row.reactions, reaction) });
+}
+
+/** Another window may have counted more. */
+async function putConversation(store, conversation) {
+  const stored = await got(store("conversations").get(conversation.key));
+  if (!stored || stored.appliedId <= conversation.appliedId) store("conversations").put(conversation);
+}
+
+async function putPosition(store, position) {
+  const stored = await got(store("position").get(0));
+  const same = stored?.epoch === position.epoch && stored.personId === position.personId;
+  if (!same || stored.lastActivityId < position.lastActivityId) store("position").put(position, 0);
+}
