@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench import machine, page, results, table
+from bench import against, machine, page, results, table
 from bench.context import Bench
-from bench.cores import choose_cores, pin_to
+from bench.cores import Cores, choose_cores, pin_to
 from bench.figures import Sample
 from bench.process import REPOSITORY, BenchFault
 from bench.registry import Row, all_rows
@@ -38,6 +38,8 @@ def main() -> int:
     cores = choose_cores()
     pin_to(cores.load)
     about = dict(machine.describe(cores, options.work))
+    if options.against:
+        return _compare(options, cores, about)
     found = results.read(options.results)
     with _progress() as progress:
         task = progress.add_task("", total=len(wanted) * options.repeat)
@@ -58,9 +60,30 @@ def main() -> int:
     return 1 if any(outcome.fault for outcome in shown) else 0
 
 
+def _compare(options: argparse.Namespace, cores: Cores, about: Mapping[str, str]) -> int:
+    """Compare this working tree with a commit; return 1 if a build could not be measured."""
+    console = Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS)
+    rows = [name for name in options.row or against.COMPARED if name in against.COMPARED]
+    if not rows:
+        console.print(f"--against compares only these rows: {', '.join(against.COMPARED)}")
+        return 2
+    bench = Bench(options.work.resolve(), cores, options.quick, lambda text: console.print(text, style="dim"))
+    try:
+        other = against.build_of(options.against, options.work.resolve())
+        pairs = {row: against.compare(row, bench, other, options.repeat) for row in rows}
+    except (BenchFault, OSError, ExceptionGroup) as fault:
+        console.print("not measured: " + "; ".join(map(str, _leaves(fault))), style="red", markup=False)
+        return 1
+    console.print(against.table(options.against, pairs, about))
+    return 0
+
+
 def _options(known: Iterable[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Buzz against its bars.")
     parser.add_argument("--row", action="append", choices=list(known), help="only this row; may be given again")
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="compare processor time and memory with this commit's build"
+    )
     parser.add_argument("--repeat", type=int, default=DEFAULT_REPEATS, help="repeats; medians are shown")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that the bench runs, measures nothing")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "var" / "bench", help="data directories and logs")

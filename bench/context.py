@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import world
 from bench.cores import Cores
-from bench.process import ServerProcess, module, script, serving
+from bench.process import REPOSITORY, ServerProcess, module, script, serving
 from bench.world import Buzz, World
 
 # Production's settings. Its limits stay on, but above what a hundred people on one machine reach.
@@ -25,13 +25,14 @@ SETTINGS: Mapping[str, str] = {
 class Bench:
     """The bench. `quick` uses sizes that only show that the bench runs; its figures mean nothing.
 
-    `say` changes the text beside the progress bar.
+    `say` changes the text beside the progress bar. `tree` is the folder of the build whose server is measured.
     """
 
     work: Path
     cores: Cores
     quick: bool
     say: Callable[[str], None]
+    tree: Path = REPOSITORY
 
     def pick(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -61,7 +62,9 @@ class Bench:
         With `keep`, the data directory of that name is reused by later runs (a long history takes minutes to make);
         otherwise it is new.
         """
-        directory = await world.settle(inhabitants, self.work, keep=keep, say=self.say, environment=environment)
+        directory = await world.settle(
+            inhabitants, self.work, keep=keep, say=self.say, environment=environment, tree=self.tree
+        )
         async with self.node(directory, environment=environment) as buzz:
             yield buzz
 
@@ -70,8 +73,8 @@ class Bench:
         self, directory: Path, *, name: str = "buzz", environment: Mapping[str, str] | None = None
     ) -> AsyncIterator[Buzz]:
         """Run another Buzz on the server's core, on a prepared data directory. Its log is `name`.log."""
-        command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory))
+        command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory), tree=self.tree)
         log = self.work / f"{name}.log"
         settings = {**SETTINGS, **(environment or {})}
-        async with serving(command, core=self.cores.server, log=log, environment=settings) as process:
+        async with serving(command, core=self.cores.server, log=log, environment=settings, tree=self.tree) as process:
             yield Buzz(process, directory)

@@ -47,12 +47,20 @@ class Line:
     control: str = ""
 
 
+BUSY_ENOUGH = 0.8
+"""How busy a server must be (0 to 1) for the rate of a closed loop to say what it can do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One repeat of one line: the figure, and the control measured with it."""
+    """One repeat of one line: the figure, and the control measured with it.
+
+    `busy`: of a closed loop, how busy the less busy of the two servers was (0 to 1).
+    """
 
     figure: float
     control: float | None = None
+    busy: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,12 @@ class Result:
     lowest: float
     highest: float
     repeats: int
+    busy: float = 1.0
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether the servers were busy. If not, something else limited the rates: they get no verdict."""
+        return self.busy >= BUSY_ENOUGH
 
     @property
     def judged(self) -> float:
@@ -96,11 +110,13 @@ class Result:
 
     @property
     def passed(self) -> bool | None:
-        return None if self.line.limit is None else self.line.limit.is_met_by(self.judged)
+        limit = self.line.limit
+        return limit.is_met_by(self.judged) if limit is not None and self.is_saturated else None
 
     @property
     def reaches_goal(self) -> bool | None:
-        return None if self.line.limit is None else self.line.limit.reaches_goal(self.judged)
+        limit = self.line.limit
+        return limit.reaches_goal(self.judged) if limit is not None and self.is_saturated else None
 
 
 def summarise(line: Line, readings: Sequence[Reading]) -> Result:
@@ -120,6 +136,7 @@ def summarise(line: Line, readings: Sequence[Reading]) -> Result:
         lowest=min(judged, default=float("nan")),
         highest=max(judged, default=float("nan")),
         repeats=len(readings),
+        busy=min(reading.busy for reading in readings),
     )
 
 

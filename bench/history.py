@@ -6,11 +6,12 @@ again from their own text, each by one sort. Nothing is synced before the end: a
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.sqlite import index as sqlite_index
+from storage.sqlite import message_keys
+from storage.sqlite.connection import DriverConnection, connect
 
 DATABASE_NAME = "buzz.db"
 _ROWS_A_STATEMENT = 500_000
@@ -48,7 +49,7 @@ class History:
 
 def store(history: History, data_dir: Path) -> None:
     """Write the history into a data directory whose schema exists and whose log is empty."""
-    connection = sqlite3.connect(data_dir / DATABASE_NAME, isolation_level=None)
+    connection = connect(data_dir / DATABASE_NAME)
     try:
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
@@ -56,13 +57,15 @@ def store(history: History, data_dir: Path) -> None:
         _fill(connection, history)
         connection.execute("UPDATE log SET head = ?", (history.activities,))
         sqlite_index.advance(connection, history.activities)
+        message_keys.advance(connection, history.activities)
+        connection.execute("PRAGMA analysis_limit = 1000")
         connection.execute("ANALYZE")
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 
 
-def _fill(connection: sqlite3.Connection, history: History) -> None:
+def _fill(connection: DriverConnection, history: History) -> None:
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'activity' AND sql IS NOT NULL"
     ).fetchall()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench.cores import Cores
 from bench.process import REPOSITORY
+from storage.sqlite.connection import library_version
 
 _PROBE_SECONDS = 0.5
 _BLOCK = b"\0" * 4096
@@ -23,13 +25,22 @@ def describe(cores: Cores, work: Path) -> Mapping[str, str]:
         "processor": _processor(),
         "cores": f"server {cores.server}, load {cores.load}" + (" (shared!)" if cores.are_shared else ""),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
+        "python": f"{platform.python_version()}, {_optimised()}",
+        "sqlite": ".".join(map(str, library_version())),
         "aiohttp": version("aiohttp"),
         "uvloop": version("uvloop"),
         "commit": _commit(),
         "fdatasync": f"{_syncs_a_second(work):,.0f}/s",
     }
+
+
+def _optimised() -> str:
+    """Return whether this interpreter was built with profile-guided optimisation: it is a fifth faster then."""
+    flags = " ".join(str(sysconfig.get_config_var(name)) for name in ("CONFIG_ARGS", "PY_CORE_CFLAGS"))
+    if "--enable-optimizations" in flags or "-fprofile-use" in flags:
+        return "optimised"
+    # Debian optimises by a target of its Makefile, which leaves no trace in the flags.
+    return "a distribution's build, usually optimised" if sys.base_prefix == "/usr" else "not optimised"
 
 
 def _processor() -> str:

@@ -44,6 +44,11 @@ class ServerProcess:
         """Return user and system time."""
         return processor_seconds(self.process.pid)
 
+    def wanted_seconds(self) -> float:
+        """Return how long its threads ran or waited for a core that others used (`/proc/PID/task/TID/schedstat`)."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(sum(map(int, thread.read_text().split()[:2])) for thread in threads) / 1e9
+
 
 def processor_seconds(pid: int, *, with_children: bool = False) -> float:
     """Return user and system time from `/proc/PID/stat` (fields 14, 15; 16, 17 of ended children: proc(5))."""
@@ -60,23 +65,30 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
-def script(path: str, *arguments: str) -> list[str]:
-    return [sys.executable, str(REPOSITORY / path), *arguments]
+def script(path: str, *arguments: str, tree: Path = REPOSITORY) -> list[str]:
+    return [sys.executable, str(tree / path), *arguments]
 
 
 @asynccontextmanager
 async def serving(
-    command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    core: int,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    tree: Path = REPOSITORY,
 ) -> AsyncIterator[ServerProcess]:
     """Run `command` until the block ends; it must print `listening on http://HOST:PORT` when it is ready.
 
-    The server's output goes to `log`. Raises BenchFault, with the end of the log, if it does not become ready.
+    `tree` is the folder of its build. The server's output goes to `log`.
+
+    Raises BenchFault, with the end of the log, if it does not become ready.
     """
     started_at = time.perf_counter()
     with pinned_to(core), log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *command,
-            cwd=REPOSITORY,
+            cwd=tree,
             env={**os.environ, **(environment or {})},
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

@@ -31,6 +31,7 @@ class Entry(msgspec.Struct, frozen=True):
     passed: bool | None
     reaches_goal: bool | None
     note: str = ""
+    busy: float = 1.0
 
 
 class RowResults(msgspec.Struct, frozen=True):
@@ -95,7 +96,8 @@ def entry(result: Result, note: str) -> Entry:
         bar=describe_bar(result),
         passed=result.passed,
         reaches_goal=result.reaches_goal,
-        note=note,
+        note=note if result.is_saturated else f"no verdict: a server was only {result.busy:.0%} busy. {note}",
+        busy=result.busy,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from rich.table import Table
 from rich.text import Text
 
+from bench.figures import BUSY_ENOUGH
 from bench.results import Entry, RowResults
 
 
@@ -73,6 +74,8 @@ def number(value: float | None) -> str:
 
 
 def _verdict(entry: Entry) -> Text:
+    if entry.busy < BUSY_ENOUGH:
+        return Text(f"no verdict: {entry.busy:.0%} busy", "yellow")
     if entry.passed is None:
         return Text("")
     if not entry.passed:

@@ -62,8 +62,11 @@ async def settle(
     keep: str,
     say: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    tree: Path = REPOSITORY,
 ) -> Path:
     """Prepare a data directory with this world. A kept one is made again only if the world has changed.
+
+    The commands of the build in `tree` do it.
 
     `environment` may name another database than the directory's own, which is then migrated and filled.
     """
@@ -71,14 +74,14 @@ async def settle(
     marker = directory / "world.json"
     wanted = msgspec.json.encode(world)
     if keep and marker.exists() and marker.read_bytes() == wanted:
-        await run_command("migrate", "--data-dir", str(directory), environment=environment)
+        await run_command("migrate", "--data-dir", str(directory), environment=environment, tree=tree)
         return directory
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     say("importing the directory")
-    await run_command("migrate", "--data-dir", str(directory), environment=environment)
+    await run_command("migrate", "--data-dir", str(directory), environment=environment, tree=tree)
     lines = write_directory(world, directory / "directory.ndjson")
-    await run_command("import", str(lines), "--data-dir", str(directory), environment=environment)
+    await run_command("import", str(lines), "--data-dir", str(directory), environment=environment, tree=tree)
     if world.history is not None:
         say(f"storing {world.history.activities:,} activities")
         await asyncio.to_thread(history.store, world.history, directory)
@@ -93,11 +96,11 @@ def write_directory(world: World, path: Path) -> Path:
     return path
 
 
-async def run_command(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+async def run_command(*arguments: str, environment: Mapping[str, str] | None = None, tree: Path = REPOSITORY) -> None:
     """Run one of `run.py`'s commands; BenchFault, with its output, if it fails."""
     process = await asyncio.create_subprocess_exec(
-        *script("run.py", *arguments),
-        cwd=REPOSITORY,
+        *script("run.py", *arguments, tree=tree),
+        cwd=tree,
         env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

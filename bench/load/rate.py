@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.figures import Reading
 from bench.process import ServerProcess
 
 MICROSECONDS = 1_000_000
@@ -16,12 +17,14 @@ MICROSECONDS = 1_000_000
 class Rate:
     """The rate of a closed loop, how busy each side's core was (0 to 1), and the server's processor time for one.
 
-    A server that was not completely busy shows that something else limited the loop.
+    A server that was not completely busy shows that something else limited the loop. `server_wanted` also counts the
+    time in which it waited for a core that other programs used.
     """
 
     a_second: float
     server_busy: float
     load_busy: float
+    server_wanted: float = 1.0
 
     @property
     def server_microseconds(self) -> float:
@@ -34,6 +37,7 @@ class Stopwatch:
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
         self._server_cpu = server.cpu_seconds()
+        self._server_wanted = server.wanted_seconds()
         self._load_cpu = time.process_time()
         self._started_at = time.perf_counter()
 
@@ -41,7 +45,8 @@ class Stopwatch:
         elapsed = time.perf_counter() - self._started_at
         server_cpu = self._server.cpu_seconds() - self._server_cpu
         load_cpu = time.process_time() - self._load_cpu
-        return Rate(how_many / elapsed, server_cpu / elapsed, load_cpu / elapsed)
+        wanted = self._server.wanted_seconds() - self._server_wanted
+        return Rate(how_many / elapsed, server_cpu / elapsed, load_cpu / elapsed, wanted / elapsed)
 
 
 async def measure_rate(
@@ -52,6 +57,11 @@ async def measure_rate(
     counted, watch = count(), Stopwatch(server)
     await asyncio.sleep(seconds)
     return watch.rate(count() - counted)
+
+
+def reading(mine: Rate, control: Rate) -> Reading:
+    """Return a saturating row's rates, and how busy the less busy of the two servers was."""
+    return Reading(mine.a_second, control.a_second, min(mine.server_busy, control.server_busy))
 
 
 def compare(mine: Rate, control: Rate) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.process import BenchFault
+from bench.process import REPOSITORY, BenchFault
 
 HERE = Path(__file__).resolve().parent
 INSTALL_WITHIN_SECONDS = 900.0
@@ -22,6 +22,26 @@ async def socketio(work: Path) -> list[str]:
         await _run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], folder)
         (folder / "installed").touch()
     return ["node", str(folder / "server.js")]
+
+
+async def centrifuge_js(work: Path) -> Path:
+    """centrifuge-js, from its lock. Returns the folder with the programs of bench/peers/centrifuge_js.
+
+    They read with the client of this working tree, which the folder reaches by a link.
+    """
+    source = HERE / "centrifuge_js"
+    lock = (source / "package-lock.json").read_bytes()
+    folder = work / "peers" / "centrifuge_js"
+    if not (folder / "installed").exists() or (folder / "installed").read_bytes() != lock:
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        await _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
+        (folder / "installed").write_bytes(lock)
+    for program in source.glob("*.js"):
+        shutil.copy(program, folder)
+    client = folder / "buzz-client"
+    client.unlink(missing_ok=True)
+    client.symlink_to(REPOSITORY / "client" / "js")
+    return folder
 
 
 async def python_socketio(work: Path) -> list[str]:

@@ -10,6 +10,9 @@ ORDER = (
     "fan-out",
     "look-ups",
     "look-ups-under-load",
+    "calls-wake",
+    "sends-and-sleepers",
+    "wake-ups",
     "growth-history",
     "growth-sessions",
     "reconnects",
@@ -21,4 +24,5 @@ ORDER = (
     "peer-socketio",
     "peer-python-socketio",
     "peer-synapse",
+    "js-client",
 )

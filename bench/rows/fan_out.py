@@ -32,7 +32,7 @@ CODEC: Codec = "msgpack"
         "deliveries",
         "one activity to 10,000 connected members",
         "deliveries/s",
-        ratio_at_least(0.6, goal=0.85),
+        ratio_at_least(0.88, goal=0.95),
         "bare loop over 10,000 sockets",
     ),
 )
