@@ -9,7 +9,7 @@ run: $(VENV)/.runtime
 	$(BIN)/python run.py serve --dev
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -19,7 +19,7 @@ check: $(VENV)/.development
 	$(BIN)/python -m docs.rooms --check
 
 bench: $(VENV)/.development
-	$(BIN)/python -m bench $(if $(ROW),--row $(ROW))
+	$(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(if $(AGAINST),--against $(AGAINST))
 
 drill: $(VENV)/.development
 	$(BIN)/python -m tests.drill $(DRILL)

@@ -12,8 +12,9 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -47,6 +48,7 @@ _PRIVATE: Final = {
     "api_key": "example-key-not-used-anywhere",
     "token": "eyJhbGciOiJIUzI1NiJ9.e30.example",
     "process_id": 4711,
+    "host": "buzz-1",
 }
 """What is written instead of keys that were made, and of what says something about this machine."""
 _ABOUT_BUZZ: Final = ("schema", "log")
@@ -62,8 +64,32 @@ class Played(NamedTuple):
     answer: Any
 
 
-async def play(data_dir: Path) -> AsyncIterator[Played]:
-    """Send every example to a new node with the demo directory, in their order, and yield what it answers."""
+class ToSend(NamedTuple):
+    """One request to a node at ``url``: the address's path with the parameters of ``example``, and the token."""
+
+    url: str
+    method: str
+    path: str
+    example: HttpExample
+    token: str | None
+
+
+class Answer(NamedTuple):
+    """A node's answer."""
+
+    status: int
+    text: str
+    is_json: bool
+
+
+Send = Callable[[ToSend], Awaitable[Answer]]
+
+
+async def play(data_dir: Path, send: Send | None = None) -> AsyncIterator[Played]:
+    """Send every example to a new node with the demo directory, in their order, and yield what it answers.
+
+    ``send``: how a request is sent; by aiohttp if none is given.
+    """
     settings = Settings(
         mode="development", data_dir=data_dir, port=0, twilio_account_sid="AC" + "0" * 32,
         twilio_api_key_sid="SK" + "0" * 32, twilio_api_key_secret=SecretStr("an example of a key that is not used"),
@@ -79,11 +105,21 @@ async def play(data_dir: Path) -> AsyncIterator[Played]:
         socket = await stack.enter_async_context(http.ws_connect("/apps/buzz/socket", protocols=["buzz.v1.json"]))
         await socket.send_json({"type": "hello", "token": tokens["person"], "device_id": "phone"})
         await socket.receive()
-        async for each in _sent(http, node, tokens):
+        async for each in _sent(send or partial(_by_aiohttp, http), node, tokens, url):
             yield each
 
 
-async def _sent(http: aiohttp.ClientSession, node: Node, tokens: Mapping[str, str]) -> AsyncIterator[Played]:
+async def _by_aiohttp(http: aiohttp.ClientSession, asked: ToSend) -> Answer:
+    example = asked.example
+    headers = {} if asked.token is None else {"Authorization": f"Bearer {asked.token}"}
+    body = {} if example.body is None else {"json": example.body}
+    async with http.request(
+        asked.method, asked.path, params=example.query, headers={**headers, **example.headers}, **body
+    ) as answer:
+        return Answer(answer.status, await answer.text(), answer.content_type == "application/json")
+
+
+async def _sent(send: Send, node: Node, tokens: Mapping[str, str], url: str) -> AsyncIterator[Played]:
     routes = {given.id: (route.method, path, given) for route, path, given in listed(node.application.router.routes())}
     renamed: dict[str, str] = {}
     for example in examples():
@@ -91,17 +127,12 @@ async def _sent(http: aiohttp.ClientSession, node: Node, tokens: Mapping[str, st
         places = {name: renamed.get(str(value), str(value)) for name, value in example.path.items()}
         filled = re.sub(r"\{(\w+)\}", lambda found, places=places: places[found[1]], path)  # type: ignore[misc]
         scheme = next((name for each in CREDENTIALS[given.credential].security for name in each), "")
-        headers = {"Authorization": f"Bearer {tokens[scheme]}"} if scheme in tokens else {}
-        body = {} if example.body is None else {"json": example.body}
-        async with http.request(
-            method, filled, params=example.query, headers={**headers, **example.headers}, **body
-        ) as answer:
-            text = await answer.text()
-        read = json.loads if answer.content_type == "application/json" else str
+        status, text, is_json = await send(ToSend(url, method, filled, example, tokens.get(scheme)))
+        read = json.loads if is_json else str
         renamed |= dict(_ids(example.answer, read(text) if text else None))
         for recorded, real in renamed.items():
             text = text.replace(real, recorded)
-        yield Played(example, answer.status, read(text) if text else None)
+        yield Played(example, status, read(text) if text else None)
 
 
 def _tokens(data_dir: Path) -> dict[str, str]:

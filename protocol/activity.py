@@ -127,7 +127,7 @@ _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_
 
 
 class NewActivity(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """An activity that a client posts, with the seed's fields, names and limits.
+    """An activity that a client posts.
 
     Decoding checks each field directly from the bytes (this code runs for every message); :meth:`checked` adds the
     rules of each type for the fields together.

@@ -116,6 +116,39 @@ class ConversationParty(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class MeAnswer(msgspec.Struct, frozen=True):
+    """Who the caller is, and the companies that they are a member of."""
+
+    id: int
+    """The caller's id."""
+    first_name: str | None
+    """Their first name."""
+    middle_name: str | None
+    """Their middle name."""
+    last_name: str | None
+    """Their last name."""
+    companies: tuple[MyCompany, ...]
+    """The companies, by their ids."""
+
+
+class CompanyMembersAnswer(msgspec.Struct, frozen=True):
+    """The people who are members of a company: whom a message to it is encrypted for."""
+
+    members: tuple[int, ...]
+    """Their ids, in order; at most 100."""
+    more: bool
+    """Whether the company has further members."""
+
+
+class MyCompany(msgspec.Struct, frozen=True):
+    """A company that the caller is a member of."""
+
+    id: int
+    """Its id."""
+    name: str | None
+    """Its name."""
+
+
 class ConversationAnswer(msgspec.Struct, frozen=True):
     """One conversation of the caller with a party."""
 

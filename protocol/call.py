@@ -125,7 +125,7 @@ def names_a_call(message_id: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BlockedCallAnswer:
-    """One entry of ``GET blocked``. ``id`` is the person's, as the seed has it; ``call_id`` is the call's own.
+    """One entry of ``GET blocked``. ``id`` is the called person's; ``call_id`` is the call's own.
 
     ``number`` is the caller's, E.164, null if there is none: an app needs only it to make this caller trusted.
     """

@@ -17,10 +17,10 @@ import msgspec
 from protocol.activity import MODEL_NAMES, Activity, ActivityType, ActivityTypeName, ModelName, PartyType, rfc3339
 from protocol.answers import ActivityAnswer
 from protocol.errors import ApiError, ErrorCode
+from protocol.frame_reader import BINARY, TEXT
 from protocol.frames import CLIENT_FRAMES, ClientFrame, ServerFrame
 from protocol.validation import describe_struct
 
-_TEXT, _BINARY = 0x81, 0x82
 _EXACT = 2.0**53
 _CLIENT_TYPES = [str(each.__struct_config__.tag) for each in CLIENT_FRAMES]
 _PERSON: ModelName = MODEL_NAMES[PartyType.PERSON]
@@ -63,7 +63,12 @@ class Codec(ABC):
 
     name: str
     binary: bool
+    opcode: int
+    """Of its messages, in websocket frames."""
     _first_byte: int
+
+    def __init__(self) -> None:
+        self._short_headers = [bytes((self._first_byte, size)) for size in range(126)]
 
     @abstractmethod
     def decode(self, data: bytes) -> ClientFrame:
@@ -85,8 +90,8 @@ class Codec(ABC):
         """Return the payload as one unfragmented, unmasked websocket frame."""
         size = len(payload)
         if size < 126:
-            header = bytes((self._first_byte, size))
-        elif size < 65_536:
+            return self._short_headers[size] + payload
+        if size < 65_536:
             header = bytes((self._first_byte, 126, size >> 8, size & 0xFF))
         else:
             header = bytes((self._first_byte, 127)) + size.to_bytes(8, "big")
@@ -102,9 +107,11 @@ class JsonCodec(Codec):
 
     name = "buzz.v1.json"
     binary = False
-    _first_byte = _TEXT
+    opcode = TEXT
+    _first_byte = 0x80 | TEXT
 
     def __init__(self) -> None:
+        super().__init__()
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 
@@ -129,9 +136,11 @@ class MsgpackCodec(Codec):
 
     name = "buzz.v1.msgpack"
     binary = True
-    _first_byte = _BINARY
+    opcode = BINARY
+    _first_byte = 0x80 | BINARY
 
     def __init__(self) -> None:
+        super().__init__()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[ClientFrame] = msgspec.msgpack.Decoder(ClientFrame)
         names = (self._encoder.encode(name) for name in ("type", "activities", "activities"))

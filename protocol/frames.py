@@ -49,8 +49,10 @@ class Hello(_FromClient, frozen=True, kw_only=True, forbid_unknown_fields=False)
     max_frame_bytes: _BatchBytes | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("device_id", self.device_id), ("client", self.client)):
-            _check_plain(name, value)
+        if self.device_id is not None:
+            _check_plain("device_id", self.device_id)
+        if self.client is not None:
+            _check_plain("client", self.client)
 
 
 def _check_plain(name: str, value: Any) -> None:

@@ -32,9 +32,11 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The seed's six fields, when a key last changed, and the number (null while the person has none).
+    """When each list of the app last changed, the newest activity's id, and the number.
 
-    The seed spells one field in two ways, in its table and in its example: both are sent, with the same value.
+    The number is null while the person has none.
+
+    ``last_company_update`` and ``last_company_updated`` are the same value under two names.
     ``last_key_update``: a public key of the person, or of somebody they have talked with, changed.
     """
 

@@ -71,11 +71,12 @@ def parse_lookup(parameters: Mapping[str, object]) -> Lookup:
 
     Raises ApiError (bad_request) that names the first required parameter that is missing or empty.
     """
-    number_code, number, inbound_code, inbound = values = [_text(parameters.get(name)) for name in _REQUIRED]
-    if not all(values):
-        missing = _REQUIRED[[bool(value) for value in values].index(False)]
+    given = parameters.get
+    number_code, number, inbound_code, inbound = map(_text, map(given, _REQUIRED))
+    if not (number_code and number and inbound_code and inbound):
+        missing = next(name for name in _REQUIRED if not _text(given(name)))
         raise ApiError(ErrorCode.BAD_REQUEST, f"Missing required parameter: '{missing}'")
-    caller_id, stir_verstat = (_text(parameters.get(name)) or None for name in ("caller_id", "stir_verstat"))
+    caller_id, stir_verstat = _text(given("caller_id")) or None, _text(given("stir_verstat")) or None
     return Lookup(number_code, number, inbound_code, inbound, caller_id, stir_verstat)
 
 
@@ -89,6 +90,8 @@ def _text(value: object) -> str:
 
 def call_tokens(idempotency_token: object, call_sid: object) -> tuple[str, ...]:
     """Return what identifies a repeat of this call's request: Twilio's idempotency token and CallSid, if given."""
+    if idempotency_token is None and call_sid is None:
+        return ()
     named = (("token:", idempotency_token), (CALL_TOKEN, call_sid))
     return tuple(
         f"{kind}{value}"

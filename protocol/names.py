@@ -8,7 +8,7 @@ from protocol.activity import Party, PartyType
 
 
 class PersonName(msgspec.Struct, frozen=True, gc=False):
-    """A person: the seed's four fields. All names are null if the person is no longer in the directory."""
+    """A person: id and three names. All names are null if the person is no longer in the directory."""
 
     id: int
     first_name: str | None
@@ -28,7 +28,7 @@ class PersonName(msgspec.Struct, frozen=True, gc=False):
 class CompanyName(msgspec.Struct, frozen=True, gc=False):
     """A company. The name is null if it is no longer in the directory.
 
-    It has the seed's three name fields too, for apps that read nothing else: ``first_name`` is the company's name.
+    It has a person's three name fields too, for apps that read nothing else: ``first_name`` is the company's name.
     """
 
     id: int

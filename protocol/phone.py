@@ -28,6 +28,7 @@ _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
 # Several times as many as the numbers called within minutes on one node, at about 300 bytes each.
 _CACHED_NUMBERS: Final = 32_768
+_CACHED_CODES: Final = 1_024
 
 NO_CALLER_WORDS: Final = frozenset({"anonymous", "restricted", "blocked", "unknown", "unavailable", "private"})
 """What networks write in place of a caller's number, in lower case."""
@@ -64,8 +65,13 @@ def country_code(text: str) -> str | None:
     People write ``1`` as ``+1``, ``001``, ``01`` or ``011 1`` (how North America dials abroad), and a ``+`` that is not
     escaped in a query arrives as a space. A code in the right form that no country has is returned unchanged.
     """
+    return None if len(text) > _MAX_CODE_CHARACTERS else _country_code(text)
+
+
+@lru_cache(maxsize=_CACHED_CODES)
+def _country_code(text: str) -> str | None:
     digits = text.replace(" ", "").removeprefix("+")
-    if len(text) > _MAX_CODE_CHARACTERS or not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit()):
         return None
     code = digits.lstrip("0")
     if code != digits and code.startswith("11") and _is_in_use(code[2:]):

@@ -23,7 +23,7 @@ _TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 
 class PrivacyEventName(StrEnum):
-    """The seed's two events, and the marked test event that an operator sends to an endpoint."""
+    """The two events of a privacy request, and the marked test event that an operator sends to an endpoint."""
 
     RECEIVED = "privacy_request.received"
     UPDATED = "privacy_request.updated"
@@ -41,7 +41,7 @@ def event_of(
 
 
 def fields_of(request: PrivacyRequest, recording: Recording = None) -> Tree:
-    """Return the latest state of a request in the seed's form."""
+    """Return the latest state of a request as receivers get it."""
     fields: Tree = {
         "id": request.id,
         "type": request.type.value,

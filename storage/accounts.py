@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from storage.ahead import CLOCKS_APART_MS
-from storage.bulk import in_chunks, marks
+from storage.bulk import in_chunks, insert, marks
 from storage.database import Database, Transaction
+from storage.signed_out import signed_out_times
 
 MAX_DEVICES: Final = 64
 """Of one person: a bound against a client that invents device ids. The one heard longest ago is forgotten first."""
@@ -45,14 +46,28 @@ class Device(NamedTuple):
     seen_at_ms: int
 
 
+class ReceivedMark(NamedTuple):
+    """What a device has confirmed, with a token that was issued at ``issued_at_ms``; ``seen_at_ms``: when."""
+
+    person_id: int
+    device_id: str
+    received_id: int
+    seen_at_ms: int
+    issued_at_ms: int
+
+
 class SeenDevice(NamedTuple):
-    """A device that has said hello: the program that it runs, and the id of the token that it used."""
+    """A device that has said hello: the program that it runs, and the id of the token that it used.
+
+    ``issued_at_ms``: when the token was issued.
+    """
 
     person_id: int
     device_id: str
     client: str | None
     token_id: str
     seen_at_ms: int
+    issued_at_ms: int
 
 
 class KnownDevice(NamedTuple):
@@ -97,21 +112,12 @@ class AccountStore:
         given = (token_id, person_id, revoked_at_ms, expires_at_ms, device_id)
         gone_ms = revoked_at_ms - REVOCATIONS_KEPT_MS
         if self._database.dialect == "postgresql":
-            # One statement: it waits only for other revocations, each of which is one statement too.
+            # One statement, in no lane: it waits only for other revocations.
             [(version,)] = await self._database.returning(_REVOKE, gone_ms, *given)
             return Revocation(version, *given)
         async with self._database.transaction() as transaction:
             await transaction.execute(f"DELETE FROM revocation WHERE version IN ({_GONE})", gone_ms)
-            [(version,)] = await transaction.fetch(
-                "UPDATE revocation_counter SET version = version + 1 RETURNING version"
-            )
-            row = Revocation(version, *given)
-            await transaction.execute(
-                "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                *row,
-            )
-        return row
+            return await _revoke(transaction, Revocation(0, *given))
 
     async def revocations_after(self, version: int, now_ms: int) -> list[Revocation]:
         """Return the revocations newer than ``version`` that have not expired at ``now_ms``, in order of version."""
@@ -123,35 +129,41 @@ class AccountStore:
         )
         return [Revocation(*row) for row in rows]
 
-    async def save_received(self, devices: Sequence[Device]) -> None:
+    async def save_received(self, received: Sequence[ReceivedMark]) -> None:
         """Store how far devices have received, many in one transaction. An id below the stored one changes nothing.
 
-        If a person has more than MAX_DEVICES, the devices that connected longest ago are deleted.
+        A device that was signed out after its token was issued is left out. If a person has more than MAX_DEVICES, the
+        devices that connected longest ago are deleted.
         """
-        people = sorted({device.person_id for device in devices})
         async with self._database.transaction() as transaction:
-            await transaction.execute_many(_SAVE_RECEIVED, devices)
-            await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in people])
+            signed_out = await signed_out_times(transaction, {each.person_id for each in received})
+            newest: dict[tuple[int, str], tuple[int, int]] = {}
+            for mark in received:
+                key = mark.person_id, mark.device_id
+                if mark.issued_at_ms > signed_out.get(key, _NEVER):
+                    id, seen_at_ms = newest.get(key, (0, 0))
+                    newest[key] = max(id, mark.received_id), max(seen_at_ms, mark.seen_at_ms)
+            rows = [(*key, *marked) for key, marked in sorted(newest.items())]
+            await insert(transaction, _DEVICE_RECEIVED, rows, _MOVE_FORWARD)
+            await _forget_oldest(transaction, {person for person, *_ in rows})
 
     async def note_seen(self, devices: Sequence[SeenDevice]) -> list[SeenDevice]:
         """Store that devices have said hello, many in one transaction. Returns those that were not known.
 
-        A device is given at most once. If a person has more than MAX_DEVICES, the ones that connected longest ago are
-        deleted.
+        A device is given at most once. One that was signed out after its token was issued is left out. If a person has
+        more than MAX_DEVICES, the ones that connected longest ago are deleted.
         """
-        people = sorted({device.person_id for device in devices})
         async with self._database.transaction() as transaction:
+            signed_out = await signed_out_times(transaction, {each.person_id for each in devices})
+            seen = [d for d in devices if d.issued_at_ms > signed_out.get((d.person_id, d.device_id), _NEVER)]
             known: set[tuple[int, str]] = set()
-            for chunk in in_chunks(people):
+            for chunk in in_chunks(sorted({device.person_id for device in seen})):
                 sql = f"SELECT person_id, device_id FROM device WHERE person_id IN ({marks(chunk)})"
                 known.update((person, device) for person, device in await transaction.fetch(sql, *chunk))
-            await transaction.execute_many(
-                _NOTE_SEEN,
-                [(d.person_id, d.device_id, d.seen_at_ms, d.client, d.token_id, d.seen_at_ms) for d in devices],
-            )
-            new = [device for device in devices if (device.person_id, device.device_id) not in known]
-            crowded = sorted({device.person_id for device in new})
-            await transaction.execute_many(_FORGET_OLDEST, [(person, person) for person in crowded])
+            rows = [(d.person_id, d.device_id, 0, d.seen_at_ms, d.client, d.token_id, d.seen_at_ms) for d in seen]
+            await insert(transaction, _DEVICE_SEEN, rows, _SEEN_AGAIN)
+            new = [device for device in seen if (device.person_id, device.device_id) not in known]
+            await _forget_oldest(transaction, {device.person_id for device in new})
         return new
 
     async def known_devices(self, person_id: int) -> list[KnownDevice]:
@@ -229,6 +241,43 @@ async def set_receipts(database: Database, person_id: int, enabled: bool) -> Non
         await database.execute(sql, person_id)
 
 
+async def sign_out(
+    transaction: Transaction,
+    person_id: int,
+    device_id: str,
+    token_id: str | None,
+    *,
+    revoked_at_ms: int,
+    expires_at_ms: int,
+) -> None:
+    """Revoke what a device of the person uses, and a token by its id, inside a transaction that does more.
+
+    Other revocations wait from here until it ends, so these are its last statements.
+    """
+    await _revoke(transaction, Revocation(0, None, person_id, revoked_at_ms, expires_at_ms, device_id))
+    if token_id is not None:
+        await _revoke(transaction, Revocation(0, token_id, None, revoked_at_ms, expires_at_ms))
+
+
+async def _revoke(transaction: Transaction, new: Revocation) -> Revocation:
+    """Store a revocation with the next version, whatever version ``new`` has."""
+    [(version,)] = await transaction.fetch("UPDATE revocation_counter SET version = version + 1 RETURNING version")
+    row = new._replace(version=version)
+    await transaction.execute(
+        "INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        *row,
+    )
+    return row
+
+
+async def _forget_oldest(transaction: Transaction, people: Collection[int]) -> None:
+    """Delete the devices beyond MAX_DEVICES of each of these people, the ones that connected longest ago."""
+    for chunk in in_chunks(sorted(people)):
+        for (person,) in await transaction.fetch(_CROWDED.format(people=marks(chunk)), *chunk):
+            await transaction.execute(_FORGET_OLDEST, person, person)
+
+
 async def remove_device(transaction: Transaction, person_id: int, device_id: str) -> KnownDevice | None:
     """Delete a device inside a transaction that does more. Returns what was stored, or None if there was none."""
     mine = "WHERE person_id = ? AND device_id = ?"
@@ -245,8 +294,9 @@ _REVOKE: Final = f"""
     INSERT INTO revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms, device_id)
     SELECT version, CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS TEXT) FROM taken
     RETURNING version"""
-_SAVE_RECEIVED = f"""
-    INSERT INTO device (person_id, device_id, received_id, seen_at_ms) VALUES (?, ?, ?, ?)
+_NEVER: Final = -1
+_DEVICE_RECEIVED: Final = "device (person_id, device_id, received_id, seen_at_ms)"
+_MOVE_FORWARD: Final = f"""
     ON CONFLICT (person_id, device_id) DO UPDATE SET
         received_id = CASE WHEN excluded.received_id > device.received_id
                            THEN excluded.received_id ELSE device.received_id END,
@@ -256,11 +306,12 @@ _SAVE_RECEIVED = f"""
 
 _LAST_FIRST: Final = "ORDER BY seen_at_ms DESC, device_id"
 _KNOWN: Final = "SELECT device_id, name, client, added_at_ms, seen_at_ms, received_id, token_id FROM device"
-_NOTE_SEEN: Final = """
-    INSERT INTO device (person_id, device_id, received_id, seen_at_ms, client, token_id, added_at_ms)
-    VALUES (?, ?, 0, ?, ?, ?, ?)
+_DEVICE_SEEN: Final = "device (person_id, device_id, received_id, seen_at_ms, client, token_id, added_at_ms)"
+_SEEN_AGAIN: Final = """
     ON CONFLICT (person_id, device_id) DO UPDATE
     SET seen_at_ms = excluded.seen_at_ms, client = excluded.client, token_id = excluded.token_id"""
+_CROWDED: Final = f"""
+    SELECT person_id FROM device WHERE person_id IN ({{people}}) GROUP BY person_id HAVING COUNT(*) > {MAX_DEVICES}"""
 _CHUNK: Final = 512
 """Devices asked about in one statement."""
 _FORGET_OLDEST = f"""

@@ -1,7 +1,7 @@
 """Writes many rows, and reads many ids, in few steps of the database.
 
-sqlite3 releases the interpreter lock around each step of a statement, and then waits to get it back: under load that is
-up to milliseconds for each row of an ``executemany``, with the write lock held. A statement with hundreds of rows is
+apsw releases the interpreter lock around each step of a statement, and then waits to get it back: under load that is up
+to milliseconds for each row of an ``executemany``, with the write lock held. A statement with hundreds of rows is
 one step. The number of rows is a power of two, so that a database prepares ten statements instead of hundreds.
 """
 

@@ -19,6 +19,9 @@ ABOUT: Final = frozenset({ActivityType.chat_read_indicator, ActivityType.chat_re
 """The types that are about a chat message: it must exist between the same two parties."""
 
 
+_new = tuple.__new__
+
+
 class Known(NamedTuple):
     """What is already stored of a batch: the repeats of its postings, and the messages that they refer to.
 
@@ -139,7 +142,13 @@ def activity(number: int, posting: Posting) -> Activity:
 
 def all_new(postings: Sequence[Posting], previous_head: int) -> list[Result]:
     """Return the results of a batch that was stored completely after ``previous_head``."""
-    return [Stored(activity(number, each), False) for number, each in enumerate(postings, previous_head + 1)]
+    # tuple.__new__ and one step for each posting: this runs for every activity.
+    return [
+        _new(Stored, (Activity(number, kind, sender, receiver, call_time, message, message_id, at_ms), False))
+        for number, (kind, sender, receiver, _, call_time, message, message_id, at_ms, _, _) in enumerate(
+            postings, previous_head + 1
+        )
+    ]
 
 
 def _decide_one(number: int, posting: Posting, known: Known) -> tuple[Result, int | None]:

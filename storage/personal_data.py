@@ -72,6 +72,16 @@ DEVICES: Final = (
         ("device_id", "name", "client", "received_id", "added_at_ms", "seen_at_ms"),
     ),
     PersonalTable("receipts_off", "receipts_off", _PERSON, ("person_id",), ("person_id",)),
+    PersonalTable(
+        "push_registration",
+        "push_registration",
+        _PERSON,
+        ("device_id", "kind"),
+        (
+            *("device_id", "kind", "address", "details", "wake_messages", "wake_reactions", "wake_calls"),
+            *("registered_at_ms", "pushed_id", "pushed_at_ms", "answered_at_ms", "last_result", "call_id"),
+        ),
+    ),
 )
 DIRECTORY: Final = (
     PersonalTable(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,10 +22,11 @@ from storage.postgresql.dialect import NO_NUL
 from storage.postgresql.durable import FOR_TRANSACTION
 from storage.postgresql.errors import translated
 from storage.postgresql.transactions import commit, roll_back
+from storage.sqlite import connection as sqlite
 
 CHUNK_ROWS: Final = 5_000
 _STATEMENT_SECONDS: Final = 24 * 3_600.0
-_NOT_COPIED: Final = ("schema_step", "party_activity", "conversation_activity", "log_index")
+_NOT_COPIED: Final = ("schema_step", "party_activity", "conversation_activity", "message_key", "log_index")
 _INTO: Final = re.compile(r"^INSERT INTO (\w+)", re.MULTILINE)
 
 Progress = Callable[[str, int, int], None]
@@ -75,17 +76,15 @@ async def promote(source: Path, url: str, progress: Progress, *, rehearse: bool 
         await database.close()
 
 
-def _open_source(path: Path) -> sqlite3.Connection:
+def _open_source(path: Path) -> sqlite.DriverConnection:
     """Open the database as it is at this moment, however long the copy takes (one read transaction)."""
     if not path.exists():
         raise StorageError(f"There is no database at {path}.")
     try:
-        connection = sqlite3.connect(
-            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=10
-        )
+        connection = sqlite.connect(path, read_only=True, timeout_seconds=10)
         connection.execute("BEGIN")
         have = {number for (number,) in connection.execute("SELECT number FROM schema_step")}
-    except sqlite3.Error as error:
+    except sqlite.Error as error:
         raise StorageError(f"{path} is not a Buzz database: {error}") from error
     if have != {step.number for step in steps("sqlite")}:
         connection.close()
@@ -93,7 +92,7 @@ def _open_source(path: Path) -> sqlite3.Connection:
     return connection
 
 
-async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: Progress) -> Promoted:
+async def _copy_all(lite: sqlite.DriverConnection, connection: Connection, progress: Progress) -> Promoted:
     tables = await _tables(lite, connection)
     with translated():
         # No other process reads or writes the target meanwhile.
@@ -108,7 +107,7 @@ async def _copy_all(lite: sqlite3.Connection, connection: Connection, progress: 
     return Promoted(rows, epoch, head)
 
 
-async def _tables(lite: sqlite3.Connection, connection: Connection) -> dict[str, list[_Column]]:
+async def _tables(lite: sqlite.DriverConnection, connection: Connection) -> dict[str, list[_Column]]:
     """Return the tables to copy with the target's columns, in the order of their foreign keys."""
     found = lite.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
@@ -136,7 +135,7 @@ async def _check_empty(connection: Connection, tables: dict[str, list[_Column]])
 
 
 async def _copy(
-    lite: sqlite3.Connection, connection: Connection, name: str, columns: Sequence[_Column], progress: Progress
+    lite: sqlite.DriverConnection, connection: Connection, name: str, columns: Sequence[_Column], progress: Progress
 ) -> int:
     names = [column.name for column in columns]
     [total] = lite.execute(f"SELECT count(*) FROM {name}").fetchone()
@@ -145,7 +144,7 @@ async def _copy(
     async def records() -> AsyncIterator[tuple[Any, ...]]:
         nonlocal copied
         cursor = lite.execute(f"SELECT {', '.join(names)} FROM {name}")
-        while chunk := await asyncio.to_thread(cursor.fetchmany, CHUNK_ROWS):
+        while chunk := await asyncio.to_thread(list, islice(cursor, CHUNK_ROWS)):
             for row in chunk:
                 yield tuple(map(_fitting, columns, row))
             copied += len(chunk)
@@ -175,7 +174,7 @@ async def _continue_counting(connection: Connection) -> None:
         )
 
 
-async def _check(lite: sqlite3.Connection, connection: Connection, rows: dict[str, int]) -> None:
+async def _check(lite: sqlite.DriverConnection, connection: Connection, rows: dict[str, int]) -> None:
     for name, copied in rows.items():
         there = await connection.fetchval(f"SELECT count(*) FROM {name}")
         if there != copied:

@@ -12,6 +12,7 @@ from storage.accounts import AccountStore
 from storage.data_dir import DATABASE_NAME
 from storage.errors import StorageError
 from storage.migrate import migrate
+from storage.push.registrations import PushStore
 from storage.sqlite import files as sqlite_files
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
@@ -80,6 +81,7 @@ async def _as_new_history(path: Path) -> tuple[str, int, int]:
         log = SqliteActivityLog(database)
         epoch = await log.renew_epoch()
         head_id = (await log.state()).head
+        await PushStore(database).clamp(head_id)
         return epoch, head_id, await AccountStore(database).clamp_received(head_id)
     finally:
         await database.close()

@@ -28,6 +28,7 @@ from server.auth.contract import (
     OnKeys,
     OnRevoked,
     People,
+    bearer_token,
 )
 from server.auth.inspection import CheckedToken, TokenInspection
 from server.auth.jwks import MIN_REFRESH_SECONDS, REFRESH_SECONDS, JwksError, ProviderKeys
@@ -46,7 +47,8 @@ from server.auth.tokens import (
 from server.http.requests import STILL_MAY
 from server.runtime.clock import wall_clock_ms
 from server.twilio.requests import TwilioRequests
-from storage.accounts import Revocation
+from storage.accounts import Revocation, sign_out
+from storage.database import Transaction
 from storage.errors import StorageError
 
 MAX_CACHED_TOKENS = 50_000
@@ -145,6 +147,12 @@ class Authentication:
         self.require_person(caller)
         return caller
 
+    async def person_of(self, authorization: str) -> Caller:
+        """Return the person of the access token in an ``Authorization`` header."""
+        caller = await self._verify_header(authorization)
+        self.require_person(caller)
+        return caller
+
     def require_person(self, caller: Caller) -> None:
         """Raise ApiError(forbidden) unless the credential is a person's."""
         if caller.person_id is None:
@@ -224,15 +232,25 @@ class Authentication:
         expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
         return await self._revocations.revoke(person_id=person_id, expires_at_ms=expires_at_ms)
 
-    async def sign_out(self, person_id: int, device_id: str, token_id: str | None) -> None:
-        """Revoke what a device of the person uses now, and the token with this id.
+    async def sign_out(self, transaction: Transaction, person_id: int, device_id: str, token_id: str | None) -> None:
+        """Revoke what a device of the person uses now, and the token with this id, as a transaction's last statements.
 
-        The device can sign in again with a token that is issued later.
+        It takes effect here with the next :meth:`poll` after the commit. The device can sign in again with a token that
+        is issued later.
         """
-        expires_at_ms = self._now_ms() + _REVOCATION_KEPT_MS
-        await self._revocations.revoke(person_id=person_id, device_id=device_id, expires_at_ms=expires_at_ms)
-        if token_id is not None:
-            await self._revocations.revoke(token_id=token_id, expires_at_ms=expires_at_ms)
+        now_ms = self._now_ms()
+        await sign_out(
+            transaction,
+            person_id,
+            device_id,
+            token_id,
+            revoked_at_ms=now_ms,
+            expires_at_ms=now_ms + _REVOCATION_KEPT_MS,
+        )
+
+    async def apply_revocations(self) -> None:
+        """Read the new revocations now. Raises StorageUnavailable."""
+        await self._revocations.poll()
 
     async def poll(self) -> None:
         """Read now all that may end a credential: the key file, revocations, changes of the directory.
@@ -294,13 +312,16 @@ class Authentication:
 
     async def _bearer(self, request: web.Request) -> Caller:
         """Return the caller of the request's token, which is checked again when the request's body has arrived."""
-        token = _bearer(request)
-        if token is None:
-            raise self._refused(BadToken(RefusalReason.MISSING, "there is no Authorization: Bearer"))
-        caller = await self.verify(token)
+        caller = await self._verify_header(request.headers.get("Authorization", ""))
         still_may: Callable[[], Awaitable[None]] = partial(self._check_again, caller)
         request[STILL_MAY] = still_may
         return caller
+
+    async def _verify_header(self, authorization: str) -> Caller:
+        token = bearer_token(authorization)
+        if token is None:
+            raise self._refused(BadToken(RefusalReason.MISSING, "there is no Authorization: Bearer"))
+        return await self.verify(token)
 
     def _has_ended(self, caller: Caller) -> RefusalReason | None:
         """Return why a credential is no longer valid, without checking the directory."""
@@ -372,11 +393,6 @@ class Authentication:
             return
         if not before.by_header.keys() <= self._ring.by_header.keys():
             self._keys_forgotten()
-
-
-def _bearer(request: web.Request) -> str | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return (token.strip() or None) if scheme.lower() == "bearer" else None
 
 
 def _unauthorized() -> ApiError:

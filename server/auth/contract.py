@@ -26,6 +26,12 @@ SIGNED_OUT = "this device was signed out: sign in again"
 """What a device is told that was signed out, when its session ends and when it comes again with an old token."""
 
 
+def bearer_token(authorization: str) -> str | None:
+    """Return the token of an ``Authorization`` header, or None if it has none."""
+    scheme, _, token = authorization.partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A verified credential. ``person_id`` for a person's token; ``scopes`` for a service's
@@ -105,6 +111,10 @@ class Authenticator(Protocol):
 
     async def person(self, request: web.Request) -> Caller:
         """Return the person of the request's access token. Called before the request is parsed."""
+        ...
+
+    async def person_of(self, authorization: str) -> Caller:
+        """Return the person of the access token in an ``Authorization`` header."""
         ...
 
     async def lookup(self, request: web.Request) -> Caller:

@@ -79,7 +79,6 @@ class Revocations:
         *,
         token_id: str | None = None,
         person_id: int | None = None,
-        device_id: str | None = None,
         expires_at_ms: int,
     ) -> Revocation:
         """Store a revocation durably, then apply it here.
@@ -89,7 +88,6 @@ class Revocations:
         row = await self._store.revoke(
             token_id=token_id,
             person_id=person_id,
-            device_id=device_id,
             revoked_at_ms=self._now_ms(),
             expires_at_ms=expires_at_ms,
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.bus.notices import Notice
+from server.bus.notices import NodeState, Notice
 
 
 class BusError(Exception):
@@ -52,8 +52,12 @@ class Bus(Protocol):
         """Send a notice to the other nodes, soon. Never waits; while the bus is down the notice is dropped."""
         ...
 
-    def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
-        """Begin to pass notices to the listener. ``epoch()`` is the log's epoch, sent with every message."""
+    def listen(self, listener: Listener, epoch: Callable[[], str], state: Callable[[], NodeState]) -> None:
+        """Begin to pass notices to the listener.
+
+        ``epoch()`` is the log's epoch, sent with every message; ``state()`` what this node says of itself, sent with
+        every beat.
+        """
         ...
 
     async def flowing(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from server.bus.contract import Listener
-from server.bus.notices import Notice
+from server.bus.notices import NodeState, Notice
 
 
 class LocalBus:
@@ -21,7 +21,7 @@ class LocalBus:
     def publish(self, notice: Notice) -> None:
         """Do nothing: there is no other node."""
 
-    def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
+    def listen(self, listener: Listener, epoch: Callable[[], str], state: Callable[[], NodeState]) -> None:
         """Do nothing: no notice ever arrives."""
 
     async def flowing(self, seconds: float) -> None:

@@ -98,8 +98,23 @@ class Spent(msgspec.Struct, frozen=True, array_like=True, tag="spent", gc=False)
     sends: int
 
 
+class NodeState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a node says of itself. A newer release may add fields at the end: nodes without them ignore these."""
+
+    host: str
+    process_id: int
+    version: str
+    started_at_ms: int
+    sessions: int
+    behind: int
+    head: int
+    draining: bool
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat", gc=False):
     """The sending node is alive. The sender receives it too, which shows that the bus works."""
+
+    state: NodeState | None = None  # nodes of a release before this field do not send it, and ignore it
 
 
 class Leaving(msgspec.Struct, frozen=True, array_like=True, tag="leaving", gc=False):

@@ -24,6 +24,7 @@ from server.bus.notices import (
     BadMessage,
     Beat,
     Committed,
+    NodeState,
     Notice,
     decode,
     encode,
@@ -81,6 +82,7 @@ class ValkeyBus:
         self._wake = asyncio.Event()
         self._listener: Listener | None = None
         self._epoch: Callable[[], str] = lambda: ""
+        self._state: Callable[[], NodeState | None] = lambda: None
         self._heard_self = 0.0
         self._complained = 0.0
         self._worked = False
@@ -98,8 +100,8 @@ class ValkeyBus:
         self._sent.clear()
         self._wake.set()
 
-    def listen(self, listener: Listener, epoch: Callable[[], str]) -> None:
-        self._listener, self._epoch = listener, epoch
+    def listen(self, listener: Listener, epoch: Callable[[], str], state: Callable[[], NodeState]) -> None:
+        self._listener, self._epoch, self._state = listener, epoch, state
 
     async def ping(self) -> None:
         if not self.up:
@@ -179,7 +181,7 @@ class ValkeyBus:
 
     def _begin(self) -> None:
         self._heard_self = asyncio.get_running_loop().time()
-        self._waiting = [Beat()]
+        self._waiting = [Beat(self._state())]
         self._wake.set()
 
     def _failed(self, error: BaseException) -> None:
@@ -230,7 +232,7 @@ class ValkeyBus:
             await asyncio.sleep(BEAT_SECONDS)
             if asyncio.get_running_loop().time() - self._heard_self > SILENCE_SECONDS:
                 raise _Silence("nothing comes back from the server")
-            self._waiting.append(Beat())
+            self._waiting.append(Beat(self._state()))
             self._wake.set()
 
     async def _watch(self, home: Home) -> None:

@@ -138,7 +138,7 @@ async def _running(settings: Settings) -> str | None:
     give_up_at = asyncio.get_running_loop().time() + _STARTING_SECONDS
     while (found := holder(settings.data_dir)) is not None:
         if found.url is not None:
-            return _reachable(found.url)
+            return reachable(found.url)
         if asyncio.get_running_loop().time() > give_up_at:
             raise CommandError(
                 f"process {found.pid} uses {settings.data_dir} but does not listen: try again, or stop it."
@@ -177,7 +177,9 @@ async def _opened_here(settings: Settings, create: bool) -> AsyncIterator[aiohtt
 def _may_be_made(settings: Settings, create: bool) -> None:
     """Raise CommandError if a database must not be made: the path of the data directory may be mistyped."""
     if not settings.development and not (create and settings.data_dir.is_dir()):
-        raise CommandError(f"there is no database in {settings.data_dir}: create one with `run.py migrate`.")
+        raise CommandError(
+            f"there is no database in {settings.data_dir}: create one with `run.py migrate`, or with `run.py import`."
+        )
 
 
 async def _make_database(settings: Settings) -> None:
@@ -196,7 +198,7 @@ def _how(settings: Settings) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {token}"}, "timeout": aiohttp.ClientTimeout(total=None)}
 
 
-def _reachable(url: str) -> str:
+def reachable(url: str) -> str:
     """Return the URL to use on this machine: a server that listens on every address also listens on loopback."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:").replace("//:::", "//[::1]:")
 

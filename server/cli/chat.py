@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +17,11 @@ Token = Annotated[str, typer.Option(envvar="BUZZ_TOKEN", help="The person's acce
 Url = Annotated[str, typer.Option(envvar="BUZZ_URL", help="The server's base address.", show_envvar=True)]
 To = Annotated[str, typer.Option(metavar="PARTY", help="The person or company to talk with: person:ID or company:ID.")]
 As = Annotated[str | None, typer.Option("--as", metavar="PARTY", help="Write on behalf of your company.")]
-Passphrase = Annotated[
-    str | None,
-    typer.Option(
-        envvar="BUZZ_PASSPHRASE", help="Encrypt with a key made from this passphrase; the other side must use the same."
-    ),
+Keys = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The file with this device's keys. Default: one for each server and person."),
 ]
+Plain = Annotated[bool, typer.Option("--plain", help="Do not encrypt: the server sees what is written.")]
 
 
 def chat(
@@ -29,21 +29,23 @@ def chat(
     to: To,
     url: Url = "http://127.0.0.1:8080",
     sender: As = None,
-    passphrase: Passphrase = None,
+    keys: Keys = None,
+    plain: Plain = False,
     history: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the latest activities to show.")] = 20,
     auto_read: Annotated[bool, typer.Option("--auto-read", help="Mark the messages that are shown as read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Talk with a person or company from the terminal.
 
-    Sends, receives, reacts and marks as read, and reconnects by itself. This is a demo client: messages are NOT
-    encrypted unless both sides use the same --passphrase (then with AES-256-GCM and a key from scrypt). Type the lines
-    or pipe them in; /help shows the commands. Ends with status 1 if a line from a pipe could not be sent.
+    Sends, receives, reacts and marks as read, and reconnects by itself. Messages are encrypted between the devices of
+    the two sides; the server cannot read them. The keys, and the texts that were read, are in a file that only this
+    user may read. Type the lines or pipe them in; /help shows the commands. Ends with status 1 if a line from a pipe
+    could not be sent.
 
     Example: run.py chat --token "$BUZZ_TOKEN" --to person:7
     """
     options = talk.TalkOptions(
-        url, token, _party("--to", to), _party("--as", sender) if sender else None, passphrase, history, auto_read
+        url, token, _party("--to", to), _party("--as", sender) if sender else None, keys, plain, history, auto_read
     )
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     shown: screen.Screen = screen.JsonScreen() if as_json else screen.PlainScreen()

@@ -84,6 +84,14 @@ WEBHOOKS: Final = Group(
         "remove-source": "server.cli.webhook_sources:remove",
     },
 )
+PUSH: Final = Group(
+    "See where devices can be woken, and test it.",
+    "run.py push list",
+    {
+        "list": "server.cli.push:list_registrations",
+        "test": "server.cli.push:try_out",
+    },
+)
 
 HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "The server": {
@@ -92,12 +100,14 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "stats": "server.cli.watching:stats",
         "explain": "server.cli.looking:explain",
         "sessions": "server.cli.watching:sessions",
+        "nodes": "server.cli.watching:nodes",
         "log-level": "server.cli.watching:log_level",
     },
     "Accounts": {
         "token": TOKEN,
         "export": "server.cli.export:export",
         "erase": "server.cli.erasure:erase",
+        "push": PUSH,
     },
     "The directory and numbers": {
         "find": "server.cli.looking:find",
@@ -118,5 +128,6 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Trying Buzz out": {
         "chat": "server.cli.chat:chat",
         "listen": "server.cli.chat:listen",
+        "demo": "server.cli.demo:demo",
     },
 }

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from buzz_client import Activity, Party
-from server.cli.sealing import Envelope, Seal, Sealer
+from server.cli import chat_devices
 from server.config.plain_text import one_line, several_lines
 
-HELP = """\
+HELP = (
+    """\
   some text          send it
   /react N EMOJI     react to message N, for instance: /react 3 👍
   /read [N]          mark messages as read up to number N, or all of them
   /help              show this help
   /quit              leave (also Ctrl-C or Ctrl-D)
   //text             send a message that begins with a slash
+"""
+    + chat_devices.HELP
+    + """
 At a terminal, Alt-Enter begins a new line in a message, and the arrow keys
 bring back what you typed before."""
+)
+
+
+class Seal(Enum):
+    """How a text came."""
+
+    OPENED = "encrypted"
+    PLAIN = "not encrypted"
+    LOCKED = "cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,14 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceCommand:
+    """Do something about devices, keys or the safety number."""
+
+    command: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
 class Help:
     """Show the commands, or a mistake and then the commands."""
 
@@ -69,7 +91,7 @@ class Quit:
     """Leave."""
 
 
-Intent = Say | React | Read | Help | Quit
+Intent = Say | React | Read | DeviceCommand | Help | Quit
 
 
 def intent(line: str) -> Intent | None:
@@ -90,18 +112,19 @@ def intent(line: str) -> Intent | None:
             return Help()
         case ["/quit"] | ["/exit"]:
             return Quit()
+        case [command, *_] if command in chat_devices.NAMES:
+            return DeviceCommand(command, text.removeprefix(command).strip())
     return Help(f"unknown command: {text}")
 
 
 class Transcript:
     """The activities between two parties, as one of them sees them."""
 
-    def __init__(self, me: Party, to: Party, sealer: Sealer) -> None:
+    def __init__(self, me: Party, to: Party) -> None:
         self.me = me
         self.to = to
         self.newest_id = 0
         self.to_name = str(to)
-        self._sealer = sealer
         self._numbers: dict[str, int] = {}
         self._incoming: list[int] = []
 
@@ -113,7 +136,7 @@ class Transcript:
         mine = activity.sender == self.me
         name = activity.sender_name if not mine else "you"
         self._learn_name(activity)
-        text, seal = self._open(activity)
+        text, seal = _text(activity)
         return ChatEntry(
             kind=_kind(activity.type),
             id=activity.id,
@@ -131,14 +154,6 @@ class Transcript:
         wanted = number if number is not None else (self._incoming[-1] if self._incoming else None)
         return next((message_id for message_id, each in self._numbers.items() if each == wanted), None)
 
-    def envelope(self, kind: str, message_id: str) -> Envelope:
-        """Return the envelope of an outgoing message."""
-        return Envelope(kind, str(self.me), str(self.to), message_id)
-
-    def seal(self, text: str, kind: str, message_id: str) -> str:
-        """Encrypt an outgoing text for the server."""
-        return self._sealer.seal(text, self.envelope(kind, message_id))
-
     def _number(self, activity: Activity, mine: bool) -> int | None:
         key = activity.message_id or ""
         if activity.type == "chat_message":
@@ -147,15 +162,19 @@ class Transcript:
                 self._incoming.append(self._numbers[key])
         return self._numbers.get(key)
 
-    def _open(self, activity: Activity) -> tuple[str, Seal]:
-        if activity.message is None:
-            return ("", Seal.PLAIN) if activity.type.startswith("chat_") else (_call(activity), Seal.PLAIN)
-        envelope = Envelope(activity.type, str(activity.sender), str(activity.receiver), activity.message_id or "")
-        return self._sealer.open(activity.message, envelope)
-
     def _learn_name(self, activity: Activity) -> None:
         theirs = activity.receiver_name if activity.receiver == self.to else activity.sender_name
         self.to_name = one_line(theirs) or self.to_name
+
+
+def _text(activity: Activity) -> tuple[str, Seal]:
+    if activity.message is None:
+        return ("", Seal.PLAIN) if activity.type.startswith("chat_") else (_call(activity), Seal.PLAIN)
+    if activity.text is not None:
+        return activity.text, Seal.OPENED
+    if activity.unopened is None or activity.unopened.reason == "not_sealed":
+        return activity.message, Seal.PLAIN
+    return activity.unopened.explanation, Seal.LOCKED
 
 
 def _kind(activity_type: str) -> str:

@@ -36,7 +36,7 @@ def import_file(
     It has people, companies, members, contacts, trust, numbers and service codes. The whole input is checked first, and
     every error is named with its line. Importing the same file again changes nothing. Before the import removes
     anything, the command says how much and asks. If the data directory exists and has no database yet, the command
-    creates it.
+    creates it; with --dry-run it does not.
 
     Example: run.py import directory.ndjson --dry-run
     """
@@ -51,7 +51,7 @@ def import_file(
                 done: dict[str, Any] = await api.call("POST", path, data=body, headers=headers, params=query)
                 return done
 
-            return admin.run(settings_sources.load(config, data_dir=data_dir), work, create=True)
+            return admin.run(settings_sources.load(config, data_dir=data_dir), work, create=not dry_run)
 
     if dry_run:
         done = send(dry_run="true")

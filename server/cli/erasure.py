@@ -50,7 +50,7 @@ def _loss(there: dict[str, Any]) -> str:
         "device": there["devices"],
         "public key": there["public_keys"],
         "number": there["numbers"],
-        "privacy request by phone": there["privacy_requests"],
+        "privacy request": there["privacy_requests"],
     }
     parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
     return f"{who} will be erased permanently, with everything they wrote: {parts}."

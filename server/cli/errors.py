@@ -35,10 +35,11 @@ def explain(error: BaseException) -> str | None:
     from server.cli import ports
     from server.config.settings_sources import SettingsError
     from server.http.listening import PortInUse
+    from server.push.vapid import PushKeyError
     from server.runtime.tracing import TracingError
     from storage.errors import StorageError
 
-    if isinstance(error, SettingsError | KeyFileError | StorageError | BusError | TracingError):
+    if isinstance(error, SettingsError | KeyFileError | PushKeyError | StorageError | BusError | TracingError):
         return str(error)
     if isinstance(error, PortInUse):
         return ports.explain(error)

@@ -13,14 +13,19 @@ if TYPE_CHECKING:
 
 _TTL_SECONDS: Final = 7 * 86_400
 _TEXT: Final = """
-Development mode: numbers are fictional. Paste each of these commands into its own terminal:
+Development mode: numbers are fictional.
+
+  the web app      {base}/ in two windows: choose another demo person in each
+  other pages      {base}/docs (the documentation)  ·  {base}/admin (for operators; token below)
+
+Or paste each of these commands into its own terminal:
 
   chat             {run} chat --to person:{bob}{url} --token $({run} token create --person {alice}{data})
                    {run} chat --to person:{alice}{url} --token $({run} token create --person {bob}{data})
   watch frames     {run} listen{url} --token $({run} token create --person {alice}{data})
   an HTTP request  curl {base}/apps/buzz/heartbeat \\
                      -H "Authorization: Bearer $({run} token create --person {alice}{data})"
-  web pages        {base}/docs (the protocol)  ·  {base}/admin (for operators; token below)
+  more people      {run} demo{data}
 
 Tokens that are valid for a week (`{run} token create` makes more):
 {tokens}

@@ -9,8 +9,8 @@ import typer
 from server.cli import admin, output
 from server.cli.options import AsJson, Config, DataDir
 
-_PERSON = ("id", "name", "numbers", "buzz_number", "companies")
-_COMPANY = ("id", "name", "numbers")
+_PERSON = ("person", "name", "numbers", "buzz_number", "companies")
+_COMPANY = ("company", "name", "numbers")
 _DEVICE = ("side", "person_id", "device_id", "state", "connected_at", "received_id", "seen_at")
 
 
@@ -32,10 +32,11 @@ def find(
     if as_json:
         output.print_json({"people": people, "companies": companies})
         return
-    output.show_rows([_person(each) for each in people], False, _PERSON, "No person is found.")
-    output.show_rows(
-        [{**each, "numbers": ", ".join(each["numbers"])} for each in companies], False, _COMPANY, "No company is found."
-    )
+    if people or not companies:
+        output.show_rows([_person(each) for each in people], False, _PERSON, "Nobody is found.")
+    if companies:
+        rows = [{**each, "company": each["id"], "numbers": ", ".join(each["numbers"])} for each in companies]
+        output.show_rows(rows, False, _COMPANY, "")
 
 
 def explain(
@@ -47,8 +48,9 @@ def explain(
     """Show how far one activity has come on each device.
 
     For each device of the sender and the receiver: confirmed (the device said that it has stored the activity), written
-    (to the device's socket), behind (its session has not come to it yet) or away (no session on this node, and not
-    confirmed). The text of the activity is never shown.
+    (to the device's socket), behind (its session has not come to it yet), before (its session began after it: the
+    device asked for nothing older, or said that it has it) or away (no session on this node, and not confirmed). The
+    text of the activity is never shown.
 
     Example: run.py explain 1234
     """
@@ -59,20 +61,26 @@ def explain(
     output.show(found["activity"], False)
     rows = [{"side": side, **each} for side in ("sender", "receiver") for each in found[side]["devices"]]
     for side in ("sender", "receiver"):
-        output.say(f"{side}: {_party(found[side])}")
-    output.show_rows(rows, False, _DEVICE, "No device of either has ever confirmed an activity, and none is connected.")
+        nobody = "" if found[side]["devices"] else f": no device of {_named(found[side])} is known here"
+        output.say(f"{side}: {_party(found[side])}{nobody}")
+    if rows:
+        output.show_rows(rows, False, _DEVICE, "")
 
 
 def _person(each: dict[str, Any]) -> dict[str, Any]:
     names = (each["first_name"], each["middle_name"], each["last_name"])
     return {
         **each,
+        "person": each["id"],
         "name": " ".join(filter(None, names)),
         "numbers": ", ".join(each["numbers"]),
         "companies": ", ".join(f"{company['name']} ({company['id']})" for company in each["companies"]),
     }
 
 
+def _named(side: dict[str, Any]) -> str:
+    return f"{side['party']['type']} {side['party']['id']}"
+
+
 def _party(side: dict[str, Any]) -> str:
-    party = side["party"]
-    return f"{party['type']} {party['id']}{'' if side['in_directory'] else ', who is not in the directory'}"
+    return f"{_named(side)}{'' if side['in_directory'] else ', who is not in the directory'}"

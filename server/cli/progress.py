@@ -54,6 +54,17 @@ def rows_copied() -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
+@contextmanager
+def counted(what: str, expected: int) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with each number of things that were done, of about ``expected`` in all."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    with _bars(MofNCompleteColumn(), TimeElapsedColumn()) as bars:
+        task = bars.add_task(what, total=expected)
+        yield lambda count: bars.advance(task, count)
+
+
 def _bars(*columns: ProgressColumn) -> Progress:
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     return Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=console, transient=True)

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.conversation import ChatEntry
+from server.cli.conversation import ChatEntry, Seal
 from server.cli.output import print_json_line
-from server.cli.sealing import Seal
 from server.config.plain_text import one_line, several_lines
 
 _MAX_LINES_WAITING = 100
@@ -128,7 +127,7 @@ def entry_text(entry: ChatEntry) -> Text:
 
 def _words(entry: ChatEntry) -> str:
     if entry.seal is Seal.LOCKED:
-        return "🔒 (encrypted with another passphrase, or none was given)"
+        return f"🔒 cannot be read: {entry.text}"
     return entry.text
 
 

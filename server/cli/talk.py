@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from buzz_client import Ack, BuzzClient, FrameTooLarge, HttpError, Party, SendRefused, SessionEnded
-from server.cli.conversation import HELP, Help, Intent, Quit, React, Read, Say, Transcript, intent
+import aiohttp
+
+from buzz_client import (
+    Ack,
+    Activity,
+    Backoff,
+    BuzzClient,
+    FrameTooLarge,
+    HttpError,
+    Party,
+    SendRefused,
+    SessionEnded,
+    TokenRefused,
+)
+from buzz_client.address import Address
+from buzz_client.encryption import SealingRefused
+from buzz_client.http import BuzzHttp
+from buzz_client.tokens import Tokens
+from server.cli.chat_devices import CommandFailed, DeviceCommands
+from server.cli.chat_keys import ChatKeys, usual_path
+from server.cli.conversation import HELP, DeviceCommand, Help, Intent, Quit, React, Read, Say, Transcript, intent
 from server.cli.errors import CommandError
 from server.cli.screen import Screen
-from server.cli.sealing import Sealer
 from server.cli.stopping import first_to_end
 
 _TYPING_EVERY_SECONDS = 2.0
@@ -20,10 +39,10 @@ _TYPING_SHOWN_SECONDS = 4.0
 _MAX_UNSENT = 100
 # At the end, time for the last own messages to come back through the log and be shown.
 _LAST_ENTRIES_SECONDS = 5.0
-_NOT_ENCRYPTED = (
-    "Messages are NOT encrypted: this is a demo client, and the server sees what you write. "
-    "Start both sides with the same --passphrase to encrypt."
-)
+# A line that is not stored by then is shown as waiting.
+_SHOW_WAITING_SECONDS = 1.5
+_NOT_ENCRYPTED = "Messages are NOT encrypted (--plain): the server sees what you write."
+_ENCRYPTED = "Messages are encrypted between your devices and theirs. /safety shows the safety number to compare."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +53,8 @@ class TalkOptions:
     token: str
     to: Party
     sender: Party | None
-    passphrase: str | None
+    keys: Path | None
+    plain: bool
     history: int
     auto_read: bool
 
@@ -45,27 +65,68 @@ async def talk(options: TalkOptions, screen: Screen, *, tolerant: bool) -> None:
     Raises BuzzError if the session cannot continue, and CommandError at the end if a line could not be done, unless
     ``tolerant``: a person at a terminal has seen that and may have tried again.
     """
-    buzz = BuzzClient(options.url, options.token, open_timeout_seconds=None)
-    connection = _ConnectionNotes(screen)
-    buzz.on("client.state", connection.changed)
-    async with buzz:
-        me = options.sender or Party("person", buzz.welcome.person_id)
-        # Deriving the key takes a tenth of a second, so not in the event loop.
-        sealer = await asyncio.to_thread(Sealer, options.passphrase, str(me), str(options.to))
-        screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
-        if not sealer.encrypts:
-            screen.note("warning", _NOT_ENCRYPTED)
-        running = Talk(buzz, Transcript(me, options.to, sealer), screen, options)
-        await running.run()
+    async with _keys(options, screen) as keys:
+        sealed = {} if keys is None else {"cursor": keys, "device_id": keys.device_id, "encryption": keys.sealed}
+        buzz = BuzzClient(options.url, options.token, open_timeout_seconds=None, **sealed)  # type: ignore[arg-type]
+        buzz.on("client.state", _ConnectionNotes(screen).changed)
+        async with buzz:
+            me = options.sender or Party("person", buzz.welcome.person_id)
+            screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
+            if keys is None:
+                screen.note("warning", _NOT_ENCRYPTED)
+            running = Talk(buzz, Transcript(me, options.to), screen, options, keys)
+            await running.run()
     if running.failures and not tolerant:
         raise CommandError(f"{running.failures} of the lines could not be done.")
+
+
+@asynccontextmanager
+async def _keys(options: TalkOptions, screen: Screen) -> AsyncIterator[ChatKeys | None]:
+    if options.plain:
+        yield None
+        return
+    path = options.keys or usual_path(options.url, await person_of(options, screen))
+    keys = ChatKeys(path)
+    try:
+        yield keys
+    finally:
+        keys.close()
+
+
+async def person_of(options: TalkOptions, screen: Screen) -> int:
+    """Return whose token it is, as soon as the server answers.
+
+    Raises TokenRefused if it refuses the token, HttpError if it refuses the request for another reason that stays.
+    """
+    backoff, said = Backoff(), ""
+    async with BuzzHttp(Address.parse(options.url), Tokens(options.token)) as http:
+        while True:
+            try:
+                return (await http.me())["id"]
+            except HttpError as error:
+                if error.status in (401, 403):
+                    refusal = f"refused with HTTP {error.status}: {error.message}"
+                    raise TokenRefused(f"the token was not accepted ({refusal})") from error
+                if error.status != 429 and error.status < 500:
+                    raise
+                why = str(error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = _in_words(str(error) or "no answer")
+            if why != said:
+                said = why
+                screen.note("reconnecting", f"… no connection to {options.url}: {why}. Trying again; Ctrl-C ends")
+            await asyncio.sleep(backoff.next_seconds())
 
 
 class Talk:
     """One running chat: shows what arrives, sends what is typed, in order."""
 
-    def __init__(self, buzz: BuzzClient, conversation: Transcript, screen: Screen, options: TalkOptions) -> None:
+    def __init__(
+        self, buzz: BuzzClient, conversation: Transcript, screen: Screen, options: TalkOptions, keys: ChatKeys | None
+    ) -> None:
         self._buzz = buzz
+        self._keys = keys
+        self._devices = DeviceCommands(buzz, keys.sealed, conversation.to, screen.note) if keys else None
         self._conversation = conversation
         self._screen = screen
         self._options = options
@@ -74,20 +135,33 @@ class Talk:
         self._to_do: asyncio.Queue[Intent] = asyncio.Queue(_MAX_UNSENT)
         self._shown = asyncio.Event()
         self._last_sent_id = 0
+        self._unsent = 0
         self._typing_told_at = 0.0
         self._typing_shown: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Run until the input ends."""
         self._buzz.on("typing", self._on_typing)
+        if self._devices is not None:
+            self._buzz.on("encryption.person", self._devices.warn)
+            self._buzz.on("encryption.link_code", self._on_link_code)
+            self._buzz.on("encryption.linked", self._on_linked)
+            self._buzz.on("encryption.link_ended", self._on_link_ended)
         await self._show_history()
-        await first_to_end(self._receive(), self._send_in_order(), self._type())
+        try:
+            await first_to_end(self._receive(), self._send_in_order(), self._type(), self._say_encrypted())
+        except asyncio.CancelledError:
+            if self._unsent:
+                self._screen.note("error", f"{self._unsent} of the lines were not sent.")
+            raise
 
     async def _show_history(self) -> None:
         """Show the newest activities from before the session; later ones arrive live."""
         if not self._options.history:
             return
-        before = self._buzz.welcome.head_id + 1
+        # With keys, what is newer than the stored position arrives live, and is opened then.
+        place = self._keys.load() if self._keys else None
+        before = (place.last_activity_id if place else self._buzz.welcome.head_id) + 1
         try:
             page = await self._buzz.http.activities_before(
                 before, limit=self._options.history, party=self._conversation.to
@@ -96,10 +170,20 @@ class Talk:
             self._screen.note("warning", f"cannot load the history now: {error}")
             return
         for activity in reversed(page.activities):
-            self._show(activity)
+            self._show(self._as_read_before(activity))
+
+    def _as_read_before(self, activity: Activity) -> Activity:
+        if self._keys is None or activity.message is None:
+            return activity
+        text = self._keys.text_of(activity.id)
+        if text is not None:
+            return replace(activity, text=text)
+        return replace(activity, unopened=self._keys.why_not(activity))
 
     async def _receive(self) -> None:
         async for activity in self._buzz.activities():
+            if self._keys is not None:
+                self._keys.keep(activity)
             self._show(activity)
 
     def _show(self, activity: Any) -> None:
@@ -113,6 +197,7 @@ class Talk:
         if self._options.auto_read and entry.kind == "message" and not entry.mine:
             with suppress(asyncio.QueueFull):
                 self._to_do.put_nowait(Read(entry.about))
+                self._unsent += 1
 
     async def _type(self) -> None:
         async for line in self._screen.lines(self._on_key):
@@ -124,10 +209,42 @@ class Talk:
                     self._screen.note("help", HELP)
                 case Help(str(mistake)):
                     self._fail(f"{mistake}\n{HELP}")
+                case DeviceCommand(command, argument):
+                    await self._on_devices(command, argument)
                 case Say() | React() | Read():
+                    self._unsent += 1
                     await self._to_do.put(wish)
+        if self._unsent and not self._buzz.connected:
+            self._screen.note(
+                "warning", f"{self._unsent} of the lines are not sent yet: waiting for the connection. Ctrl-C gives up"
+            )
         await self._to_do.join()
         await self._until_shown()
+
+    async def _on_devices(self, command: str, argument: str) -> None:
+        if self._devices is None:
+            self._fail(f"{command} needs encryption: start without --plain")
+            return
+        try:
+            await self._devices.do(command, argument)
+        except (CommandFailed, aiohttp.ClientError, TimeoutError) as error:
+            self._fail(str(error))
+
+    async def _say_encrypted(self) -> None:
+        """Say that messages are encrypted, as soon as others can encrypt for this device."""
+        if self._keys is not None:
+            await self._keys.sealed.ready.wait()
+            self._screen.note("encrypted", _ENCRYPTED)
+        await asyncio.Event().wait()  # the chat ends with another task
+
+    def _on_link_code(self, data: dict[str, Any]) -> None:
+        self._screen.note("link", f"the code of this device: {data['code']}", **data)
+
+    def _on_linked(self, data: dict[str, Any]) -> None:
+        self._screen.note("link", f"this device is linked by {data['by']}", **data)
+
+    def _on_link_ended(self, data: dict[str, Any]) -> None:
+        self._screen.note("link", f"nothing was linked: {data['why']}", **data)
 
     async def _until_shown(self) -> None:
         with suppress(TimeoutError):
@@ -139,29 +256,32 @@ class Talk:
     async def _send_in_order(self) -> None:
         while True:
             wish = await self._to_do.get()
+            waiting = asyncio.get_running_loop().call_later(_SHOW_WAITING_SECONDS, self._show_waiting, wish)
             try:
                 if (ack := await self._do(wish)) is not None:
                     self._last_sent_id = ack.id
+                self._unsent -= 1
             except SessionEnded:
                 raise
-            except (SendRefused, FrameTooLarge, ValueError) as error:
+            except (SendRefused, SealingRefused, FrameTooLarge, ValueError) as error:
+                self._unsent -= 1
                 self._fail(f"not sent: {error}")
             finally:
+                waiting.cancel()
                 self._to_do.task_done()
+
+    def _show_waiting(self, wish: Intent) -> None:
+        if isinstance(wish, Say):
+            self._screen.note("waiting", f"… waits to be sent: {wish.text}")
 
     async def _do(self, wish: Intent) -> Ack | None:
         if not isinstance(wish, Say):
             await self._until_shown()  # the message that it refers to may not have come back yet
         match wish:
             case Say(text):
-                message_id = str(uuid.uuid4())
-                sealed = self._conversation.seal(text, "chat_message", message_id)
-                return await self._buzz.send_message(
-                    self._conversation.to, sealed, message_id=message_id, sender=self._conversation.me
-                )
+                return await self._buzz.send_message(self._conversation.to, text, sender=self._conversation.me)
             case React(number, emoji) if (about := self._known(number)) is not None:
-                sealed = self._conversation.seal(emoji, "chat_reaction_emoji", about)
-                return await self._buzz.react(self._conversation.to, about, sealed, sender=self._conversation.me)
+                return await self._buzz.react(self._conversation.to, about, emoji, sender=self._conversation.me)
             case Read(number) if (about := self._known(number)) is not None:
                 return await self._buzz.mark_read(self._conversation.to, about, sender=self._conversation.me)
         return None
@@ -211,7 +331,14 @@ class _ConnectionNotes:
         """Handle a ``client.state`` event."""
         if state["state"] == "waiting" and not self._away:
             self._away = True
-            self._screen.note("reconnecting", f"… no connection ({state['reason']}), reconnecting", **state)
+            self._screen.note(
+                "reconnecting", f"… no connection ({_in_words(state['reason'])}), reconnecting; Ctrl-C ends", **state
+            )
         elif state["state"] == "live" and self._away:
             self._away = False
             self._screen.note("connected", "… connected again, no message was lost", **state)
+
+
+def _in_words(reason: str) -> str:
+    """Return why there is no connection, with what to look at if the server has no TLS."""
+    return f"{reason}; does the server take http:// and not https://?" if "WRONG_VERSION_NUMBER" in reason else reason

@@ -37,15 +37,20 @@ def create(
     settings = settings_sources.load(config, data_dir=data_dir)
     if (person is None) == (service is None) or (service is None) != (scope is None):
         raise UsageError("pass either --person ID, or --service NAME with --scope lookup, admin or metrics")
+    new = not settings.signing_key_path.exists()
     ring = signing_keys.load_or_create(settings.signing_key_path, development=settings.development)
     now = clock.wall_clock_ms()
     try:
         if person is not None:
-            output.say(tokens.mint_person(ring, person, ttl, now))
+            token = tokens.mint_person(ring, person, ttl, now)
         else:
-            output.say(tokens.mint_service(ring, str(service), str(scope), ttl, now))
+            token = tokens.mint_service(ring, str(service), str(scope), ttl, now)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    if new:
+        key = settings.signing_key_path
+        output.tell(f"made a new signing key, {key}: a server with another key refuses its tokens")
+    output.say(token)
 
 
 def check(
@@ -60,7 +65,7 @@ def check(
     is refused. Nothing is stored, counted or logged. Other users of the machine may see an argument: with - the token
     is read from standard input.
 
-    Examples: run.py token check "$BUZZ_TOKEN" · pbpaste | run.py token check -
+    Examples: run.py token check "$BUZZ_TOKEN" · run.py token check - < token.txt
     """
     text = (sys.stdin.read(MAX_CHECKED_CHARACTERS) if token == "-" else token[:MAX_CHECKED_CHARACTERS]).strip()
     if not text:

@@ -1,4 +1,4 @@
-"""`run.py stats`, `sessions`, `log-level`: show the state of a node."""
+"""`run.py stats`, `sessions`, `nodes`, `log-level`: show the state of a node."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ def sessions(
     found = admin.call(config, data_dir, "GET", "/admin/sessions", params=query)["sessions"]
     columns = ("id", "person_id", "device_id", "opened_at", "live", "behind_by", "token_expires_at")
     output.show_rows(found, as_json, columns, "No live sessions.")
+
+
+def nodes(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the nodes of the cluster, as the running node hears them.
+
+    A node that said nothing for more than 6 seconds has silent_seconds: it is frozen, cut off or was killed.
+
+    Example: run.py nodes
+    """
+    admin.running_node(settings_sources.load(config, data_dir=data_dir))
+    found = admin.call(config, data_dir, "GET", "/admin/nodes")["nodes"]
+    columns = (
+        "host", "process_id", "this_node", "silent_seconds", "draining", "version", "started_at", "sessions", "behind",
+        "head_id",
+    )  # fmt: skip
+    output.show_rows(found, as_json, columns, "No nodes.")
 
 
 def log_level(

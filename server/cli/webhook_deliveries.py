@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from server.cli import admin, output
-from server.cli.errors import UsageError
+from server.cli.errors import CommandError, UsageError
 from server.cli.options import AsJson, Config, DataDir
 from server.cli.webhook_options import MAX_ID, EndpointId
 from server.config import settings_sources
@@ -114,8 +114,10 @@ def try_out(endpoint: EndpointId, data_dir: DataDir = None, config: Config = Non
 
     done = admin.run(settings_sources.load(config, data_dir=data_dir), work)
     output.show(done, as_json)
+    if done["status"] == "pending":
+        raise CommandError(f"the test event is not delivered after {_TEST_SECONDS} seconds; the server goes on trying")
     if done["status"] != "delivered":
-        raise typer.Exit(1)
+        raise CommandError("the receiver did not accept the test event")
 
 
 async def _tested(api: admin.Admin, endpoint: int) -> dict[str, Any]:

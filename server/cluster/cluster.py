@@ -33,6 +33,7 @@ from server.bus.notices import (
     Revoked,
     Spent,
 )
+from server.cluster.nodes import Nodes
 from server.cluster.presence import Presence
 from server.cluster.shared_events import SharedEvents
 from server.cluster.shared_sends import SharedSends
@@ -70,6 +71,7 @@ class Cluster:
     presence: Presence
     sends: Buckets[int]
     tail: Tail | None
+    nodes: Nodes
 
     @property
     def checks(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -84,6 +86,10 @@ class Cluster:
         """Handle the correction of an activity in the log."""
         self.hub.ring.amend(activity)
         self.bus.publish(Forgotten())
+
+    def lacks(self, id: int, epoch: str | None) -> bool:
+        """Return whether :meth:`catch_up_to` would have to read something for a client."""
+        return self.tail is not None and self.tail.lacks(id, epoch)
 
     async def catch_up_to(self, id: int, epoch: str | None) -> None:
         """Read the log up to an id that a client has seen on another node. Raises StorageError."""
@@ -112,23 +118,24 @@ async def open_cluster(
         bus = await stack.enter_async_context(_open_bus(settings))
         presence = Presence(hub, bus, settings.max_sessions_per_person, now_ms)
         hub.on_removed = presence.closed
+        nodes = Nodes(hub, now_ms)
         if settings.database_url is None:
-            yield Cluster(bus, hub, hub, hub, presence, Buckets(rate, burst), None)
+            yield Cluster(bus, hub, hub, hub, presence, Buckets(rate, burst), None, nodes)
             return
         tail = Tail(store, hub, parties, bus, settings.look_seconds)
         hub.on_forget = lambda: _forgotten(tail, bus)
         if not bus.shared:
             await stack.enter_async_context(running("log's tail", tail.run()))
-            yield Cluster(bus, hub, tail, hub, presence, Buckets(rate, burst), tail)
+            yield Cluster(bus, hub, tail, hub, presence, Buckets(rate, burst), tail, nodes)
             return
         events = SharedEvents(hub, bus)
         sends = SharedSends(bus, rate, burst)
-        listener = ClusterListener(bus, Shared(hub, tail, events, presence, sends), parties, auth)
-        bus.listen(Listener(listener.heard, listener.bus_up, tail.poll_soon), lambda: hub.epoch)
+        listener = ClusterListener(bus, Shared(hub, tail, events, presence, sends, nodes), parties, auth)
+        bus.listen(Listener(listener.heard, listener.bus_up, tail.poll_soon), lambda: hub.epoch, nodes.mine)
         stack.callback(auth.subscribe(listener.revoked))
         await stack.enter_async_context(running("log's tail", tail.run()))
         await stack.enter_async_context(running("cluster listener", listener.run()))
-        yield Cluster(bus, hub, tail, events, presence, sends, tail)
+        yield Cluster(bus, hub, tail, events, presence, sends, tail, nodes)
 
 
 @asynccontextmanager
@@ -161,6 +168,7 @@ class Shared(NamedTuple):
     events: SharedEvents
     presence: Presence
     sends: SharedSends
+    nodes: Nodes
 
 
 class ClusterListener:
@@ -168,7 +176,7 @@ class ClusterListener:
 
     def __init__(self, bus: Bus, shared: Shared, parties: Parties, auth: Authentication) -> None:
         self._bus = bus
-        self._hub, self._tail, self._events, self._presence, self._sends = shared
+        self._hub, self._tail, self._events, self._presence, self._sends, self._nodes = shared
         self._parties = parties
         self._auth = auth
         self._postponed: deque[Notice] = deque()
@@ -195,6 +203,7 @@ class ClusterListener:
                 self._presence.gone(notice)
             case Leaving():
                 self._presence.left(node)
+                self._nodes.left(node)
             case Reached():
                 self._tail.reached(notice)
             case Forgotten():
@@ -202,7 +211,7 @@ class ClusterListener:
             case Revoked() | DirectoryChanged():
                 self._postpone(notice)
             case Beat():
-                pass
+                self._nodes.heard(node, notice.state)
 
     def bus_up(self) -> None:
         """Catch up on missed notices, because the bus works (again)."""

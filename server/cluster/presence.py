@@ -12,7 +12,7 @@ time that was received. So each node can decide alone which of its sessions to c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from protocol.errors import CloseCode
@@ -25,6 +25,10 @@ SILENT_SECONDS = 6.0
 """A node that has not been heard for so long has no sessions any more."""
 
 
+ASK_SECONDS = 0.15
+"""How long the other nodes are given to say which sessions a person has there: the bus takes a few milliseconds."""
+
+
 class _Elsewhere(NamedTuple):
     node: bytes
     session: RemoteSession
@@ -34,6 +38,10 @@ class Presence:
     """The presence of sessions on other nodes. One for each node; it does nothing on a single node."""
 
     def __init__(self, hub: Hub, bus: Bus, most: int, now_ms: Callable[[], int]) -> None:
+        self.on_gone: Callable[[int | None], None] = lambda person: None
+        """Called when a session of a person on another node has ended; None: all sessions of a node have."""
+        self.draining = False
+        """Whether this node's sessions were asked to reconnect: a newer one of the same device continues them then."""
         self._hub = hub
         self._bus = bus
         self._most = most
@@ -41,6 +49,8 @@ class Presence:
         self._clock = 0
         self._elsewhere: dict[int, dict[str, _Elsewhere]] = {}
         self._heard_at: dict[bytes, float] = {}
+        self._asked: dict[int, set[str]] = {}
+        self._asking = asyncio.Lock()
 
     # --- this node's sessions -----------------------------------------------------------------------------------
 
@@ -79,16 +89,35 @@ class Presence:
         theirs = self._elsewhere.get(person, {}).values()
         return {each.session.device_id for each in theirs if each.session.device_id is not None}
 
+    async def ask(self, people: Collection[int]) -> dict[int, set[str]]:
+        """Ask the other nodes which devices of these people have a session there; who does not answer has none.
+
+        A node that is frozen does not answer either: its sessions are of no use to their people.
+        """
+        if not self._bus.shared or not self._bus.up:
+            return {}
+        async with self._asking:
+            self._asked = {person: set() for person in people}
+            for person in people:
+                mine = [_announced(session) for session in self._hub.sessions_of(person)]
+                self._bus.publish(Present(person, mine, asks=True))
+            await asyncio.sleep(ASK_SECONDS)
+            found, self._asked = self._asked, {}
+        return found
+
     # --- other nodes' sessions ----------------------------------------------------------------------------------
 
     def heard(self, node: bytes, notice: Present) -> None:
         """Store the sessions that a person has on another node."""
         self._clock = max(self._clock, *(each.order for each in notice.sessions), 0)
         self._resumed(notice)
+        if notice.person in self._asked:
+            devices = (each.device_id for each in notice.sessions)
+            self._asked[notice.person].update(device for device in devices if device is not None)
         mine = self._hub.sessions_of(notice.person)
         if not mine:
             return
-        theirs = self._elsewhere.setdefault(notice.person, {})
+        theirs = self._elsewhere.setdefault(notice.person, {}) if notice.sessions else {}
         for remote in notice.sessions:
             theirs[remote.session_id] = _Elsewhere(node, remote)
             self._replace(mine, remote)
@@ -102,6 +131,7 @@ class Presence:
         theirs.pop(notice.session_id, None)
         if not theirs:
             self._elsewhere.pop(notice.person, None)
+        self.on_gone(notice.person)
 
     def alive(self, node: bytes) -> None:
         """Record that another node is alive."""
@@ -116,6 +146,7 @@ class Presence:
     def left(self, node: bytes) -> None:
         """Remove a node that has stopped, or seems to have."""
         self._heard_at.pop(node, None)
+        self.on_gone(None)
         for person, theirs in list(self._elsewhere.items()):
             for session_id in [key for key, found in theirs.items() if found.node == node]:
                 del theirs[session_id]
@@ -132,7 +163,13 @@ class Presence:
     def _replace(self, mine: list[Session], remote: RemoteSession) -> None:
         for session in mine:
             same_device = remote.device_id is not None and session.device_id == remote.device_id
-            if same_device and _rank(session) < (remote.order, remote.session_id):
+            if not same_device or _rank(session) >= (remote.order, remote.session_id):
+                continue
+            # The notice that says which session is continued is lost if the bus is down at that moment. A client gives
+            # up after REPLACED, so it is not said to one that only did what it was asked to do.
+            if self.draining:
+                session.close(CloseCode.GOING_AWAY, "resumed elsewhere")
+            else:
                 session.close(CloseCode.REPLACED, "the same device_id opened a newer session")
 
     def _keep_limit(self, person: int) -> None:

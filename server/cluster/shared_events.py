@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from protocol.events import EventName
 from server.bus.contract import Bus
 from server.bus.notices import Happened
-from server.live.events import Events
+from server.live.events import EventData, Events, made
 
 
 class SharedEvents:
@@ -18,8 +17,8 @@ class SharedEvents:
         self._here = here
         self._bus = bus
 
-    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
-        concerned = list(parties)
+    def publish(self, parties: Iterable[int], name: EventName, data: EventData, but: int | None = None) -> None:
+        concerned, data = list(parties), made(data)
         self._here.publish(concerned, name, data, but)
         self._bus.publish(Happened(concerned, name.value, dict(data), but))
 

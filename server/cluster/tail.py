@@ -250,9 +250,13 @@ class Tail:
 
     # --- polling ------------------------------------------------------------------------------------------------
 
+    def lacks(self, id: int, epoch: str | None) -> bool:
+        """Return whether a client has seen an id, or a history, that this node has not read yet."""
+        return id > self._hub.head or epoch not in (None, self._hub.epoch)
+
     async def catch_up_to(self, id: int, epoch: str | None) -> None:
         """Read up to an id of this history that a client has seen on another node. Raises StorageError."""
-        if id > self._hub.head or epoch not in (None, self._hub.epoch):
+        if self.lacks(id, epoch):
             await self.poll()
 
     async def poll(self) -> None:

@@ -119,6 +119,8 @@ class Settings(BaseSettings):
         None, description="The address that Twilio, clients and receivers use, e.g. https://buzz.example"
     )
 
+    app: bool = Field(True, description="Whether the web app is served at /: true or false")
+
     # Storage and bus
     database_url: DatabaseUrl | None = Field(None, description="postgresql://…; unset: SQLite in the data directory")
     database_connections: Annotated[int, Field(ge=2, le=1_000)] = Field(
@@ -218,7 +220,7 @@ class Settings(BaseSettings):
     call_texts: Path | None = Field(
         None,
         description="A TOML file with the texts that callers of the privacy line hear, by line and service code; "
-        "unset: the built-in texts, in English",
+        "unset: the built-in texts, in English and Spanish",
     )
     webhook_retry_seconds: RetrySeconds = Field(
         (1800, 1800, 1800), description="Waits before each automatic retry of a webhook; after the last, it has failed"
@@ -244,6 +246,51 @@ class Settings(BaseSettings):
         None, description="CA certificates that webhooks trust in addition to the system's"
     )
 
+    # Push
+    push_vapid_key_file: Path | None = Field(
+        None,
+        description="The key of Web Push (P-256, PEM), shared by all nodes; unset: no Web Push, but in development a "
+        "key is made in the data directory",
+    )
+    push_vapid_subject: Annotated[str, Field(pattern=r"^(mailto:|https://)[\x21-\x7e]{1,200}$")] | None = Field(
+        None,
+        description="Where push services can reach the operator: mailto:… or an https URL; unset: BUZZ_PUBLIC_URL",
+    )
+    push_apns_key_file: Path | None = Field(
+        None, description="Apple's key for push (a .p8 file); unset: no push to Apple devices"
+    )
+    push_apns_key_id: Annotated[str, Field(pattern="^[A-Z0-9]{10}$")] | None = Field(
+        None, description="The id of that key"
+    )
+    push_apns_team_id: Annotated[str, Field(pattern="^[A-Z0-9]{10}$")] | None = Field(
+        None, description="The id of the Apple developer team"
+    )
+    push_apns_topics: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        (), description="The bundle ids of the apps that may register, separated by commas"
+    )
+    push_apns_url: Origin = Field(
+        "https://api.push.apple.com", description="Apple's push service; tests use a server of their own"
+    )
+    push_apns_development_url: Origin = Field(
+        "https://api.sandbox.push.apple.com", description="Apple's push service for apps signed for development"
+    )
+    push_fcm_credentials_file: Path | None = Field(
+        None, description="The JSON file of a Firebase service account; unset: no push by Firebase"
+    )
+    push_fcm_url: Origin = Field(
+        "https://fcm.googleapis.com", description="Firebase Cloud Messaging; tests use a server of their own"
+    )
+    push_ca_file: Path | None = Field(None, description="CA certificates that pushes trust in addition to the system's")
+    push_timeout_seconds: Annotated[float, Field(gt=0, le=50)] = Field(
+        10, description="How long a push service may take to answer"
+    )
+    push_confirm_seconds: Seconds = Field(
+        10, description="Time for a device with a session to confirm an activity; then it is pushed as well"
+    )
+    push_silence_seconds: Seconds = Field(
+        900, description="How long a device that was pushed may be silent before it is pushed once more"
+    )
+
     # Tokens
     signing_key_file: Path | None = Field(None, description="Buzz's own signing key; unset: in the data directory")
     jwks: str | None = Field(None, description="The identity provider's keys: a file or an https URL")
@@ -259,6 +306,20 @@ class Settings(BaseSettings):
     )
     jwt_client_ids: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)] = Field(
         (), description="The values accepted in that claim, separated by commas; unset: BUZZ_JWT_AUDIENCE"
+    )
+
+    # Signing in to the web app
+    oidc_client_id: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="The web app's client id at the identity provider; unset: people can't sign in there"
+    )
+    oidc_issuer: Annotated[str, AfterValidator(_web_url)] | None = Field(
+        None, description="The issuer at which people sign in to the web app; unset: BUZZ_JWT_ISSUER"
+    )
+    oidc_scope: Annotated[str, Field(pattern=r"^openid( [\x21\x23-\x5b\x5d-\x7e]+)*$", max_length=1_000)] = Field(
+        "openid profile", description="The scopes that the web app asks for, openid first, separated by spaces"
+    )
+    oidc_audience: Annotated[str, Field(min_length=1, max_length=1_000)] | None = Field(
+        None, description="The audience that the web app asks for, where a provider needs that (Auth0); unset: none"
     )
 
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
@@ -286,6 +347,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if self.oidc_client_id and not self.jwks:
+            raise ValueError("jwks should be set too: with oidc_client_id the web app brings the provider's tokens")
+        return self
+
+    @model_validator(mode="after")
     def _twilio_is_whole(self) -> Self:
         needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
         missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
@@ -293,6 +360,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{' and '.join(missing)} should be set too: number_provider = twilio needs them to buy numbers"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _apns_is_whole(self) -> Self:
+        needed = ("push_apns_key_file", "push_apns_key_id", "push_apns_team_id", "push_apns_topics")
+        missing = [name for name in needed if not getattr(self, name)]
+        if len(missing) not in (0, len(needed)):
+            raise ValueError(f"{' and '.join(missing)} should be set too: push to Apple devices needs all four")
         return self
 
     @model_validator(mode="after")
@@ -311,3 +386,8 @@ class Settings(BaseSettings):
     def signing_key_path(self) -> Path:
         """The path of Buzz's own signing key. Several nodes of one cluster share the file."""
         return self.signing_key_file or self.data_dir / "signing-key.pem"
+
+    @property
+    def vapid_key_path(self) -> Path | None:
+        """The path of the key of Web Push; None: there is no Web Push."""
+        return self.push_vapid_key_file or (self.data_dir / "vapid-key.pem" if self.development else None)

@@ -104,8 +104,10 @@ def _explain(error: ValidationError, path: Path | None, in_environment: Containe
 
 
 def _perhaps(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    # Without the prefix, which makes every short name like every other.
+    by_rest = {each.removeprefix(PREFIX): each for each in known}
+    close = get_close_matches(name.removeprefix(PREFIX), by_rest, n=1)
+    return f" (did you mean {by_rest[close[0]]}?)" if close else ""
 
 
 def _shown(value: object) -> object:

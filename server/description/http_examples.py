@@ -30,9 +30,14 @@ def examples() -> tuple[HttpExample, ...]:
     return msgspec.convert(json.loads(FILE.read_text("utf-8")), tuple[HttpExample, ...])
 
 
+def example_of(operation_id: str) -> HttpExample | None:
+    """Return the first example of an operation, or None."""
+    return next((each for each in examples() if each.operation == operation_id), None)
+
+
 def show_example(operation: dict[str, Any]) -> None:
     """Add its example to the description of an operation, if it has one: parameters, body and answer."""
-    example = next((each for each in examples() if each.operation == operation["operationId"]), None)
+    example = example_of(operation["operationId"])
     if example is None:
         return
     places: dict[str, Mapping[str, object]] = {

@@ -15,8 +15,9 @@ from server.config.version import VERSION
 from server.description.answers import answer_of
 from server.description.credentials import CREDENTIALS, SCHEMES
 from server.description.field_words import EVERYWHERE
-from server.description.http_examples import show_example
+from server.description.http_examples import example_of, show_example
 from server.description.refusals import NAMED_SHAPES, refusals
+from server.description.samples import code_samples
 from server.description.schemas import Schema, Schemas
 from server.http.operations import Operation, operation_of
 
@@ -26,6 +27,7 @@ TAGS: Final = {
     "telephony": "Look-ups by Twilio while a phone rings, and the lists of calls in the app.",
     "twilio": "Routes that Twilio requests during a phone call: screening, and the end of the call.",
     "devices": "The devices that a person uses: their names, and signing one out.",
+    "push": "Waking devices that have no session: where each one can be woken.",
     "encryption": "Public keys and the end-to-end provider's data. The server sees no plaintext.",
     "privacy requests": "Consumers' privacy requests to companies, with their deadlines.",
     "webhooks": "Signed events about privacy requests, to and from other systems.",
@@ -56,7 +58,10 @@ def openapi(routes: Iterable[web.AbstractRoute]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route, path, description in listed(routes):
         described = replace(description, answer=answer_of(route.handler, description))
-        paths.setdefault(path, {})[route.method.lower()] = _operation(path, described, schemas)
+        made = paths.setdefault(path, {})[route.method.lower()] = _operation(path, described, schemas)
+        example = example_of(description.id)
+        if example is not None:
+            made["x-codeSamples"] = code_samples(route.method, path, example, made["security"])
     operations = [entry for methods in paths.values() for entry in methods.values()]
     _check_identifiers([entry["operationId"] for entry in operations])
     used = {entry["tags"][0] for entry in operations}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
+from multidict import MultiMapping
 
 _HEADER = "X-Forwarded-For"
 
@@ -15,10 +16,14 @@ def client_address(request: web.Request, trusted_hops: int) -> str:
     Entries further left were written by the client and are not trusted. If there are too few entries, or the entry is
     no address, it returns the address of the connection itself.
     """
-    peer = request.remote or ""
+    return address_behind(request.remote or "", request.headers, trusted_hops)
+
+
+def address_behind(peer: str, headers: MultiMapping[str], trusted_hops: int) -> str:
+    """Return the client's address, as :func:`client_address`, of a request with these headers from ``peer``."""
     if trusted_hops < 1:
         return peer
-    forwarded = [entry.strip() for line in request.headers.getall(_HEADER, []) for entry in line.split(",")]
+    forwarded = [entry.strip() for line in headers.getall(_HEADER, []) for entry in line.split(",")]
     if len(forwarded) < trusted_hops:
         return peer
     return _address(forwarded[-trusted_hops]) or peer

@@ -5,10 +5,17 @@ aiohttp's client would decompress gzip, br and zstd as they arrive: a response o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from server.http.guard import guarded_sockets
+from server.http.resolver import ThreadResolver
 
 
 class AnswerRefused(aiohttp.ClientError):
@@ -30,6 +37,49 @@ def open_session(headers: Mapping[str, str] | None = None, **more: Any) -> aioht
         cookie_jar=aiohttp.DummyCookieJar(),
         **{"timeout": aiohttp.ClientTimeout(total=None), **more},
     )
+
+
+@asynccontextmanager
+async def open_guarded_session(
+    names: str, *, allow_loopback: bool = False, ca_file: Path | None = None, keep_connections: bool = True
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session for addresses that others chose: it connects to public addresses only (``server/http/guard.py``).
+
+    It has no limit of connections: its user limits what it sends to each host. ``names``: the beginning of the names of
+    the threads that resolve. ``ca_file``: certificates of authorities to trust besides the system's. Raises OSError
+    (ssl.SSLError too) if that file can't be read.
+    """
+    resolver = ThreadResolver(names)
+    connector = aiohttp.TCPConnector(
+        ssl=trusting(ca_file),
+        limit=0,
+        force_close=not keep_connections,
+        resolver=resolver,
+        socket_factory=guarded_sockets(allow_loopback=allow_loopback),
+    )
+    async with open_session(connector=connector) as session:
+        try:
+            yield session
+        finally:
+            await resolver.close()
+
+
+@lru_cache(maxsize=8)
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the TLS context that all sessions of aiohttp with this file share; see :func:`trusting_alone`."""
+    # Reading the system's certificate authorities takes longer than starting the rest of a node.
+    return trusting_alone(ca_file)
+
+
+def trusting_alone(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a new TLS context, for a client that changes it.
+
+    It trusts the system's certificate authorities, and those of the file. Raises OSError for a bad file.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 async def read_answer(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Generic, Literal, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
 
 from protocol.errors import ERRORS, ApiError, ErrorCode, InvalidToken
 from server.http.operations import Handler, operation_of
@@ -21,6 +22,9 @@ REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 SERVER = "buzz"
 """Names the server without the versions of what it is built with."""
 PREFLIGHT: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("preflight")
+NOT_FOUND: web.AppKey[Callable[[web.Request], web.StreamResponse | None]] = web.AppKey("not_found")
+_WITHOUT_BODY = (204, 304)
+_CLOSE = "Connection: close\r\n"
 _CHALLENGE = 'Bearer realm="buzz"'
 _ids = random.Random()
 
@@ -63,6 +67,52 @@ def json_response(
 ) -> JsonResponse[T]:
     """Answer with JSON. Accepts what msgspec encodes: dicts, lists, structs, dataclasses, ``msgspec.Raw``."""
     return JsonResponse(body=_json.encode(value), status=status, headers=headers, content_type=content_type)
+
+
+def whole_json(value: Any) -> bytes:
+    """Return a response with JSON as it is sent, for one that is not sent by aiohttp and keeps its connection."""
+    body = _json.encode(value)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{marks()}\r\n"
+    return head.encode() + body
+
+
+def whole_answer(request: web.Request, response: JsonResponse[Any]) -> bytes | None:
+    """Return a response as it is sent, with the headers of every response (:func:`mark`).
+
+    None if only aiohttp can send it: it has further headers, a page of a browser asks for it, it has no body, it has
+    begun, or it is not in answer to HTTP/1.1. The response then counts as sent.
+    """
+    body, headers = response.body, response.headers
+    if (
+        not isinstance(body, bytes)
+        or not body
+        or response.status in _WITHOUT_BODY
+        or len(headers) != 1
+        or hdrs.CONTENT_TYPE not in headers
+        or hdrs.ORIGIN in request.headers
+        or request.method == hdrs.METH_HEAD
+        or request.version != HttpVersion11
+        or response.prepared
+        or response.compression
+        or response._cookies  # noqa: SLF001 - the public property makes an object
+    ):
+        return None
+    keep_alive = response.keep_alive
+    if keep_alive is None:
+        keep_alive = response._keep_alive = request.keep_alive  # noqa: SLF001 - aiohttp sets it here too, for itself
+    head = (
+        f"HTTP/1.1 {response.status} {response.reason}\r\n"
+        f"Content-Type: {headers[hdrs.CONTENT_TYPE]}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"{marks(request)}{'' if keep_alive else _CLOSE}\r\n"
+    )
+    return head.encode() + body
+
+
+def marks(request: web.BaseRequest | None = None) -> str:
+    """Return the header lines of every response, for one that is not sent by aiohttp."""
+    request_id = None if request is None else request.get(REQUEST_ID)
+    return f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER}\r\nX-Request-Id: {request_id or _new_request_id()}\r\n"
 
 
 def error_response(error: ApiError, flat: bool = False) -> web.Response:
@@ -108,7 +158,7 @@ def _refusal(request: web.Request, error: Exception) -> web.StreamResponse:
         case ApiError():
             return error_response(error, _is_flat(request))
         case web.HTTPException():
-            return _preflight(request) or of_aiohttp(error, _is_flat(request))
+            return _preflight(request) or _not_found(request, error) or of_aiohttp(error, _is_flat(request))
         case StorageUnavailable():
             _logger.error("storage unavailable", reason=str(error), **_named(request))
             return error_response(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1))
@@ -151,6 +201,12 @@ def _preflight(request: web.Request) -> web.StreamResponse | None:
     """Answer a preflight request, which has no route of its own and arrives here as 405."""
     answer = request.app.get(PREFLIGHT)
     return answer(request) if answer is not None and request.method == "OPTIONS" else None
+
+
+def _not_found(request: web.Request, error: web.HTTPException) -> web.StreamResponse | None:
+    """Answer a browser that opens a path without a route with a page; None: it is another client or another error."""
+    answer = request.app.get(NOT_FOUND)
+    return answer(request) if answer is not None and error.status == 404 else None
 
 
 def of_aiohttp(error: web.HTTPException, flat: bool = False) -> web.StreamResponse:

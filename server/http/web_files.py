@@ -1,66 +1,121 @@
-"""Files for browsers: read once, compressed once, and addressed by a digest of their content.
+"""Files for browsers: read once, compressed once, each with a tag of its content.
 
-``/web/{digest}/…`` serves them. The digest covers all files together, so a page names one path, its modules find each
-other below it, and a browser never mixes cached files of different releases.
+The digest covers all files together, so a page can name one path (``/web/{digest}/…``), its modules find each other
+below it, and a browser never mixes cached files of different releases.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-FOLDER: Final = Path(__file__).parents[2] / "web"
-_TYPES: Final = {
+from server.http.scripts import without_comments
+
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "web"
+_TEXTS: Final = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
     "": "text/plain",
     ".txt": "text/plain",
+    ".webmanifest": "application/manifest+json",
 }
+_BINARIES: Final = {
+    ".png": "image/png",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+}
+"""Already compressed, or not worth it."""
 
 
 class WebFile(NamedTuple):
-    """One file: its bytes, plain and compressed with gzip, and its type."""
+    """One file: its bytes, plain and compressed with gzip (None: not worth it), its type, and a tag of its content."""
 
     body: bytes
-    gzipped: bytes
+    gzipped: bytes | None
     content_type: str
+    charset: str | None
+    tag: str
+
+    @classmethod
+    def of(cls, body: bytes, suffix: str) -> WebFile:
+        """Make a file of its content. ``suffix`` says its type, e.g. ``.html``; a script is served without comments."""
+        if suffix == ".js":
+            body = without_comments(body)
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        if suffix in _TEXTS:
+            return cls(body, _compressed(body), _TEXTS[suffix], "utf-8", tag)
+        return cls(body, None, _BINARIES[suffix], None, tag)
 
 
 class WebFiles:
-    """The files of some folders below ``web/``, by their path there."""
+    """The files of some folders, by their path below what each folder is called in an address."""
 
-    def __init__(self, folders: tuple[str, ...], root: Path = FOLDER) -> None:
-        """Read the files. Raises OSError if a folder or a file can't be read."""
-        paths = sorted(path for folder in folders for path in _files(root / folder))
-        self._files: Mapping[str, WebFile] = {path.relative_to(root).as_posix(): _read(path) for path in paths}
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        """Read the files. ``folders``: by prefix. Raises OSError if a folder or a file can't be read."""
+        self._files = {
+            f"{prefix}/{path.relative_to(folder).as_posix()}": WebFile.of(path.read_bytes(), path.suffix)
+            for prefix, folder in sorted(folders.items())
+            for path in sorted(_files(folder))
+        }
         digest = hashlib.sha256()
         for name, file in self._files.items():
-            digest.update(f"{name}\0{len(file.body)}\0".encode() + file.body)
+            digest.update(f"{name}\0{file.tag}\0".encode())
         self.digest = digest.hexdigest()[:16]
 
     def get(self, name: str) -> WebFile | None:
         """Return the file of this path, or None."""
         return self._files.get(name)
 
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the paths, in order."""
+        return iter(self._files)
+
+
+class ServedFiles:
+    """Files as they were at the start or, in development, as they are now: a page is edited while the server runs."""
+
+    def __init__(self, folders: Mapping[str, Path], *, follow: bool) -> None:
+        """Read the files. ``follow``: read them again once one has changed. Raises OSError as ``WebFiles`` does."""
+        self._folders = folders
+        self._follow = follow
+        self._seen = _state(folders) if follow else None
+        self._files = WebFiles(folders)
+
+    async def current(self) -> WebFiles:
+        """Return the files."""
+        if self._follow:
+            await asyncio.to_thread(self._look)
+        return self._files
+
+    def _look(self) -> None:
+        seen = _state(self._folders)
+        if seen != self._seen:
+            self._files, self._seen = WebFiles(self._folders), seen
+
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} is missing: this installation of Buzz is incomplete.")
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix in _TYPES]
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix in {**_TEXTS, **_BINARIES}]
 
 
-def _read(path: Path) -> WebFile:
-    body = path.read_bytes()
-    return WebFile(body, _compressed(body), _TYPES[path.suffix])
+def _state(folders: Mapping[str, Path]) -> list[tuple[Path, int, int]]:
+    """Return what changes if a file does."""
+    found = [(path, path.stat()) for folder in folders.values() for path in _files(folder)]
+    return sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in found)
 
 
-@lru_cache(maxsize=256)
-def _compressed(body: bytes) -> bytes:
+@lru_cache(maxsize=1024)
+def _compressed(body: bytes) -> bytes | None:
     # Without a time in it, every node compresses to the same bytes.
-    return gzip.compress(body, mtime=0)
+    smaller = gzip.compress(body, mtime=0)
+    return smaller if len(smaller) < len(body) else None

@@ -7,12 +7,12 @@ each socket that gets something. The catch-up readers serve sessions that are be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from protocol.codec import CODECS, Codec
 from protocol.errors import CloseCode
 from protocol.events import EventName
 from protocol.frames import Event, ServerFrame
+from server.live.events import EventData, made
 from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
 from server.live.session_states import SessionState
@@ -37,7 +37,7 @@ class Hub:
         self._by_id: dict[str, Session] = {}
         self._catch_up: Callable[[Session], None] = lambda session: None
         self._recent: dict[tuple[bool, int, tuple[int, ...]], list[tuple[int, bytes]]] = {}
-        self._answered: list[Session] = []
+        self._answered: dict[Session, None] = {}
 
     @property
     def head(self) -> int:
@@ -137,6 +137,9 @@ class Hub:
         """
         if session.cursor < self.ring.start or session.cursor < session.ring_from:
             return False
+        if session.cursor == self.ring.end:  # most sessions that open begin at the head
+            session.caught_up(self.head)
+            return True
         entries = session.concerns(self.ring.since(session.cursor))
         step = first_of(entries)
         if session.deliver(step):
@@ -148,8 +151,8 @@ class Hub:
 
     def answer(self, session: Session, frame: ServerFrame) -> None:
         """Queue an answer to a frame of this batch; it is written with the batch's activities, or by :meth:`flush`."""
-        session.put(frame)
-        self._answered.append(session)
+        session.outbox.append(session.codec.frame(frame))  # as ``put``: every send comes here
+        self._answered[session] = None
 
     def flush(self) -> None:
         """Write the answers that were not sent together with an activity."""
@@ -203,13 +206,13 @@ class Hub:
             ready = self._recent[key] = list(frames(codec, entries, limit_bytes))
         return ready
 
-    def publish(self, parties: Iterable[int], name: EventName, data: Mapping[str, Any], but: int | None = None) -> None:
+    def publish(self, parties: Iterable[int], name: EventName, data: EventData, but: int | None = None) -> None:
         """Send an event to every live session of these parties; see :class:`server.live.events.Events`."""
         sessions = {session: None for party in parties for session in self._by_party.get(party, ())}
         if but is not None:
             sessions = {session: None for session in sessions if session.caller.person != but}
         if sessions:
-            frame = Event(name, dict(data))
+            frame = Event(name, dict(made(data)))
             ready = {codec.binary: codec.frame(frame) for codec in CODECS.values()}
             for session in sessions:
                 session.event(ready[session.codec.binary])

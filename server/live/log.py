@@ -15,7 +15,9 @@ import structlog
 
 from protocol.codec import EncodedName
 from protocol.errors import ApiError, ErrorCode
+from protocol.frames import Ref
 from server.live.ring import Entry
+from server.live.session import Session
 from server.runtime.tasks import OnDemand
 from server.runtime.telemetry import Metrics
 from server.runtime.tracing import SpanMaker, no_span
@@ -34,13 +36,23 @@ _UNKNOWN = "Whether the activity was stored is not known; send it again with the
 _logger = structlog.get_logger("log")
 
 
+Ended = Result | Exception
+"""How a posting ended."""
+
+
 class Submission(NamedTuple):
-    """A posting that waits for its commit. ``answer`` is called once, right after the commit, and must not block."""
+    """A posting that waits for its commit. Its sender is told once, right after the commit.
+
+    Either ``answer`` is called, which must not block, or (a socket's usual message, without a closure for each) the
+    log's ``acknowledge`` with ``session`` and ``ref``.
+    """
 
     posting: Posting
     sender: EncodedName
     receiver: EncodedName
-    answer: Callable[[Result | Exception], None]
+    answer: Callable[[Ended], None] | None = None
+    session: Session | None = None
+    ref: Ref = 0
 
 
 class Commits(Protocol):
@@ -71,6 +83,9 @@ class Log:
         self._told_at = float("-inf")
         self._failure: str | None = None
         self._proving: asyncio.Future[None] | None = None
+        self.on_stored: Callable[[Sequence[Entry]], None] = lambda entries: None
+        """Called with what each commit of this node has stored, after it was delivered."""
+        self.acknowledge: Callable[[Session, Ref, Ended], None] = lambda session, ref, result: None
         self.commits = 0
         self.committed = 0
 
@@ -80,9 +95,9 @@ class Log:
             raise ApiError(ErrorCode.UNAVAILABLE, "The server has too many activities to store; try again shortly.", 1)
         if not self._waiting:
             self._oldest = perf_counter()
+            self._writer.wake()  # it does not end while something waits
         self._waiting.append(submission)
         self._waiting_bytes += len(submission.posting.message or "")
-        self._writer.wake()
 
     async def prove(self) -> None:
         """Return if activities can be stored: by the latest commit's result, or by an empty commit made to find out.
@@ -109,6 +124,8 @@ class Log:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             self._waiting_bytes = sum(len(each.posting.message or "") for each in self._waiting)
             await self._commit(batch, self._oldest)
+            # One turn of the event loop and no timer: what the sockets have received meanwhile joins the next batch.
+            await asyncio.sleep(0)
 
     async def _commit(self, batch: list[Submission], submitted_at: float) -> None:
         started_at = self._oldest = perf_counter()
@@ -132,15 +149,20 @@ class Log:
         self._metrics.commit_size.observe(len(batch))
         self.commits += 1
         self.committed += commit.head - commit.previous_head
+        entries = []
         for submission, result in zip(batch, commit.results, strict=True):
-            submission.answer(result)
-        entries = [
-            Entry(result.activity, submission.sender, submission.receiver)
-            for submission, result in zip(batch, commit.results, strict=True)
-            if isinstance(result, Stored) and not result.duplicate
-        ]
+            self._answer(submission, result)
+            if isinstance(result, Stored) and not result.duplicate:
+                entries.append(Entry(result.activity, submission.sender, submission.receiver))
         self._commits.committed(commit.previous_head, commit.head, entries)
+        self.on_stored(entries)
         self._count(commit.results, len(entries), submitted_at)
+
+    def _answer(self, submission: Submission, result: Ended) -> None:
+        if submission.session is not None:
+            self.acknowledge(submission.session, submission.ref, result)
+        elif submission.answer is not None:
+            submission.answer(result)
 
     def _tell(self, failure: str | None) -> None:
         """Pass the latest commit's result to those who wait in :meth:`prove`."""
@@ -166,7 +188,7 @@ class Log:
         if batch:
             self._metrics.sends.add("unavailable", len(batch))
         for submission in batch:
-            submission.answer(ApiError(ErrorCode.UNAVAILABLE, message, 1))
+            self._answer(submission, ApiError(ErrorCode.UNAVAILABLE, message, 1))
         self._commits.flush()
 
 

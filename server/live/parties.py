@@ -72,6 +72,8 @@ class Parties:
         self._names: ReadThrough[PartyName] = ReadThrough(
             "names", self._read_names, capacity=capacity, now=now, fresh_seconds=fresh_seconds
         )
+        self.get: Callable[[int], PartyName | None] = self._names.get
+        """Return the party, or None: it does not exist, or it was not loaded yet. Called at every send, so directly."""
         self._companies: ReadThrough[tuple[int, ...]] = ReadThrough(
             "memberships", self._read_companies, capacity=capacity, now=now, fresh_seconds=fresh_seconds
         )
@@ -82,10 +84,6 @@ class Parties:
     async def load(self, keys: Iterable[int]) -> None:
         """Load these parties, in one query for those that are missing; then :meth:`get` returns all."""
         await self._names.load(keys)
-
-    def get(self, key: int) -> PartyName | None:
-        """Return the party, or None: it does not exist, or it was not loaded yet."""
-        return self._names.get(key)
 
     def shown(self, key: int) -> PartyName:
         """Return the party as :meth:`get` does, or its id with null names if it is no longer in the directory."""

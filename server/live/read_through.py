@@ -53,7 +53,9 @@ class ReadThrough(Generic[Value]):
 
     def get(self, key: int) -> Value | None:
         """Return the value if it is known and fresh; None if it is absent, or not known yet (use :meth:`load`)."""
-        entry = self._entry(key)
+        entry = self._young.get(key)
+        if entry is None or entry.expires_at != _NEVER:
+            entry = self._entry(key)
         return entry.value if entry is not None else None
 
     def knows(self, key: int) -> bool:

@@ -28,9 +28,10 @@ class Entry:
         self.parties = (
             (activity.sender, activity.receiver) if activity.sender != activity.receiver else (activity.sender,)
         )
-        self.size = len(activity.message or "") * 12 + 500
-        """How many bytes it keeps in memory at most: a character takes up to four as text, and up to eight once it is
-        encoded in both codecs (a control character six in JSON and one in msgpack, an emoji four in each)."""
+        self.size = len(activity.message or "") * 16 + 500
+        """How many bytes it keeps in memory at most: a character takes up to four as text, four more as the UTF-8 that
+        Python keeps beside the text once it is encoded, and up to eight in both codecs (a control character six in JSON
+        and one in msgpack, an emoji four in each)."""
         self.text: bytes | None = None
         self.binary: bytes | None = None
 

@@ -167,7 +167,7 @@ class Session:
         if self._move(Trigger.MISSED):
             self.cursor = head
 
-    def close(self, code: CloseCode, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Leave the hub and send the close frame; the peer's answer ends the connection, or else a timer does.
 
         Does nothing if it is closed already.

@@ -1,8 +1,8 @@
-"""A session's connection to its socket: writes ready frames, reports flow control and whether the peer is alive.
+"""A session's connection to its socket: reads frames as they arrive, writes ready frames, reports flow control.
 
-aiohttp does the upgrade and reads the frames. Compression is off, so ready frames are written directly to the transport
-(``request.transport`` is public), and this protocol is between the transport and aiohttp's own, to learn when the write
-buffer is full or empty again. No task waits for any socket.
+aiohttp does the upgrade and then has nothing to do with the socket any more: this protocol is the transport's own. The
+bytes go through the frame reader (:mod:`protocol.frame_reader`) straight to the owner. Compression is off, so ready
+frames are written directly to the transport. No task and no queue belongs to a socket.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ import asyncio
 import fcntl
 import struct
 import termios
+from collections.abc import Sequence
 from time import monotonic
-from typing import Protocol, cast
-
-from aiohttp import web
+from typing import Final, Protocol
 
 from protocol.errors import CloseCode
-from server.live.frame_check import MAX_FRAGMENTS, OVER, FrameCheck, FrameFinding
+from protocol.frame_reader import Failure, FrameLimits, FrameReader, Message, RefusedReader
 
+PROTOCOL_ERROR: Final = 1002  # RFC 6455, section 7.4.1
+INVALID_TEXT: Final = 1007
 _PING = b"\x89\x00"
 _PONG, _PONG_BYTES = b"\x8a\x80", 6
 """The answer to it: no payload, and the four bytes of the mask."""
-PROTOCOL_ERROR = 1002  # RFC 6455, section 7.4.1
 _READ_AFTER_REFUSAL_SECONDS = 5.0
 """How long the rest is read and dropped after a refusal, so that the client gets the close frame that says why."""
-_REFUSALS = {
-    FrameFinding.TOO_LARGE: (CloseCode.TOO_LARGE, "the frame is too large"),
-    FrameFinding.TOO_MANY_FRAGMENTS: (CloseCode.TOO_LARGE, f"a message in more than {MAX_FRAGMENTS} fragments"),
-    FrameFinding.TOO_MANY_FRAMES: (CloseCode.TOO_MANY, "too many frames"),
+_CODES: Final[dict[Failure, int]] = {
+    Failure.UNMASKED: PROTOCOL_ERROR,
+    Failure.MALFORMED: PROTOCOL_ERROR,
+    Failure.BAD_CLOSE_CODE: PROTOCOL_ERROR,
+    Failure.BAD_CLOSE_REASON: INVALID_TEXT,
+    Failure.TOO_LARGE: CloseCode.TOO_LARGE,
+    Failure.TOO_MANY_FRAGMENTS: CloseCode.TOO_LARGE,
+    Failure.TOO_MANY_FRAMES: CloseCode.TOO_MANY,
 }
 _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, section 5.5)
 
@@ -36,12 +40,24 @@ _MAX_REASON_BYTES = 123  # a control frame carries at most 125 bytes (RFC 6455, 
 class Owner(Protocol):
     """The owner of a wire, with the methods that the wire calls."""
 
+    def received(self, messages: Sequence[Message]) -> None:
+        """Called with the messages that arrived together."""
+        ...
+
+    def refused(self, code: int, reason: str) -> None:
+        """Called when a frame is refused, and with it all later ones: close with this code."""
+        ...
+
     def resumed(self) -> None:
         """Called when a full write buffer has drained."""
         ...
 
-    def refused(self, code: CloseCode, reason: str) -> None:
-        """Called when a frame is refused, and with it all later ones: close with this code."""
+    def closing(self) -> None:
+        """Called when a close frame was sent."""
+        ...
+
+    def lost(self) -> None:
+        """Called once, when the connection has ended."""
         ...
 
 
@@ -53,18 +69,15 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_check", "_inner", "_owner", "_taken_at_ping", "_transport", "_waiter", "bytes_in", "bytes_out",
-        "close_code", "frames_out", "heard", "lost", "paused",
+        "_owner", "_reader", "_refused", "_taken_at_ping", "_transport", "bytes_in", "bytes_out", "close_code",
+        "frames_out", "heard", "lost", "paused",
     )  # fmt: skip
 
-    def __init__(self, request: web.Request, owner: Owner, max_message_bytes: int, frames_per_second: float) -> None:
-        """Take over the transport of an upgraded request."""
-        transport = cast(asyncio.Transport, request.transport)
-        self._inner = cast(asyncio.Protocol, transport.get_protocol())
-        self._transport = transport
-        self._check = FrameCheck(max_message_bytes, frames_per_second)
+    def __init__(self, owner: Owner, limits: FrameLimits) -> None:
         self._owner: Owner | None = owner
-        self._waiter: asyncio.Future[None] | None = None
+        self._reader = FrameReader(limits)
+        self._refused: RefusedReader | None = None
+        self._transport: asyncio.Transport
         self.paused = False
         self.heard = True
         self._taken_at_ping = 0
@@ -73,11 +86,17 @@ class Wire(asyncio.Protocol):
         self.bytes_in = 0
         self.bytes_out = 0
         self.frames_out = 0
+
+    def take_over(self, transport: asyncio.Transport) -> None:
+        """Become the protocol of an upgraded connection."""
+        self._transport = transport
         transport.set_protocol(self)
+
+    # --- writing ------------------------------------------------------------------------------------------------
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames to the socket, in one write. Nothing is written after the close began."""
-        if self.closing or self.lost:
+        if self.close_code is not None or self.lost:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.bytes_out += len(data)
@@ -115,10 +134,14 @@ class Wire(asyncio.Protocol):
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, after what is in the buffer. The peer's answer ends the connection."""
+        if self.close_code is not None:
+            return
         payload = code.to_bytes(2, "big") + reason.encode()[:_MAX_REASON_BYTES]
         self.write([bytes((0x88, len(payload))) + payload])
-        self.close_code = self.close_code or code
-        self._wake()
+        self.close_code = code
+        self.read_on()  # the peer's own close frame must be read, though it reads nothing of ours
+        if self._owner is not None:
+            self._owner.closing()
 
     @property
     def closing(self) -> bool:
@@ -135,67 +158,63 @@ class Wire(asyncio.Protocol):
         if not self.lost:
             self._transport.abort()
 
-    async def drained(self) -> None:
-        """Wait while the write buffer is full: a peer that does not read its answers gets no more frames read."""
-        while self.paused and not self.closing and not self.lost:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-    def data_received(self, data: bytes) -> None:
-        self.bytes_in += len(data)
-        asked_for = False
-        if not self.heard:
-            self.heard = True
-            asked_for = len(data) == _PONG_BYTES and data.startswith(_PONG) and self._check.between_frames
-        if (found := self._check.look(data, monotonic())) is not None:
-            self._refuse(found, data)
-        elif asked_for:
-            pass  # most frames of idle sessions are pongs, and they wake no task
-        elif not self._check.refused and not (self.closing and self._transport.is_closing()):
-            self._inner.data_received(data)
-
-    def _refuse(self, found: FrameFinding, data: bytes) -> None:
-        # A connection that is closed while the client still sends is reset, and the client never reads our close frame
-        # (RFC 9293, section 3.6.1). So after the first refusal the rest is read and dropped, frame by frame, until the
-        # client's own close frame arrives, or for five seconds. These bytes may already have that frame, so they are
-        # checked.
-        if found not in OVER:
-            if self._owner is not None:
-                self._owner.refused(*_REFUSALS[found])
-            asyncio.get_running_loop().call_later(_READ_AFTER_REFUSAL_SECONDS, self.abort)
-            rest = data[self._check.good_bytes :]
-            if (end := self._check.look(rest, monotonic())) is not None:
-                self._refuse(end, rest)
-        elif found is FrameFinding.ENOUGH:
-            self.abort()
-        else:
-            if found is FrameFinding.UNMASKED:
-                # The bytes after that may not be frames.
-                self.close(PROTOCOL_ERROR, "frames must be masked")
-            self.finish()
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
     def pause_writing(self) -> None:
         self.paused = True
-        self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         self.paused = False
         self.heard = True
-        self._inner.resume_writing()
-        self._wake()
         if self._owner is not None:
             self._owner.resumed()
 
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        if not self.heard:
+            self.heard = True
+        if self._refused is not None:
+            self._drop(self._refused, data)
+            return
+        messages = self._reader.read(data, monotonic())
+        if messages and self._owner is not None:
+            self._owner.received(messages)
+        if self._reader.failure is not None:
+            self._refuse(self._reader.failure)
+
+    def hold(self) -> None:
+        """Read no more for now."""
+        if not self.lost:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again after :meth:`hold`."""
+        if not self.lost:
+            self._transport.resume_reading()
+
+    def _refuse(self, failure: Failure) -> None:
+        # A connection that is closed while the client still sends is reset, and the client never reads our close frame
+        # (RFC 9293, section 3.6.1). So the rest is read and dropped, frame by frame, until the client's own close frame
+        # arrives, or for five seconds. The bytes that came with the refused frame may already have it.
+        if self._owner is not None:
+            self._owner.refused(_CODES[failure], failure.value)
+        self._refused = RefusedReader()
+        asyncio.get_running_loop().call_later(_READ_AFTER_REFUSAL_SECONDS, self.abort)
+        self._drop(self._refused, self._reader.rest)
+        self._reader.rest = b""
+
+    def _drop(self, refused: RefusedReader, data: bytes) -> None:
+        is_over = refused.is_over(data)
+        if is_over:
+            self.finish()
+        elif is_over is False:
+            self.abort()
+
+    def eof_received(self) -> bool | None:
+        return None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        self._owner = None
-        self._wake()
-        self._inner.connection_lost(exc)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._waiter = None
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.lost()

@@ -21,7 +21,7 @@ from storage.accounts import AccountStore
 from storage.contract import ActivityLog
 from storage.database import Database
 from storage.errors import StorageError
-from storage.migrate import migrate, pending
+from storage.migrate import migrate, pending, steps
 from storage.opening import open_storage
 
 
@@ -95,5 +95,7 @@ async def _open_database(settings: Settings) -> AsyncIterator[tuple[Database, Ac
 async def _migrate(database: Database, development: bool) -> None:
     if development:
         await migrate(database)
-    elif await pending(database):
+    elif missing := await pending(database):
+        if len(missing) == len(steps(database.dialect)):
+            raise StorageError("The database is empty: create its tables with `run.py migrate` first.")
         raise StorageError("The database's schema is older than this release: run `run.py migrate` first.")

@@ -29,7 +29,7 @@ from server.services.receipts import Receipts
 from server.socket.acceptor import Acceptor
 from server.socket.endpoint import SocketEndpoint
 from server.socket.frame_handler import FrameHandler, Mark
-from storage.accounts import AccountStore, Device, Revocation
+from storage.accounts import AccountStore, ReceivedMark, Revocation
 from storage.directory.keys import KeyStore
 from storage.telephony.calls import CallStore
 
@@ -80,11 +80,13 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         frame_handler = FrameHandler(
             hub, cluster.events, activities, parties, base.auth, _keeper(base.accounts, now_ms), receipts
         )
+        log.acknowledge = frame_handler.acknowledge
         keys = Keys(KeyStore(base.database), parties, cluster.events, now_ms)
         devices = Devices(
             base.database,
             keys,
             base.auth.sign_out,
+            base.auth.apply_revocations,
             cluster.events,
             hub,
             cluster.presence.devices_elsewhere,
@@ -92,6 +94,7 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
         )
         acceptor = Acceptor(settings, cluster, timers, base.auth, parties, base.origins, now_ms, devices.said_hello)
         socket = SocketEndpoint(settings, acceptor, frame_handler)
+        cluster.nodes.is_draining = lambda: socket.draining
         stack.callback(timers.close)
         _follow(hub, parties, base.auth)
         watch_live_path(base.metrics, hub, socket, log, catch_up)
@@ -104,7 +107,9 @@ async def open_live_path(base: Foundation) -> AsyncIterator[LivePath]:
 
 def _keeper(accounts: AccountStore, now_ms: Callable[[], int]) -> Callable[[Sequence[Mark]], Awaitable[None]]:
     async def keep(marks: Sequence[Mark]) -> None:
-        await accounts.save_received([Device(person, device, id, now_ms()) for person, device, id in marks])
+        await accounts.save_received(
+            [ReceivedMark(person, device, id, now_ms(), issued_at_ms) for person, device, id, issued_at_ms in marks]
+        )
 
     return keep
 

@@ -18,6 +18,7 @@ from server.live.parties import Parties
 from server.node.foundation import Foundation
 from server.node.live_path import LivePath
 from server.node.privacy import PrivacyNode
+from server.node.push import PushNode
 from server.node.telephony import TelephonyNode
 from server.services.activities import Activities
 from server.services.directory.directory import Directory
@@ -38,6 +39,7 @@ class Node:
     live: LivePath
     telephony: TelephonyNode
     privacy: PrivacyNode
+    push: PushNode
     directory: Directory
     sending: Sending
     trends: Trends
@@ -81,6 +83,7 @@ class Node:
             await server.close()
         # From here nothing new begins. A webhook attempt may finish; one that does not is repeated later.
         await self.privacy.stop()
+        await self.push.stop()
         await self.telephony.stop()
         # Nothing is added any more to data that is only in memory: received ids and decisions on calls are stored.
         await self.socket.frame_handler.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from server.http.sending import Sending
 from server.node.foundation import Foundation
 from server.node.live_path import LivePath
 from server.routes import admin, number_admin, operator_search, operator_views, personal_data
+from server.routes.health import Check
 from server.services.operator.backups import Backups
 from server.services.operator.census import Census
 from server.services.operator.directory_search import DirectorySearch
@@ -23,9 +26,15 @@ from storage.telephony.numbers import NumberStore
 
 
 def operator_routes(
-    base: Foundation, live: LivePath, trends: Trends, remove: Remove, privacy: PrivacyRequests, sending: Sending
+    base: Foundation,
+    live: LivePath,
+    trends: Trends,
+    remove: Remove,
+    privacy: PrivacyRequests,
+    sending: Sending,
+    checks: Mapping[str, Check],
 ) -> list[web.RouteDef]:
-    """Return the routes. ``remove`` is the directory's way to remove an object."""
+    """Return the routes. ``remove`` is the directory's way to remove an object; ``checks``: more for the doctor."""
     settings, database, store, auth = base.settings, base.database, base.store, base.auth
     compact = database if isinstance(database, SqliteDatabase) else None
     data = PersonalData(database, store, remove, privacy)
@@ -33,9 +42,10 @@ def operator_routes(
     census = Census(settings, database, store, live.hub, base.metrics)
     backups = Backups(settings.data_dir, database)
     # The services that the doctor checks by name, besides the database.
-    services = live.cluster.checks
+    services = {**live.cluster.checks, **checks}
     return [
         *admin.SessionListResource(auth, live.hub, AccountStore(database)).routes(),
+        *admin.NodeListResource(auth, live.cluster.nodes).routes(),
         *admin.RightsResource(auth, erasure).routes(),
         *personal_data.ExportResource(data, auth, sending).routes(),
         *admin.FiguresResource(auth, census).routes(),

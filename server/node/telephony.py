@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from protocol.attestation import Attestation
+from server.http.direct import Direct
 from server.node.foundation import Foundation
 from server.node.live_path import LivePath
 from server.node.twilio_account import number_provider
@@ -34,6 +35,7 @@ class TelephonyNode:
     """The parts that the rest of the node uses."""
 
     routes: list[web.RouteDef]
+    directs: dict[str, Direct]
     trust: Trust
     numbers: Numbers
 
@@ -67,8 +69,9 @@ async def open_telephony(base: Foundation, live: LivePath, twilio: TwilioApi | N
         )
         retention = CallRetention(CallStore(database), settings.call_log_days, now_ms)
         await stack.enter_async_context(running("calls' retention", retention.run()))
+        looking_up = lookups.LookupResource(trust, auth)
         routes = [
-            *lookups.LookupResource(trust, auth).routes(),
+            *looking_up.routes(),
             *heartbeat.HeartbeatResource(Heartbeats(database, live.activities, numbers), auth).routes(),
             *blocked.CallListResource(live.call_log, auth).routes(),
             *call_settings_routes.CallSettingsResource(
@@ -77,4 +80,4 @@ async def open_telephony(base: Foundation, live: LivePath, twilio: TwilioApi | N
             *voice_token.VoiceTokenResource(VoiceTokens(settings, now_ms), auth).routes(),
             *twilio_voice.VoiceResource(Screening(trust, live.call_log, live.activities), auth).routes(),
         ]
-        yield TelephonyNode(routes, trust, numbers)
+        yield TelephonyNode(routes, looking_up.directs(), trust, numbers)

@@ -15,6 +15,7 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.validation import Strict
 from server.auth.authentication import Authentication
 from server.auth.inspection import CheckedToken
+from server.cluster.nodes import Nodes
 from server.config.logs import current_level, set_level
 from server.config.settings import LogLevel, Settings
 from server.http.operations import Operation, operation
@@ -24,8 +25,10 @@ from server.live.hub import Hub
 from server.live.session import Session
 from server.routes.admin_answers import (
     LevelAnswer,
+    NodeList,
     RevokedAnswer,
     SessionList,
+    node_answer,
     revoked_answer,
     session_answer,
 )
@@ -122,6 +125,23 @@ class SessionListResource:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [web.get("/admin/sessions", self.list_sessions)]
+
+
+@dataclass(frozen=True)
+class NodeListResource:
+    """The nodes of the cluster."""
+
+    auth: Authentication
+    nodes: Nodes
+
+    @operation(_described("listNodes", "The nodes of the cluster, as this one hears them"))
+    async def list_nodes(self, request: web.Request) -> JsonResponse[NodeList]:
+        await self.auth.admin(request)
+        return json_response(NodeList([node_answer(each) for each in self.nodes.all()]))
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [web.get("/admin/nodes", self.list_nodes)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import msgspec
 
 from protocol.activity import rfc3339
 from protocol.times import Time
+from server.cluster.nodes import ListedNode
 from server.config.settings import LogLevel
 from server.live.session import Session
 from storage.accounts import Revocation
@@ -42,6 +43,38 @@ class SessionList(msgspec.Struct, frozen=True):
     """The first of them."""
 
 
+class NodeAnswer(msgspec.Struct, frozen=True):
+    """One node of the cluster."""
+
+    host: str
+    """The name of its machine."""
+    process_id: int
+    """Its id on its machine."""
+    this_node: bool
+    """Whether it is the node that answered."""
+    silent_seconds: int
+    """For how long it has said nothing although it should have; 0 if it is heard."""
+    draining: bool
+    """Whether it takes no new sessions because it will stop."""
+    version: str
+    """Buzz's version."""
+    started_at: Time
+    """When it was started."""
+    sessions: int
+    """How many live sessions it has."""
+    behind: int
+    """How many of them have not got everything yet."""
+    head_id: int
+    """The newest activity that it has read."""
+
+
+class NodeList(msgspec.Struct, frozen=True):
+    """The nodes of the cluster, by host."""
+
+    nodes: list[NodeAnswer]
+    """This node, those that it hears, and those that have been silent for less than 10 minutes."""
+
+
 class RevokedAnswer(msgspec.Struct, frozen=True):
     """What was revoked: one token, or all tokens that a person has until now."""
 
@@ -72,6 +105,23 @@ def session_answer(session: Session, head: int, received_id: int) -> SessionAnsw
         behind_by=0 if session.live else head - session.cursor,
         received_id=received_id,
         token_expires_at=rfc3339(session.caller.expires_at_ms),
+    )
+
+
+def node_answer(node: ListedNode) -> NodeAnswer:
+    """Return a node as it is shown."""
+    state = node.state
+    return NodeAnswer(
+        host=state.host,
+        process_id=state.process_id,
+        this_node=node.here,
+        silent_seconds=int(node.heard_seconds) if node.silent else 0,
+        draining=state.draining,
+        version=state.version,
+        started_at=rfc3339(state.started_at_ms),
+        sessions=state.sessions,
+        behind=state.behind,
+        head_id=state.head,
     )
 
 

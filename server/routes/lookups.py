@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 from multidict import MultiDict, MultiMapping
 
 from protocol.errors import ApiError, ErrorCode
 from protocol.lookup import CallAnswer, Lookup, TrustAnswer, call_tokens, parse_lookup
-from server.auth.contract import Authenticator
+from server.auth.contract import SCOPE_LOOKUP, Authenticator, bearer_token
+from server.http.direct import Direct, DirectConnection
 from server.http.operations import Handler, Operation, described
 from server.http.requests import read_body
-from server.http.responses import JsonResponse, json_response
-from server.services.telephony.trust import Trust
+from server.http.responses import JsonResponse, json_response, whole_json
+from server.services.telephony.trust import Question, Trust
 from server.twilio.requests import form_pairs
+from storage.telephony.callers import Callers
 
 TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"
 CALL_PARAMETER: Final = "CallSid"
+_TRUST_PATH: Final = "/apps/buzz/trust-lookup"
+_PLAIN_QUERY: Final = re.compile(r"\w+=[\w.:-]*(?:&\w+=[\w.:-]*)*", re.ASCII)
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _TRUST: Final = Operation(
@@ -60,10 +68,41 @@ class LookupResource:
         tokens = call_tokens(None, parameters.get(CALL_PARAMETER))
         return json_response(await self.lookups.call(parse_lookup(parameters), tokens))
 
+    def trust_directly(self, http: DirectConnection, message: RawRequestMessage) -> bool:
+        """Begin to answer a trust look-up whose token is known; False: :meth:`trust` has to, which knows the refusals.
+
+        If storage can't be asked, :meth:`trust` asks it again.
+        """
+        headers = message.headers
+        token = bearer_token(headers.get(hdrs.AUTHORIZATION, ""))
+        caller = self.auth.cached(token) if token is not None else None
+        if caller is None or SCOPE_LOOKUP not in caller.scopes or message.should_close or hdrs.ORIGIN in headers:
+            return False
+        parameters = _plain_query(message.path.partition("?")[2]) or _unrepeated(message.url.query)
+        tokens = call_tokens(headers.get(TOKEN_HEADER), parameters.get(CALL_PARAMETER))
+        try:
+            question = self.lookups.ask(parse_lookup(parameters), tokens)
+        except ApiError:
+            return False
+        question.answer.add_done_callback(partial(self._answer, http, question))
+        return True
+
+    def _answer(self, http: DirectConnection, question: Question, found: asyncio.Future[Callers | None]) -> None:
+        try:
+            answer = self.lookups.verdict_on(question, found.result()).answer
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the other way says and logs what is wrong
+            http.decline()
+        else:
+            http.answer(whole_json(answer))
+
+    def directs(self) -> dict[str, Direct]:
+        """Return the trust look-up by GET for :data:`server.http.direct.DIRECT`."""
+        return {_TRUST_PATH: self.trust_directly}
+
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            *_pair("/apps/buzz/trust-lookup", _TRUST, self.trust),
+            *_pair(_TRUST_PATH, _TRUST, self.trust),
             *_pair("/apps/buzz/call-lookup", _CALL, self.call),
         ]
 
@@ -91,6 +130,15 @@ async def _parameters(request: web.Request) -> Mapping[str, object]:
     if request.method == "POST":
         found |= await _body_parameters(request)
     return found
+
+
+def _plain_query(query: str) -> dict[str, object] | None:
+    """Return the parameters of a query that needs no decoding; None if it needs some, or names one more than once."""
+    if _PLAIN_QUERY.fullmatch(query) is None:
+        return None
+    pairs = query.split("&")
+    found: dict[str, object] = {pair.partition("=")[0]: pair.partition("=")[2] for pair in pairs}
+    return found if len(found) == len(pairs) else None
 
 
 def _unrepeated(pairs: MultiMapping[str]) -> dict[str, object]:

@@ -71,7 +71,7 @@ class PublicKeyResource:
     async def put(self, request: web.Request) -> JsonResponse[Published]:
         caller = await self.auth.person(request)
         new = await read_json(request, NEW_PUBLIC_KEY)
-        return json_response(Published(await self.keys.publish(caller.person, new)))
+        return json_response(Published(await self.keys.publish(caller, new)))
 
     @operation(
         Operation(

@@ -68,8 +68,13 @@ class Buckets(Generic[Key]):
         after = (full_at if full_at > now else now) + tokens * self._interval
         excess = after - now - self._window
         # A key that is refused is in use as well: it must not be dropped meanwhile.
-        self._keep(key, full_at if excess > _ROUNDING else after)
-        return excess if excess > _ROUNDING else 0.0
+        is_refused = excess > _ROUNDING
+        kept = full_at if is_refused else after
+        if key in self._young:  # nearly always
+            self._young[key] = kept
+        else:
+            self._keep(key, kept)
+        return excess if is_refused else 0.0
 
     def spend(self, key: Key, tokens: float) -> None:
         """Take tokens that were already spent elsewhere: the bucket may go below zero by up to one burst."""

@@ -9,12 +9,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 
-from protocol.activity import Activity, ActivityType, NewActivity, Party
+from protocol.activity import Activity, ActivityType, NewActivity, Party, SocketActivity
 from protocol.codec import Codec
 from protocol.errors import ApiError, ErrorCode
+from protocol.frames import Ref
 from protocol.names import Name
 from server.live.log import Log, Submission, refused
 from server.live.parties import Parties, PartyName
+from server.live.session import Session
 from server.runtime.limits import Buckets
 from server.runtime.tracing import Tracing
 from server.services.calls.call_reports import CallReport, CallReports, call_key
@@ -55,6 +57,7 @@ class Activities:
         self._sends = sends
         self._count = count
         self._tracing = tracing
+        self._traced = tracing.on
 
     # --- posting ------------------------------------------------------------------------------------------------
 
@@ -94,6 +97,30 @@ class Activities:
         except ApiError as error:
             self._refused(error)
             raise
+
+    def submit_chat(self, session: Session, ref: Ref, new: SocketActivity) -> bool:
+        """Submit a person's own chat message from a socket, if both parties are in memory: nearly all that is sent.
+
+        This does what :meth:`submit_known` does with such a message, without a closure for its answer. False: it is
+        something else, and nothing was done. Raises ApiError: rate_limited, bad_request, unavailable.
+        """
+        if new.type != "chat_message" or new.idempotency_key is not None or self._traced:
+            return False
+        author, receiver_key = session.caller.person, new.receiver
+        sender, receiver = self._parties.get(author), self._parties.get(receiver_key)
+        if sender is None or receiver is None or new.sender != author:
+            return False
+        try:
+            self._admit(author, new, limited=True)
+            posting = Posting(
+                ActivityType.chat_message, author, receiver_key, author, new.call_time, new.message,
+                new.message_id.lower() if new.message_id is not None else None, self._now_ms(),
+            )  # fmt: skip
+            self._log.submit(Submission(posting, sender, receiver, None, session, ref))
+        except ApiError as error:
+            self._refused(error)
+            raise
+        return True
 
     def submit_known(
         self, author: int, new: NewActivity, key: str | None, answer: Answer, limited: bool = True

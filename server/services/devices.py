@@ -21,9 +21,10 @@ from server.runtime.limits import Buckets
 from server.runtime.tasks import OnDemand
 from server.services.keys import Keys
 from storage.accounts import AccountStore, KnownDevice, SeenDevice, remove_device
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.directory.keys import KeyStore, PublicKey, revoke_of_device
 from storage.errors import StorageError
+from storage.push.registrations import remove_of_device
 
 NOTED_EVERY_MS: Final = 3_600_000
 """A device that says hello again with the same token is stored again after so long."""
@@ -34,8 +35,10 @@ SIGN_OUT_EVERY_SECONDS: Final = 60.0
 _REMEMBERED: Final = 50_000
 _logger = structlog.get_logger("devices")
 
-SignOut = Callable[[int, str, str | None], Awaitable[None]]
-"""Revokes what a person's device uses, and a token by its id: (person, device, token id), durably, on every node."""
+SignOut = Callable[[Transaction, int, str, str | None], Awaitable[None]]
+"""Revokes what a person's device uses, and a token by its id: (transaction, person, device, token id)."""
+Apply = Callable[[], Awaitable[None]]
+"""Applies on this node the revocations that were committed."""
 Elsewhere = Callable[[int], Collection[str]]
 """Returns the ids of a person's devices that have a session on another node, as far as it is known here."""
 
@@ -48,6 +51,7 @@ class Devices:
         database: Database,
         keys: Keys,
         sign_out: SignOut,
+        apply: Apply,
         events: Events,
         hub: Hub,
         elsewhere: Elsewhere,
@@ -58,6 +62,7 @@ class Devices:
         self._keys = KeyStore(database)
         self._published = keys
         self._sign_out = sign_out
+        self._apply = apply
         self._events = events
         self._hub = hub
         self._elsewhere = elsewhere
@@ -77,7 +82,8 @@ class Devices:
         token_id, noted_at_ms = self._noted.get(key, ("", 0))
         if token_id == session.caller.token_id and 0 <= now_ms - noted_at_ms < NOTED_EVERY_MS:
             return
-        self._waiting[key] = SeenDevice(*key, client_text(client), session.caller.token_id, now_ms)
+        caller = session.caller
+        self._waiting[key] = SeenDevice(*key, client_text(client), caller.token_id, now_ms, caller.issued_at_ms)
         self._writer.wake()
 
     async def close(self) -> None:
@@ -122,23 +128,33 @@ class Devices:
         """Sign a device out: its sessions end on every node, its keys are revoked, the person's others are told.
 
         Its last token is revoked, unless the caller uses the same one. The device can sign in again with a token that
-        is issued later. Raises ApiError(not_found, rate_limited) and StorageUnavailable.
+        is issued later. All of that is one transaction: what is removed is what was signed out, and nothing of a device
+        that signs in again. Raises ApiError(not_found, rate_limited) and StorageUnavailable.
         """
         person_id = caller.person
-        known = {device.device_id: device for device in await self._accounts.known_devices(person_id)}
-        if device_id not in known:
+        if device_id not in {device.device_id for device in await self._accounts.known_devices(person_id)}:
             raise _no_device(device_id)
         if wait := self._removals.take(person_id):
             raise ApiError(ErrorCode.RATE_LIMITED, "Too Many Requests: you have signed out too many devices.", wait)
-        token_id = known[device_id].token_id
-        await self._sign_out(person_id, device_id, token_id if token_id != caller.token_id else None)
         async with self._database.transaction() as transaction:
-            await remove_device(transaction, person_id, device_id)
+            removed = await remove_device(transaction, person_id, device_id)
+            if removed is None:  # another request has signed it out meanwhile
+                raise _no_device(device_id)
+            await remove_of_device(transaction, person_id, device_id)
             revoked = await revoke_of_device(transaction, person_id, device_id, self._now_ms())
+            token_id = removed.token_id if removed.token_id != caller.token_id else None
+            await self._sign_out(transaction, person_id, device_id, token_id)
+        await self._applied()
         self._noted.pop((person_id, device_id), None)
         self._events.publish((person_id,), EventName.DEVICE_REMOVED, {"device_id": device_id})
         await self._published.tell_revoked(person_id, revoked)
         _logger.info("device signed out", keys=len(revoked))
+
+    async def _applied(self) -> None:
+        try:
+            await self._apply()
+        except StorageError as error:  # what follows must happen all the same; revocations are read every second
+            _logger.warning("a device that was signed out ends a little later", reason=str(error))
 
 
 def client_text(client: Any) -> str | None:

@@ -17,8 +17,9 @@ from protocol.encryption import (
     PublicKeyAnswer,
     fingerprint,
 )
-from protocol.errors import ApiError, ErrorCode
+from protocol.errors import ApiError, ErrorCode, InvalidToken
 from protocol.events import EventName
+from server.auth.contract import SIGNED_OUT, Caller
 from server.live.events import Events
 from server.live.parties import Parties
 from server.runtime.limits import Buckets
@@ -34,6 +35,7 @@ from storage.directory.keys import (
     first_changes,
 )
 from storage.errors import StorageUnavailable
+from storage.signed_out import SignedOut
 
 _logger = structlog.get_logger("keys")
 CHANGES_AT_ONCE = 128
@@ -84,11 +86,13 @@ class Keys:
                 found = first_changes([*found, *await self._store.changed(people, after, limit)], limit)
         return found
 
-    async def publish(self, person_id: int, new: NewPublicKey) -> PublicKeyAnswer:
+    async def publish(self, caller: Caller, new: NewPublicKey) -> PublicKeyAnswer:
         """Put a key in force and notify those who have talked with the person, and the person's other devices.
 
-        The same key again changes nothing. Raises ApiError: conflict if too many are in force, rate_limited.
+        The same key again changes nothing. Raises ApiError: conflict if too many are in force, rate_limited; and
+        InvalidToken if the key's device was signed out after the caller's credential was issued.
         """
+        person_id = caller.person
         self._take(person_id)
         key = PublicKey(
             new.public_key,
@@ -99,7 +103,10 @@ class Keys:
             None,
             new.statement,
         )
-        result = await self._store.publish(person_id, key)
+        try:
+            result = await self._store.publish(person_id, key, caller.issued_at_ms)
+        except SignedOut:
+            raise InvalidToken(SIGNED_OUT) from None
         if not isinstance(result, KeyPublication):
             raise ApiError(
                 ErrorCode.CONFLICT,

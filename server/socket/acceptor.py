@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 import secrets
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from aiohttp import web
 
 from protocol.activity import rfc3339
 from protocol.codec import Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode, InvalidToken
 from protocol.frames import DEFAULT_BATCH_BYTES, Hello, Welcome
-from server.auth.contract import SIGNED_OUT, Authenticator, Caller
+from server.auth.contract import SIGNED_OUT, Authenticator, Caller, bearer_token
 from server.cluster.cluster import Cluster
 from server.config.settings import Settings
 from server.http.origins import Origins
@@ -25,6 +23,7 @@ from server.live.parties import Parties
 from server.live.session import CLOSE_SECONDS, Session
 from server.live.timers import Timers
 from server.live.wire import Wire
+from server.socket.asking import Asking
 from server.socket.refused_frames import RefusedFrames
 
 
@@ -38,23 +37,48 @@ class Refused(Exception):
 
 
 class Handshake:
-    """A socket that has not sent ``hello`` yet; its deadline is in the timers."""
+    """A socket that has not sent ``hello`` yet; its deadline is in the timers. ``end`` it exactly once."""
 
-    __slots__ = ("done", "wire")
+    __slots__ = ("_address", "_done", "_unfinished", "_wire")
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.done = False
+    def __init__(self, wire: Wire, address: str, unfinished: Counter[str]) -> None:
+        """``unfinished``: how many sockets each address has that have not sent ``hello``."""
+        self._wire = wire
+        self._address = address
+        self._unfinished = unfinished
+        self._unfinished[address] += 1
+        self._done = False
+
+    def end(self) -> None:
+        """Note that it has sent ``hello``, or is closed."""
+        self._done = True
+        self._unfinished[self._address] -= 1
+        if self._unfinished[self._address] <= 0:
+            del self._unfinished[self._address]
 
     def on_timer(self, now: float) -> float | None:
         """Close with 4408 if there was no hello in time; drop the connection if that is not answered either."""
-        if self.done or self.wire.lost:
+        if self._done or self._wire.lost:
             return None
-        if self.wire.closing:
-            self.wire.abort()
+        if self._wire.closing:
+            self._wire.abort()
             return None
-        self.wire.close(CloseCode.NO_LIFE_SIGN, "no hello in time")
+        self._wire.close(CloseCode.NO_LIFE_SIGN, "no hello in time")
         return now + CLOSE_SECONDS
+
+
+class Farewell:
+    """A socket without a session that was closed: the peer has a few seconds to answer."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def on_timer(self, now: float) -> float | None:
+        """Drop the connection if it is still there."""
+        self._wire.abort()
+        return None
 
 
 @dataclass(slots=True)
@@ -94,46 +118,62 @@ class Acceptor:
         self._origins = origins
         self._now_ms = now_ms
         self._said_hello = said_hello
+        self._ids = _unguessable_ids()
         self._unfinished: Counter[str] = Counter()
         self.stats = SocketStats()
         self.refused_frames = RefusedFrames()
 
-    @contextmanager
-    def handshake(self, address: str, wire: Wire) -> Iterator[None]:
+    def handshake(self, address: str, wire: Wire) -> Handshake:
         """Limit the time until the hello, and the number of sockets of one address that have not sent it yet.
 
         Raises Refused beyond the address's limit.
         """
         if self._unfinished[address] >= self.settings.max_handshakes_per_address:
             raise Refused(CloseCode.TOO_MANY, "too many unfinished handshakes")
-        self._unfinished[address] += 1
-        handshake = Handshake(wire)
+        handshake = Handshake(wire, address, self._unfinished)
         self._timers.add(self._timers.now() + self.settings.hello_timeout_seconds, handshake)
-        try:
-            yield
-        finally:
-            handshake.done = True
-            self._unfinished[address] -= 1
-            if self._unfinished[address] <= 0:
-                del self._unfinished[address]
+        return handshake
 
-    def check_origin(self, request: web.Request) -> None:
+    def drain(self) -> None:
+        """Note that the sessions of this node are asked to reconnect."""
+        self._cluster.presence.draining = True
+
+    def drop_later(self, wire: Wire) -> None:
+        """Drop a closed socket without a session, unless its peer answers the close frame in time."""
+        self._timers.add(self._timers.now() + CLOSE_SECONDS, Farewell(wire))
+
+    def check_origin(self, asking: Asking) -> None:
         """Check the page's origin that a browser sends (:class:`Origins`). Raises Refused."""
-        origin = request.headers.get("Origin")
-        if origin is not None and not self._origins.allow(origin, request.host):
+        origin = asking.origin
+        if origin is not None and not self._origins.allow(origin, asking.host):
             self._origins.log_refusal(origin)
             raise Refused(CloseCode.ORIGIN_NOT_ALLOWED, "origin not allowed")
 
-    async def open(self, request: web.Request, hello: Hello, codec: Codec, wire: Wire) -> Session:
+    def open_known(self, asking: Asking, hello: Hello, codec: Codec, wire: Wire) -> Session | None:
+        """Do what :meth:`open` does, at once; None if that takes a wait.
+
+        It takes none if the token was verified before, the directory's entry of its person is in memory, and this node
+        has everything that the client has seen. So most devices that come again need no task.
+        """
+        token = bearer_token(asking.authorization) if hello.token is None else hello.token
+        caller = self._auth.cached(token) if token is not None else None
+        if caller is None or caller.person_id is None or self._cluster.lacks(hello.last_activity_id or 0, hello.epoch):
+            return None
+        return self._begin(caller, hello, codec, wire)
+
+    async def open(self, asking: Asking, hello: Hello, codec: Codec, wire: Wire) -> Session:
         """Check the token, add the session to the hub, send ``welcome`` and begin its delivery."""
-        caller = await self._caller(request, hello)
+        caller = await self._caller(asking, hello)
         await self._cluster.catch_up_to(hello.last_activity_id or 0, hello.epoch)
         while not self._auth.counts(caller):  # the token may have become invalid meanwhile, or the directory changed
-            caller = await self._caller(request, hello)
+            caller = await self._caller(asking, hello)
+        return self._begin(caller, hello, codec, wire)
+
+    def _begin(self, caller: Caller, hello: Hello, codec: Codec, wire: Wire) -> Session:
+        # Nothing is awaited from the check of the credential to the end, so that no commit, no change of membership and
+        # no revocation can happen in between.
         if self._auth.is_signed_out(caller, hello.device_id):
             raise Refused(CloseCode.UNAUTHORIZED, SIGNED_OUT)
-        # From here on nothing is awaited, so that no commit, no change of membership and no revocation can happen in
-        # between.
         companies = self._parties.known_companies(caller.person) or ()
         session = self._session(caller, hello, codec, wire, (caller.person, *companies))
         self._replace(hello, caller)
@@ -150,10 +190,10 @@ class Acceptor:
         self.stats.opened += 1
         return session
 
-    async def _caller(self, request: web.Request, hello: Hello) -> Caller:
+    async def _caller(self, asking: Asking, hello: Hello) -> Caller:
         try:
             if hello.token is None:
-                return await self._auth.person(request)
+                return await self._auth.person_of(asking.authorization)
             caller = self._auth.cached(hello.token) or await self._auth.verify(hello.token)
             self._auth.require_person(caller)
         except InvalidToken as error:
@@ -166,7 +206,7 @@ class Acceptor:
 
     def _session(self, caller: Caller, hello: Hello, codec: Codec, wire: Wire, parties: tuple[int, ...]) -> Session:
         return Session(
-            secrets.token_urlsafe(12),
+            next(self._ids),
             caller,
             hello.device_id,
             codec,
@@ -200,3 +240,13 @@ class Acceptor:
             token_expires_at=rfc3339(session.caller.expires_at_ms),
             ref=hello.ref,
         )
+
+
+_ID_BYTES, _ID_CHARACTERS, _IDS_AT_ONCE = 12, 16, 64
+
+
+def _unguessable_ids() -> Iterator[str]:
+    """Yield ids for sessions; the system's random bytes are read for many of them at once."""
+    while True:
+        text = urlsafe_b64encode(secrets.token_bytes(_ID_BYTES * _IDS_AT_ONCE)).decode()
+        yield from (text[begin : begin + _ID_CHARACTERS] for begin in range(0, len(text), _ID_CHARACTERS))

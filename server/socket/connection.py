@@ -1,182 +1,266 @@
-"""One socket from upgrade to end.
+"""One socket from upgrade to end: its messages go straight to the session, in the step in which their bytes arrive.
 
-Its task only reads. The hub, the catch-up readers and the answers to frames write.
+What can't be answered at once (a ``hello``, an activity of people who are not in memory yet) becomes a task. Until it
+is done, later messages wait; while the write buffer is full, nothing more is read from the socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final
 
 import structlog
-from aiohttp import WSMsgType, web
 
-from protocol.codec import CODECS, JSON, BadFrame, Codec, Undecodable
+from protocol.codec import BadFrame, Codec, Undecodable
 from protocol.errors import ApiError, CloseCode, ErrorCode
-from protocol.frames import Hello, Ref, Send
-from server.http.client_address import client_address
-from server.live.session import CLOSE_SECONDS, Session
-from server.live.wire import PROTOCOL_ERROR, Wire
-from server.socket.acceptor import Acceptor, Refused
+from protocol.frame_reader import BINARY, CLOSE, PING, PONG, TEXT, FrameLimits, Message, close_code
+from protocol.frames import Hello, Ref
+from server.live.session import Session
+from server.live.wire import Wire
+from server.runtime.tasks import Tasks
+from server.socket.acceptor import Acceptor, Handshake, Refused
+from server.socket.admission import Admission
+from server.socket.asking import Asking
 from server.socket.frame_handler import FrameHandler, error_frame
 from storage.errors import StorageUnavailable
 
 BAD_FRAMES_A_MINUTE = 20
+MAX_HELD_BYTES = 64 * 1024
+"""Of messages that wait for the one before them: beyond it nothing more is read from the socket."""
+_KEPT_BYTES = 150
+"""What a message takes beside its payload."""
+Work = Coroutine[Any, Any, None]
 _logger = structlog.get_logger("socket")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sockets of a node share. ``ended`` is called with each connection at its end.
+
+    ``openings`` limits the hellos in one turn of the event loop: those of thousands of sockets may arrive together.
+    """
+
+    acceptor: Acceptor
+    openings: Admission
+    frame_handler: FrameHandler
+    limits: FrameLimits
+    tasks: Tasks
+    ended: Callable[[Connection], None]
 
 
 class Connection:
     """One socket from upgrade to end."""
 
     __slots__ = (
-        "_acceptor",
-        "_bad_frames",
-        "_closed_by_client",
-        "_codec",
-        "_frame_handler",
-        "_request",
-        "_websocket",
-        "session",
-        "wire",
-    )
+        "_around", "_asking", "_bad_frames", "_closed_by_client", "_codec", "_handshake", "_held", "_working",
+        "session", "wire",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        acceptor: Acceptor,
-        frame_handler: FrameHandler,
-        request: web.Request,
-        websocket: web.WebSocketResponse[bool],
-    ) -> None:
-        self._acceptor = acceptor
-        self._frame_handler = frame_handler
-        self._request = request
-        self._websocket = websocket
-        self._codec: Codec = CODECS.get(websocket.ws_protocol or "", JSON)
-        self.wire = Wire(request, self, acceptor.settings.max_frame_bytes, acceptor.settings.frame_rate_limit)
+    def __init__(self, around: Surroundings, asking: Asking, codec: Codec) -> None:
+        self._around = around
+        self._asking: Asking | None = asking  # until the session is open
+        self._codec = codec
+        self.wire = Wire(self, around.limits)
         self.session: Session | None = None
+        self._handshake: Handshake | None = None
         self._bad_frames: deque[float] | None = None
         self._closed_by_client: int | None = None
+        self._held: list[Message] | None = None  # messages that wait, for a task or for room in the write buffer
+        self._working = False
 
-    async def serve(self) -> None:
-        """Read frames until the socket ends, and close it with the right code if we end it."""
-        address = client_address(self._request, self._acceptor.settings.trusted_hops)
+    def begin(self, transport: asyncio.Transport, early: bytes) -> None:
+        """Take over the transport and wait for ``hello``; ``early``: bytes that it has read already."""
+        self.wire.take_over(transport)
+        asking = self._asking
+        assert asking is not None
         try:
-            self._acceptor.check_origin(self._request)
-            with self._acceptor.handshake(address, self.wire):
-                self.session = await self._hello()
-            if self.session is not None:
-                await self._read(self.session)
-        except Undecodable as error:
-            self._close(CloseCode.NOT_THE_PROTOCOL, str(error))
+            self._around.acceptor.check_origin(asking)
+            self._handshake = self._around.acceptor.handshake(asking.address, self.wire)
         except Refused as refused:
             self._close(refused.code, refused.reason)
-        except (ApiError, StorageUnavailable) as error:
-            self._close(CloseCode.OVER_CAPACITY, f"retry_after={getattr(error, 'retry_after_seconds', None) or 1:g}")
-        except Exception:  # logged; the client gets an internal error
-            _logger.exception("session failed", session=self.session.id if self.session else None)
-            self._close(CloseCode.SERVER_FAULT, "server fault")
-        await self._read_until_close()
+        if early:
+            self.wire.data_received(early)
 
-    def resumed(self) -> None:
-        """Resume the session, because the wire's buffer has drained."""
-        if self.session is not None:
-            self._acceptor.hub.resume(self.session)
+    # --- what the wire reports ----------------------------------------------------------------------------------
 
-    def refused(self, code: CloseCode, reason: str) -> None:
+    def received(self, messages: Sequence[Message]) -> None:
+        """Handle messages in their order, until one must wait."""
+        if self._held is not None and not self.wire.closing:
+            self._hold([*self._held, *messages])
+            return
+        for number, (opcode, payload) in enumerate(messages, 1):
+            work = self._handle(opcode, payload)
+            if work is not None:
+                self._working = True
+                self._around.tasks.start("frame", self._do(work))
+            if (self._working or self.wire.paused) and not self.wire.closing:
+                self._hold(list(messages[number:]))
+                return
+
+    def refused(self, code: int, reason: str) -> None:
         """Handle that the wire accepts no more frames."""
         self._close(code, reason)
 
-    def _close(self, code: CloseCode, reason: str) -> None:
+    def resumed(self) -> None:
+        """Resume the session and the reading, because the wire's buffer has drained."""
         if self.session is not None:
-            self.session.close(code, reason)
-        else:
-            self.wire.close(code, reason)
+            self._around.acceptor.hub.resume(self.session)
+        self._go_on()
 
-    @property
-    def close_code(self) -> int:
-        """Return the code of the side that closed first; 1005 if it gave none, 1006 if the connection was lost.
+    def closing(self) -> None:
+        """Handle what waits, because a close frame was sent: the client's own may be among it."""
+        held, self._held = self._held, None
+        if held:
+            self.received(held)
 
-        RFC 6455, section 7.1.5.
-        """
-        return self._closed_by_client or self.wire.close_code or self._websocket.close_code or 1006
+    def lost(self) -> None:
+        """Release everything, because the connection has ended."""
+        self._end_handshake()
+        if self.session is not None:
+            self.session.ended()
+        self._around.ended(self)
 
-    def release_error(self) -> None:
-        """Break the cycle that a broken connection leaves, after its end.
+    # --- messages -----------------------------------------------------------------------------------------------
 
-        aiohttp keeps the exception of a broken connection. Its traceback refers to frames that refer to the socket: a
-        cycle for each session, which only the garbage collector frees. After many sessions that takes a second.
-        """
-        fault = self._websocket.exception()
-        while fault is not None:
-            fault.__traceback__, before = None, fault.__context__
-            fault.__context__, fault = None, before
-
-    # --- reading ------------------------------------------------------------------------------------------------
-
-    async def _hello(self) -> Session | None:
-        while (data := self._payload(await self._websocket.receive())) is not None:
-            if data is _CONTROL:
-                continue
-            try:
-                frame = self._codec.decode(data)
-                if isinstance(frame, Hello):
-                    return await self._acceptor.open(self._request, frame, self._codec, self.wire)
-                raise BadFrame("The first frame should be 'hello'.", frame.ref)
-            except BadFrame as error:
-                self._refuse(error)
+    def _handle(self, opcode: int, payload: bytes) -> Work | None:
+        """Handle a message; returns the rest of the work if it must wait for something."""
+        try:
+            if opcode != self._codec.opcode:
+                self._control(opcode, payload)
+            elif self.wire.close_code is None:
+                self._around.acceptor.stats.frames_in += 1
+                session = self.session
+                return self._hello(payload) if session is None else self._frame(session, payload)
+        except Exception as error:  # noqa: BLE001 - closes this socket; what nobody expects is logged
+            self._fail(error)
         return None
 
-    async def _read(self, session: Session) -> None:
-        frame_handler = self._frame_handler
-        # This loop waits in ws.receive() itself, not in a coroutine around it: an idle session is a chain of suspended
-        # Python frames, and each costs half a kilobyte.
-        while (data := self._payload(await self._websocket.receive())) is not None:
-            if data is _CONTROL:
-                continue
-            ref: Ref | None = None
-            try:
-                frame = self._codec.decode(data)
-                ref = frame.ref
-                if type(frame) is not Send or not frame_handler.send_known(session, frame):
-                    await frame_handler.answer(session, frame)
-            except ApiError as error:
-                self._refuse(error)
-            except StorageUnavailable:
-                # The session continues without storage: its client tries again, and missed activities are read from the
-                # log.
-                self._refuse(ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1).about(ref))
-            if self.wire.paused:
-                await self.wire.drained()
-
-    def _payload(self, message: Any) -> bytes | None:
-        """Return a frame's bytes; None when the socket has ended. Raises Refused for the wrong kind of frame."""
-        kind = message.type
-        if kind in _ENDS:
-            if kind is WSMsgType.CLOSE and not self.wire.closing:
-                if message.data == CloseCode.TOO_LARGE and self.session is not None:
-                    self._acceptor.refused_frames.refused(self.session)
-                if message.data == _NEVER_SENT:  # aiohttp accepts it
-                    self.wire.close(PROTOCOL_ERROR, "not a close code")
-                else:
-                    self._closed_by_client = message.data or _NO_CODE
-                    self._close(_answer_to(message.data), "")
+    def _frame(self, session: Session, payload: bytes) -> Work | None:
+        ref: Ref | None = None
+        try:
+            frame = self._codec.decode(payload)
+            ref = frame.ref
+            work = self._around.frame_handler.handle(session, frame)
+        except (ApiError, StorageUnavailable) as error:
+            self._refuse(error, ref)
             return None
-        if self.wire.closing:
-            return None
-        if kind in _CONTROLS:
-            if kind is WSMsgType.PING:
-                self.wire.pong(message.data)
-            return _CONTROL
-        if (kind is WSMsgType.BINARY) is not self._codec.binary:
-            wanted = _KINDS[self._codec.binary]
-            raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{self._codec.name} takes {wanted} frames")
-        self._acceptor.stats.frames_in += 1
-        return cast(bytes, message.data)
+        return None if work is None else self._answered(work, ref)
 
-    def _refuse(self, error: ApiError) -> None:
+    async def _answered(self, work: Work, ref: Ref | None) -> None:
+        try:
+            await work
+        except (ApiError, StorageUnavailable) as error:
+            self._refuse(error, ref)
+
+    def _hello(self, payload: bytes) -> Work | None:
+        try:
+            frame = self._codec.decode(payload)
+            if isinstance(frame, Hello):
+                return self._say_hello(frame)
+            raise BadFrame("The first frame should be 'hello'.", frame.ref)
+        except BadFrame as error:
+            self._refuse(error)
+        return None
+
+    def _say_hello(self, hello: Hello) -> Work | None:
+        if self._around.openings.enter_now():
+            return self._open(hello)
+        self._working = True  # later messages wait
+        self._around.openings.wait(partial(self._admitted, hello))
+        return None
+
+    def _admitted(self, hello: Hello) -> bool:
+        """Go on with a ``hello`` that has waited; False if its socket has gone."""
+        if self.wire.closing or self.wire.lost:
+            self._done()
+            return False
+        try:
+            work = self._open(hello)
+        except Exception as error:  # noqa: BLE001 - as in _handle
+            self._fail(error)
+            work = None
+        if work is None:
+            self._done()
+        else:
+            self._around.tasks.start("frame", self._do(work))
+        return True
+
+    def _open(self, hello: Hello) -> Work | None:
+        """Open the session at once if it can be; else return the work that does it."""
+        asking = self._asking
+        assert asking is not None
+        session = self._around.acceptor.open_known(asking, hello, self._codec, self.wire)
+        if session is None:
+            return self._open_checked(asking, hello)
+        self._opened(session)
+        return None
+
+    async def _open_checked(self, asking: Asking, hello: Hello) -> None:
+        self._opened(await self._around.acceptor.open(asking, hello, self._codec, self.wire))
+
+    def _opened(self, session: Session) -> None:
+        self.session, self._asking = session, None
+        self._end_handshake()
+        if self.wire.lost or self.wire.closing:  # meanwhile
+            session.ended()
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == CLOSE:
+            self._closed(close_code(payload))
+        elif opcode == PING:
+            self.wire.pong(payload)
+        elif opcode != PONG and not self.wire.closing:
+            raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{self._codec.name} takes {_KINDS[self._codec.opcode]} frames")
+
+    def _closed(self, code: int) -> None:
+        """Answer the client's close frame, which may be an answer itself, and end the connection."""
+        if not self.wire.closing:
+            self._closed_by_client = code
+            if code == CloseCode.TOO_LARGE and self.session is not None:
+                self._around.acceptor.refused_frames.refused(self.session)
+            self._close(CloseCode.GOING_AWAY if code == CloseCode.GOING_AWAY else CloseCode.NORMAL, "")
+        self.wire.finish()
+
+    # --- work that waits ----------------------------------------------------------------------------------------
+
+    async def _do(self, work: Work) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - as in _handle
+            self._fail(error)
+        self._done()
+
+    def _done(self) -> None:
+        self._working = False
+        self._go_on()
+
+    def _hold(self, messages: list[Message]) -> None:
+        """Keep messages for later, and read no more if they are many or their answers find no room."""
+        self._held = messages
+        if self.wire.paused or sum(len(payload) + _KEPT_BYTES for _, payload in messages) > MAX_HELD_BYTES:
+            self.wire.hold()
+
+    def _go_on(self) -> None:
+        """Handle the messages that wait and read on, if nothing stands in the way any more."""
+        if self._held is None or self._working or self.wire.paused:
+            return
+        held, self._held = self._held, None
+        self.received(held)
+        if self._held is None:
+            self.wire.read_on()
+
+    # --- refusals and the end -----------------------------------------------------------------------------------
+
+    def _refuse(self, error: ApiError | StorageUnavailable, ref: Ref | None = None) -> None:
+        """Answer with an error; the session goes on. Raises Refused after too many bad frames."""
+        if isinstance(error, StorageUnavailable):
+            # The client tries again, and missed activities are read from the log.
+            error = ApiError(ErrorCode.UNAVAILABLE, retry_after_seconds=1).about(ref)
         if error.code is ErrorCode.BAD_FRAME and self._too_many_bad(monotonic()):
             raise Refused(CloseCode.NOT_THE_PROTOCOL, f"{BAD_FRAMES_A_MINUTE} bad frames in a minute")
         self.wire.write([self._codec.frame(error_frame(error))])
@@ -187,26 +271,42 @@ class Connection:
         self._bad_frames.append(now)
         return len(self._bad_frames) == BAD_FRAMES_A_MINUTE and now - self._bad_frames[0] < 60
 
-    async def _read_until_close(self) -> None:
-        """Read until the peer answers our close frame. The session's or handshake's timer limits the wait."""
-        if self.wire.closing and not self._websocket.closed and not self.wire.lost:
-            timer = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.wire.abort)
-            try:
-                while (await self._websocket.receive()).type not in _ENDS:
-                    pass
-            finally:
-                timer.cancel()
+    def _fail(self, error: Exception) -> None:
+        """Close the socket with the code that says what went wrong."""
+        match error:
+            case Undecodable():
+                self._close(CloseCode.NOT_THE_PROTOCOL, str(error))
+            case Refused():
+                self._close(error.code, error.reason)
+            case ApiError() | StorageUnavailable():
+                seconds = getattr(error, "retry_after_seconds", None) or 1
+                self._close(CloseCode.OVER_CAPACITY, f"retry_after={seconds:g}")
+            case _:
+                session = self.session.id if self.session is not None else None
+                _logger.error("session failed", session=session, exc_info=error)
+                self._close(CloseCode.SERVER_FAULT, "server fault")
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.session is not None:
+            self.session.close(code, reason)
+        elif not self.wire.closing:
+            self._end_handshake()
+            self.wire.close(code, reason)
+            self._around.acceptor.drop_later(self.wire)
+
+    def _end_handshake(self) -> None:
+        handshake, self._handshake = self._handshake, None
+        if handshake is not None:
+            handshake.end()
+
+    @property
+    def close_code(self) -> int:
+        """Return the code of the side that closed first; 1005 if it gave none, 1006 if the connection was lost.
+
+        RFC 6455, section 7.1.5.
+        """
+        return self._closed_by_client or self.wire.close_code or _LOST
 
 
-_NO_CODE = 1005
-_NEVER_SENT = 1006
-"""Says of a connection that it broke; never in a close frame (RFC 6455, section 7.4.1)."""
-_CONTROL = b"a control frame"
-"""Stands for one that was dealt with; compared by identity."""
-_CONTROLS = (WSMsgType.PING, WSMsgType.PONG)
-_ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-_KINDS: Mapping[bool, str] = {True: "binary", False: "text"}
-
-
-def _answer_to(code: object) -> CloseCode:
-    return CloseCode.GOING_AWAY if code == CloseCode.GOING_AWAY else CloseCode.NORMAL
+_LOST: Final = 1006
+_KINDS: Final = {BINARY: "binary", TEXT: "text"}

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 
-from protocol.codec import CODECS
+from protocol.codec import Codec
 from protocol.errors import ApiError, CloseCode, ErrorCode
+from protocol.frame_reader import FrameLimits
 from protocol.frames import Reconnect
 from server.config.settings import Settings
+from server.http.direct import DirectConnection
+from server.http.newcomers import Upgradable, Upgrade
 from server.http.operations import Operation, operation
 from server.live.session import CLOSE_SECONDS
 from server.live.wire import Wire
+from server.runtime.tasks import Tasks
 from server.socket.acceptor import Acceptor
 from server.socket.admission import Admission
-from server.socket.connection import Connection
+from server.socket.asking import Asking
+from server.socket.connection import Connection, Surroundings
 from server.socket.frame_handler import FrameHandler
+from server.socket.upgrade import switching, upgrade
 
-ADMITTED_PER_TURN = 16
-"""Upgrades in one turn of the event loop, however many come at once."""
+ADMITTED_PER_TURN = 8
+"""Upgrades in one turn of the event loop, and as many hellos, however many come at once."""
+_PATH = "/apps/buzz/socket"
 _GOING_AWAY = "node is going away"
 
 
 class SocketEndpoint:
-    """The route. One instance; each socket has one task, which only reads."""
+    """The route. One instance."""
 
     def __init__(self, settings: Settings, acceptor: Acceptor, frame_handler: FrameHandler) -> None:
         self._settings = settings
@@ -40,11 +49,20 @@ class SocketEndpoint:
         self._drain_skipped = False
         self._closed = False
         self.draining = False
+        self._tasks = Tasks()
+        limits = FrameLimits(settings.max_frame_bytes, 1.0 / settings.frame_rate_limit)
+        self._around = Surroundings(
+            acceptor, Admission(ADMITTED_PER_TURN), frame_handler, limits, self._tasks, self._ended
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the only route of the socket."""
         # No HEAD: an upgrade is a GET (RFC 6455, section 4.1).
-        return [web.get("/apps/buzz/socket", self.handle, allow_head=False)]
+        return [web.get(_PATH, self.handle, allow_head=False)]
+
+    def upgrades(self) -> dict[str, Upgrade]:
+        """Return the same route for :data:`server.http.newcomers.UPGRADES`."""
+        return {_PATH: self.handle_directly}
 
     @operation(
         Operation(
@@ -52,35 +70,61 @@ class SocketEndpoint:
         )
     )
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Upgrade, then read frames until the socket ends."""
+        """Upgrade, and give the connection to the socket."""
         self._admit()
         await self._admission.enter()
         self._admit()  # others were admitted meanwhile
         _refuse_early_frames(request)
-        socket = web.WebSocketResponse(
-            protocols=tuple(CODECS),
-            compress=False,
-            autoclose=False,
-            autoping=False,
-            decode_text=False,
-            timeout=CLOSE_SECONDS,
-            # aiohttp refuses a frame that reaches its limit; ours is the largest that is accepted.
-            max_msg_size=self._settings.max_frame_bytes + 1,
-        )
         self._preparing += 1
         try:
-            await socket.prepare(request)
+            response = upgrade(request)
+            http = request.protocol
+            assert isinstance(http, DirectConnection)
+            hops = self._settings.trusted_hops
+            self._open(http, Asking.of(request.headers, request.host, request.remote or "", hops), response.codec)
         finally:
             self._preparing -= 1
-        opened = Connection(self.acceptor, self.frame_handler, request, socket)
+        return response
+
+    def handle_directly(self, http: Upgradable, message: RawRequestMessage) -> bool:
+        """Do what :meth:`handle` does where the request arrives; False: only :meth:`handle` can answer it."""
+        if self.draining or self._is_full:
+            return False
+        if self._admission.enter_now():
+            return self._open_directly(http, message)
+        self._preparing += 1
+        self._admission.wait(partial(self._admitted, http, message))
+        return True
+
+    def _admitted(self, http: Upgradable, message: RawRequestMessage) -> bool:
+        """Go on with a request that has waited; False if its client has gone."""
+        self._preparing -= 1
+        is_there = http.transport is not None
+        if is_there and (self.draining or not self._open_directly(http, message)):
+            http.decline()
+        return is_there
+
+    def _open_directly(self, http: Upgradable, message: RawRequestMessage) -> bool:
+        headers = message.headers
+        if http.spoke_early or hdrs.HOST not in headers or http.transport is None or http.transport.is_closing():
+            return False
+        try:
+            head, codec = switching(headers)
+        except ApiError:
+            return False
+        http.transport.write(head)
+        peer = http.peername
+        address = peer[0] if isinstance(peer, tuple) else ""
+        self._open(http, Asking.of(headers, headers[hdrs.HOST], address, self._settings.trusted_hops), codec)
+        return True
+
+    def _open(self, http: Upgradable, asking: Asking, codec: Codec) -> None:
+        transport, early = http.hand_over()
+        opened = Connection(self._around, asking, codec)
         self._sockets[opened.wire] = None
+        opened.begin(transport, early)
         if self._closed:  # while the upgrade was answered
             opened.wire.close(CloseCode.GOING_AWAY, _GOING_AWAY)
-        try:
-            await opened.serve()
-        finally:
-            self._ended(opened)
-        return socket
 
     def traffic(self) -> tuple[int, int, int]:
         """Return the bytes read, bytes written and frames written by all sockets until now, including open ones."""
@@ -90,10 +134,14 @@ class SocketEndpoint:
             self.stats.frames_out + sum(wire.frames_out for wire in self._sockets),
         )
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._sockets) + self._preparing >= self._settings.max_sessions
+
     def _admit(self) -> None:
         if self.draining:
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is shutting down.", 1)
-        if len(self._sockets) + self._preparing >= self._settings.max_sessions:
+        if self._is_full:
             self.stats.refused += 1
             raise ApiError(ErrorCode.UNAVAILABLE, "Service Unavailable: this node is full.", 5)
 
@@ -101,20 +149,17 @@ class SocketEndpoint:
         self._sockets.pop(opened.wire, None)
         if not self._sockets:
             self._empty.set()
-        if opened.session is not None:
-            opened.session.ended()
         self.stats.closes[opened.close_code] += 1
         self.stats.bytes_in += opened.wire.bytes_in
         self.stats.bytes_out += opened.wire.bytes_out
         self.stats.frames_out += opened.wire.frames_out
-        opened.wire.finish()
-        opened.release_error()
 
     # --- draining -----------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
         """Ask every session to reconnect, spread over most of the time; wait until they have, at most ``seconds``."""
         self.draining = True
+        self._around.acceptor.drain()
         sessions = list(self._hub)
         for number, session in enumerate(sessions):
             after_ms = int(seconds * 800 * number / len(sessions))
@@ -128,13 +173,14 @@ class SocketEndpoint:
             self._empty.set()
 
     async def close(self) -> None:
-        """Close the remaining sockets with 1001 and wait for their handlers to end, a few seconds at most."""
+        """Close the remaining sockets with 1001 and wait for their ends, a few seconds at most."""
         self.draining = self._closed = True
         for wire in list(self._sockets):
             wire.close(CloseCode.GOING_AWAY, _GOING_AWAY)
         await self._emptied(CLOSE_SECONDS)
         for wire in list(self._sockets):
             wire.abort()
+        await self._tasks.cancel(after_seconds=CLOSE_SECONDS)
 
     async def _emptied(self, seconds: float) -> None:
         """Wait until the last socket has ended, at most ``seconds``."""

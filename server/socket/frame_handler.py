@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import ceil
+from typing import Any
 
 import structlog
 
@@ -13,22 +14,23 @@ from protocol.activity import PARTY_TYPES, Party, rfc3339
 from protocol.codec import BadFrame
 from protocol.errors import ApiError, ErrorCode
 from protocol.events import EventName
-from protocol.frames import Ack, ClientFrame, Error, Hello, Ping, Pong, Received, Refresh, Refreshed, Send, Typing
+from protocol.frames import Ack, ClientFrame, Error, Hello, Ping, Pong, Received, Ref, Refresh, Refreshed, Send, Typing
 from server.auth.contract import Authenticator
 from server.live.events import Events
 from server.live.hub import Hub
+from server.live.log import refused
 from server.live.parties import Parties
 from server.live.session import Session
 from server.runtime.limits import Buckets
 from server.runtime.tasks import OnDemand
-from server.services.activities import Activities, Answer, accepted
+from server.services.activities import Activities, Answer
 from server.services.receipts import Receipts
-from storage.contract import Result
+from storage.contract import Refusal, Result, Stored
 from storage.errors import StorageError
 
 _logger = structlog.get_logger("frame_handler")
-Mark = tuple[int, str, int]
-"""(person id, device id, activity id): the device has safely kept everything up to that id."""
+Mark = tuple[int, str, int, int]
+"""(person id, device id, activity id, when its token was issued): the device has stored everything up to that id."""
 RETRY_SECONDS = 1.0
 """When received marks are stored again that storage did not take."""
 TYPING_LASTS_MS = 8_000
@@ -38,7 +40,7 @@ TYPING_EVERY_SECONDS = 1.0
 
 
 class FrameHandler:
-    """Answers frames. ``keep`` stores the devices' received ids: (person, device, id) each."""
+    """Answers frames. ``keep`` stores the devices' received ids, see :data:`Mark`."""
 
     def __init__(
         self,
@@ -57,26 +59,32 @@ class FrameHandler:
         self._auth = auth
         self._keep = keep
         self._receipts = receipts
-        self._marks: dict[tuple[int, str], int] = {}
+        self.on_received: Callable[[int, str, int], None] = lambda person_id, device_id, id: None
+        """Called with each confirmation of a device: everything up to this id."""
+        self._marks: dict[tuple[int, str, int], int] = {}
         self._keeper = OnDemand("received marks", self._keep_marks)
         self._closing = asyncio.Event()
         self._typing: Buckets[tuple[int, int]] = Buckets(1 / TYPING_EVERY_SECONDS, 1)
 
-    async def answer(self, session: Session, frame: ClientFrame) -> None:
-        """Handle a frame. Raises ApiError (BadFrame with the ref) if it is refused."""
+    def handle(self, session: Session, frame: ClientFrame) -> Coroutine[Any, Any, None] | None:
+        """Handle a frame; returns the rest of the work if it must wait for something.
+
+        Both raise ApiError (BadFrame with the ref) if the frame is refused.
+        """
+        if type(frame) is Send:  # nearly all are
+            return None if self.send_known(session, frame) else self._send(session, frame)
         match frame:
-            case Send():
-                await self._send(session, frame)
             case Received():
                 self._received(session, frame)
             case Ping():
                 session.tell(Pong(frame.ref))
             case Typing():
-                await self._type(session, frame)
+                return self._type(session, frame)
             case Refresh():
-                await self._refresh(session, frame)
+                return self._refresh(session, frame)
             case Hello():
                 raise BadFrame("The session has said hello already.", frame.ref)
+        return None
 
     async def close(self) -> None:
         """Store the received ids that still wait, if storage can be used."""
@@ -84,10 +92,10 @@ class FrameHandler:
         await self._keeper.finish()
 
     def send_known(self, session: Session, frame: Send) -> bool:
-        """Post the activity without waiting, if all parties are in memory; False: not done, use :meth:`answer`."""
+        """Post the activity without waiting, if all parties are in memory; False: not done."""
         new = frame.activity
         try:
-            return self._activities.submit_known(
+            return self._activities.submit_chat(session, frame.ref, new) or self._activities.submit_known(
                 session.caller.person, new, new.idempotency_key, self._answer_to(session, frame.ref)
             )
         except ApiError as error:
@@ -103,18 +111,26 @@ class FrameHandler:
             raise error.about(frame.ref) from None
 
     def _answer_to(self, session: Session, ref: str | int) -> Answer:
-        def answer(result: Result | Exception) -> None:
-            self._hub.answer(session, _answer(ref, result))
+        return lambda result: self.acknowledge(session, ref, result)
 
-        return answer
+    def acknowledge(self, session: Session, ref: Ref, result: Result | Exception) -> None:
+        """Queue the ``ack`` or ``error`` for a send; it is written with the commit's activities."""
+        if isinstance(result, Stored):
+            activity = result.activity
+            answer: Ack | Error = Ack(ref, activity.id, rfc3339(activity.created_at_ms), result.duplicate)
+        else:
+            answer = error_frame((refused(result) if isinstance(result, Refusal) else _api_error(result)).about(ref))
+        self._hub.answer(session, answer)
 
     def _received(self, session: Session, frame: Received) -> None:
         received_id = min(frame.id, self._hub.head)
         session.received(received_id)
         if session.device_id is None:
             return  # it is stored per device, and this session has not named its device
-        key = (session.caller.person, session.device_id)
-        self._receipts.received(session.caller.person, received_id)
+        person_id = session.caller.person
+        self._receipts.received(person_id, received_id)
+        self.on_received(person_id, session.device_id, received_id)
+        key = person_id, session.device_id, session.caller.issued_at_ms
         self._marks[key] = max(self._marks.get(key, 0), received_id)
         self._keeper.wake()
 
@@ -123,7 +139,7 @@ class FrameHandler:
         while self._marks:
             marks, self._marks = self._marks, {}
             try:
-                await self._keep([(person, device, id) for (person, device), id in marks.items()])
+                await self._keep([(person, device, id, issued) for (person, device, issued), id in marks.items()])
             except StorageError as error:
                 _logger.error("received marks can't be stored", reason=str(error), marks=len(marks))
                 if self._closing.is_set():
@@ -162,15 +178,11 @@ class FrameHandler:
         session.tell(Refreshed(rfc3339(caller.expires_at_ms), frame.ref))
 
 
-def _answer(ref: str | int, result: Result | Exception) -> Ack | Error:
-    """Return the ``ack`` or ``error`` for a send that reached the log."""
-    try:
-        if isinstance(result, Exception):
-            raise result
-        activity, duplicate = accepted(result)
-    except ApiError as error:
-        return error_frame(error.about(ref))
-    return Ack(ref, activity.id, rfc3339(activity.created_at_ms), duplicate)
+def _api_error(error: Exception) -> ApiError:
+    """Return the error itself. Raises any other one: it is a fault."""
+    if isinstance(error, ApiError):
+        return error
+    raise error
 
 
 def error_frame(error: ApiError) -> Error:

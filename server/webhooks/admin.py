@@ -13,9 +13,9 @@ from protocol.errors import ApiError, ErrorCode
 from protocol.privacy_event import PrivacyEventName
 from protocol.standard_webhooks import key_of, secret_of
 from protocol.validation import Strict
+from server.http.guard import check_url
 from server.services.directory.company import require_company
 from server.services.privacy.changes import Wake
-from server.webhooks.guard import check_url
 from storage.database import Database
 from storage.webhooks import attempts, deliveries, lanes
 from storage.webhooks import endpoints as webhook_endpoints

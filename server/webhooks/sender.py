@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import aiohttp
 
-from server.http.outbound import open_session
+from server.http.outbound import open_guarded_session
 from server.runtime.tracing import SpanMaker, no_span
-from server.webhooks.guard import guarded_sockets
 from server.webhooks.message import WebhookMessage
-from server.webhooks.resolver import ThreadResolver
 
 ANSWER_BYTES: Final = 1_024
 """How much of an answer is read and kept in the log."""
@@ -113,15 +109,6 @@ def _refusal(response: aiohttp.ClientResponse) -> str:
     return f"HTTP {response.status}: only 200 is success"
 
 
-@lru_cache(maxsize=8)
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    # Reading the system's certificate authorities takes longer than starting the rest of a node.
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context
-
-
 @asynccontextmanager
 async def open_sender(
     timeout_seconds: float, *, allow_loopback: bool = False, ca_file: Path | None = None, span: SpanMaker = no_span
@@ -130,20 +117,10 @@ async def open_sender(
 
     Raises OSError (ssl.SSLError too) if that file can't be read.
     """
-    context = _trusting(ca_file)
-    resolver = ThreadResolver()
     # The worker limits how many are sent at once, for each endpoint: a limit here would let one delay another.
-    connector = aiohttp.TCPConnector(
-        ssl=context,
-        limit=0,
-        # A receiver may close a kept connection at any moment. An event sent on it then is lost, and the next attempt
-        # is half an hour later. Events are rare, so each gets a connection of its own.
-        force_close=True,
-        resolver=resolver,
-        socket_factory=guarded_sockets(allow_loopback=allow_loopback),
-    )
-    async with open_session(connector=connector) as session:
-        try:
-            yield WebhookSender(session, timeout_seconds, span)
-        finally:
-            await resolver.close()
+    # A receiver may close a kept connection at any moment. An event sent on it then is lost, and the next attempt
+    # is half an hour later. Events are rare, so each gets a connection of its own.
+    async with open_guarded_session(
+        "webhook-names", allow_loopback=allow_loopback, ca_file=ca_file, keep_connections=False
+    ) as session:
+        yield WebhookSender(session, timeout_seconds, span)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from protocol.privacy_event import PrivacyEventName
+from server.runtime.slots import Slots
 from server.runtime.tasks import Tasks
 from server.webhooks.message import Fresh, WebhookMessage, build
 from server.webhooks.queue import DeliveryQueue, Subject
@@ -48,41 +48,14 @@ class Sender(Protocol):
     async def post(self, message: WebhookMessage) -> WebhookAnswer: ...
 
 
-class Slots:
-    """Counts the running attempts, and decides whether another may begin. No I/O."""
+def endpoint_slots(per_endpoint: int = SLOTS_PER_ENDPOINT, most: int = MAX_SLOTS) -> Slots[int]:
+    """Return the slots of webhook endpoints: two until an endpoint has answered, one while it is slow."""
+    return Slots(quick=per_endpoint, new=2, slow=1, most=most)
 
-    def __init__(self, per_endpoint: int = SLOTS_PER_ENDPOINT, most: int = MAX_SLOTS) -> None:
-        self._per_endpoint = per_endpoint
-        self._most = most
-        self._taken: Counter[int] = Counter()
-        self._quick: set[int] = set()
-        self._slow: set[int] = set()
 
-    def take(self, endpoint_id: int) -> bool:
-        """Take a slot for the endpoint, if it may have another."""
-        allowed = self._per_endpoint if endpoint_id in self._quick else 1 if endpoint_id in self._slow else 2
-        if self._taken[endpoint_id] >= allowed or self._taken.total() >= self._most:
-            return False
-        if endpoint_id in self._slow and self._taken_by_slow() * 2 >= self._most:
-            return False
-        self._taken[endpoint_id] += 1
-        return True
-
-    def give_back(self, endpoint_id: int) -> None:
-        """Free the endpoint's slot."""
-        self._taken[endpoint_id] -= 1
-        if not self._taken[endpoint_id]:
-            del self._taken[endpoint_id]
-
-    def heard(self, endpoint_id: int, answer: WebhookAnswer) -> None:
-        """Record how an attempt ended: soon, late, or without an answer."""
-        quick = answer.status is not None and answer.duration_ms < SLOW_MS
-        here, there = (self._quick, self._slow) if quick else (self._slow, self._quick)
-        here.add(endpoint_id)
-        there.discard(endpoint_id)
-
-    def _taken_by_slow(self) -> int:
-        return sum(count for endpoint_id, count in self._taken.items() if endpoint_id in self._slow)
+def was_quick(answer: WebhookAnswer) -> bool:
+    """Return whether an endpoint answered, and soon."""
+    return answer.status is not None and answer.duration_ms < SLOW_MS
 
 
 class WebhookWorker:
@@ -97,7 +70,7 @@ class WebhookWorker:
         sender: Sender,
         retry_seconds: Sequence[float],
         now_ms: Callable[[], int],
-        slots: Slots | None = None,
+        slots: Slots[int] | None = None,
         count: Callable[[str], None] = lambda result: None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
@@ -106,7 +79,7 @@ class WebhookWorker:
         self._sender = sender
         self._retry_seconds = tuple(retry_seconds)
         self._now_ms = now_ms
-        self._slots = slots or Slots()
+        self._slots = slots or endpoint_slots()
         self._count = count
         self._stop_seconds = stop_seconds
         self._woken: set[int] = set()
@@ -207,7 +180,7 @@ class WebhookWorker:
         if subject is None:
             return cancelled(delivery, self._now_ms()), None
         answer, payload = await self._post(delivery, subject)
-        self._slots.heard(delivery.endpoint_id, answer)
+        self._slots.heard(delivery.endpoint_id, quick=was_quick(answer))
         return after(delivery, answer, self._retry_seconds, self._now_ms()), payload
 
     async def _post(self, delivery: Delivery, subject: Subject) -> tuple[WebhookAnswer, str]:

@@ -13,6 +13,7 @@ from storage.database import Database, Transaction, Value
 from storage.directory import reads, writes
 from storage.errors import StorageConflict
 from storage.partners import partner_pages
+from storage.signed_out import refuse_signed_out
 
 MAX_KEYS_IN_FORCE: Final = 64
 """Devices times algorithms of one person: a bound against a client that invents device ids."""
@@ -124,14 +125,19 @@ class KeyStore:
         """Yield the keys of all parties that this party has talked with, a bounded number at a time."""
         return partner_pages(self._database, party)
 
-    async def publish(self, person_id: int, key: PublicKey) -> KeyPublication | KeyRefusal:
+    async def publish(
+        self, person_id: int, key: PublicKey, issued_at_ms: int | None = None
+    ) -> KeyPublication | KeyRefusal:
         """Put a key in force; the key that it replaces (same device and algorithm) is revoked at the same time.
 
         The heartbeat of everybody who has talked with the person names the time of the change from then on.
+        ``issued_at_ms``: when the device's credential was issued. Raises SignedOut if the device was signed out after
+        that.
         """
         for attempt in range(_ATTEMPTS):
             try:
                 async with self._database.transaction() as transaction:
+                    await refuse_signed_out(transaction, person_id, key.device_id, issued_at_ms)
                     published = await _publish(transaction, person_id, key)
                     if isinstance(published, KeyPublication) and published.changed:
                         await _note_all(transaction, person_id, key.updated_at_ms)

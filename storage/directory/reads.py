@@ -33,6 +33,14 @@ async def members(reader: Reader, company_ids: Sequence[int]) -> list[Row]:
     return await _in(reader, "SELECT company_id, person_id FROM member WHERE company_id IN", company_ids)
 
 
+async def first_members(reader: Reader, company_id: int, limit: int) -> list[int]:
+    """Return the people who are members of a company, by id, at most so many."""
+    rows = await reader.fetch(
+        "SELECT person_id FROM member WHERE company_id = ? ORDER BY person_id LIMIT ?", company_id, limit
+    )
+    return [int(person) for (person,) in rows]
+
+
 async def trusting(reader: Reader, company_ids: Sequence[int]) -> list[Row]:
     """Return (company, person) for everybody who trusts one of these companies."""
     return await _in(reader, "SELECT company_id, person_id FROM trusted_company WHERE company_id IN", company_ids)

@@ -210,7 +210,8 @@ class Appender:
 
     async def _numbers(self, connection: Connection, postings: Sequence[Posting]) -> list[int]:
         """Return each posting's conversation number; new conversations are inserted first, outside the log's lock."""
-        pairs = [(min(each.sender, each.receiver), max(each.sender, each.receiver)) for each in postings]
+        sides = [(each.sender, each.receiver) for each in postings]
+        pairs = [(one, other) if one <= other else (other, one) for one, other in sides]
         while missing := [pair for pair in dict.fromkeys(pairs) if pair not in self._conversations]:
             if len(self._conversations) + len(missing) > _CONVERSATIONS_REMEMBERED:
                 self._conversations.clear()

@@ -1,34 +1,35 @@
 """SQLite: one connection writes and checkpoints, a few only read.
 
-Two connections that reset one WAL at the same time can corrupt it in SQLite before 3.51.3
-(https://sqlite.org/wal.html#walresetbug), and Python ships older ones: readers are ``query_only`` and never checkpoint;
-only the writer does.
+The connections are apsw's (``storage/sqlite/connection.py``), each in the thread that aiosqlite gives it. Readers are
+``query_only`` and never checkpoint; only the writer does: it knows when no commit waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import aiosqlite
 
 from storage.database import Lane, Row, Value
 from storage.errors import StorageConflict, StorageError, StorageUnavailable
+from storage.sqlite import connection as driver
+from storage.sqlite.connection import DriverConnection
 
 T = TypeVar("T")
 READERS = 3
 """Connections that only read, unless the opener says another number."""
 
-_BUSY_TIMEOUT_SECONDS = 5.0
 _CACHE_KIB = 65_536
 _READER_CACHE_KIB = 4_096
 """A long scan fills a reader's cache and never comes back to it; the system caches the file anyway."""
-_STATEMENTS_CACHED = 256
+_ANALYSIS_LIMIT = 1_000
+"""Rows of each index that the planner's statistics look at. With a limit SQLite keeps no samples of them (table
+``sqlite_stat4``): a sample is a copy of a row's key, such as a phone number, which an erasure would not reach."""
 _CHECKPOINT_PAGES = 16_000
 """The WAL goes back into the database file by itself after 64 MB; the log asks for it earlier, between commits."""
 
@@ -36,16 +37,16 @@ _CHECKPOINT_PAGES = 16_000
 class SqliteConnection(aiosqlite.Connection):
     """aiosqlite's connection with one more method: it runs a whole function in one call to its thread."""
 
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, function: Callable[[DriverConnection], T]) -> T:
         """Run ``function(connection)`` in the connection's thread; driver errors are raised as storage errors."""
         with _translated():
             result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
             return result
 
-    def send(self, function: Callable[[sqlite3.Connection], None]) -> asyncio.Future[None]:
+    def send(self, function: Callable[[DriverConnection], None]) -> asyncio.Future[None]:
         """Queue ``function(connection)`` for the thread at once: it runs, in order, even if the caller is cancelled."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((future, partial(function, self._conn)))
+        self._tx.put_nowait((future, partial(function, cast(DriverConnection, self._conn))))
         return future
 
 
@@ -53,11 +54,11 @@ class SqliteConnection(aiosqlite.Connection):
 def _translated() -> Any:
     try:
         yield
-    except sqlite3.IntegrityError as error:
+    except driver.CONFLICTS as error:
         raise StorageConflict(str(error)) from error
-    except sqlite3.OperationalError as error:
+    except driver.FAILURES as error:
         raise StorageUnavailable(f"SQLite: {error}") from error
-    except sqlite3.Error as error:
+    except driver.Error as error:
         raise StorageError(f"SQLite: {error}") from error
 
 
@@ -71,14 +72,14 @@ class SqliteTransaction:
         return await self._connection.run(lambda c: c.execute(sql, parameters).fetchall())
 
     async def execute(self, sql: str, *parameters: Value) -> int:
-        return await self._connection.run(lambda c: c.execute(sql, parameters).rowcount)
+        return await self._connection.run(lambda c: _changed(c, sql, parameters))
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        await self._connection.run(lambda c: c.executemany(sql, rows))
+        await self._connection.run(lambda c: _all(c, sql, rows))
 
 
 class SqliteDatabase:
-    """One SQLite file, or one in memory under a shared-cache name for tests."""
+    """One SQLite file."""
 
     dialect: Literal["sqlite"] = "sqlite"
 
@@ -101,7 +102,7 @@ class SqliteDatabase:
     async def fetch(self, sql: str, *parameters: Value) -> list[Row]:
         return await self.read(lambda c: c.execute(sql, parameters).fetchall())
 
-    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, function: Callable[[DriverConnection], T]) -> T:
         """Run ``function`` on a reading connection, in one call to its thread."""
         reader = await self._readers.get()
         try:
@@ -109,13 +110,13 @@ class SqliteDatabase:
         finally:
             self._readers.put_nowait(reader)
 
-    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, function: Callable[[DriverConnection], T]) -> T:
         """Run ``function`` as one durable transaction, in one call to the writer's thread."""
         async with self._writing:
             return await self._writer.run(lambda c: _in_transaction(c, function))
 
     async def execute(self, sql: str, *parameters: Value) -> int:
-        return await self.write(lambda c: c.execute(sql, parameters).rowcount)
+        return await self.write(lambda c: _changed(c, sql, parameters))
 
     async def returning(self, sql: str, *parameters: Value) -> list[Row]:
         return await self.write(lambda c: c.execute(sql, parameters).fetchall())
@@ -142,10 +143,10 @@ class SqliteDatabase:
             [(busy, _, _)] = await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         return not busy
 
-    async def fold(self) -> None:
-        """Checkpoint what no reader needs of the WAL, on the only connection that checkpoints; it is not truncated."""
+    async def fold(self, least_pages: int = 0) -> None:
+        """Checkpoint what no reader needs of the WAL, if it has so many pages; the file is not truncated."""
         async with self._writing:
-            await self._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+            await self._writer.run(lambda c: _fold(c, least_pages))
 
     async def close(self) -> None:
         """Checkpoint the WAL, refresh the planner's statistics, close every connection and end its thread."""
@@ -164,22 +165,23 @@ _WRITER_PRAGMAS = (
     f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
     "PRAGMA secure_delete=ON",
     "PRAGMA temp_store=MEMORY",
+    f"PRAGMA analysis_limit={_ANALYSIS_LIMIT}",
 )
 _READER_PRAGMAS = ("PRAGMA wal_autocheckpoint=0", f"PRAGMA cache_size=-{_READER_CACHE_KIB}", "PRAGMA query_only=ON")
 
 
 @asynccontextmanager
 async def _connection(path: Path, pragmas: Sequence[str]) -> AsyncIterator[SqliteConnection]:
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            path, isolation_level=None, timeout=_BUSY_TIMEOUT_SECONDS, cached_statements=_STATEMENTS_CACHED
-        )
-
-    connection = SqliteConnection(connect, iter_chunk_size=1)
+    # aiosqlite's type names the standard library's connection; it calls nothing of it but ``close``.
+    connection = SqliteConnection(cast(Any, partial(driver.connect, path)), iter_chunk_size=1)
     # A thread that is waiting for work must never keep the process from ending.
     connection._thread.daemon = True  # noqa: SLF001 - aiosqlite has no option for it
-    with _translated():
-        await connection
+    try:
+        with _translated():
+            await connection
+    except BaseException:
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - aiosqlite ends the thread and does not wait
+        raise
     try:
         await connection.run(lambda c: [c.execute(pragma).fetchall() for pragma in pragmas])
         yield connection
@@ -187,7 +189,16 @@ async def _connection(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Sqlit
         await connection.close()
 
 
-def _in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+def _changed(connection: DriverConnection, sql: str, parameters: Sequence[Value]) -> int:
+    connection.execute(sql, parameters)
+    return connection.changes()
+
+
+def _all(connection: DriverConnection, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+    connection.executemany(sql, rows)
+
+
+def _in_transaction(connection: DriverConnection, function: Callable[[DriverConnection], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = function(connection)
@@ -198,7 +209,7 @@ def _in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.
     return result
 
 
-def _commit(connection: sqlite3.Connection) -> None:
+def _commit(connection: DriverConnection) -> None:
     try:
         connection.execute("COMMIT")
     except BaseException:
@@ -206,11 +217,18 @@ def _commit(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _rollback(connection: sqlite3.Connection) -> None:
+def _rollback(connection: DriverConnection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
-def _retire(connection: sqlite3.Connection) -> None:
+def _fold(connection: DriverConnection, least_pages: int) -> None:
+    # NOOP only tells how many pages the WAL has, and how many of them are in the database file already.
+    _, pages, folded = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+    if pages - folded >= least_pages:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _retire(connection: DriverConnection) -> None:
     connection.execute("PRAGMA optimize")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

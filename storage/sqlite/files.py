@@ -8,25 +8,32 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+
+import apsw
 
 from storage.errors import StorageError
+from storage.sqlite.connection import DriverConnection, Error, connect
 
 _COMPANIONS: Final = ("-wal", "-shm")
+_COPY_FAULTS: Final[dict[type[Error], str]] = {
+    apsw.BusyError: "another process keeps the source locked",
+    apsw.FullError: "the disk is full",
+    apsw.IOError: "the disk reported an error",
+}
+"""SQLite gives the failed step of a copy a code but no message."""
 
 
 @contextmanager
-def read_only(path: Path) -> Iterator[sqlite3.Connection]:
+def read_only(path: Path) -> Iterator[DriverConnection]:
     """Open a connection that can't write, checkpoint or create the file. Raises StorageError if it is no database."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(connect(path, read_only=True)) as connection:
             yield connection
-    except sqlite3.Error as error:
+    except Error as error:
         raise StorageError(f"{path} can't be read as a SQLite database: {error}.") from error
 
 
@@ -117,8 +124,15 @@ def _copy_bytes(source: Path, destination: Path) -> None:
 
 def _copy_pages(source: Path, destination: Path) -> None:
     # In one step: a backup in several steps starts over whenever another connection commits in between.
-    with read_only(source) as reader, closing(sqlite3.connect(destination)) as target:
-        reader.backup(target, pages=-1)
+    with read_only(source) as reader, closing(connect(destination)) as target:
+        backup = target.backup("main", reader, "main")
+        try:
+            backup.step()
+        except Error as error:
+            reason = _COPY_FAULTS.get(type(error), f"{type(error).__name__} of SQLite")
+            raise StorageError(f"{source} can't be copied: {reason}.") from error
+        finally:
+            backup.close(force=True)
         # One file that is complete without a WAL, so that it can be read from a read-only medium.
         target.execute("PRAGMA journal_mode=DELETE").fetchall()
 
@@ -126,7 +140,7 @@ def _copy_pages(source: Path, destination: Path) -> None:
 def _fold(path: Path) -> None:
     """Checkpoint the WAL if possible: the database that is replaced may be damaged, so errors are ignored."""
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error:
+    except Error:
         return

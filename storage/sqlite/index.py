@@ -7,12 +7,12 @@ commits. The ids of activities that are not indexed yet are in memory (:class:`U
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from protocol.activity import Activity
 from storage.contract import Range
+from storage.sqlite.connection import DriverConnection
 
 INDEX_EVERY = 512
 COMMITS_A_STEP = 4
@@ -30,13 +30,13 @@ _ADVANCE = (
 Unindexed = tuple[int, int, int]
 
 
-def indexed_until(connection: sqlite3.Connection) -> int:
+def indexed_until(connection: DriverConnection) -> int:
     """Return the id up to which everything is indexed."""
     [indexed] = connection.execute("SELECT indexed FROM log_index").fetchone()
     return int(indexed)
 
 
-def advance(connection: sqlite3.Connection, head: int) -> None:
+def advance(connection: DriverConnection, head: int) -> None:
     """Bring the index up to ``head``, the newest id; within a transaction."""
     indexed = indexed_until(connection)
     if indexed < head:
@@ -45,7 +45,7 @@ def advance(connection: sqlite3.Connection, head: int) -> None:
         connection.execute("UPDATE log_index SET indexed = ?", (head,))
 
 
-def unindexed(connection: sqlite3.Connection) -> list[Unindexed]:
+def unindexed(connection: DriverConnection) -> list[Unindexed]:
     """Return (id, sender, receiver) of the activities that are not indexed yet, in id order."""
     sql = "SELECT id, sender, receiver FROM activity WHERE id > (SELECT indexed FROM log_index) ORDER BY id"
     return connection.execute(sql).fetchall()
@@ -54,25 +54,26 @@ def unindexed(connection: sqlite3.Connection) -> list[Unindexed]:
 class UnindexedIds:
     """The ids of the activities that are not indexed yet, by party, in ascending order.
 
-    It may contain more: an activity that was indexed meanwhile is found twice, and recognised by its id.
+    It may contain more: an activity that was indexed meanwhile is found twice, and recognised by its id. They are put
+    in order when somebody reads: while all sessions are live, most are indexed without that.
     """
 
-    __slots__ = ("_ids", "_size")
+    __slots__ = ("_ids", "_new", "_size")
 
     def __init__(self, rows: Iterable[Unindexed] = ()) -> None:
         self._ids: dict[int, list[int]] = {}
-        self._size = 0
-        for id, sender, receiver in rows:
-            self._put(id, sender, receiver)
+        self._new: list[Unindexed] = list(rows)
+        self._size = len(self._new)
 
-    def add(self, activities: Iterable[Activity]) -> None:
+    def add(self, activities: Sequence[Activity]) -> None:
         """Add activities that were appended."""
-        for activity in activities:
-            self._put(activity.id, activity.sender, activity.receiver)
+        self._new += [(activity.id, activity.sender, activity.receiver) for activity in activities]
+        self._size += len(activities)
 
     def clear(self) -> None:
         """Remove all ids, because everything is indexed."""
         self._ids.clear()
+        self._new.clear()
         self._size = 0
 
     def __len__(self) -> int:
@@ -80,21 +81,24 @@ class UnindexedIds:
 
     def concerns(self, parties: Sequence[int]) -> bool:
         """Return whether it has an activity of these parties."""
+        self._put_in_order()
         return any(party in self._ids for party in parties)
 
     def within(self, wanted: Range) -> list[int]:
         """Return the ids in a range, in ascending order, as a new list."""
+        self._put_in_order()
         other = wanted.with_party
         if other is None or other in wanted.parties:
             return sorted({id for party in _sides(wanted) for id in self._between(party, wanted)})
         with_other = set(self._between(other, wanted))
         return sorted(with_other.intersection(*[{id for mine in wanted.parties for id in self._between(mine, wanted)}]))
 
-    def _put(self, id: int, sender: int, receiver: int) -> None:
-        self._size += 1
-        self._ids.setdefault(sender, []).append(id)
-        if receiver != sender:
-            self._ids.setdefault(receiver, []).append(id)
+    def _put_in_order(self) -> None:
+        for id, sender, receiver in self._new:
+            self._ids.setdefault(sender, []).append(id)
+            if receiver != sender:
+                self._ids.setdefault(receiver, []).append(id)
+        self._new.clear()
 
     def _between(self, party: int, wanted: Range) -> list[int]:
         ids = self._ids.get(party, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,14 +24,16 @@ from storage.contract import (
 )
 from storage.errors import StorageError
 from storage.sqlite import index as sqlite_index
-from storage.sqlite import reads
+from storage.sqlite import message_keys, reads
 from storage.sqlite.append import Appender
+from storage.sqlite.connection import DriverConnection
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.index import COMMITS_A_STEP, INDEX_EVERY, UnindexedIds
+from storage.sqlite.message_keys import MESSAGES_EVERY
 
-FOLD_PAGES = 8_000
-"""After how many pages of commits the WAL goes back into the database file: an upper estimate, as SQLite does not say.
-Each page that was written often goes back once. More at a time would be cheaper, and hold up the next commit longer."""
+FOLD_PAGES = 4_000
+"""After how many pages the WAL goes back into the database file. Each page that was written often goes back once. More
+at a time would be cheaper, and hold up the next commit longer."""
 _logger = structlog.get_logger("storage")
 
 
@@ -40,18 +41,22 @@ class SqliteActivityLog:
     """``storage.contract.ActivityLog`` on one SQLite file."""
 
     def __init__(
-        self, database: SqliteDatabase, index_every: int = INDEX_EVERY, commits_a_step: int = COMMITS_A_STEP
+        self,
+        database: SqliteDatabase,
+        index_every: int = INDEX_EVERY,
+        commits_a_step: int = COMMITS_A_STEP,
+        messages_every: int = MESSAGES_EVERY,
     ) -> None:
-        """``index_every``: a step indexes at least so many activities.
+        """``index_every``: a step indexes at least so many activities; ``messages_every``: so many message ids.
 
         ``commits_a_step``: and at least so many times as many as the last commit had.
         """
         self._database = database
         self._index_every = index_every
         self._commits_a_step = commits_a_step
+        self._messages_every = messages_every
         self._appender = Appender()
         self._tail: UnindexedIds | None = None
-        self._pages = 0
         self._upkeep: asyncio.Task[None] | None = None
         self._reading_tail = asyncio.Lock()
 
@@ -69,11 +74,12 @@ class SqliteActivityLog:
             self._tail = None
             raise
         tail.add([each.activity for each in commit.results if isinstance(each, Stored) and not each.duplicate])
-        self._pages += _most_pages(batch)
-        index = len(tail) >= max(self._index_every, self._commits_a_step * len(batch))
-        fold = self._pages >= FOLD_PAGES
-        if self._upkeep is None and (index or fold):
-            self._upkeep = asyncio.create_task(self._keep_up(tail if index else None, fold), name="log upkeep")
+        if self._upkeep is None:
+            least = self._commits_a_step * len(batch)
+            index = len(tail) >= max(self._index_every, least)
+            messages = self._appender.recent_messages >= max(self._messages_every, least)
+            if index or messages:
+                self._upkeep = asyncio.create_task(self._keep_up(tail if index else None, messages), name="log upkeep")
         return commit
 
     async def read(self, ranges: Sequence[Range]) -> list[Page[Activity]]:
@@ -120,14 +126,14 @@ class SqliteActivityLog:
                 self._tail = UnindexedIds(await self._database.read(sqlite_index.unindexed))
             return self._tail
 
-    async def _keep_up(self, tail: UnindexedIds | None, fold: bool) -> None:
-        """Update the index and checkpoint the WAL, between two commits, after the first one's answers were sent."""
+    async def _keep_up(self, tail: UnindexedIds | None, messages: bool) -> None:
+        """Update the indexes and checkpoint the WAL, each between two commits, after the first one's answers."""
         try:
             if tail is not None:
                 await self._index(tail)
-            if fold:
-                self._pages = 0
-                await self._database.fold()
+            if messages:
+                await self._database.write(_index_messages)
+            await self._database.fold(FOLD_PAGES)
         except StorageError as error:
             # Nothing depends on it now, and the next commit starts it again.
             _logger.warning("the log's upkeep failed", reason=str(error))
@@ -141,20 +147,25 @@ class SqliteActivityLog:
         tail.clear()
 
 
-def _most_pages(batch: Sequence[Posting]) -> int:
-    """Return how many pages of 4 KiB a commit wrote at most: the rows, an idempotency entry each, the heads."""
-    return len(batch) + sum(len(posting.message or "") for posting in batch) // 2_048 + 4
+def _index_all(connection: DriverConnection) -> None:
+    sqlite_index.advance(connection, _head(connection))
 
 
-def _index_all(connection: sqlite3.Connection) -> None:
+def _index_messages(connection: DriverConnection) -> None:
+    message_keys.advance(connection, _head(connection))
+
+
+def _head(connection: DriverConnection) -> int:
     [head] = connection.execute("SELECT head FROM log").fetchone()
-    sqlite_index.advance(connection, head)
+    return int(head)
 
 
-def _clear(connection: sqlite3.Connection, party: int) -> str:
+def _clear(connection: DriverConnection, party: int) -> str:
     _index_all(connection)
+    _index_messages(connection)
     gone = "SELECT activity FROM party_activity WHERE party = ?1"
     mine = "SELECT id FROM conversation WHERE low = ?1 UNION SELECT id FROM conversation WHERE high = ?1"
+    connection.execute(message_keys.FORGET.format(rows=f"id IN ({gone})"), (party,))
     connection.execute(f"DELETE FROM activity WHERE id IN ({gone})", (party,))
     connection.execute(
         f"""DELETE FROM party_activity WHERE (party, activity) IN (
@@ -169,18 +180,22 @@ def _clear(connection: sqlite3.Connection, party: int) -> str:
     return _renew_epoch(connection)
 
 
-def _erase(connection: sqlite3.Connection, party: int) -> int:
+def _erase(connection: DriverConnection, party: int) -> int:
     _index_all(connection)
+    _index_messages(connection)
     mine = """id IN (SELECT activity FROM party_activity WHERE party = ?1)
               AND (sender = ?1 OR (receiver = ?1 AND author = ?1))"""
-    emptied = connection.execute(amendments.ERASE.format(rows=mine), (party,)).rowcount
-    keys = connection.execute(amendments.ERASE_KEYS, (party,)).rowcount
+    connection.execute(message_keys.FORGET.format(rows=mine), (party,))
+    connection.execute(amendments.ERASE.format(rows=mine), (party,))
+    emptied = connection.changes()
+    connection.execute(amendments.ERASE_KEYS, (party,))
+    keys = connection.changes()
     if emptied or keys:
         connection.execute(amendments.COUNT)
     return emptied
 
 
-def _renew_epoch(connection: sqlite3.Connection) -> str:
+def _renew_epoch(connection: DriverConnection) -> str:
     epoch = secrets.token_hex(8)
     connection.execute("UPDATE log SET epoch = ?", (epoch,))
     return epoch

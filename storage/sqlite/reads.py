@@ -1,6 +1,6 @@
 """Reading the log on SQLite: one range scan for each party, merged by id without a sort, a whole page in one row.
 
-sqlite3 releases the interpreter lock around each step of a statement. A page that is returned as one JSON text is one
+apsw releases the interpreter lock around each step of a statement. A page that is returned as one JSON text is one
 step, not five hundred, and msgspec decodes it faster than the driver reads rows.
 
 A page is bounded in bytes: large messages are left out of that text, which only has their sizes. When the end of the
@@ -10,7 +10,6 @@ page is known, those before it are read together, unescaped, if there are any.
 from __future__ import annotations
 
 import heapq
-import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -19,6 +18,7 @@ import msgspec
 from protocol.activity import Activity
 from storage.contract import ROW_BYTES, Conversation, Page, Range
 from storage.pages import fitting, size_of
+from storage.sqlite.connection import DriverConnection
 
 COLUMNS = "id, type, sender, receiver, call_time, message, message_id, created_at_ms"
 MAX_BRANCHES = 16
@@ -46,7 +46,7 @@ LeftOut = dict[int, int]
 """The bytes of the messages that are not in their rows, by id."""
 
 
-def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]) -> Page[Activity]:
+def read(connection: DriverConnection, wanted: Range, unindexed: Sequence[int]) -> Page[Activity]:
     """One range. ``unindexed``: the ids of this range that the index may not have yet (ascending)."""
     left_out: LeftOut = {}
     asked = wanted._replace(limit=_most_rows(wanted.limit, wanted.max_bytes) + 1)  # one row more: is there more?
@@ -58,7 +58,7 @@ def read(connection: sqlite3.Connection, wanted: Range, unindexed: Sequence[int]
     return _page(connection, found, left_out, asked.limit - 1, wanted.max_bytes)
 
 
-def tail(connection: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> Page[Activity]:
+def tail(connection: DriverConnection, after: int, limit: int, max_bytes: int) -> Page[Activity]:
     """Read the activities of all parties newer than ``after``."""
     left_out: LeftOut = {}
     most = _most_rows(limit, max_bytes)
@@ -81,7 +81,7 @@ def _missing(found: Sequence[Activity], wanted: Range, unindexed: Sequence[int])
     return missing[-wanted.limit :] if wanted.newest_first else missing[: wanted.limit]
 
 
-def _indexed(connection: sqlite3.Connection, wanted: Range, left_out: LeftOut) -> list[Activity]:
+def _indexed(connection: DriverConnection, wanted: Range, left_out: LeftOut) -> list[Activity]:
     if wanted.with_party is None:
         return _of_parties(connection, wanted, wanted.parties, left_out)
     if wanted.with_party in wanted.parties:
@@ -90,7 +90,7 @@ def _indexed(connection: sqlite3.Connection, wanted: Range, left_out: LeftOut) -
 
 
 def _of_parties(
-    connection: sqlite3.Connection, wanted: Range, parties: tuple[int, ...], left_out: LeftOut
+    connection: DriverConnection, wanted: Range, parties: tuple[int, ...], left_out: LeftOut
 ) -> list[Activity]:
     chunks = [parties[i : i + MAX_BRANCHES] for i in range(0, len(parties), MAX_BRANCHES)]
     only = wanted._replace(parties=parties)
@@ -108,7 +108,7 @@ def _of_parties(
     )
 
 
-def _of_conversations(connection: sqlite3.Connection, wanted: Range, other: int, left_out: LeftOut) -> list[Activity]:
+def _of_conversations(connection: DriverConnection, wanted: Range, other: int, left_out: LeftOut) -> list[Activity]:
     pairs = [(min(mine, other), max(mine, other)) for mine in wanted.parties]
     found = (
         connection.execute("SELECT id FROM conversation WHERE low = ? AND high = ?", pair).fetchone() for pair in pairs
@@ -133,9 +133,7 @@ def _merged(pages: list[list[Activity]], wanted: Range) -> list[Activity]:
 # --- rows, light and whole --------------------------------------------------------------------------------------------
 
 
-def _light(
-    connection: sqlite3.Connection, select: str, binds: Iterable[int | str], left_out: LeftOut
-) -> list[Activity]:
+def _light(connection: DriverConnection, select: str, binds: Iterable[int | str], left_out: LeftOut) -> list[Activity]:
     """Return the rows of a select of :data:`COLUMNS`, with the ids of their large messages put into ``left_out``."""
     rows, sizes = connection.execute(_LIGHT.format(select=select), tuple(binds)).fetchone()
     left_out.update(_sizes.decode(sizes))
@@ -143,7 +141,7 @@ def _light(
 
 
 def _page(
-    connection: sqlite3.Connection, found: list[Activity], left_out: LeftOut, limit: int, max_bytes: int
+    connection: DriverConnection, found: list[Activity], left_out: LeftOut, limit: int, max_bytes: int
 ) -> Page[Activity]:
     """Return the page that begins with these light rows, each with its message."""
     kept = found[:limit]
@@ -154,14 +152,14 @@ def _page(
     return Page(kept, len(kept) < len(found))
 
 
-def _whole(connection: sqlite3.Connection, rows: Sequence[Activity], left_out: LeftOut) -> list[Activity]:
+def _whole(connection: DriverConnection, rows: Sequence[Activity], left_out: LeftOut) -> list[Activity]:
     """Return the rows with the messages that were left out. One that was erased meanwhile has none."""
     bodies = _bodies(connection, [row.id for row in rows if row.id in left_out])
     replace = msgspec.structs.replace
     return [replace(row, message=bodies.get(row.id)) if row.id in left_out else row for row in rows]
 
 
-def _bodies(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
+def _bodies(connection: DriverConnection, ids: Sequence[int]) -> dict[int, str]:
     """Read messages by id, in one step: all of them joined, and the end of each one."""
     sizes, joined = connection.execute(_BODIES, (_json(ids),)).fetchone()
     bodies: dict[int, str] = {}
@@ -215,7 +213,7 @@ def _in_order(branches: Sequence[str], newest_first: bool) -> str:
 
 
 def conversations(
-    connection: sqlite3.Connection, parties: Sequence[int], limit: int, before: int, max_bytes: int
+    connection: DriverConnection, parties: Sequence[int], limit: int, before: int, max_bytes: int
 ) -> Page[Conversation]:
     """Return the conversations of these parties, the one with the newest activity first; all of it must be indexed."""
     found: list[tuple[int, int, int, int]] = []
@@ -239,7 +237,7 @@ def conversations(
     return Page(kept, more=False)
 
 
-def _conversation(connection: sqlite3.Connection, last: int, number: int, mine: int, other: int) -> Conversation:
+def _conversation(connection: DriverConnection, last: int, number: int, mine: int, other: int) -> Conversation:
     row = connection.execute(f"SELECT {COLUMNS} FROM activity WHERE id = ?", (last,)).fetchone()
     sql = """
         SELECT count(*) FROM (

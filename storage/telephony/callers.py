@@ -116,15 +116,15 @@ _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 # among these members: calls that show the called person's own number are a known fraud. phone.person_id keeps to the
 # called person's address book: a number can be in thousands of others. CROSS JOIN tells SQLite in which order to look;
 # PostgreSQL finds it by itself. COALESCE in `ask` removes the type from the value that is searched: SQLite uses an
-# index on an expression only against a value without one (https://sqlite.org/datatype3.html, 4.2). All rows come as one
-# JSON text: sqlite3 releases the interpreter lock at every row, and getting it back from a busy event loop can take
-# milliseconds.
+# index on an expression only against a value without one (https://sqlite.org/datatype3.html, 4.2). MATERIALIZED: SQLite
+# would else look for the called person once for each branch. All rows come as one JSON text: apsw releases the
+# interpreter lock at every row, and getting it back from a busy event loop can take milliseconds.
 _LOOK_UP: Final = """
-    WITH ask AS (
+    WITH ask AS MATERIALIZED (
         SELECT v.column1 AS n, COALESCE(v.column2, '') AS called, COALESCE(v.column3, '') AS caller,
             v.column4 AS person, v.column5 AS call_id
         FROM (VALUES {asks}) AS v
-    ), callee AS (
+    ), callee AS MATERIALIZED (
         SELECT ask.n, ask.called, ask.caller, ask.person AS caller_person, ask.call_id, buzz_number.person_id
         FROM ask CROSS JOIN buzz_number
         WHERE COALESCE(buzz_number.match_key, buzz_number.e164) = ask.called AND buzz_number.state = 'allocated'
@@ -190,31 +190,34 @@ _AS_JSON: Final[dict[Dialect, str]] = {
 
 @cache
 def statement(dialect: Dialect, size: int) -> str:
-    """Return the SQL for ``size`` questions. Parameters: the first four fields of each ``Ask`` (0: no person)."""
-    ask = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT)"
+    """Return the SQL for ``size`` questions. Parameters: the first four fields of each ``Ask`` (0: no person).
+
+    Only PostgreSQL has to be told their types; SQLite's statement is short enough without them to stay prepared.
+    """
+    typed = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS TEXT)"
+    ask = "?, ?, ?, ?" if dialect == "sqlite" else typed
     asks = ", ".join(f"({number}, {ask})" for number in range(size))
     return _LOOK_UP.format(asks=asks, rows=_AS_JSON[dialect])
 
 
 def _callers(rows: Sequence[_Found], ask: Ask) -> Callers:
-    callee = next((row for row in rows if row.kind == "callee"), None)
-    if callee is None:
-        return Callers(None)
-    answer = Callers(callee.id, attestation=callee.first_name)
+    if not rows:
+        return Callers(None)  # every row is about a called person, who has one of their own
+    callee = next(row for row in rows if row.kind == "callee")
     if len(rows) == 1:
-        return answer
+        return Callers(callee.id, attestation=callee.first_name)
     number = ask.caller or ""
     decided = next((row for row in rows if row.kind == "decided" and row.middle_name == ask.given), None)
     if decided is not None:
+        answer = Callers(callee.id, attestation=callee.first_name)
         return _as_decided(answer, _reasons.decode(decided.first_name or "[]"), rows, number)
     is_own = any(row.kind == "person" and row.id == callee.id for row in rows)
     is_distrusted = any(row.kind == "contact" and not row.trusted for row in rows)
-    answer = answer._replace(is_own=is_own, is_distrusted=is_distrusted)
     if is_own:
-        return answer
+        return Callers(callee.id, NOBODY, (), is_own, is_distrusted, callee.first_name)
     # A person whose own Buzz number is also one that they call from is found twice.
     found = {reason: row for row in rows if (reason := _reason(row, is_distrusted))}
-    return answer._replace(known=_shown(found.values(), number), reasons=tuple(found))
+    return Callers(callee.id, _shown(found.values(), number), tuple(found), is_own, is_distrusted, callee.first_name)
 
 
 def _as_decided(answer: Callers, reasons: tuple[Reason, ...], rows: Sequence[_Found], number: str) -> Callers:

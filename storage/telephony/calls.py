@@ -20,7 +20,10 @@ TOKEN_REPEAT_MS: Final = 24 * 3_600_000
 LISTED: Final = 100
 """Calls in a list: the newest."""
 
-_MAX_ROWS: Final = 1_024
+_Types = tuple[str, ...]
+"""The types of the parameters of one row."""
+
+_MAX_ROWS: Final = 256
 """Rows in one statement, filled up to a power of two with NULLs: few different ones, so that they stay prepared."""
 
 
@@ -85,7 +88,7 @@ class CallStore:
             fresh = await _fresh(transaction, self._database.dialect, calls)
             ids = range(last - len(calls) + 1, last + 1)
             new = [(id, *call.row) for id, call, is_new in zip(ids, calls, fresh, strict=True) if is_new]
-            await _run(transaction, _INSERT, _INSERT_ROW, new)
+            await _run(transaction, self._database.dialect, _INSERT, _INSERT_ROW, new)
         return fresh
 
     async def find(self, called: str, call_id: str, caller: str) -> CallRow | None:
@@ -103,7 +106,7 @@ class CallStore:
                 return
             number = await _take_ids(transaction, 1)
             ended = row._replace(outcome=end.outcome, call_time=end.call_time)
-            await _run(transaction, _INSERT, _INSERT_ROW, [(number, *ended)])
+            await _run(transaction, self._database.dialect, _INSERT, _INSERT_ROW, [(number, *ended)])
 
     async def latest(self, person_id: int, *, blocked_only: bool = False) -> list[CallRow]:
         """Return the person's newest 100 calls, or those of them that did not ring, the newest first."""
@@ -155,10 +158,6 @@ def _end_sql(end: End) -> str:
                WHERE {_KNOWN} AND trusted = 1 AND outcome IN ({given_way})"""
 
 
-def _row(*types: str) -> str:
-    return f"({', '.join(f'CAST(? AS {each})' for each in types)})"
-
-
 _TABLES: Final = ("incoming_call", "blocked_call")
 _COLUMNS: Final = ", ".join(CallRow._fields)
 _KNOWN: Final = "called = ? AND call_id = ? AND caller = ?"
@@ -178,7 +177,7 @@ _INSERT: Final = f"""
     FROM (VALUES {{rows}}) AS v WHERE v.column1 IS NOT NULL ON CONFLICT (called, call_id, caller) DO NOTHING"""
 _INTEGERS: Final = {"person_id", "recorded_from", "created_at_ms"}
 _SMALL: Final = {"trusted", "call_time"}
-_INSERT_ROW: Final = _row(
+_INSERT_ROW: Final[_Types] = (
     "BIGINT",
     *("BIGINT" if name in _INTEGERS else "INTEGER" if name in _SMALL else "TEXT" for name in CallRow._fields),
 )
@@ -193,7 +192,7 @@ _SEE: Final = """
     SELECT v.column1, v.column2, v.column3, v.column4 FROM (VALUES {rows}) AS v WHERE v.column1 IS NOT NULL
     ON CONFLICT (key) DO UPDATE SET at_ms = excluded.at_ms, window_ms = excluded.window_ms
     WHERE abs(excluded.at_ms - call_seen.at_ms) >= excluded.window_ms"""
-_SIGHTING_ROW: Final = _row("TEXT", "BIGINT", "BIGINT", "BIGINT")
+_SIGHTING_ROW: Final[_Types] = ("TEXT", "BIGINT", "BIGINT", "BIGINT")
 
 Sighting = tuple[str, int, int, int]
 """A row of call_seen: key, person, when, window."""
@@ -238,13 +237,15 @@ async def _fresh(transaction: Transaction, dialect: Dialect, calls: Sequence[New
         sightings.setdefault(identity.pair, (identity.pair, person_id, at_ms, 0))
     seen = list(sightings.values())
     repeated_sql = _REPEATED.replace("{aggregate}", _AGGREGATE[dialect])
-    answers = await _run(transaction, repeated_sql, _SIGHTING_ROW, seen)
+    answers = await _run(transaction, dialect, repeated_sql, _SIGHTING_ROW, seen)
     known = {key for (text,) in answers for key in msgspec.json.decode(text or "[]")}
-    await _run(transaction, _SEE, _SIGHTING_ROW, seen)
+    await _run(transaction, dialect, _SEE, _SIGHTING_ROW, seen)
     return [bool(keys) and known.isdisjoint(keys) for keys in deciding]
 
 
-async def _run(transaction: Transaction, sql: str, row: str, rows: Sequence[tuple[Value, ...]]) -> list[Row]:
+async def _run(
+    transaction: Transaction, dialect: Dialect, sql: str, row: _Types, rows: Sequence[tuple[Value, ...]]
+) -> list[Row]:
     """Run a statement on many rows of parameters at once: one step in the database, not one for each."""
     answers: list[Row] = []
     for start in range(0, len(rows), _MAX_ROWS):
@@ -252,13 +253,18 @@ async def _run(transaction: Transaction, sql: str, row: str, rows: Sequence[tupl
         size = 1 << (len(chunk) - 1).bit_length()
         binds: list[Value] = [value for each in chunk for value in each]
         binds.extend([None] * len(chunk[0]) * (size - len(chunk)))
-        answers += await transaction.fetch(_statement(sql, row, size), *binds)
+        answers += await transaction.fetch(statement(sql, dialect, row, size), *binds)
     return answers
 
 
 @cache
-def _statement(sql: str, row: str, size: int) -> str:
-    return sql.replace("{rows}", ", ".join([row] * size))
+def statement(sql: str, dialect: Dialect, row: _Types, size: int) -> str:
+    """Return the SQL for ``size`` rows. Only PostgreSQL has to be told their types.
+
+    SQLite's statements are kept short without them: apsw prepares a text of more than 16 KiB anew at every use.
+    """
+    values = ", ".join("?" if dialect == "sqlite" else f"CAST(? AS {each})" for each in row)
+    return sql.replace("{rows}", ", ".join([f"({values})"] * size))
 
 
 async def _take_ids(transaction: Transaction, count: int) -> int:

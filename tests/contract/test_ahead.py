@@ -6,7 +6,7 @@ import pytest
 
 from protocol.privacy_request import PrivacyRequest, RequestType, ServiceCode, State, WebFormSession
 from storage import ahead
-from storage.accounts import AccountStore, Device
+from storage.accounts import AccountStore, Device, ReceivedMark
 from storage.ahead import CLOCKS_APART_MS
 from storage.database import Database
 from storage.privacy import recording_fetches, requests, twilio_copies
@@ -115,7 +115,7 @@ async def test_a_number_reserved_by_who_died_is_reserved_again(database: Databas
 
 async def test_a_device_was_last_heard_when_it_was(database: Database) -> None:
     store = AccountStore(database)
-    await store.save_received([Device(7, "phone", 1, FAST)])
-    await store.save_received([Device(7, "phone", 2, NOW)])
-    await store.save_received([Device(7, "phone", 2, NOW - 1_000)])
+    await store.save_received([ReceivedMark(7, "phone", 1, FAST, 0)])
+    await store.save_received([ReceivedMark(7, "phone", 2, NOW, 0)])
+    await store.save_received([ReceivedMark(7, "phone", 2, NOW - 1_000, 0)])
     assert await store.devices(7) == [Device(7, "phone", 2, NOW)]

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from server.services.operator.directory_search import DirectorySearch, FoundCompany, FoundPerson, read_text
+from server.services.operator.directory_search import (
+    CompanyOfPerson,
+    DirectorySearch,
+    FoundCompany,
+    FoundPerson,
+    read_text,
+)
 from storage.database import Database
 
 PEOPLE = [
@@ -73,7 +79,7 @@ async def test_people_are_found_by_name_number_or_id(search: DirectorySearch, te
 
 
 async def test_a_person_is_shown_with_numbers_and_companies(search: DirectorySearch) -> None:
-    companies = (FoundCompany(9, "Acme"), FoundCompany(10, "ACME Tools"))
+    companies = (CompanyOfPerson(9, "Acme"), CompanyOfPerson(10, "ACME Tools"))
     [jane] = await search.people(read_text("Jane A. Smith"), 50)
     assert jane.companies in (companies, companies[::-1])
     assert (jane.first_name, jane.middle_name, jane.last_name) == ("Jane", "A.", "Smith")

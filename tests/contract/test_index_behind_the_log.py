@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.activity import ActivityType
-from storage.contract import PAGE_BYTES, Posting, Range
+from storage.contract import PAGE_BYTES, Posting, Range, Stored
 from storage.errors import StorageError
-from storage.migrate import migrate
+from storage.migrate import migrate, split
 from storage.sqlite import index as sqlite_index
+from storage.sqlite.connection import DriverConnection
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 
@@ -197,9 +198,9 @@ async def test_after_a_commit_whose_fate_is_not_known_the_tail_is_read_again(dat
     log = SqliteActivityLog(database)
     await log.append([message(1, 2)])
 
-    def broken(connection: sqlite3.Connection, batch: Sequence[Posting]) -> None:
+    def broken(connection: DriverConnection, batch: Sequence[Posting]) -> None:
         connection.execute("UPDATE log SET head = head + 0")
-        raise sqlite3.OperationalError("disk I/O error")
+        raise apsw.IOError("disk I/O error")
 
     await log.append([message(1, 2)])
     with pytest.MonkeyPatch.context() as patched:
@@ -215,20 +216,26 @@ async def test_a_file_of_the_release_before_is_indexed_by_the_step(tmp_path: Pat
     old = await SqliteDatabase.open(path)
     await migrate(old)
     log = SqliteActivityLog(old)
-    await log.append([message(1, 2), message(2, 2), message(-9, 1)])
-    step = Path(sqlite_index.__file__).parents[1] / "sql" / "0008_index_behind_the_log.sqlite.sql"
+    first = message(1, 2)
+    await log.append([first, message(2, 2), message(-9, 1)])
+    folder = Path(sqlite_index.__file__).parents[1] / "sql"
     await old.write(_undo)
-    for statement in step.read_text().split(";"):
-        await old.write(lambda connection, statement=statement: connection.execute(statement))
+    for step in ("0008_index_behind_the_log.sqlite.sql", "0028_message_key.sqlite.sql"):
+        for statement in split((folder / step).read_text()):
+            await old.write(lambda connection, statement=statement: connection.execute(statement))
     again = SqliteActivityLog(old)
     assert await old.fetch("SELECT party, activity FROM party_activity") == [(-9, 3), (1, 1), (1, 3), (2, 1), (2, 2)]
     assert [activity.id for activity in (await again.read([Range((2,))]))[0].rows] == [1, 2]
     assert await old.read(sqlite_index.indexed_until) == 3
+    [repeat] = (await again.append([first])).results
+    assert isinstance(repeat, Stored)
+    assert (repeat.activity.id, repeat.duplicate) == (1, True)
     await old.close()
 
 
-def _undo(connection: sqlite3.Connection) -> None:
-    for table in ("party_activity", "conversation_activity", "log_index"):
+def _undo(connection: DriverConnection) -> None:
+    for table in ("party_activity", "conversation_activity", "log_index", "message_key"):
         connection.execute(f"DROP TABLE {table}")
+    connection.execute("CREATE UNIQUE INDEX activity_message ON activity (author, message_id) WHERE type = 0")
     for column in ("sender", "receiver", "conversation"):
         connection.execute(f"CREATE INDEX activity_{column} ON activity ({column})")

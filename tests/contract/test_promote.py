@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -18,6 +17,7 @@ from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
 from storage.promote import promote
+from storage.sqlite.connection import connect
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 from storage.telephony.numbers import NumberStore
@@ -75,7 +75,7 @@ async def test_everything_is_there_with_its_ids(
     source: Path, target: PostgresDatabase, empty_postgres_url: str
 ) -> None:
     done = await promote(source, empty_postgres_url, quiet)
-    with closing(sqlite3.connect(source)) as lite:
+    with closing(connect(source)) as lite:
         [before] = lite.execute("SELECT epoch, head FROM log").fetchall()
     assert (done.epoch, done.head_id) == before == (done.epoch, 505)
     assert done.rows["activity"] == 505
@@ -136,7 +136,7 @@ async def test_what_can_not_be_promoted_is_said(tmp_path: Path, source: Path, em
     (tmp_path / "bad.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StorageError, match="not a Buzz database"):
         await promote(tmp_path / "bad.db", empty_postgres_url, quiet)
-    with closing(sqlite3.connect(source)) as lite, lite:
+    with closing(connect(source)) as lite, lite:
         lite.execute("DELETE FROM schema_step WHERE number = 7")
     with pytest.raises(StorageError, match="another release"):
         await promote(source, empty_postgres_url, quiet)

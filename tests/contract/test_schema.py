@@ -12,7 +12,8 @@ from storage.sqlite.database import SqliteDatabase
 ONLY_SQLITE: Final = {
     "party_activity": "the log's index by party, written behind the log; on PostgreSQL an index of activity",
     "conversation_activity": "the same, by conversation",
-    "log_index": "how far that index has come",
+    "message_key": "the same, by author and message id",
+    "log_index": "how far these indexes have come",
 }
 ONLY_POSTGRESQL: Final = {
     "log_writer": "the last batch of each node, by which a commit of unknown outcome is found; SQLite has one writer",

@@ -1,7 +1,8 @@
 """Run drills at full size, and print what was lost, repeated, reordered and leaked.
 
 WHICH is a row of the table, or a part of a title: `python -m tests.drill 1 8 "stalled readers"`. Without any, all run,
-which takes hours. The exit code is 1 when something was found, or when a control lost nothing.
+which takes hours; with `--minutes` each runs in pieces, as many as the time allows. The exit code is 1 when something
+was found, or when a control lost nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None, drills: Sequence[Drill] | None 
         with _progress() as progress:
             for drill in wanted:
                 size = options.size or (drill.short if options.short else drill.full)
-                outcomes.append(_run(drill, size, progress))
+                outcomes.append(_run(drill, size, progress, options.minutes))
                 console.print(f"{drill.row:>2}  {drill.title}: {outcomes[-1][2]}", markup=False, highlight=False)
     except KeyboardInterrupt:
         console.print("Interrupted: what follows is what had ended.")
@@ -82,6 +83,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("which", nargs="*", metavar="WHICH", help="only these: a row, or a part of a title")
     parser.add_argument("--size", type=int, help="instead of each drill's full size")
     parser.add_argument("--short", action="store_true", help="the sizes that the tests use")
+    parser.add_argument(
+        "--minutes", type=float, help="run each drill in pieces of a hundredth of the size, and start none after this"
+    )
     parser.add_argument("--list", action="store_true", help="print the drills and their sizes, and run none")
     return parser.parse_args(arguments)
 
@@ -92,18 +96,37 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
 
 
-def _run(drill: Drill, size: int, progress: Progress) -> Outcome:
+def _run(drill: Drill, size: int, progress: Progress, minutes: float | None = None) -> Outcome:
     task = progress.add_task(f"{drill.row} {drill.title}", total=size)
     progress.refresh()
     since = time.monotonic()
     with watching(lambda count: _moved(progress, task, count)):
-        try:
-            report = asyncio.run(drill.run(size))
-        except Exception as error:  # noqa: BLE001 - a drill that breaks is a drill that failed; the others still run
-            traceback.print_exception(error)
-            report = Report({f"broken by {type(error).__name__}": 1})
+        if minutes is None:
+            done, report = size, _report(drill, size)
+        else:
+            done, report = _in_pieces(drill, size, since + 60 * minutes)
     progress.remove_task(task)
-    return drill, size, report, time.monotonic() - since
+    return drill, done, report, time.monotonic() - since
+
+
+def _report(drill: Drill, size: int) -> Report:
+    try:
+        return asyncio.run(drill.run(size))
+    except Exception as error:  # noqa: BLE001 - a drill that breaks is a drill that failed; the others still run
+        traceback.print_exception(error)
+        return Report({f"broken by {type(error).__name__}": 1})
+
+
+def _in_pieces(drill: Drill, size: int, until: float) -> tuple[int, Report]:
+    """Run the drill again and again, each time at a hundredth of the size, until all of it is done or time is up.
+
+    Returns how much was done, and the sum of the reports. A piece that found something is the last one.
+    """
+    piece = max(size // 100, drill.short)
+    total, done = _report(drill, piece), piece
+    while time.monotonic() < until and done < size and not total.not_run and not any(total.counts.values()):
+        total, done = total.with_next(_report(drill, piece)), done + piece
+    return done, total
 
 
 def _moved(progress: Progress, task: TaskID, count: int) -> None:

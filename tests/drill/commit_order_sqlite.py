@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import sqlite3
 import tempfile
 import time
 import uuid
@@ -19,6 +18,8 @@ from pathlib import Path
 from protocol.activity import ActivityType
 from storage.contract import Commit, Posting
 from storage.migrate import migrate
+from storage.sqlite.append import Appender
+from storage.sqlite.connection import DriverConnection, connect
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 from tests.drill.drills import Drill, Report, advance
@@ -28,11 +29,11 @@ _LARGEST_BATCH = 12
 _LONGEST_DELAY_SECONDS = 0.002
 
 
-class DelayedLog(SqliteActivityLog):
-    """The log; its writer's thread sometimes waits between writing and committing."""
+class DelayedAppender(Appender):
+    """The writer's thread sometimes waits between writing and committing."""
 
-    def _append(self, connection: sqlite3.Connection, batch: Sequence[Posting]) -> Commit:
-        commit = super()._append(connection, batch)
+    def append(self, connection: DriverConnection, batch: Sequence[Posting]) -> Commit:
+        commit = super().append(connection, batch)
         if random.random() < 0.3:
             time.sleep(random.random() * _LONGEST_DELAY_SECONDS)
         return commit
@@ -50,7 +51,8 @@ async def _race_log(path: Path, rows: int) -> tuple[int, int, int]:
     database = await SqliteDatabase.open(path)
     try:
         await migrate(database)
-        log, numbers, given = DelayedLog(database), itertools.count(1), set[int]()
+        log, numbers, given = SqliteActivityLog(database), itertools.count(1), set[int]()
+        log._appender = DelayedAppender()
 
         async def write() -> None:
             while len(given) < rows:
@@ -107,8 +109,8 @@ async def _while_writing(
     return read
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+def _connected(path: Path) -> DriverConnection:
+    connection = connect(path, timeout_seconds=30)
     connection.execute("PRAGMA synchronous=OFF")
     return connection
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import sqlite3
 import subprocess
 import tempfile
 from collections import Counter
@@ -22,6 +21,7 @@ from typing import Any
 
 import aiohttp
 
+from storage.sqlite.connection import connect
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.http import Http
 from tests.harness.node import Tokens, node_process
@@ -184,7 +184,7 @@ class Visitor:
 
     def judge(self) -> dict[str, int]:
         """Return what must all be 0, when no process has the file open."""
-        with closing(sqlite3.connect(database_path(self._data_dir))) as connection:
+        with closing(connect(database_path(self._data_dir))) as connection:
             stored = dict(connection.execute("SELECT message_id, id FROM activity").fetchall())
             [sound] = connection.execute("PRAGMA integrity_check").fetchone()
         return {

@@ -26,6 +26,15 @@ class Report:
     def passed(self) -> bool:
         return not any(self.counts.values()) and self.control != 0
 
+    def with_next(self, other: Report) -> Report:
+        """Return the sum of this report and another run's of the same drill, with the largest of what was seen."""
+        return Report(
+            {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in {**self.counts, **other.counts}},
+            self.control + other.control,
+            {name: max(self.seen.get(name, 0), other.seen.get(name, 0)) for name in {**self.seen, **other.seen}},
+            self.not_run or other.not_run,
+        )
+
     @property
     def verdict(self) -> str:
         return "not run" if self.not_run else "pass" if self.passed else "FAIL"

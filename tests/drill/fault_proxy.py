@@ -12,7 +12,7 @@ import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,16 @@ class Line:
 class FaultProxy:
     """One port; each connection through it has a fault of its own, after a number of bytes of its own."""
 
-    def __init__(self, url: str, chance: random.Random) -> None:
+    def __init__(
+        self,
+        url: str,
+        chance: random.Random,
+        *,
+        faults: Sequence[str] = _FAULTS,
+        # The upgrade alone is some 300 bytes each way.
+        within_bytes: tuple[int, int] = (200, 6_000),
+    ) -> None:
+        self._faults, self._within_bytes = faults, within_bytes
         self._host, _, port = url.removeprefix("http://").partition(":")
         self._port = int(port)
         self._chance = chance
@@ -106,10 +115,13 @@ class FaultProxy:
             await server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        fault = "none" if self.well else self._chance.choice(_FAULTS)
-        upstream_reader, upstream = await asyncio.open_connection(self._host, self._port)
-        # The upgrade alone is some 300 bytes each way.
-        line = Line(fault, self._chance.randrange(200, 6_000), writer, upstream)
+        fault = "none" if self.well else self._chance.choice(self._faults)
+        try:
+            upstream_reader, upstream = await asyncio.open_connection(self._host, self._port)
+        except OSError:  # the server is being restarted
+            writer.transport.abort()
+            return
+        line = Line(fault, self._chance.randrange(*self._within_bytes), writer, upstream)
         self._lines.append(line)
         for pumping in (self._up(reader, upstream, line), self._down(upstream_reader, writer, line)):
             task = asyncio.create_task(pumping, name="fault proxy")

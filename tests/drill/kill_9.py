@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+from storage.sqlite.connection import connect
 from tests.drill.drills import Drill, Report, advance
 from tests.harness.backend import rows
 from tests.harness.node import Tokens, node_process
@@ -68,7 +68,7 @@ async def kill_9(rounds: int) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
         ledger = await kill_nodes(data_dir, rounds)
-        with closing(sqlite3.connect(database_path(data_dir))) as connection:
+        with closing(connect(database_path(data_dir))) as connection:
             [sound] = connection.execute("PRAGMA integrity_check").fetchone()
         counts = ledger.judge(data_dir) | {"damage": int(sound != "ok")}
         return Report(counts, _control(), {"acknowledged": len(ledger.acknowledged)})
@@ -122,7 +122,7 @@ def _control() -> int:
             hasty.stdin.flush()
             acknowledged = [hasty.stdout.readline() for _ in range(120)]
             hasty.kill()
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(connect(path)) as connection:
             [stored] = connection.execute("SELECT count(*) FROM activity").fetchone()
     return len(acknowledged) - int(stored)
 

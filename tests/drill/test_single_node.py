@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.drill import (
+    clients,
     clock_turned,
     commit_order_sqlite,
     conformance,
@@ -13,6 +14,7 @@ from tests.drill import (
     fuzz,
     fuzz_forms,
     read_only,
+    sealed_interleavings,
     sessions_model,
     soak,
     stalled,
@@ -22,7 +24,7 @@ from tests.drill.drills import Drill
 
 MODULES = (
     commit_order_sqlite, sessions_model, fault_proxy, stalled, disk_full, read_only, clock_turned, fuzz, fuzz_forms,
-    conformance, soak, unread,
+    conformance, soak, unread, clients, sealed_interleavings,
 )  # fmt: skip
 ALONE = (read_only.run_emergency, conformance.run_autobahn, soak.run)
 """Of no use in small: they need a loop device, another program, or minutes. `make drill` runs them."""

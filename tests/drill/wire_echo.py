@@ -8,15 +8,11 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-from aiohttp import WSMsgType
-
 from protocol.codec import JSON, MSGPACK, Undecodable
-from server.live.session import Session
-from server.socket.connection import _CONTROL, Connection
-from tests.harness.raw_socket import CLOSE, PING, PONG, TEXT
+from server.socket.connection import Connection, Work
+from tests.harness.raw_socket import BINARY, CLOSE, PING, PONG, TEXT
 from tests.harness.raw_socket import frame as client_frame
 from tests.harness.world import open_world
 
@@ -26,17 +22,14 @@ _KEY_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 class Echo(Connection):
     """A socket that never says hello: its upgrade, its reading, its limits and its end are those of all others."""
 
-    async def _hello(self) -> Session | None:
-        while (data := self._payload(await self._websocket.receive())) is not None:
-            if data is not _CONTROL:
-                self._return(data)
-                await self.wire.drained()
-        return None
+    def _handle(self, opcode: int, payload: bytes) -> Work | None:
+        if opcode in (TEXT, BINARY):
+            self._codec = JSON if opcode == TEXT else MSGPACK
+        return super()._handle(opcode, payload)
 
-    def _payload(self, message: Any) -> bytes | None:
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            self._codec = JSON if message.type is WSMsgType.TEXT else MSGPACK
-        return super()._payload(message)
+    def _hello(self, payload: bytes) -> Work | None:
+        self._return(payload)
+        return None
 
     def _return(self, data: bytes) -> None:
         if not self._codec.binary:

@@ -19,7 +19,7 @@ from tests.harness.people import ACME, BOB, JANE, write
 
 BIG, ROUNDED = 2**53 + 1, 2**53
 """Two ids that are one and the same JavaScript number."""
-SECTIONS = ("overview", "sessions", "activity", "webhooks", "privacy", "numbers", "people", "node")
+SECTIONS = ("overview", "sessions", "activity", "webhooks", "push", "privacy", "numbers", "people", "node")
 FAILED = sum(2 if done else 1 for *_, done in CONSUMERS)
 expect.set_options(timeout=WAIT_MS)
 
@@ -208,7 +208,7 @@ async def with_twins(scene: Scene) -> dict[int, Peer]:
     """Two people whose ids are one JavaScript number, from before there was a limit, each with a session."""
     names = {BIG: "Big", ROUNDED: "Rounded"}
     insert = "INSERT INTO person (id, first_name) VALUES (?, ?)"
-    write(scene.world.data_dir, [(insert, (id, name)) for id, name in names.items()])
+    await write(scene.world.data_dir, [(insert, (id, name)) for id, name in names.items()])
     return {id: await scene.world.join(id, device_id=f"phone of {name}") for id, name in names.items()}
 
 
@@ -270,7 +270,7 @@ async def test_what_is_typed_as_an_id_is_digits(operator: Page, wrong: str) -> N
 
 async def test_people_and_companies_are_found_by_name_and_number(operator: Page, scene: Scene) -> None:
     phone = "INSERT INTO phone (e164, owner_kind, owner_id) VALUES (?, 'person', ?)"
-    write(scene.world.data_dir, [(phone, ("+12025550101", BOB))])
+    await write(scene.world.data_dir, [(phone, ("+12025550101", BOB))])
     await go(operator, "People")
     field = operator.get_by_label("Name, number or id")
     await field.fill("SMITH")
@@ -452,3 +452,45 @@ _WITHOUT_CONTRAST = """() => {
     }
     return [...found];
 }"""
+
+
+async def test_only_sessions_that_are_behind_can_be_shown(operator: Page) -> None:
+    await go(operator, "Sessions")
+    await expect(operator.locator("tbody tr")).to_have_count(3)
+    await operator.get_by_label("Only sessions that are behind").check()
+    await expect(operator.get_by_text("No session is behind.")).to_be_visible()
+
+
+async def test_a_figure_without_a_neighbour_is_shown_as_a_point(operator: Page) -> None:
+    alone = """async () => {
+      const page = document.querySelector("script[type=module]").src
+      const { alone } = await import(page.replace("app.js", "charts.js"))
+      return [[5], [null, 2, null, 3, 4, undefined, 6]].map((values) => alone({ data: [[], values] }, 1))
+    }"""
+    assert await operator.evaluate(alone) == [[0], [1, 6]]
+
+
+async def test_a_phone_number_stays_in_one_line_on_a_phone(operator: Page) -> None:
+    await operator.set_viewport_size({"width": 360, "height": 800})
+    await go(operator, "Numbers")
+    numbers = operator.locator("tbody .code")
+    await expect(numbers.first).to_be_visible()
+    lines = "(all) => all.map((each) => each.getClientRects().length)"
+    assert set(await numbers.evaluate_all(lines)) == {1}
+    assert await operator.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+async def test_a_session_that_catches_up_on_nothing_is_stalled(operator: Page) -> None:
+    looks = """async () => {
+      const page = document.querySelector("script[type=module]").src
+      const { progress } = await import(page.replace("app.js", "views/sessions.js"))
+      const behind = progress()
+      const at = (seconds, by, live = false) => {
+        const session = { id: "s", live, behind_by: by }
+        behind.look([session], 1000 * seconds)
+        return session.stalled_seconds ?? 0
+      }
+      const begun = [at(0, 9), at(10, 9), at(20, 12), at(30, 11), at(40, 11), at(46, 11)]
+      return [...begun, at(50, 0, true), at(60, 3), at(70, 3)]
+    }"""
+    assert await operator.evaluate(looks) == [0, 0, 20, 0, 0, 16, 0, 0, 0]

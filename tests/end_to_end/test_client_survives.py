@@ -162,16 +162,16 @@ async def run_py(*arguments: str, **environment: str) -> AsyncIterator[Terminal]
 
 
 @pytest.mark.usefixtures("watch")
-async def test_two_chats_go_on_through_kill_9(data_dir: Path) -> None:
+async def test_two_chats_go_on_through_kill_9(data_dir: Path, tmp_path: Path) -> None:
     tokens = Tokens(data_dir)
     async with asyncio.timeout(120), lives(data_dir) as server:
-        url, secret = {"BUZZ_URL": server.node.url}, {"BUZZ_PASSPHRASE": "open sesame"}
+        url = {"BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path)}
         async with (
-            run_py("chat", "--to", f"person:{BOB}", BUZZ_TOKEN=tokens.person(JANE), **url, **secret) as jane,
-            run_py("chat", "--to", f"person:{JANE}", BUZZ_TOKEN=tokens.person(BOB), **url, **secret) as bob,
+            run_py("chat", "--to", f"person:{BOB}", BUZZ_TOKEN=tokens.person(JANE), **url) as jane,
+            run_py("chat", "--to", f"person:{JANE}", BUZZ_TOKEN=tokens.person(BOB), **url) as bob,
         ):
-            await jane.until("You are")
-            await bob.until("You are")
+            await jane.until("/safety shows")
+            await bob.until("/safety shows")
             jane.type("hello Bob")
             await bob.until("Jane Smith: hello Bob")
             bob.type("/react 1 👍")
@@ -191,7 +191,49 @@ async def test_two_chats_go_on_through_kill_9(data_dir: Path) -> None:
             assert bob.messages() == ["Jane Smith: hello Bob", "Jane Smith: are you there?", "you: still here ✓"]
         bodies = (data_dir / "buzz.db").read_bytes() + (data_dir / "buzz.db-wal").read_bytes()
         assert b"are you there" not in bodies
-        assert b"buzz-demo-1:" in bodies
+        assert b"still here" not in bodies
+
+
+@pytest.mark.usefixtures("watch")
+async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_dir: Path, tmp_path: Path) -> None:
+    tokens = Tokens(data_dir)
+    async with asyncio.timeout(120), lives(data_dir) as server:
+        jane_is = {"BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path), "BUZZ_TOKEN": tokens.person(JANE)}
+        bob_is = jane_is | {"BUZZ_TOKEN": tokens.person(BOB)}
+        async with run_py("chat", "--to", f"person:{JANE}", **bob_is) as bob:
+            await bob.until("/safety shows")
+            async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as jane:
+                await jane.until("/safety shows")
+                jane.type("before")
+                await bob.until("Jane Smith: before")
+                jane.type("/safety")
+                await jane.until("not compared yet")
+                jane.type("/compared")
+                await jane.until("remembered")
+                async with run_py(
+                    "chat", "--to", f"person:{JANE}", "--keys", str(tmp_path / "second.keys"), **bob_is
+                ) as second:
+                    await second.until("/safety shows")
+                    await jane.until("have changed: new device terminal-")
+                    jane.type("not to a stranger")
+                    await jane.until("not sent: the keys of person")
+                    name = jane.lines[-1].split("(")[1].split(")")[0]
+                    await bob.until("a new device of yours was added")
+                    second.type("/link")
+                    await second.until("another device of yours type")
+                    bob.type(f"/link {name}")
+                    await second.until("the code of this device: ")
+                    bob.type(f"/code {second.lines[-1].split()[-1]}")
+                    await second.until("this device is linked by")
+                    await bob.until("linked: ")
+                    jane.type("/devices")
+                    await jane.until(f"{name}: trusted")
+                    jane.type("to both")
+                    await second.until("Jane Smith: to both")
+                    await bob.until("Jane Smith: to both")
+            async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as again:
+                await again.until("you: to both ✓")
+                assert any("you: before ✓" in line for line in again.lines)
 
 
 @pytest.mark.usefixtures("watch")

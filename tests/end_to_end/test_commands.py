@@ -147,7 +147,7 @@ def test_a_mistyped_directory_is_said_to_be_one_and_not_made(
     monkeypatch.setenv("BUZZ_MODE", "production")
     done = run_py(*command, on=tmp_path / "typo")
     assert done.status == 1
-    assert f"there is no database in {tmp_path / 'typo'}: create one with `run.py migrate`." in done.out + done.err
+    assert f"there is no database in {tmp_path / 'typo'}: create one with `run.py migrate`" in done.out + done.err
     assert not (tmp_path / "typo").exists()
 
 
@@ -270,7 +270,9 @@ def test_production_is_told_what_it_lacks(
     assert "Traceback" not in done.err
     monkeypatch.setenv("BUZZ_PUBLIC_URL", "https://buzz.example")
     fresh = tmp_path / "fresh"
-    assert "run `run.py migrate` first" in run_py("serve", "--port", 0, on=fresh).err
+    assert "The database is empty: create its tables with `run.py migrate` first." in (
+        run_py("serve", "--port", 0, on=fresh).err
+    )
     run_py("migrate", on=fresh).check()
     with serving(fresh, mode=None, BUZZ_MODE="production", BUZZ_PUBLIC_URL="https://buzz.example") as server:
         assert server.stop()[0] == 0
@@ -373,8 +375,9 @@ async def test_a_second_signal_skips_the_drain(data_dir: Path) -> None:
             await jane.hello(Tokens(data_dir).person(JANE))
             server.process.send_signal(signal.SIGTERM)
             await jane.until_frame("reconnect")
-            status, _ = await asyncio.to_thread(server.stop)
+            status, said = await asyncio.to_thread(server.stop)
             assert status == 0
+            assert "a second signal (Ctrl-C) ends the wait" in said
             assert await jane.until_closed() == 1001
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -25,9 +26,13 @@ async def listed(http: Http) -> dict[str, dict[str, Any]]:
     return {device["device_id"]: device for device in answer.json}
 
 
+def public_key(device: str) -> dict[str, str]:
+    """The body of ``PUT public-key``."""
+    return {"public_key": KEY, "algorithm": "x25519", "device_id": device}
+
+
 async def publish(http: Http, device: str) -> None:
-    body = {"public_key": KEY, "algorithm": "x25519", "device_id": device}
-    assert (await http("PUT", "/apps/buzz/public-key", json=body)).status == 200
+    assert (await http("PUT", "/apps/buzz/public-key", json=public_key(device))).status == 200
 
 
 async def joined(world: World, device: str, **more: Any) -> Peer:
@@ -139,6 +144,10 @@ async def test_the_callers_own_token_survives_when_both_devices_share_it(world: 
     await again.send("hello", token=token, device_id="phone")
     assert await again.until_closed() == CloseCode.UNAUTHORIZED
     assert (await http.get("/apps/buzz/heartbeat")).status == 200
+    refused = await http("PUT", "/apps/buzz/public-key", json=public_key("phone"))
+    assert (refused.status, "was signed out" in refused.message) == (401, True)
+    await publish(http, "desk")
+    await publish(world.http(JANE), "phone")  # with a newer one
 
 
 @pytest.mark.usual_backends(SQLITE)
@@ -153,3 +162,33 @@ async def test_nobody_signs_out_another_persons_device_and_nobody_signs_out_too_
         (await http("DELETE", f"/apps/buzz/devices/device-{number}")).status for number in range(SIGN_OUTS_AT_ONCE + 1)
     ]
     assert statuses == [204] * SIGN_OUTS_AT_ONCE + [429]
+
+
+@pytest.mark.usual_backends(SQLITE, POSTGRESQL)
+async def test_what_a_device_did_before_it_was_signed_out_does_not_put_it_back_afterwards(world: World) -> None:
+    desk = await joined(world, "desk")
+    phone = await joined(world, "phone")
+    sent = (await desk.post(chat(JANE, BOB)))["id"]
+    devices, frame_handler, may_write = world.node.live.devices, world.node.socket.frame_handler, asyncio.Event()
+
+    def held(write: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        async def later(rows: Any) -> Any:
+            await may_write.wait()
+            return await write(rows)
+
+        return later
+
+    devices._accounts.note_seen = held(devices._accounts.note_seen)  # type: ignore[assignment, method-assign]
+    frame_handler._keep = held(frame_handler._keep)
+    again = await world.connect()
+    await again.hello(world.tokens.person(JANE), device_id="phone")
+    assert await phone.until_closed() == CloseCode.REPLACED
+    await again.send("received", id=sent)
+    await again.alive()
+    http = world.http(JANE)
+    assert (await http("DELETE", "/apps/buzz/devices/phone")).status == 204
+    assert await again.until_closed() == CloseCode.UNAUTHORIZED
+    may_write.set()
+    await devices.close()
+    await frame_handler.close()
+    assert set(await listed(http)) == {"desk"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from protocol.directory import Kind
 from server.runtime.clock import wall_clock_ms
 from server.services.retention import Retention
-from tests.harness.peer import chat
+from tests.harness.peer import WAIT_SECONDS, chat
 from tests.harness.people import ACME, BOB, CAROL, JANE
 from tests.harness.world import World
 
@@ -96,6 +97,11 @@ async def test_after_erasure_the_person_can_be_there_again_and_repeats_nothing(w
     await world.http(JANE).post(message)
     admin = world.http(token=world.tokens.service("admin"))
     assert (await admin("POST", "/admin/erasures", json={"person_id": JANE})).status == 200
+    async with asyncio.timeout(WAIT_SECONDS):  # every node, each of which is asked in turn
+        refused = 0
+        while refused < len(world.nodes):
+            known = (await world.http(JANE).get("/apps/buzz/heartbeat")).status != 200
+            refused = refused + 1 if known else 0
     assert (await world.http(JANE).post(message)).status in (401, 403, 404)
     [row] = (await world.http(BOB).get("/apps/buzz/activity/0")).json
     assert (row["id"], row["message"], row["message_id"]) == (1, None, None)

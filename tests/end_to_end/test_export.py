@@ -38,7 +38,7 @@ NOW = wall_clock_ms()
 BOOKKEEPING = {
     *("revocation", "revocation_counter", "directory_change", "directory_counter", "log_amendment", "log"),
     *("privacy_head", "privacy_audit", "webhook_counter", "webhook_lane", "log_index", "party_activity"),
-    "conversation_activity",
+    *("conversation_activity", "message_key"),
 }
 KINDS: dict[str, str] = {
     "privacy_request": "privacy_request",
@@ -106,6 +106,12 @@ async def fill(world: World) -> None:
             ("call_setting (person_id, attestation)", (person, "require")),
             ("device (person_id, device_id, received_id, seen_at_ms)", (person, mark, 0, NOW)),
             ("receipts_off (person_id)", (person,)),
+            (
+                "push_registration (person_id, device_id, kind, address, details, wake_messages, wake_reactions,"
+                " wake_calls, registered_at_ms, pushed_id, received_at_push, unanswered, cleared, failures,"
+                " given_up_id, attempts, lease_until_ms)",
+                (person, "phone", "fcm", f"token of {mark}", "{}", 1, 0, 1, NOW, 1_000, 0, 0, 0, 0, 0, 0, 0),
+            ),
         ]
     rows += [
         ("trust_request (id, person_id, from_party, created_at_ms)", (1, JANE, -ACME, NOW)),
@@ -141,7 +147,7 @@ def request_rows(request_id: str, number: str, mark: str) -> list[tuple[str, tup
         ("recording (request_id, mp3, stored_at_ms)", (request_id, MP3, NOW)),
         (
             "recording_fetch (request_id, recording_sid, failures, due_at_ms, lease_until_ms)",
-            (request_id, f"RE {request_id}", 0, NOW + 600_000, 0),
+            (request_id, f"RE {request_id}", 0, wall_clock_ms() + 600_000, 0),  # a node moves back what is later
         ),
         ("twilio_copy (sid, request_id, failures, lease_until_ms)", (f"RE {request_id}", request_id, 0, 0)),
         (

@@ -151,10 +151,10 @@ async def test_a_full_node_cuts_off_who_has_kept_it_waiting_longest_for_somebody
     sending, now = world.node.sending, [100.0]
     sending.now, sending._max_answers = lambda: now[0], 2
     async with jane_asks(world) as first, jane_asks(world) as second:
-        await until(lambda: all(map(is_stalled, sending._under_way)))
+        await until(lambda: len(sending) == 2 and all(map(is_stalled, sending._under_way)))
         now[0] += 1
         refused = await world.http(BOB).get(HISTORY)
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "5"), "it may be a slow line"
+        assert (refused.status, refused.headers.get("Retry-After")) == (503, "5"), "it may be a slow line"
         now[0] += 10
         assert len((await world.http(BOB).get(HISTORY)).json) == 40
         broken = [each for each in (first, second) if await is_broken_off(each)]
@@ -216,9 +216,9 @@ async def is_broken_off(answer: Unread) -> bool:
 
 
 def is_stalled(answer: Sent) -> bool:
-    """Its socket is full, and it waits."""
+    """Its socket is full, and it waits: asyncio pauses a writer above 64 KiB, until no more than 16 are left."""
     transport = answer.request.transport
-    return answer.waiting_since is not None and transport is not None and transport.get_write_buffer_size() > 64 * 1024
+    return answer.waiting_since is not None and transport is not None and transport.get_write_buffer_size() > 16 * 1024
 
 
 def jane_asks(world: World, path: str = HISTORY, accepted: str = "identity") -> AbstractAsyncContextManager[Unread]:

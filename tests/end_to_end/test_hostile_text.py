@@ -32,6 +32,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from storage.data_dir import hold
+from tests.fakes.push_service import Subscription
 from tests.fakes.small_server import small_server
 from tests.harness.backend import SQLITE
 from tests.harness.commands import RunPy, as_before, commands, run_py, serving
@@ -156,6 +157,8 @@ def one_of_everything(url: str, real: Path) -> Iterator[dict[str, Any]]:
     ask(url, admin, "/admin/numbers", {"numbers": ["+12385551629"]})
     endpoint = ask(url, admin, "/admin/webhook-endpoints", {"company_id": ACME, "url": f"{url}/nowhere"})["id"]
     source = ask(url, admin, "/admin/webhook-sources", {"company_id": ACME, "api_key": "key"})["id"]
+    push = Subscription("http://127.0.0.1:9/1").registration("phone")
+    ask(url, tokens.person(JANE), "/apps/buzz/push", push, "PUT")
     form = {"first_name": "Eve", "last_name": "New", "email": "eve@example.com", "state": "CA"}
     made = ask(url, None, "/privacy-requests/57", {**form, "requester_type": "Consumer", "delete_me": "true"})
     delivery = ask(url, admin, f"/admin/webhook-endpoints/{endpoint}/test", {})["id"]
@@ -208,6 +211,10 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "webhooks rotate-source": ("webhooks", "rotate-source", "{source}", "--yes"),
     "webhooks remove-source": ("webhooks", "remove-source", "{source}", "--yes"),
     "webhooks remove": ("webhooks", "remove", "{endpoint}", "--yes"),
+    "nodes": ("nodes",),
+    "push list": ("push", "list"),
+    "push list --person": ("push", "list", "--person", str(JANE)),
+    "push test": ("push", "test", "--person", str(JANE), "--device", "phone"),
     "migrate": ("migrate",),
     "backup": ("backup", "never-made.db"),
     "restore": ("restore", EVIL.replace("\x00", "")),
@@ -215,7 +222,7 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "a mistake": (EVIL.replace("\n", ""),),
 }
 """Each command, so that it shows what it can; the ones that take something away last."""
-ELSEWHERE: Final = {"serve", "chat", "listen"}
+ELSEWHERE: Final = {"serve", "chat", "listen", "demo"}
 """They show what comes over a socket, and have tests of their own below and in test_logs.py."""
 NO_SERVER: Final = {"restore", "promote"}
 NOTHING_SHOWN: Final = {
@@ -226,7 +233,7 @@ NOTHING_SHOWN: Final = {
 
 
 def test_the_list_has_every_command() -> None:
-    assert {*INVOCATIONS, *ELSEWHERE} - {"a mistake"} == {name for name, _ in commands()}
+    assert {*INVOCATIONS, *ELSEWHERE} - {"a mistake", "push list --person"} == {name for name, _ in commands()}
 
 
 @pytest.mark.parametrize("how", [(), ("--json",)], ids=["for people", "for programs"])
@@ -278,7 +285,7 @@ def at_a_terminal(*arguments: str) -> str:
     return said.decode()
 
 
-@pytest.mark.parametrize("command", ["listen", "chat", "chat --json"])
+@pytest.mark.parametrize("command", ["listen", "chat --plain", "chat --plain --json"])
 async def test_what_comes_over_a_socket_does_not_either(command: str) -> None:
     async with small_server() as server:
         await server.write(1, sender=8)

@@ -212,4 +212,4 @@ async def _status(data_dir: Path, token: str, environment: Mapping[str, str]) ->
 
 def test_every_provider_of_the_page_is_tested() -> None:
     sections = [line[3:] for line in PAGE.read_text().splitlines() if line.startswith("## ")]
-    assert sections == ["What Buzz needs", "Keycloak", *FORMS, "Other providers"]
+    assert sections == ["What Buzz needs", "Signing in to the web app", "Keycloak", *FORMS, "Other providers"]

@@ -1,24 +1,29 @@
-"""The JavaScript client in Chromium against a real node: IndexedDB, reloads, several tabs on one socket, kill -9."""
+"""The JavaScript client in Chromium and Firefox with a real node: IndexedDB, reloads, tabs on one socket, kill -9.
+
+Tests that need a browser's own tools (freezing a tab, taking its network away) run in Chromium alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import Page
 
 from buzz_client import BuzzClient
 from tests.fakes.browser import WAIT_MS, open_browser
 from tests.harness.backend import SQLITE
+from tests.harness.firefox import Tab, firefox_at, running_firefox
 from tests.harness.lives import Lives, lives
 from tests.harness.node import Tokens
 from tests.harness.people import BOB, JANE
 from tests.harness.programs import javascript_client
+from tests.harness.serving import served
 
 pytestmark = [pytest.mark.backends(SQLITE), pytest.mark.usefixtures("watch")]
 
@@ -26,9 +31,9 @@ OPEN = """async ([url, token, options]) => {
   const { connect, indexedDBStore, memoryStore } = await import("/src/index.js")
   const store = options.forgets ? memoryStore() : indexedDBStore("test")
   const buzz = await connect(url, { token, store, since: 0, random: () => Math.random() / 10, ...options })
-  globalThis.buzz = buzz
-  globalThis.got = []
-  globalThis.states = []
+  window.buzz = buzz
+  window.got = []
+  window.states = []
   buzz.on("activity", ({ message }) => void got.push(message))
   buzz.on("state", ({ state }) => states.push(state))
 }"""
@@ -40,39 +45,75 @@ async def pages() -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/", _empty_page)
     app.router.add_static("/", javascript_client(), follow_symlinks=True)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield url
 
 
 async def _empty_page(request: web.Request) -> web.Response:
     return web.Response(text="<!doctype html>", content_type="text/html")
 
 
+NewPage = Callable[[], Awaitable[Any]]
+"""Opens a tab: a `Page` of Playwright, or a `Tab` of Firefox, which has the same methods."""
+Browser = Callable[[], AbstractAsyncContextManager[NewPage]]
+
+
+@asynccontextmanager
+async def chromium_tabs() -> AsyncIterator[NewPage]:
+    """Start Chromium. At its end no page may have thrown an error."""
+    faults: list[str] = []
+    async with open_browser() as browser:
+        context = await browser.new_context()
+        context.set_default_timeout(WAIT_MS)
+
+        async def new_page() -> Page:
+            page = await context.new_page()
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            return page
+
+        yield new_page
+        await context.close()
+    assert faults == []
+
+
+@pytest.fixture(scope="module")
+def firefox() -> Iterator[int]:
+    with running_firefox() as port:
+        yield port
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest) -> Browser:
+    if request.param == "chromium":
+        return chromium_tabs
+    port: int = request.getfixturevalue("firefox")
+
+    @asynccontextmanager
+    async def firefox_tabs() -> AsyncIterator[NewPage]:
+        async with firefox_at(port) as browser:
+            yield browser.new_page
+
+    return firefox_tabs
+
+
 class Scene:
     """A server, a person with a browser, and another person."""
 
-    def __init__(self, server: Lives, tokens: Tokens, context: BrowserContext, site: str, bob: BuzzClient) -> None:
+    def __init__(self, server: Lives, tokens: Tokens, new_page: NewPage, site: str, bob: BuzzClient) -> None:
         self.server = server
         self.bob = bob
         self.token = tokens.person(JANE)
-        self._context = context
+        self._new_page = new_page
         self._site = site
         self.example = f"{site}/examples/browser/index.html"
-        self.faults: list[str] = []
 
-    async def tab(self) -> Page:
+    async def tab(self) -> Any:
         """Open another tab of the same browser."""
-        page = await self._context.new_page()
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page = await self._new_page()
         await page.goto(self._site)
         return page
 
-    async def open(self, page: Page, **options: Any) -> None:
+    async def open(self, page: Page | Tab, **options: Any) -> None:
         """Open the client in a tab."""
         await page.evaluate(OPEN, [self.server.node.url, self.token, {"deviceId": "browser", **options}])
 
@@ -82,35 +123,30 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(data_dir: Path) -> AsyncIterator[Scene]:
+async def scene(data_dir: Path, browser: Browser = chromium_tabs) -> AsyncIterator[Scene]:
     tokens = Tokens(data_dir)
     async with (
         asyncio.timeout(100),
         pages() as site,
         lives(data_dir) as server,
-        open_browser() as browser,
+        browser() as new_page,
         BuzzClient(server.node.url, tokens.person(BOB)) as bob,
     ):
-        context = await browser.new_context()
-        context.set_default_timeout(WAIT_MS)
-        opened = Scene(server, tokens, context, site, bob)
-        yield opened
-        await context.close()
-        assert opened.faults == []
+        yield Scene(server, tokens, new_page, site, bob)
 
 
-async def got(page: Page, *texts: str) -> None:
+async def got(page: Page | Tab, *texts: str) -> None:
     """Wait until the tab has exactly these messages, in this order."""
     await page.wait_for_function("expected => got.length >= expected", arg=len(texts))
     assert await page.evaluate("got") == list(texts)
 
 
-async def send(page: Page, text: str) -> Any:
+async def send(page: Page | Tab, text: str) -> Any:
     return await page.evaluate(f"text => buzz.send({{ to: 'person:{BOB}', message: text }})", text)
 
 
-async def test_a_page_goes_on_through_kill_9_and_a_reload(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_a_page_goes_on_through_kill_9_and_a_reload(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         page = await at.tab()
         await at.open(page)
         await at.say("one")
@@ -127,8 +163,8 @@ async def test_a_page_goes_on_through_kill_9_and_a_reload(data_dir: Path) -> Non
         await got(page, "three")
 
 
-async def test_what_was_sent_without_a_server_leaves_after_a_reload(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_what_was_sent_without_a_server_leaves_after_a_reload(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         page = await at.tab()
         await at.open(page)
         await at.server.node.kill()
@@ -143,8 +179,8 @@ async def test_what_was_sent_without_a_server_leaves_after_a_reload(data_dir: Pa
         await page.wait_for_function("buzz.outbox.length === 0")
 
 
-async def test_tabs_share_a_socket_and_one_takes_over_when_its_holder_dies(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_tabs_share_a_socket_and_one_takes_over_when_its_holder_dies(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         tabs = [await at.tab() for _ in range(3)]
         for tab in tabs:
             await at.open(tab)
@@ -168,8 +204,8 @@ async def test_tabs_share_a_socket_and_one_takes_over_when_its_holder_dies(data_
             assert "ended" not in await tab.evaluate("states")
 
 
-async def test_tabs_go_on_through_kill_9(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_tabs_go_on_through_kill_9(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         tabs = [await at.tab(), await at.tab()]
         for tab in tabs:
             await at.open(tab)
@@ -181,8 +217,8 @@ async def test_tabs_go_on_through_kill_9(data_dir: Path) -> None:
             assert sorted(await tab.evaluate("got")) == ["after 0", "after 1"]
 
 
-async def test_a_tab_that_opens_later_has_what_it_missed(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_a_tab_that_opens_later_has_what_it_missed(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         first, second = await at.tab(), await at.tab()
         await at.open(first, forgets=True)
         for number in range(5):
@@ -194,8 +230,8 @@ async def test_a_tab_that_opens_later_has_what_it_missed(data_dir: Path) -> None
         await got(second, *"012345")
 
 
-async def test_a_page_in_the_back_forward_cache_gives_its_socket_away(data_dir: Path) -> None:
-    async with scene(data_dir) as at:
+async def test_a_page_in_the_back_forward_cache_gives_its_socket_away(data_dir: Path, browser: Browser) -> None:
+    async with scene(data_dir, browser) as at:
         first, second = await at.tab(), await at.tab()
         for tab in (first, second):
             await at.open(tab)

@@ -6,6 +6,7 @@ imported from a file as an operator would write it; each client shows one way to
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from playwright.async_api import Page, expect
 
+from tests.fakes.browser import open_browser
+from tests.fakes.sign_in import SignInPages, only_sign_in, sign_in_pages
 from tests.harness.backend import SQLITE
 from tests.harness.clock import Clock
 from tests.harness.page_settings import page_settings
@@ -225,6 +229,67 @@ async def a_token_expires_and_can_be_revoked_before(scene: Scene) -> None:
             scene.clock.turn(-600)
 
 
+async def people_sign_in_to_the_web_app(scene: Scene) -> None:
+    """In Chromium, at Keycloak's own pages, with refresh tokens that may be used once."""
+    with only_sign_in(scene.data_dir / "app"):
+        async with (
+            scene.buzz(oidc_client_id="web") as world,
+            open_browser() as browser,
+            sign_in_pages(browser, world.url) as pages,
+        ):
+            await _sign_in_and_out(scene, world, pages)
+
+
+async def _sign_in_and_out(scene: Scene, world: World, pages: SignInPages) -> None:
+    made = _client("web", *NESTED, redirectUris=[f"{world.url}/"], webOrigins=["+"])
+    made["attributes"] = {"pkce.code.challenge.method": "S256", "post.logout.redirect.uris": "+"}
+    await scene.keycloak.admin("POST", "/clients", json={**made, "directAccessGrantsEnabled": False})
+    await scene.keycloak.admin("PUT", "", json={"revokeRefreshToken": True, "refreshTokenMaxReuse": 0})
+
+    tab = await pages.open("/#chat")
+    await _at_keycloak(tab.page, "nobody")
+    await expect(tab.page.get_by_role("alert")).to_contain_text("The server does not accept this token")
+    assert tab.page.url == f"{world.url}/#chat", "the code is gone from the address, and the place in the app is kept"
+    await tab.page.get_by_role("button", name="Sign out of").click()
+    await _at_keycloak(tab.page, "jane")
+    await expect(tab.page.locator("#root")).to_have_text(f"Signed in: Jane Smith ({JANE})")
+
+    # A second tab and a reload ask nothing; both tabs renew, and neither uses a refresh token twice.
+    other = await pages.open()
+    await tab.page.reload()
+    tokens = []
+    for each in (tab, other):
+        await expect(each.page.locator("#root")).to_contain_text("Jane Smith")
+    for _ in range(3):
+        tokens += await asyncio.gather(tab.token(), other.token())
+    assert len(set(tokens)) == 3, "one tab takes what the other has got"
+    for token in tokens:
+        assert (await world.http(token=token).get(ROUTE)).status == 200
+
+    # Signing out ends the sign-in at Keycloak too, and in every tab.
+    await tab.page.evaluate("() => void session.signOut()")
+    for each in (tab, other):
+        await expect(each.page.get_by_role("button", name="Sign in with")).to_be_visible()
+    await _at_keycloak(tab.page, "jane")
+    await expect(tab.page.locator("#root")).to_contain_text("Jane Smith")
+
+    # The operator ends the sign-in at Keycloak.
+    [jane] = await scene.keycloak.admin("GET", "/users?username=jane")
+    await scene.keycloak.admin("POST", f"/users/{jane['id']}/logout")
+    await tab.token()
+    refused = await tab.page.evaluate("() => session.token().catch(({ code, message }) => [code, message])")
+    assert refused == ["token_refused", "Your sign-in has ended. Sign in again."]
+    await tab.page.evaluate("([, why]) => void signInAgain(why)", refused)
+    await expect(tab.page.get_by_role("alert")).to_have_text("Your sign-in has ended. Sign in again.")
+
+
+async def _at_keycloak(page: Page, user: str) -> None:
+    await page.get_by_role("button", name="Sign in with").click()
+    await page.locator("#username").fill(user)
+    await page.locator("#password").fill(PASSWORD)
+    await page.locator("#kc-login").click()
+
+
 async def keys_are_changed_with_an_overlap(scene: Scene) -> None:
     """Last, because it removes the realm's first RSA key."""
     keycloak = scene.keycloak
@@ -266,6 +331,7 @@ CHECKS: Final[tuple[Callable[[Scene], Awaitable[None]], ...]] = (
     a_user_without_the_attribute_is_nobody,
     another_realms_token_and_another_issuer_are_refused,
     a_token_expires_and_can_be_revoked_before,
+    people_sign_in_to_the_web_app,
     keys_are_changed_with_an_overlap,
 )
 

@@ -61,6 +61,20 @@ async def test_a_timeline_says_what_each_device_has(world: World) -> None:
     assert states((await timeline(world, first))["receiver"]) == {"tablet": "written", "phone": "confirmed"}
 
 
+@pytest.mark.backends(SQLITE, POSTGRESQL)
+async def test_what_a_session_was_not_given_is_not_called_written(world: World) -> None:
+    jane = await world.join(JANE)
+    ids = [(await jane.post(chat(JANE, BOB, CANARY)))["id"] for _ in range(2)]
+    await world.join(BOB, device_id="from now on")
+    continued = await world.join(BOB, device_id="continued", last=ids[0])
+    await continued.until_ids(ids[1])
+    whole = await world.join(BOB, device_id="all", last=0)
+    await whole.until_ids(*ids)
+    first, second = [(await timeline(world, id))["receiver"] for id in ids]
+    assert states(first) == {"from now on": "before", "continued": "before", "all": "written"}
+    assert states(second) == {"from now on": "before", "continued": "written", "all": "written"}
+
+
 @pytest.mark.usual_backends(SQLITE)
 async def test_a_companys_members_are_on_its_side(world: World) -> None:
     await world.set_member(ACME, BOB)
@@ -128,4 +142,5 @@ async def test_explain_asks_the_running_server_and_shows_no_text(data_dir: Path,
             shown = (await asyncio.to_thread(run_py, "explain", sent)).check().out
     assert "laptop" in shown
     assert "written" in shown
+    assert "no device of person 7 is known here" in shown
     assert CANARY not in shown

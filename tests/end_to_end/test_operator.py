@@ -201,7 +201,7 @@ async def test_revoking_a_person_from_another_process_ends_all_their_sessions_wi
     at = wall_clock_ms()
     into = "revocation (version, token_id, person_id, revoked_at_ms, expires_at_ms)"
     insert = f"INSERT INTO {into} SELECT version, NULL, ?, ?, ? FROM revocation_counter"
-    write(
+    await write(
         world.data_dir,
         [
             ("UPDATE revocation_counter SET version = version + 1", ()),
@@ -308,7 +308,7 @@ async def test_the_doctor_sees_a_postgresql_that_does_not_keep_what_it_was_given
 async def test_the_doctor_sees_a_log_whose_head_lies(world: World) -> None:
     jane = await world.join(JANE)
     await jane.post(chat(JANE, BOB))
-    write(world.data_dir, [("UPDATE log SET head = 0", ())])
+    await write(world.data_dir, [("UPDATE log SET head = 0", ())])
     found = {each["check"]: each for each in (await admin(world).get("/admin/doctor")).json}
     assert found["log"]["health"] == "fail"
     assert "newer than the log's newest id 0" in found["log"]["detail"]
@@ -413,7 +413,9 @@ async def test_old_text_is_emptied_where_the_operator_wants_it(world: World) -> 
         await jane.post(chat(JANE, BOB, CANARY))
     now = rows(world.data_dir, "SELECT max(created_at_ms) FROM activity")[0][0]
     assert isinstance(now, int)
-    write(world.data_dir, [("UPDATE activity SET created_at_ms = created_at_ms - 8 * 86400000 WHERE id <= 2", ())])
+    await write(
+        world.data_dir, [("UPDATE activity SET created_at_ms = created_at_ms - 8 * 86400000 WHERE id <= 2", ())]
+    )
     retention = Retention(world.node.store, world.node.hub, 7, lambda: now)
     assert await retention.sweep() == 2
     assert await retention.sweep() == 0

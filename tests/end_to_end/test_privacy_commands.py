@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from protocol.privacy_request import deadline, received_on
 from storage.data_dir import DATABASE_NAME
+from storage.sqlite.connection import connect
 from tests.harness.backend import SQLITE
 from tests.harness.commands import RunPy, as_before, held, on_target, run_py, target
 
@@ -57,7 +57,7 @@ def hook() -> Iterator[tuple[str, type[_Hook]]]:
 
 def put_request(data_dir: Path, at_ms: int) -> None:
     """A request as the form leaves it."""
-    with closing(sqlite3.connect(data_dir / DATABASE_NAME, timeout=10)) as connection, connection:
+    with closing(connect(data_dir / DATABASE_NAME)) as connection, connection:
         connection.execute("DELETE FROM privacy_audit")
         connection.execute(
             """INSERT OR REPLACE INTO privacy_request VALUES
@@ -73,7 +73,7 @@ def put_request(data_dir: Path, at_ms: int) -> None:
 
 def age(data_dir: Path, changed_at_ms: int) -> None:
     """Let the requests be as old as that."""
-    with closing(sqlite3.connect(data_dir / DATABASE_NAME, timeout=10)) as connection, connection:
+    with closing(connect(data_dir / DATABASE_NAME)) as connection, connection:
         connection.execute("UPDATE privacy_request SET updated_at_ms = ?", (changed_at_ms,))
 
 
@@ -148,6 +148,7 @@ def test_webhooks(on_target: RunPy, hook: tuple[str, type[_Hook]]) -> None:
     handler.status = 503
     failed = on_target("webhooks", "test", number, "--json")
     assert (failed.status, failed.json["status"], failed.json["http_status"]) == (1, "failed", 503)
+    assert failed.err == "error: the receiver did not accept the test event\n"
     listed = on_target("webhooks", "deliveries", "--endpoint", number, "--status", "failed", "--json").check().json
     assert [one["id"] for one in listed] == [failed.json["id"]]
     assert "503" in on_target("webhooks", "deliveries", "--endpoint", number).check().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import pytest
@@ -10,7 +11,7 @@ from protocol.activity import ActivityType
 from server.live.session import Session
 from storage.contract import Posting
 from tests.end_to_end.conftest import OpenWorld
-from tests.harness.peer import Peer, chat
+from tests.harness.peer import WAIT_SECONDS, Peer, chat
 from tests.harness.people import BOB, CROWD, JANE
 from tests.harness.waiting import until
 from tests.harness.world import World
@@ -100,16 +101,21 @@ async def test_who_does_not_read_its_answers_is_not_read_either(open_: OpenWorld
     world = await open_(send_buffer=SEND_BUFFER, frame_rate_limit=1_000_000)
     jane = await world.join(JANE, receive_buffer=RECEIVE_BUFFER)
     session = session_of(world, jane)
+    [node] = [running.node for running in world.nodes if running.node.hub.get(session.id) is session]
     jane.stall()
     sent = 0
-    while not session.wire.paused:
-        await jane.send("ping", ref="r" * 64)
-        sent += 1
-    read = world.node.socket.stats.frames_in
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not session.wire.paused:
+            await jane.send("ping", ref="r" * 64)
+            sent += 1
+            # The server's turn: a peer that filled every buffer at once would wait for ever to send more.
+            while not session.wire.paused and node.socket.stats.frames_in <= sent:  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(0)
+    read = node.socket.stats.frames_in
     for _ in range(200):
         await jane.send("ping", ref="r" * 64)
         sent += 1
-    assert world.node.socket.stats.frames_in <= read + 1
+    assert node.socket.stats.frames_in <= read + 1
     assert kept_for(session) < 256 * 1024
     jane.wake()
     await jane.until(lambda peer: len(peer.of_type("pong")) == sent)

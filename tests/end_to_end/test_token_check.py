@@ -64,17 +64,34 @@ def test_it_reads_a_token_from_standard_input_and_prints_json(node: Path, run_py
 
 
 def test_the_terminal_clients_show_the_servers_reason(run_py: RunPy, data_dir: Path) -> None:
-    tokens = {
-        run_py("token", "create", "--service", "ops", "--scope", "lookup").out: "this is not a person's token",
-        run_py("token", "create", "--person", 99_999).out: "person 99999 is not in the directory",
-        "zzz": "this is not a token of a supported form",
-    }
+    ops = run_py("token", "create", "--service", "ops", "--scope", "lookup").out.strip()
+    unknown = run_py("token", "create", "--person", 99_999).out.strip()
     with serving(data_dir) as server:
-        for token, reason in tokens.items():
-            for command in (("listen",), ("chat", "--to", "person:7")):
-                done = run_py(*command, "--token", token.strip(), "--url", server.url, on=None)
-                assert done.status == 1
-                assert done.err == f"error: the token was not accepted (closed with 4401: {reason})\n"
+
+        def refused(*command: str, token: str) -> str:
+            done = run_py(*command, "--token", token, "--url", server.url, on=None)
+            assert done.status == 1
+            start, end = "error: the token was not accepted (", ")\n"
+            assert done.err.startswith(start)
+            assert done.err.endswith(end)
+            return done.err.removeprefix(start).removesuffix(end)
+
+        for token, reason in {
+            ops: "this is not a person's token",
+            unknown: "person 99999 is not in the directory",
+            "zzz": "this is not a token of a supported form",
+        }.items():
+            assert refused("listen", token=token) == f"closed with 4401: {reason}"
+            assert refused("chat", "--plain", "--to", "person:7", token=token) == f"closed with 4401: {reason}"
+        # With encryption chat asks over HTTP first, for the person whose keys it opens.
+        for token, said in {
+            ops: "HTTP 403: Forbidden: this route requires a person's access token",
+            unknown: "Person 99999 is not in the directory",
+            "zzz": "not a token of a supported form",
+        }.items():
+            refusal = refused("chat", "--to", "person:7", token=token)
+            assert refusal.startswith("refused with HTTP 40")
+            assert said in refusal
 
 
 @pytest.mark.parametrize("given", [("",), ("  ",), ("-",)])

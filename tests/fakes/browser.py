@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from tests.harness.programs import program
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """How long a condition may take on a busy machine before a test fails."""
 
 
@@ -25,12 +25,12 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def open_browser() -> AsyncIterator[Browser]:
-    """Open a browser without a window."""
+async def open_browser(*flags: str) -> AsyncIterator[Browser]:
+    """Open a browser without a window, with more flags."""
     path = chromium()
     async with async_playwright() as playwright:
         # Chromium's own sandbox does not work for root, which runs the tests on a temporary machine.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        arguments = [*flags, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
         browser = await playwright.chromium.launch(executable_path=path, args=arguments)
         try:
             yield browser

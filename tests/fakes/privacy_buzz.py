@@ -14,6 +14,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 from protocol.directory import Company, Kind, Member, Object, Person
 from protocol.twilio_signature import sign
 from server.node.node import Node
+from server.runtime.clock import wall_clock_ms
 from storage.database import Database
 from storage.directory import service_codes
 from storage.directory import writes as directory_writes
@@ -61,6 +62,13 @@ class Clock:
         self.ms += int(seconds * 1000)
 
 
+class WallClock(Clock):
+    """The time of the machine, for tests with a browser, which has no other."""
+
+    def __call__(self) -> int:
+        return wall_clock_ms()
+
+
 @dataclass
 class Buzz:
     """A running server, and the clients of it."""
@@ -69,6 +77,7 @@ class Buzz:
     node: Node
     tokens: Tokens
     clock: Clock
+    url: str = ""
 
     @property
     def admin(self) -> dict[str, str]:
@@ -186,4 +195,4 @@ async def open_buzz(data_dir: Path, clock: Clock, **settings: Any) -> AsyncItera
         running_node(settings_for(data_dir, **given), clock) as running,
         ClientSession(base_url=running.url) as client,
     ):
-        yield Buzz(client, running.node, Tokens(data_dir, clock), clock)
+        yield Buzz(client, running.node, Tokens(data_dir, clock), clock, running.url)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from storage.postgresql.dialect import numbered
+from storage.sqlite.connection import connect
 
 T = TypeVar("T")
 NOTE = "backend.json"
@@ -59,17 +59,24 @@ def rows(data_dir: Path, sql: str, *parameters: object) -> list[tuple[object, ..
     url = noted(data_dir).database_url
     if url is not None:
         return aside(_postgres_rows(url, sql, parameters))
-    with closing(sqlite3.connect(f"file:{data_dir / 'buzz.db'}?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(connect(data_dir / "buzz.db", read_only=True, timeout_seconds=10)) as connection:
         return connection.execute(sql, parameters).fetchall()
 
 
-def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-    """Change the database of a running node as another process would (without a checkpoint of SQLite's WAL)."""
+async def write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+    """Change the database of a running node as another process would (without a checkpoint of SQLite's WAL).
+
+    The loop goes on meanwhile: a node in it may have the lock until its next step.
+    """
     url = noted(data_dir).database_url
     if url is not None:
-        aside(_postgres_write(url, list(statements)))
-        return
-    with closing(sqlite3.connect(data_dir / "buzz.db", isolation_level=None, timeout=10)) as connection:
+        await _postgres_write(url, list(statements))
+    else:
+        await asyncio.to_thread(_sqlite_write, data_dir, list(statements))
+
+
+def _sqlite_write(data_dir: Path, statements: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+    with closing(connect(data_dir / "buzz.db", timeout_seconds=10)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA synchronous=OFF")
         for sql, parameters in statements:

@@ -16,13 +16,13 @@ class Lives:
     node: NodeProcess
 
     def __init__(self, data_dir: Path, **settings: object) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._settings = settings
         self._stack = AsyncExitStack()
         self._port = 0
 
     async def start(self) -> None:
-        process = node_process(self._data_dir, self._port, **self._settings)
+        process = node_process(self.data_dir, self._port, **self._settings)
         self.node = await self._stack.enter_async_context(process)
         self._port = urlsplit(self.node.url).port or 0
 

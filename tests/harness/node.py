@@ -24,7 +24,7 @@ from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.harness.backend import noted
 
-READY_SECONDS = 30
+READY_SECONDS = 120
 ROOT = Path(__file__).parents[2]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from storage.migrate import migrate
+from storage.sqlite.connection import connect
 from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import rows, write
 
@@ -33,7 +33,7 @@ def make_directory(data_dir: Path) -> Path:
     # A loop of its own, even if one is running, because session fixtures use this.
     asyncio.run(_migrated(database_path(data_dir)))
     people = [*NAMES.items(), *((id, f"P{id}") for id in CROWD)]
-    with closing(sqlite3.connect(database_path(data_dir), isolation_level=None)) as connection:
+    with closing(connect(database_path(data_dir))) as connection:
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO person (id, first_name, last_name) VALUES (?, ?, 'Smith')", people)
         connection.executemany("INSERT INTO company (id, name) VALUES (?, ?)", COMPANIES.items())

@@ -20,8 +20,10 @@ from twilio.request_validator import RequestValidator
 
 from protocol.errors import ApiError, ErrorCode, InvalidToken
 from server.auth.authentication import Authentication
-from server.auth.jwks import JwksError, parse_jwks
+from server.auth.claims import Provider
+from server.auth.jwks import JwksError, ProviderKeys, parse_jwks
 from server.auth.opening import open_authentication
+from server.auth.refusals import BadToken, RefusalReason
 from server.auth.revocations import Revocations
 from server.auth.signing_keys import KeyFileError, load, load_or_create, rotate
 from server.auth.tokens import MAX_TOKEN_CHARACTERS, mint_person
@@ -269,6 +271,23 @@ async def test_a_revocation_outlives_a_restart(open_auth: Open) -> None:
         await (await open_auth()).verify(token)
 
 
+async def test_a_device_is_signed_out_for_what_was_issued_until_then(
+    open_auth: Open, database: SqliteDatabase, clock: Clock
+) -> None:
+    auth = await open_auth()
+    caller = await auth.verify(auth.mint_person(456, 60))
+    assert not auth.is_signed_out(caller, "phone")
+    async with database.transaction() as transaction:
+        await auth.sign_out(transaction, 456, "phone", None)
+    await auth.poll()
+    assert auth.is_signed_out(caller, "phone")
+    assert not auth.is_signed_out(caller, "laptop")
+    assert not auth.is_signed_out(caller, None)
+    assert not auth.is_signed_out(await auth.verify(auth.mint_person(7, 60)), "phone")
+    clock.ms += 1
+    assert not auth.is_signed_out(await auth.verify(auth.mint_person(456, 60)), "phone")
+
+
 async def test_a_listener_that_fails_does_not_keep_the_others_from_hearing(auth: Authentication) -> None:
     heard: list[Revocation] = []
 
@@ -466,6 +485,32 @@ async def test_the_providers_token_is_a_persons(open_auth: Open, provider: Ident
     assert (await auth.verify(auth.mint_person(7, 60))).person_id == 7
 
 
+async def test_a_token_whose_first_fetch_was_cancelled_is_refused_until_the_next_one(
+    provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(source: str) -> bytes:
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr("server.auth.jwks._read", never)
+    keys = ProviderKeys(Provider(provider.url, ISSUER, AUDIENCE), Clock(), monotonic=lambda: 1.0)
+    waiting = asyncio.create_task(keys.verify(provider.sign()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    with pytest.raises(BadToken, match="the keys have not been read yet") as refused:
+        await keys.verify(provider.sign())
+    assert refused.value.reason is RefusalReason.KEYS_UNREADABLE
+
+
+@pytest.mark.parametrize("text", ["zzz", "a.b.c", "é.é.é", "..", "e30.e30.e30"])
+async def test_what_is_no_jwt_is_refused_with_a_provider_as_well(
+    open_auth: Open, provider: IdentityProvider, text: str
+) -> None:
+    auth = await with_provider(open_auth, provider.url)
+    with pytest.raises(InvalidToken):
+        await auth.verify(text)
+
+
 async def test_keys_can_come_from_a_file(open_auth: Open, provider: IdentityProvider, tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(provider.jwks()))
@@ -572,6 +617,18 @@ async def test_a_key_that_the_provider_took_away_ends_what_it_signed(
     assert (await auth.verify(provider.sign(kid))).person_id == 456
 
 
+async def test_a_token_that_is_revoked_while_the_keys_are_unreadable_is_not_called_foreign(
+    open_auth: Open, provider: IdentityProvider
+) -> None:
+    auth = await with_provider(open_auth, provider.url)
+    provider.broken = True
+    provider.keys["second"] = ec.generate_private_key(ec.SECP256R1())
+    auth._provider._next_fetch_at = 0.0  # type: ignore[union-attr]
+    with pytest.raises(ApiError) as refused:
+        await auth.revoke_token(provider.sign("second"))
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+
+
 async def test_a_key_under_another_id_is_the_same_key(open_auth: Open, provider: IdentityProvider) -> None:
     auth = await with_provider(open_auth, provider.url)
     token = provider.sign()
@@ -671,6 +728,8 @@ async def test_ed25519_goes_by_both_of_its_names(
         b"{}",
         b'{"keys": {}}',
         b'{"keys": []}',
+        b'{"keys": 7}',
+        b'{"keys": null}',
         b'{"keys": [7]}',
         b"\xff",
         b'{"keys": [{"kty": "\xff"}]}',
@@ -678,7 +737,7 @@ async def test_ed25519_goes_by_both_of_its_names(
         b'{"keys": [{"kty": "EC", "crv": "P-256", "x": 7, "y": null}]}',
         b'{"keys": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
     ],
-    ids=range(11),
+    ids=range(13),
 )
 async def test_a_file_that_is_no_jwks_stops_the_start(open_auth: Open, tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "jwks.json"

@@ -88,7 +88,9 @@ async def test_every_route_has_an_operation(world: World, http: Any) -> None:
         assert route.resource is not None
         description = operation_of(route.handler)
         assert description is not None, f"{route.method} {route.resource.canonical} has no @operation"
-        assert description.tag in TAGS, "say in server/description/openapi.py what is under this tag"
+        assert not description.listed or description.tag in TAGS, (
+            "say in server/description/openapi.py what is under this tag"
+        )
         assert description.credential in CREDENTIALS, "say in server/description/credentials.py how it is shown"
         if route.method != "HEAD" and description.listed:
             assert route.method.lower() in http["paths"][route.resource.canonical]
@@ -231,7 +233,8 @@ async def test_the_page_needs_no_other_host(world: World) -> None:
     parts = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
     assert {"/docs/docs.css", "/docs/docs.js"} <= set(parts)
     texts = [page.body.decode()]
-    for part in parts:
+    # A guide may have links to other sites: they are followed by people, not loaded by the page.
+    for part in [each for each in parts if not each.startswith("/docs/guides/")]:
         answer = await world.http()("GET", part)
         assert answer.status == 200
         texts.append(answer.body.decode())

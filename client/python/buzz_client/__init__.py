@@ -1,6 +1,6 @@
 """The Python client library of Buzz, a real-time messaging server."""
 
-from buzz_client.activity import Activity, Party
+from buzz_client.activity import Activity, Party, Unopened
 from buzz_client.backoff import Backoff
 from buzz_client.client import BuzzClient
 from buzz_client.connection import Welcome
@@ -46,6 +46,7 @@ __all__ = [
     "SendRefused",
     "SessionEnded",
     "TokenRefused",
+    "Unopened",
     "UnreadableAnswer",
     "Welcome",
     "__version__",

@@ -47,10 +47,19 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
+class Unopened:
+    """Why this device can't read a text: ``reason`` for programs, ``explanation`` for people."""
+
+    reason: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """One entry of the log, as one of its parties sees it.
 
-    ``message`` is the sender's ciphertext, which only the parties can read. ``raw`` is the map as it arrived, with any
+    ``message`` is the sender's ciphertext, which only the parties can read. If the client has an ``encryption``,
+    ``text`` is what it says, or ``unopened`` why this device can't read it. ``raw`` is the map as it arrived, with any
     fields that a newer server added.
     """
 
@@ -65,6 +74,8 @@ class Activity:
     message_id: str | None
     call_time_seconds: int | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    text: str | None = None
+    unopened: Unopened | None = None
 
     @classmethod
     def from_wire(cls, raw: Mapping[str, Any]) -> Activity:

@@ -7,6 +7,7 @@ A server of a later release may add keys. Times are RFC 3339 in UTC, such as ``2
 from typing import Literal, NotRequired, TypedDict
 
 PartyKind = Literal["person", "company"]
+Attestation = Literal["refuse-failed", "require"]
 KeyAlgorithm = Literal[
     "x25519", "x448", "ed25519", "ed448", "p256", "p384", "p521", "rsa-2048", "rsa-3072", "rsa-4096", "x-wing"
 ]  # fmt: skip
@@ -17,6 +18,30 @@ class Number(TypedDict):
 
     country_code: str
     number: str
+
+
+class CompanyMembers(TypedDict):
+    """The ids of a company's members, at most 100. ``more``: there are further ones."""
+
+    members: list[int]
+    more: bool
+
+
+class MyCompany(TypedDict):
+    """A company that the caller is a member of."""
+
+    id: int
+    name: str | None
+
+
+class Me(TypedDict):
+    """Who the caller is."""
+
+    id: int
+    first_name: str | None
+    middle_name: str | None
+    last_name: str | None
+    companies: list[MyCompany]
 
 
 class Heartbeat(TypedDict):
@@ -46,6 +71,57 @@ class BlockedCall(TypedDict):
     reason: str
     verified: str
     created_at: str
+
+
+class TrustReason(TypedDict):
+    """What made a caller trusted. ``person``: a company member with the number of a trusted contact."""
+
+    type: Literal["contact", "company", "coworker", "person"]
+    id: int
+
+
+class CallSender(TypedDict):
+    """The person or company that a call is recorded from."""
+
+    type: PartyKind
+    id: int
+
+
+class CallEntry(TypedDict):
+    """A call to the caller. ``reason``: why it did not ring; ``trusted_by`` and ``certainty``: why it did.
+
+    ``recorded_from``: the sender of the call's activity. ``call_time``: seconds, of a connected call.
+    """
+
+    call_id: str
+    message_id: str
+    outcome: str
+    reason: str | None
+    caller_id: str
+    country_code: str
+    phone_number: str
+    number: str | None
+    trusted_by: list[TrustReason]
+    certainty: str | None
+    recorded_from: CallSender | None
+    verified: str
+    call_time: int | None
+    created_at: str
+
+
+class CallSettings(TypedDict):
+    """What the caller requires of calls (None: the operator's setting), and what is in force."""
+
+    attestation: Attestation | None
+    in_force: Literal["refuse-failed", "require", "ignore"]
+
+
+class VoiceToken(TypedDict):
+    """A Twilio access token. ``identity``: the name under which the app registers for calls."""
+
+    token: str
+    identity: str
+    expires_at: str
 
 
 class PostedActivity(TypedDict):
@@ -151,6 +227,19 @@ class PublicKey(TypedDict):
     statement: NotRequired[str | None]
 
 
+class ChangedKey(TypedDict):
+    """A public key that was added or revoked, and the person who has it."""
+
+    person_id: int
+    public_key: str
+    algorithm: str
+    device_id: str | None
+    fingerprint: str
+    updated_at: str
+    revoked_at: str | None
+    statement: NotRequired[str | None]
+
+
 class DeviceKey(TypedDict):
     """A public key of a device that is in force."""
 
@@ -170,6 +259,47 @@ class Device(TypedDict):
     live: bool
     received_id: int
     keys: list[DeviceKey]
+
+
+class WakeChoice(TypedDict):
+    """What wakes a device."""
+
+    messages: bool
+    reactions: bool
+    calls: bool
+
+
+class PushRegistration(TypedDict):
+    """Where one device can be woken. ``address`` has the last characters only."""
+
+    device_id: str
+    kind: Literal["webpush", "apns", "apns_voip", "fcm"]
+    address: str
+    wake: WakeChoice
+    registered_at: str
+    pushed_at: str | None
+    answered_at: str | None
+    last_result: str | None
+
+
+class PushTestResult(TypedDict):
+    """How one test push ended: ``accepted``, ``gone``, ``refused``, ``unavailable`` or ``unknown``."""
+
+    kind: Literal["webpush", "apns", "apns_voip", "fcm"]
+    result: str
+    detail: str
+
+
+class PushTestAnswer(TypedDict):
+    """How a device's test pushes ended."""
+
+    results: list[PushTestResult]
+
+
+class PushKey(TypedDict):
+    """The key for a browser's subscription."""
+
+    public_key: str
 
 
 class Receipts(TypedDict):

@@ -18,6 +18,7 @@ from buzz_client.composing import as_party, chat_activity, idempotent
 from buzz_client.connection import Connection, Welcome
 from buzz_client.cursor import CursorStore, MemoryCursor, Position
 from buzz_client.delivery import ActivityIterator, Delivery
+from buzz_client.encrypting import Encryption
 from buzz_client.errors import BuzzError, ClientClosed, HttpError
 from buzz_client.events import Callback, Events
 from buzz_client.http import BuzzHttp
@@ -45,8 +46,9 @@ class BuzzClient:
     second session with it replaces the first. ``encoding`` is the subprotocol to use. With ``mark_received`` the client
     automatically tells the server what this device has handled, if it has a ``device_id``. ``open_timeout_seconds`` is
     how long ``async with`` tries to open the first session; None: for ever. ``backoff`` is the wait between attempts;
-    by default half a second at first, half a minute at most. ``tap`` is called with every frame that arrives, for
-    debugging.
+    by default half a second at first, half a minute at most. ``encryption`` seals the texts that are sent and opens
+    those that arrive (`buzz_client.encryption.SealedMessages`); without it, the app passes ciphertext. ``tap`` is
+    called with every frame that arrives, for debugging.
     """
 
     def __init__(
@@ -61,8 +63,11 @@ class BuzzClient:
         mark_received: bool = True,
         open_timeout_seconds: float | None = 30.0,
         backoff: Backoff | None = None,
+        encryption: Encryption | None = None,
         tap: Tap | None = None,
     ) -> None:
+        if encryption is not None and device_id is None:
+            raise ValueError("encryption needs a device_id: pass one to the client")
         self._address = Address.parse(url)
         self._tokens = Tokens(token)
         self._codec = CODECS[encoding]
@@ -70,12 +75,17 @@ class BuzzClient:
         self._backoff = backoff or Backoff()
         self.http = BuzzHttp(self._address, self._tokens)
         self._events = Events()
+        self.encryption = encryption
+        if encryption is not None:
+            encryption.attach(self.http, self._events.emit)
         self._sending = Sending(self._codec, lambda: self._delivery.wake_reader())
         self._inbox = Inbox(_INBOX_LIMIT)
         self._delivery = Delivery(
             self._inbox, self._page_after, lambda: self._session.resync(), lambda: self._sending.answer_awaited
         )
         store = cursor or MemoryCursor()
+        if encryption is not None:
+            store = encryption.keeping(store)
         place = store.load()
         self._inbox.begin(place.epoch if place else None, place.last_activity_id if place else since)
         self._session = Session(
@@ -85,11 +95,13 @@ class BuzzClient:
             self._events,
             device_id=device_id,
             owner_id=place.person_id if place else None,
+            encryption=encryption,
             tap=tap,
         )
         self._keeping = Keeping(store, self._confirm if mark_received and device_id else None)
         self._runner: asyncio.Task[None] | None = None
         self._over: BaseException | None = None
+        self._taken: tuple[Activity, Position] | None = None
 
     async def __aenter__(self) -> Self:
         """Open the first session.
@@ -152,28 +164,33 @@ class BuzzClient:
         never sent. Afterwards it may or may not be stored, and is not sent again. To be sure that it is stored, give it
         a ``message_id`` (or ``idempotency_key``) of your own and send it again with the same one.
 
+        With an ``encryption``, the ``message`` of a ``chat_message`` or a ``chat_reaction_emoji`` is the text, and is
+        sealed; in each conversation one after another.
+
         Raises SendRefused if the server refuses it (``code`` says why); FrameTooLarge if it is larger than the server
         accepts; BuzzError if the session ended first: whether it is stored is then unknown, and sending the same
         ``message_id`` again is safe.
         """
         if self._runner is None:
             raise ClientClosed("use the client with `async with`")
+        if self.encryption is not None:
+            return await self.encryption.send(idempotent(activity), self._sending.send)
         return await self._sending.send(idempotent(activity))
 
     async def send_message(
-        self, to: Party | str, ciphertext: str, *, message_id: str | None = None, sender: Party | str | None = None
+        self, to: Party | str, message: str, *, message_id: str | None = None, sender: Party | str | None = None
     ) -> Ack:
-        """Send a chat message to a person or company. The caller must encrypt it: the server sees what is passed.
+        """Send a chat message to a person or company.
+
+        Without an ``encryption`` the caller must encrypt it: the server sees what is passed.
 
         ``sender`` is a company of this person, to write in its name.
         """
-        return await self._send_chat("chat_message", sender, to, message=ciphertext, message_id=message_id)
+        return await self._send_chat("chat_message", sender, to, message=message, message_id=message_id)
 
-    async def react(
-        self, to: Party | str, message_id: str, ciphertext: str, *, sender: Party | str | None = None
-    ) -> Ack:
-        """React to a message exchanged with that party; the (encrypted) emoji is the ciphertext."""
-        return await self._send_chat("chat_reaction_emoji", sender, to, message_id=message_id, message=ciphertext)
+    async def react(self, to: Party | str, message_id: str, emoji: str, *, sender: Party | str | None = None) -> Ack:
+        """React to a message exchanged with that party; without an ``encryption``, pass the emoji encrypted."""
+        return await self._send_chat("chat_reaction_emoji", sender, to, message_id=message_id, message=emoji)
 
     async def mark_read(self, to: Party | str, message_id: str, *, sender: Party | str | None = None) -> Ack:
         """Tell that party that this message was read."""
@@ -232,6 +249,7 @@ class BuzzClient:
                     ("events", self._events.run()),
                     ("keeping", self._keeping.run()),
                     ("tokens", self._keep_token_fresh()),
+                    *([("encryption", self.encryption.run())] if self.encryption else []),
                 ):
                     group.create_task(work, name=f"buzz-{name}")
         except BaseExceptionGroup as errors:
@@ -244,6 +262,8 @@ class BuzzClient:
         self._over = error
         ended = error if isinstance(error, BuzzError) else ClientClosed(f"the session failed: {error!r}")
         self._sending.end(ended)
+        if self.encryption is not None:
+            self.encryption.end(ended)
         self._delivery.end(error)
 
     async def _stop(self) -> None:
@@ -286,8 +306,15 @@ class BuzzClient:
 
     async def _next_activity(self) -> Activity:
         self._keeping.handled_all()
-        activity = await self._delivery.next()
-        self._keeping.handing(self._session.place_of(activity))
+        # What was taken is kept until it is handed out: opening it may take long, and be cancelled or fail.
+        if self._taken is None or self._taken[1].epoch != self._inbox.epoch:
+            activity = await self._delivery.next()
+            self._taken = (activity, self._session.place_of(activity))
+        activity, place = self._taken
+        if self.encryption is not None:
+            activity = await self.encryption.open(activity)
+        self._taken = None
+        self._keeping.handing(place)
         return activity
 
     def _confirm(self, place: Position) -> None:

@@ -12,6 +12,7 @@ from buzz_client.codec import Frame
 from buzz_client.connection import Connection, Welcome
 from buzz_client.cursor import Position
 from buzz_client.delivery import Delivery
+from buzz_client.encrypting import Encryption
 from buzz_client.errors import ForeignCursor, UnreadableAnswer
 from buzz_client.events import Events
 from buzz_client.inbox import Inbox
@@ -38,6 +39,7 @@ class Session:
         *,
         device_id: str | None,
         owner_id: int | None,
+        encryption: Encryption | None = None,
         tap: Tap | None,
     ) -> None:
         self._inbox = inbox
@@ -46,6 +48,7 @@ class Session:
         self._events = events
         self._device_id = device_id
         self._owner_id = owner_id
+        self._encryption = encryption
         self._tap = tap
         self._source: Connection | None = None
         self.welcome: Welcome | None = None
@@ -81,6 +84,8 @@ class Session:
         self._source = connection
         self.welcome = welcome
         self._sending.use(connection)
+        if self._encryption is not None and self._device_id is not None:
+            self._encryption.live(welcome.person_id, self._device_id, welcome.head_id)
         self.welcomed.set()
         if self._tap:
             self._tap(dict(welcome.raw))
@@ -101,6 +106,8 @@ class Session:
     def gone(self, connection: Connection) -> None:
         """Let the next connection send again what is unanswered on this one."""
         self._sending.lost(connection)
+        if self._encryption is not None and connection is self._source:
+            self._encryption.lost()
 
     def place_of(self, activity: Activity) -> Position:
         """Return the position of a device that has handled this activity and all before it."""
@@ -134,6 +141,8 @@ class Session:
     def _on_event(self, name: str, data: Any) -> None:
         if name == "token.expiring":
             self.token_expiring.set()
+        if self._encryption is not None:
+            self._encryption.event(name, data)
         self._events.emit(name, data)
 
     def _check_owner(self, person_id: int) -> None:

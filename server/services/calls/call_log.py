@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +54,8 @@ class CallLog:
         self._events = events
         self._metrics = metrics
         self._now_ms = now_ms
+        self.on_ringing: Callable[[int, str], None] = lambda person_id, call_id: None
+        """Called with the person and the id of each call that rings now."""
         self._unstored: Batcher[Decision, None] = Batcher(
             "calls", self._store, max_batch=_MAX_STORED_AT_ONCE, max_waiting=_MAX_UNSTORED
         )
@@ -77,7 +80,8 @@ class CallLog:
             self._recent.mark(keys, now_ms, TOKEN_REPEAT_MS, decision)
         self._recent.mark([_pair(row.called, row.caller)], now_ms, BARE_REPEAT_MS, decision)
         if decision.trusted:
-            self._events.publish((row.person_id,), EventName.CALL_RINGING, ringing(decision))
+            self.on_ringing(row.person_id, row.call_id)
+            self._events.publish((row.person_id,), EventName.CALL_RINGING, partial(ringing, decision))
         try:
             storing = self._unstored.submit(decision)
         except ApiError:
@@ -142,8 +146,7 @@ class CallLog:
         for decision, is_new in zip(decisions, fresh, strict=True):
             self._count(decision, "stored" if is_new else "repeated")
             if is_new and not decision.trusted:
-                data = msgspec.to_builtins(blocked(decision.row))
-                self._events.publish((decision.row.person_id,), EventName.CALL_BLOCKED, data)
+                self._events.publish((decision.row.person_id,), EventName.CALL_BLOCKED, partial(_told, decision.row))
         await asyncio.sleep(_GATHER_SECONDS)
         return [None] * len(decisions)
 
@@ -194,6 +197,12 @@ def ringing(decision: Decision) -> dict[str, Any]:
         "verified": row.verified,
         **msgspec.to_builtins(decision.known),
     }
+
+
+def _told(row: CallRow) -> dict[str, Any]:
+    """Return the data of ``call.blocked``."""
+    found: dict[str, Any] = msgspec.to_builtins(blocked(row))
+    return found
 
 
 def blocked(row: CallRow) -> BlockedCallAnswer:

@@ -25,8 +25,17 @@ class FoundCompany:
     id: int
     name: str
     """The company's name."""
-    numbers: tuple[str, ...] = ()
+    numbers: tuple[str, ...]
     """The numbers that it calls from, in E.164."""
+
+
+@dataclass(frozen=True)
+class CompanyOfPerson:
+    """A company that a person is a member of."""
+
+    id: int
+    name: str
+    """The company's name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class FoundPerson:
     """The numbers that they call from, in E.164."""
     buzz_number: str | None
     """Their Buzz number, in E.164."""
-    companies: tuple[FoundCompany, ...]
+    companies: tuple[CompanyOfPerson, ...]
     """The companies that they are a member of."""
 
 
@@ -59,7 +68,7 @@ class DirectorySearch:
         keys = sorted({key for companies in memberships.values() for key in companies})
         names = await read_names(self._database, keys)
         companies = {
-            key: FoundCompany(Party.of_key(key).id, names[key].first_name or "") for key in keys if key in names
+            key: CompanyOfPerson(Party.of_key(key).id, names[key].first_name or "") for key in keys if key in names
         }
         return [
             FoundPerson(

@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import shutil
-import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -24,6 +23,7 @@ from storage.data_dir import DATABASE_NAME
 from storage.database import Database
 from storage.migrate import pending
 from storage.sqlite import files as sqlite_files
+from storage.sqlite.connection import library_version
 
 _FILES_BESIDE_SOCKETS: Final = 256
 _LITTLE_SPACE_BYTES: Final = 1024**3
@@ -149,14 +149,14 @@ def _sqlite_file(settings: Settings) -> list[Finding]:
 
 
 def _sqlite_version() -> Finding:
-    fixed = sqlite3.sqlite_version_info >= _WAL_RESET_FIXED
+    version = library_version()
     # https://sqlite.org/wal.html#walresetbug needs two connections that checkpoint; Buzz has one.
     note = (
         ""
-        if fixed
+        if version >= _WAL_RESET_FIXED
         else " (before 3.51.3: safe here, because only one connection checkpoints; do not open the database elsewhere)"
     )
-    return Finding("sqlite", Health.OK, sqlite3.sqlite_version + note)
+    return Finding("sqlite", Health.OK, ".".join(map(str, version)) + note)
 
 
 def _event_loop() -> Finding:

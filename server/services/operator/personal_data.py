@@ -26,6 +26,7 @@ from storage.database import Database, Value
 from storage.directory import keys
 from storage.personal_data import PersonalTable
 from storage.privacy import requests
+from storage.push.registrations import PushStore
 from storage.telephony import calls
 
 Line = dict[str, Any]
@@ -131,6 +132,7 @@ class PersonalData:
         return 0
 
     async def _erase_devices(self, person_id: int, actor: str) -> int:
+        await PushStore(self._database).erase_person(person_id)
         return await AccountStore(self._database).erase_person(person_id)
 
     async def _leave_directory(self, person_id: int, actor: str) -> int:
@@ -186,6 +188,8 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
     """Return a column as an export shows it: times as text, parties by kind and id, JSON as what it holds."""
     if name.endswith("_ms"):
         return name.removesuffix("_ms"), None if value is None else rfc3339(value)
+    if name == "kind":  # the line has a kind of its own
+        return "service", value
     if name == "from_party":
         return "from", str(Party.of_key(value))
     if name in ("reasons", "payload") and value:

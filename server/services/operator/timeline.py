@@ -35,17 +35,16 @@ class TimelineActivity:
 class TimelineDevice:
     """What a device has of the activity.
 
-    ``state``: ``confirmed`` (it said that it has stored it), ``written`` (to its socket), ``behind`` (its session has
-    not come to it yet), ``away`` (no session on this node, and not confirmed). ``seen_at``: when it confirmed last.
+    ``written``, ``behind`` and ``before`` are about its present session; only ``confirmed`` outlives it.
     """
 
     person_id: int
     device_id: str | None
     """The device; null if its client named none."""
-    state: Literal["confirmed", "written", "behind", "away"]
-    """`confirmed`: it has stored the activity; `written` to its socket; `behind`: its session has not come to it
-    yet; `away`: no session on this node.
-    """
+    state: Literal["confirmed", "written", "behind", "before", "away"]
+    """`confirmed`: it has stored the activity; `written` to its socket; `behind`: its session has not come to it yet;
+    `before`: its session began after the activity, which it asked not to get, or said that it has; `away`: no session
+    on this node."""
     session_id: str | None
     """Its session on this node."""
     connected_at: str | None
@@ -137,12 +136,20 @@ def _connected(id: int, session: Session, mark: DeviceMark | None) -> TimelineDe
     return TimelineDevice(
         session.caller.person,
         session.device_id,
-        "confirmed" if received_id >= id else "written" if session.cursor >= id else "behind",
+        _state(id, session, received_id),
         session.id,
         rfc3339(session.opened_at_ms),
         received_id,
         None if mark is None else rfc3339(mark.seen_at_ms),
     )
+
+
+def _state(id: int, session: Session, received_id: int) -> Literal["confirmed", "written", "behind", "before"]:
+    if received_id >= id:
+        return "confirmed"
+    if id <= session.started_after:
+        return "before"
+    return "written" if session.cursor >= id else "behind"
 
 
 def _away(id: int, mark: DeviceMark) -> TimelineDevice:

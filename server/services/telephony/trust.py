@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -33,6 +34,15 @@ class Verdict(NamedTuple):
     in_time: bool
 
 
+class Question(NamedTuple):
+    """A look-up that waits for storage's ``answer``: None if it is late."""
+
+    kind: Literal["trust", "call"]
+    call: Call
+    answer: asyncio.Future[Callers | None]
+    started: float
+
+
 class Trust:
     """Answers both look-ups, and keeps each call with the reasons of its decision.
 
@@ -56,6 +66,8 @@ class Trust:
         self._now_ms = now_ms
         self._attestation = attestation
         self._asks: Batcher[_Asked, Callers | None] = Batcher("look-ups", self._look_up, max_batch=MAX_ASKS)
+        self._open: deque[_Asked] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def trust(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> TrustAnswer:
         """Return whether the phone may ring. Arguments and errors as for :meth:`verdict`."""
@@ -68,11 +80,21 @@ class Trust:
 
         Raises StorageUnavailable, and ApiError(unavailable) if too many wait.
         """
+        question = self.ask(lookup, tokens)
+        return self.verdict_on(question, await question.answer)
+
+    def ask(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> Question:
+        """Ask storage, as :meth:`verdict`; :meth:`verdict_on` makes a verdict of what its ``answer`` gets."""
         call = call_of(lookup, tokens)
         verified, is_known = read_verstat(lookup.stir_verstat or "")
         self._metrics.attested.add(verified.value if is_known else "unknown")
         # After a late answer the phone has not rung, whoever called.
-        found = await self._find("trust", call, lambda late: self._decided(call, late, late=True))
+        return self._ask("trust", call, lambda late: self._decided(call, late, late=True))
+
+    def verdict_on(self, question: Question, found: Callers | None) -> Verdict:
+        """Return the verdict on a question of :meth:`ask` that was answered: decide the call, and keep the decision."""
+        call = question.call
+        self._answered(question, found)
         if found is not None:
             trusted = self._decided(call, found)
             in_time = trusted or not _is_late(self._log.remembered(call))
@@ -88,7 +110,9 @@ class Trust:
         Raises the same as :meth:`trust`.
         """
         call = call_of(lookup, tokens)
-        found = await self._find("call", call, lambda late: None)
+        question = self._ask("call", call, lambda late: None)
+        found = await question.answer
+        self._answered(question, found)
         before = self._log.remembered(call, any_verdict=call.verstat is None)
         if before is not None:
             return before.known
@@ -104,7 +128,7 @@ class Trust:
         row = await self._log.find(call)
         if row is not None:
             return row
-        [found] = await self._callers.look_up([_ask(call)])
+        [found] = await self._callers.look_up([_question(call)])
         if found.person_id is None:
             return None
         return decide(call, found, self._attestation, self._now_ms()).row
@@ -126,45 +150,61 @@ class Trust:
         self._log.keep(decision)
         return decision.trusted
 
-    async def _find(
-        self, kind: Literal["trust", "call"], call: Call, when_late: Callable[[Callers], object]
-    ) -> Callers | None:
-        """Return storage's answer; None if it is late: then ``when_late`` is called when it arrives."""
-        started = time.perf_counter()
-        asked = _Asked(_ask(call))
-        answer = self._asks.submit(asked)
-        # This costs a third of asyncio.timeout, which would cancel this task to wake it.
-        late = asyncio.get_running_loop().call_later(self._deadline_seconds, asked.give_up, answer, when_late)
-        try:
-            found = await answer
-        finally:
-            late.cancel()
-        self._metrics.looked_up(kind, _answer_name(call, found), time.perf_counter() - started)
-        return found
+    def _ask(self, kind: Literal["trust", "call"], call: Call, when_late: Callable[[Callers], object]) -> Question:
+        """Ask storage. If it is late, the answer is None, and ``when_late`` is called when it arrives."""
+        loop = asyncio.get_running_loop()
+        asked = _Asked(_question(call), when_late, loop.time() + self._deadline_seconds)
+        answer = asked.answer = self._asks.submit(asked)
+        self._open.append(asked)
+        if self._timer is None:
+            self._timer = loop.call_at(asked.until, self._give_up)
+        return Question(kind, call, answer, time.perf_counter())
+
+    def _answered(self, question: Question, found: Callers | None) -> None:
+        while self._open and self._open[0].answer.done():
+            self._open.popleft()
+        seconds = time.perf_counter() - question.started
+        self._metrics.looked_up(question.kind, _answer_name(question.call, found), seconds)
+
+    def _give_up(self) -> None:
+        """Answer the look-ups whose deadline has passed without storage. One timer serves all of them."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._open:
+            oldest = self._open[0]
+            if not oldest.answer.done():
+                if oldest.until > loop.time():
+                    self._timer = loop.call_at(oldest.until, self._give_up)
+                    return
+                oldest.give_up()
+            self._open.popleft()
 
     async def _look_up(self, asked: Sequence[_Asked]) -> Sequence[Callers]:
         """Run one query for many look-ups; those that were already answered as late get ``when_late`` called."""
         found = await self._callers.look_up([each.ask for each in asked])
         for each, callers in zip(asked, found, strict=True):
-            if each.when_late is not None:
+            if each.is_late:
                 each.when_late(callers)
         return found
 
 
 class _Asked:
-    """A running look-up. ``when_late`` is set if it was answered before storage did."""
+    """A running look-up, which storage has to answer by ``until`` (the loop's time)."""
 
-    __slots__ = ("ask", "when_late")
+    __slots__ = ("answer", "ask", "is_late", "until", "when_late")
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, when_late: Callable[[Callers], object], until: float) -> None:
+        """``when_late`` is called with storage's answer if it comes later."""
         self.ask = ask
-        self.when_late: Callable[[Callers], object] | None = None
+        self.when_late = when_late
+        self.until = until
+        self.is_late = False
+        self.answer: asyncio.Future[Callers | None]
 
-    def give_up(self, answer: asyncio.Future[Callers | None], when_late: Callable[[Callers], object]) -> None:
+    def give_up(self) -> None:
         """Answer without storage, because the deadline has passed."""
-        if not answer.done():
-            self.when_late = when_late
-            answer.set_result(None)
+        self.is_late = True
+        self.answer.set_result(None)
 
 
 def _is_late(before: Decision | None) -> bool:
@@ -172,7 +212,7 @@ def _is_late(before: Decision | None) -> bool:
     return before is not None and before.row.reason == "late"
 
 
-def _ask(call: Call) -> Ask:
+def _question(call: Call) -> Ask:
     return Ask(call.called, call.number, call.person, call.name, call.caller)
 
 

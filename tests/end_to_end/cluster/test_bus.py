@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from local_servers.valkey import ValkeyServer
+from protocol.errors import CloseCode
 from server.bus.contract import BusError
 from server.bus.notices import MAX_MESSAGE_BYTES, Happened, encode
 from server.bus.valkey import ValkeyBus
@@ -121,6 +122,22 @@ async def test_sessions_opened_while_the_bus_was_down_are_made_known(
     await asyncio.to_thread(own_valkey.start)
     assert await older.until_closed() == 4409
     await newer.alive()
+
+
+async def test_a_session_that_went_on_elsewhere_while_the_bus_was_down_is_not_called_replaced(
+    own_valkey: ValkeyServer, open_cluster: OpenNodes
+) -> None:
+    leaving, staying = await open_cluster(bus_url=own_valkey.url)
+    old = await leaving.join(JANE, device_id="phone")
+    own_valkey.stop()
+    await bus_up([leaving, staying], up=False)
+    draining = asyncio.create_task(leaving.node.socket.drain(60))
+    reconnect = await old.until_frame("reconnect")
+    new = await staying.join(JANE, device_id="phone", resume_id=reconnect["resume_id"])
+    await asyncio.to_thread(own_valkey.start)
+    assert await old.until_closed() == CloseCode.GOING_AWAY
+    await draining
+    await new.alive()
 
 
 async def test_another_cluster_in_the_same_namespace_is_kept_out(

@@ -36,6 +36,7 @@ async def test_sentinels_lead_to_the_new_primary_when_the_old_one_is_gone(
     await bus_up([one, other], up=False)
     ids.append((await jane.post(chat(JANE, BOB)))["id"])
     await bus_up([one, other])
+    await bob.until_ids(*ids)  # by looking, which the bus asks for when it comes up
     heard = other.node.cluster.tail.counts["heard"]
     ids.append((await jane.post(chat(JANE, BOB)))["id"])
     assert await bob.until_ids(*ids) == ids

@@ -19,14 +19,13 @@ from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.end_to_end.deploy.shipped import ADDRESS, NAME
 from tests.end_to_end.deploy.site import CLIENT, MAX_HANDSHAKES, MAX_SESSIONS, SOURCE_KEY, Site, Slot
+from tests.fakes.browser import open_browser, open_page
 from tests.fakes.privacy_buzz import FORM
 from tests.fakes.seed_events import VOICEMAIL
-from tests.harness.browser import open_page
 from tests.harness.http import Http
 from tests.harness.peer import MSGPACK, Peer, chat
 from tests.harness.people import BOB, CAROL, CROWD, JANE, rows
 from tests.harness.postings import message
-from tests.harness.programs import program
 from tests.harness.waiting import until
 
 CLAIMED = "203.0.113.9"
@@ -57,10 +56,11 @@ class Behaviours:
 
     async def test_a_page_in_a_browser_opens_a_session(self, site: Site) -> None:
         """A browser chooses the version of HTTP itself, also for the socket."""
-        program("chromium", "chromium-browser", "google-chrome")
-        flags = (f"--host-resolver-rules=MAP {NAME} {ADDRESS}", "--ignore-certificate-errors")
-        async with open_page(flags=flags) as opened:
-            await opened.page.goto(f"{site.url}/healthz")
+        resolver = f"--host-resolver-rules=MAP {NAME} {ADDRESS}"
+        async with (
+            open_browser(resolver, "--ignore-certificate-errors") as browser,
+            open_page(browser, f"{site.url}/healthz") as opened,
+        ):
             said = await opened.page.evaluate(_SAY_HELLO, site.tokens.person(JANE))
         assert json.loads(said)["type"] == "welcome", said
 

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,23 @@ def with_monitor(tmp_path_factory: pytest.TempPathFactory) -> str:
     overlay = {**WITH_MONITOR, "resources": [parts["base"]], "components": [parts["part"]], "namespace": "chat"}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return kustomized(folder)
+
+
+def test_the_overlay_of_the_page_changes_what_it_names(tmp_path: Path) -> None:
+    page = (FOLDER.parents[1] / "docs" / "operation.md").read_text()
+    [block] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "behavior: merge" in block]
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    checkout = os.path.relpath(FOLDER.parents[1], overlay)
+    (overlay / "kustomization.yaml").write_text(textwrap.dedent(block).replace("../buzz/", f"{checkout}/"))
+    made = kustomized(overlay)
+    assert of_kind(made, "Deployment")["spec"]["replicas"] == 3
+    assert "image: registry.your-company.example/buzz:0.1.0" in made
+    assert "registry.example" not in made
+    settings = of_kind(made, "ConfigMap")["data"]
+    assert settings["BUZZ_PUBLIC_URL"] == "https://buzz.your-company.example"
+    assert settings["BUZZ_MODE"] == "production"
+    assert "kind: ServiceMonitor" in made
 
 
 def of_kind(manifests: str, kind: str) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import trustme
-from aiohttp import ClientSession, TCPConnector
-from aiohttp.test_utils import TestServer
+from aiohttp import ClientSession, TCPConnector, web
 
 from server.app import open_node
+from server.http.connection import Lobby, connections
+from server.http.listening import MAX_CONNECTIONS
 from tests.fakes.privacy_buzz import ACME, JANE, PUBLIC_URL, TWILIO_TOKEN, Buzz, Clock, event, open_buzz
 from tests.fakes.twilio import ACCOUNT, MP3, Twilio, call
 from tests.fakes.webhook_receiver import Receiver
@@ -48,11 +50,16 @@ async def _behind_tls(
     authority.configure_trust(trusting)
     settings = settings_for(data_dir, public_url=PUBLIC_URL, twilio_auth_token=TWILIO_TOKEN)
     async with open_node(settings, clock) as node:
-        server = TestServer(node.application, scheme="https")
-        await server.start_server(ssl=context)
-        async with ClientSession(base_url=server.make_url("/"), connector=TCPConnector(ssl=trusting)) as client:
+        runner = web.AppRunner(node.application, access_log=None)
+        await runner.setup()
+        # Buzz's own connections, because the socket takes the transport out of them.
+        accepted = connections(runner, Lobby(MAX_CONNECTIONS))
+        server = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0, ssl=context)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with ClientSession(base_url=url, connector=TCPConnector(ssl=trusting)) as client:
             yield Buzz(client, node, Tokens(data_dir, clock), clock)
-        await server.close()
+        server.close()
+        await runner.cleanup()
 
 
 async def test_a_voicemail_travels_from_buzz_to_buzz_and_to_a_receiver_of_the_seed(

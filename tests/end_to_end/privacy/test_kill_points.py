@@ -228,6 +228,7 @@ async def test_a_kill_between_any_two_steps_loses_nothing_and_keeps_the_order(wo
     world.receiver.answers = list(answers)
     points = await one_voicemail(world, 0, None)
     assert points > 60, "the control: a life has that many moments to die in"
-    for die_at in range(1, points + 1):
+    # Every second moment on one database, the others on the other one: the steps are the same on both.
+    for die_at in range(1 if world.database.dialect == "sqlite" else 2, points + 1, 2):
         world.receiver.answers = list(answers)
         await one_voicemail(world, die_at, die_at)

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from yarl import URL
 
+from server.http.direct import DirectConnection
 from storage.database import Row, Value
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony.callers import Ask, Callers, CallerStore
@@ -97,6 +98,49 @@ async def test_callers_who_are_not_trusted(buzz: Buzz, changes: Mapping[str, str
 )
 async def test_numbers_that_are_nobodys(buzz: Buzz, changes: Mapping[str, str]) -> None:
     assert await buzz.trust(**changes, **COUSIN) == {"trusted": False, "user_id": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "directly"),
+    [
+        ("number_code=1&number=2385551629&inbound_code=1&inbound=2025550123", True),
+        ("number_code=1&number=2385551629&inbound_code=1&inbound=9876543210&caller_id=", True),
+        ("number_code=%2B1&number=%2B12385551629&inbound_code=1&inbound=%28202%29+555-0123", True),
+        ("number_code=1&number=2385551629&inbound_code=1&inbound=2025550123&inbound=9876543210", True),
+        ("number_code=1&number=2385551629&inbound_code=1&inbound=client:person_7&CallSid=CA1", True),
+        ("number_code=1&&number=2385551629&inbound_code=1&inbound=anonymous&flag", True),
+        ("number_code=1&number=2385551629&inbound_code=1&inbound=", False),
+        ("", False),
+    ],
+)
+async def test_a_known_token_gets_the_same_answer_where_the_request_arrives(
+    buzz: Buzz, query: str, directly: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[bytes] = []
+    answer = DirectConnection.answer
+
+    def noted(self: DirectConnection, data: bytes) -> None:
+        answered.append(data)
+        answer(self, data)
+
+    monkeypatch.setattr(DirectConnection, "answer", noted)
+    url, service, answers = URL(f"{TRUST}?{query}", encoded=True), buzz.service, []
+    for more in ({"Connection": "close"}, {}):  # the first goes aiohttp's way
+        assert not answered
+        async with buzz.client.get(url, headers={**service, **more}) as response:
+            names = set(response.headers) - {"Connection"}
+            answers.append((response.status, names, response.content_type, await response.read()))
+    assert answers[0] == answers[1]
+    assert len(answered) == directly
+
+
+@pytest.mark.parametrize("credential", [{}, bearer("no.such.token"), {"Authorization": "Basic YTpi"}])
+async def test_no_other_credential_is_taken_where_the_request_arrives(
+    buzz: Buzz, credential: Mapping[str, str]
+) -> None:
+    assert await buzz.trust(**COUSIN) == {"trusted": True, "user_id": JANE}
+    status, _ = await buzz.get(TRUST, credential, number_code="1", number="2385551629", inbound_code="1", inbound="1")
+    assert status == 401
 
 
 async def test_call_lookup_says_who_a_trusted_caller_is(buzz: Buzz) -> None:

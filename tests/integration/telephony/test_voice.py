@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from storage.database import Database
+from storage.sqlite.connection import DriverConnection
 from storage.sqlite.database import READERS, SqliteDatabase
 from tests.fakes.twilio import call
 from tests.harness.backend import write
@@ -54,9 +54,9 @@ async def post(buzz: Buzz, path: str, **more: str) -> Any:
 async def held_up(database: Database) -> AsyncIterator[None]:
     """Storage that answers no read until the block ends: every connection of its readers is at something long."""
     assert isinstance(database, SqliteDatabase)
-    ends, held = threading.Event(), list[sqlite3.Connection]()
+    ends, held = threading.Event(), list[DriverConnection]()
 
-    def hold(reader: sqlite3.Connection) -> None:
+    def hold(reader: DriverConnection) -> None:
         held.append(reader)
         ends.wait()
 
@@ -182,7 +182,7 @@ async def test_while_trust_can_not_be_looked_up_nobody_rings_and_the_line_is_bus
     # The write lock first: SQLite does not wait for it in the midst of a statement that has read already.
     # Beside the loop: the node is in it, and may be in a transaction of its own.
     rename = [(sql, ()) for sql in ("BEGIN IMMEDIATE", "ALTER TABLE phone RENAME TO elsewhere", "COMMIT")]
-    await asyncio.to_thread(write, buzz.data_dir, rename)
+    await write(buzz.data_dir, rename)
     for caller in (BOBS_PHONE, f"client:person_{BOB}", STRANGER):
         (verb,) = await post(buzz, VOICE, From=caller)
         assert (verb.tag, verb.attrib) == ("Reject", BUSY), "not an error that Twilio would read out"

@@ -304,8 +304,8 @@ async def test_a_call_is_decided_once_whatever_changes_meanwhile(
             await stack.aclose()
             buzz = await stack.enter_async_context(open_buzz(data_dir, clock))
         with_trust = "INSERT INTO phone (e164, owner_kind, owner_id, person_id) VALUES (?, 'person', ?, 0)"
-        await asyncio.to_thread(write, data_dir, [(sql, ()) for sql in everything])
-        await asyncio.to_thread(write, data_dir, [(with_trust, (ACMES_PHONE, OTHER_STRANGER))])
+        await write(data_dir, [(sql, ()) for sql in everything])
+        await write(data_dir, [(with_trust, (ACMES_PHONE, OTHER_STRANGER))])
         for each in (*rung, rejected):
             each.buzz = buzz
             assert await each.rings() is (each is not rejected)
@@ -358,7 +358,7 @@ async def test_where_several_could_be_it_the_callers_name_decides(
 ) -> None:
     shared = "INSERT INTO phone (e164, owner_kind, owner_id, person_id) VALUES (?, 'person', ?, 0)"
     async with open_buzz(data_dir, clock) as buzz:
-        await asyncio.to_thread(write, data_dir, [(shared, (ACMES_PHONE, COWORKER))])
+        await write(data_dir, [(shared, (ACMES_PHONE, COWORKER))])
         call = Call(buzz, ACMES_PHONE, {"CallerName": caller_name})
         assert await call.rings()
         await call.ends()

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from server.auth.contract import Caller
-from server.auth.refusals import BadToken
+from server.auth.refusals import BadToken, RefusalReason
 from server.auth.signing_keys import KeyRing, SigningKey, encode_segment
 from server.auth.tokens import MAX_TTL_SECONDS, is_own, mint_person, mint_service, person_of, read_own
 from storage.accounts import Revocation
@@ -37,6 +37,13 @@ def test_a_service_comes_back_with_its_scope(ring: KeyRing) -> None:
         None,
         frozenset({"lookup"}),
     )
+
+
+@pytest.mark.parametrize(("text", "reason"), [("a.b.c", RefusalReason.KEY), ("a.b", RefusalReason.MALFORMED)])
+def test_a_token_of_another_key_has_three_parts(ring: KeyRing, text: str, reason: RefusalReason) -> None:
+    with pytest.raises(BadToken) as refused:
+        read_own(ring, text)
+    assert refused.value.reason is reason
 
 
 def test_every_token_has_an_id_of_its_own(ring: KeyRing) -> None:

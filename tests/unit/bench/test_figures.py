@@ -26,6 +26,13 @@ def test_a_figure_that_should_be_small_is_met_at_its_bar_and_below(figure: float
     assert describe_bar(result) == "≤ 10 ms (goal 5)"
 
 
+def test_a_saturating_row_with_an_idle_server_gets_no_verdict() -> None:
+    """The control was slowed down by other programs: a ratio of 2.5 says nothing about the server."""
+    line = Line("sends", "sends", "1/s", ratio_at_least(0.2, goal=0.3))
+    result = summarise(line, [Reading(250, 100, busy=0.95), Reading(250, 100, busy=0.4)])
+    assert (result.ratio, result.passed, result.reaches_goal) == (2.5, None, None)
+
+
 def test_a_line_without_a_limit_is_judged_by_nobody() -> None:
     result = summarise(Line("note", "note", "s"), [Reading(1.0)])
     assert result.passed is None

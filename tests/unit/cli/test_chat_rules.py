@@ -1,30 +1,29 @@
-"""The pure rules of `run.py chat`: what lines mean, what is shown, what is encrypted."""
+"""The pure rules of `run.py chat`: what lines mean, and what is shown."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from buzz_client import Activity, Party
+from buzz_client import Activity, Party, Unopened
 from server.cli.conversation import (
     ChatEntry,
+    DeviceCommand,
     Help,
     Intent,
     Quit,
     React,
     Read,
     Say,
+    Seal,
     Transcript,
     intent,
 )
 from server.cli.screen import entry_text
-from server.cli.sealing import Envelope, Seal, Sealer
 
 JANE, BOB, ACME = Party("person", 7), Party("person", 8), Party("company", 3)
-ENVELOPE = Envelope("chat_message", "person:7", "person:8", "m1")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +37,8 @@ ENVELOPE = Envelope("chat_message", "person:7", "person:8", "m1")
         ("/read 12", Read(12)),
         ("/help", Help()),
         ("/quit", Quit()),
+        ("/devices", DeviceCommand("/devices", "")),
+        ("/accept  tablet 2 ", DeviceCommand("/accept", "tablet 2")),
         ("", None),
         ("   ", None),
     ],
@@ -49,47 +50,6 @@ def test_what_lines_mean(line: str, meaning: Intent | None) -> None:
 @pytest.mark.parametrize("line", ["/react", "/react x 👍", "/react 1", "/read x", "/dance", "/react ² 👍 x"])
 def test_what_is_not_understood_is_said_so(line: str) -> None:
     assert intent(line) == Help(f"unknown command: {line}")
-
-
-@given(st.text())
-def test_what_is_sealed_can_be_opened_by_the_other_side(text: str) -> None:
-    sealed = SEALERS[0].seal(text, ENVELOPE)
-    assert SEALERS[1].open(sealed, ENVELOPE) == (text, Seal.OPENED)
-
-
-SEALERS = (Sealer("secret", "person:7", "person:8"), Sealer("secret", "person:8", "person:7"))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        Envelope("chat_reaction_emoji", "person:7", "person:8", "m1"),
-        Envelope("chat_message", "person:8", "person:7", "m1"),
-        Envelope("chat_message", "person:7", "person:8", "m2"),
-    ],
-)
-def test_a_ciphertext_cannot_be_passed_off_as_another(other: Envelope) -> None:
-    sealed = SEALERS[0].seal("yes", ENVELOPE)
-    assert SEALERS[1].open(sealed, other) == ("", Seal.LOCKED)
-
-
-def test_other_passphrases_other_people_and_none_open_nothing() -> None:
-    sealed = SEALERS[0].seal("yes", ENVELOPE)
-    assert "yes" not in sealed
-    others = [("Secret", "person:7", "person:8"), ("secret", "person:7", "person:9"), (None, "", "")]
-    for other in others:
-        assert Sealer(*other).open(sealed, ENVELOPE) == ("", Seal.LOCKED)
-    assert SEALERS[0].seal("yes", ENVELOPE) != sealed
-
-
-@pytest.mark.parametrize("message", ["buzz-demo-1:", "buzz-demo-1:!!!", "buzz-demo-1:AAAA", "buzz-demo-1:é"])
-def test_damaged_ciphertext_is_locked(message: str) -> None:
-    assert SEALERS[0].open(message, ENVELOPE) == ("", Seal.LOCKED)
-
-
-def test_without_a_passphrase_text_passes_as_it_is() -> None:
-    assert Sealer(None, "", "").seal("hi", ENVELOPE) == "hi"
-    assert SEALERS[0].open("hi", ENVELOPE) == ("hi", Seal.PLAIN)
 
 
 def activity(number: int, kind: str = "chat_message", by: Party = BOB, to: Party = JANE, **fields: Any) -> Activity:
@@ -119,7 +79,7 @@ def shown(entry: ChatEntry | None) -> str:
 
 
 def conversation() -> Transcript:
-    return Transcript(JANE, BOB, Sealer(None, "", ""))
+    return Transcript(JANE, BOB)
 
 
 def test_messages_are_numbered_and_reactions_and_marks_name_them() -> None:
@@ -135,6 +95,22 @@ def test_messages_are_numbered_and_reactions_and_marks_name_them() -> None:
     assert shown(talk.take(old)) == "Bob Ray reacted 👍 to an older message"
     assert (talk.message_id(2), talk.message_id(None), talk.message_id(9)) == ("m2", "m1", None)
     assert talk.to_name == "Bob Ray"
+
+
+@pytest.mark.parametrize(
+    ("opened", "seal", "text"),
+    [
+        ({"text": "hi"}, Seal.OPENED, "hi"),
+        ({}, Seal.PLAIN, "text 1"),
+        ({"unopened": Unopened("not_sealed", "it is not encrypted")}, Seal.PLAIN, "text 1"),
+        ({"unopened": Unopened("damaged", "it is damaged")}, Seal.LOCKED, "🔒 cannot be read: it is damaged"),
+    ],
+)
+def test_a_text_says_how_it_came(opened: dict[str, Any], seal: Seal, text: str) -> None:
+    entry = conversation().take(replace(activity(1), **opened))
+    assert entry is not None
+    assert entry.seal is seal
+    assert shown(entry) == f"[1] Bob Ray: {text}"
 
 
 def test_calls_are_shown() -> None:

@@ -16,8 +16,8 @@ from tests.harness.commands import commands
 ROOT = Path(__file__).parents[3]
 GROUPS = [name for entries in HEADINGS.values() for name, entry in entries.items() if isinstance(entry, Group)]
 SLOW_TO_LOAD = {
-    "aiohttp", "aiosqlite", "asyncpg", "cryptography", "msgspec", "phonenumbers", "prometheus_client", "pydantic",
-    "redis", "rich", "structlog", "twilio", "uvloop", "websockets", "prompt_toolkit",
+    "aiohttp", "aiosqlite", "apsw", "asyncpg", "cryptography", "msgspec", "phonenumbers", "prometheus_client",
+    "pydantic", "redis", "rich", "structlog", "twilio", "uvloop", "websockets", "prompt_toolkit",
 }  # fmt: skip
 LOADED = """
 import os, sys

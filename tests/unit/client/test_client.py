@@ -573,3 +573,96 @@ async def test_the_tap_sees_every_frame(server: SmallServer) -> None:
         await buzz.send_message("person:8", "x")
         await take(buzz, 1)
     assert {frame["type"] for frame in frames} >= {"welcome", "caught_up", "activities", "ack"}
+
+
+class Slow:
+    """An encryption that opens an activity when it is allowed to, or fails, and seals nothing."""
+
+    def __init__(self) -> None:
+        self.may_open = asyncio.Event()
+        self.fails: list[Exception] = []
+        self.opening = asyncio.Event()
+
+    def attach(self, http: Any, emit: Any) -> None:
+        return
+
+    def keeping(self, store: Any) -> Any:
+        return store
+
+    def live(self, person_id: int, device_id: str, head_id: int) -> None:
+        return
+
+    def lost(self) -> None:
+        return
+
+    def event(self, name: str, data: Any) -> None:
+        return
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def end(self, error: Exception) -> None:
+        return
+
+    async def send(self, activity: Any, deliver: Any) -> Any:
+        return await deliver(activity)
+
+    async def open(self, activity: Activity) -> Activity:
+        self.opening.set()
+        await self.may_open.wait()
+        if self.fails:
+            raise self.fails.pop()
+        return activity
+
+
+async def test_an_activity_whose_opening_is_cancelled_or_fails_is_given_again(server: SmallServer) -> None:
+    await server.write(3)
+    slow, cursor = Slow(), MemoryCursor()
+    async with client(server, since=0, cursor=cursor, device_id="phone", encryption=slow) as jane:
+        activities = jane.activities()
+        for _ in range(2):
+            asking = asyncio.ensure_future(anext(activities))
+            await asyncio.wait_for(slow.opening.wait(), 20)
+            slow.opening.clear()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        slow.may_open.set()
+        slow.fails = [ValueError("the keys can't be fetched now")]
+        with pytest.raises(ValueError, match="keys"):
+            await asyncio.wait_for(anext(activities), 20)
+        assert ids([await asyncio.wait_for(anext(activities), 20) for _ in range(2)]) == [1, 2]
+        asking = asyncio.ensure_future(anext(activities))
+        assert (await asyncio.wait_for(asking, 20)).id == 3
+        slow.may_open.clear()
+    assert cursor.load() == Position("first", 3, 7)
+
+
+async def test_an_activity_that_was_not_opened_is_not_counted_as_handled(server: SmallServer) -> None:
+    await server.write(2)
+    slow, cursor = Slow(), MemoryCursor()
+    async with client(server, since=0, cursor=cursor, device_id="phone", encryption=slow) as jane:
+        asking = asyncio.ensure_future(anext(jane.activities()))
+        await asyncio.wait_for(slow.opening.wait(), 20)
+        asking.cancel()
+    assert cursor.load() == Position("first", 0, 7)
+
+
+async def test_what_was_being_opened_in_an_older_history_is_dropped(server: SmallServer) -> None:
+    await server.write(2)
+    slow = Slow()
+    async with client(server, since=0, device_id="phone", encryption=slow) as jane:
+        changed: asyncio.Queue[Any] = asyncio.Queue()
+        jane.on("client.epoch_changed", changed.put_nowait)
+        activities = jane.activities()
+        asking = asyncio.ensure_future(anext(activities))
+        await asyncio.wait_for(slow.opening.wait(), 20)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        server.epoch, server.log = "second", []
+        server.peers[0].cut()
+        await asyncio.wait_for(changed.get(), 20)
+        slow.may_open.set()
+        await server.write(2)
+        assert ids([await asyncio.wait_for(anext(activities), 20) for _ in range(2)]) == [1, 2]

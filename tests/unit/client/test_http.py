@@ -55,7 +55,10 @@ async def http(address: Address) -> AsyncIterator[BuzzHttp]:
 
 
 async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) -> None:
+    script.answers = [web.json_response({"members": [7], "more": False})]
+    assert await http.company_members(3) == [7]
     script.answers = [web.json_response({"success": True, "data": {"id": 1}})]
+    await http.me()
     await http.heartbeat()
     await http.blocked()
     assert await http.post_activity({"type": "chat_message"}, idempotency_key="k") == {"id": 1}
@@ -67,6 +70,8 @@ async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) ->
     await http.privacy_request("u-1")
     await http.update_privacy_request("u-1", acknowledged=True)
     assert [(method, path, body) for method, path, body, _ in script.asked] == [
+        ("GET", "/apps/buzz/companies/3/members", None),
+        ("GET", "/apps/buzz/me", None),
         ("GET", "/apps/buzz/heartbeat", None),
         ("GET", "/apps/buzz/blocked", None),
         ("POST", "/apps/buzz/activity", {"type": "chat_message"}),
@@ -79,7 +84,7 @@ async def test_the_calls_ask_for_their_routes(http: BuzzHttp, script: Script) ->
         ("PATCH", "/apps/buzz/privacy-requests/u-1", {"acknowledged": True}),
     ]
     assert {headers["Authorization"] for *_, headers in script.asked} == {"Bearer t"}
-    assert script.asked[2][3]["Idempotency-Key"] == "k"
+    assert script.asked[4][3]["Idempotency-Key"] == "k"
 
 
 async def test_pages_follow_one_another(http: BuzzHttp, script: Script) -> None:
@@ -94,6 +99,22 @@ async def test_pages_follow_one_another(http: BuzzHttp, script: Script) -> None:
     page = await http.activities_before(9, limit=10)
     assert (page.activities[0].id, page.more, page.epoch) == (3, False, "e")
     assert script.asked[2][1] == "/apps/buzz/activity?before=9&limit=10"
+
+
+async def test_an_export_comes_line_by_line_and_is_refused_if_it_was_cut_off(http: BuzzHttp, script: Script) -> None:
+    whole = '{"kind": "person"}\n{"kind": "end", "lines": 1}\n'
+    script.answers = [web.json_response({}, status=503, headers={"Retry-After": "0"}), web.Response(text=whole)]
+    assert [line["kind"] async for line in http.export()] == ["person", "end"]
+    for cut in ("", whole[:19], whole[:30]):
+        script.answers = [web.Response(text=cut)]
+        with pytest.raises(UnreadableAnswer, match="cut off"):
+            assert [line["kind"] async for line in http.export()] == ["person"]
+
+
+async def test_a_recording_comes_as_it_is(http: BuzzHttp, script: Script) -> None:
+    script.answers = [web.Response(body=b"ID3\xff"), web.Response()]
+    assert await http.recording("a/b") == b"ID3\xff"
+    assert script.asked[0][1] == "/apps/buzz/privacy-requests/a%2Fb/recording.mp3"
 
 
 async def test_all_privacy_requests_are_listed(http: BuzzHttp, script: Script) -> None:

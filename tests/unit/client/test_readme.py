@@ -20,7 +20,8 @@ CLIENT = ROOT / "client" / "python"
 README = (CLIENT / "README.md").read_text("utf-8")
 
 
-[EXAMPLE] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLE_FILES = ("example.py", "sealed_example.py")
+EXAMPLE, SEALED_EXAMPLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def test_the_example_runs() -> None:
@@ -43,20 +44,29 @@ async def test_the_example_runs() -> None:
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
     """The example as a file, with the settings of the two type checkers beside it."""
-    strict = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT)], "include": ["example.py"]}
+    strict = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT)], "include": ["example.py", "sealed_example.py"]}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(strict))
     # mypy does not report what is inside an installed package; here the library is not installed.
     inside = "[mypy-buzz_client.*]\nignore_errors = true\n"
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\nmypy_path = {CLIENT}\n{inside}")
     file = tmp_path / "example.py"
     file.write_text(EXAMPLE)
+    (tmp_path / "sealed_example.py").write_text(SEALED_EXAMPLE)
     return file
 
 
 @pytest.mark.parametrize(
     "checker",
     [
-        ["mypy", "--config-file", "mypy.ini", "--cache-dir", str(ROOT / ".mypy_cache"), "example.py"],
+        [
+            "mypy",
+            "--config-file",
+            "mypy.ini",
+            "--cache-dir",
+            str(ROOT / ".mypy_cache"),
+            "example.py",
+            "sealed_example.py",
+        ],
         ["basedpyright", "--project", ".", "--pythonpath", sys.executable],
     ],
     ids=["mypy", "pyright"],

@@ -11,12 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buzz_client import Activity, Backoff, FileCursor, Party, Position, SendRefused, UnreadableAnswer
+from buzz_client import (
+    Activity,
+    Backoff,
+    ClientClosed,
+    FileCursor,
+    MemoryCursor,
+    Party,
+    Position,
+    SendRefused,
+    UnreadableAnswer,
+)
 from buzz_client.address import Address
 from buzz_client.closing import Action, after_close, after_refusal
 from buzz_client.codec import CODECS
 from buzz_client.composing import idempotent
 from buzz_client.inbox import Inbox
+from buzz_client.keeping import Keeping
 from buzz_client.outbox import Outbox, Parcel
 from buzz_client.tokens import Tokens
 from tests.harness.client_activities import RAW, activities
@@ -218,6 +229,26 @@ def test_a_file_that_is_no_cursor_is_named(tmp_path: Path, text: str) -> None:
         FileCursor(tmp_path / "c.json").load()
 
 
+async def test_where_a_session_starts_is_stored_though_nothing_arrives() -> None:
+    saved = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Store(MemoryCursor):
+        def save(self, position: Position) -> None:
+            super().save(position)
+            loop.call_soon_threadsafe(saved.set)
+
+    store = Store()
+    keeping = Keeping(store, None)
+    running = asyncio.create_task(keeping.run())
+    keeping.start(Position("e", 5, 7))
+    async with asyncio.timeout(30):
+        await saved.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    assert store.load() == Position("e", 5, 7)
+
+
 def test_sends_are_made_idempotent_once() -> None:
     message = idempotent({"type": "chat_message"})
     assert message["message_id"]
@@ -323,10 +354,20 @@ async def test_a_passing_refusal_pauses_all_and_keeps_the_order() -> None:
         outbox.put(each)
         outbox.sent(each, "c")
     outbox.put(parcel(4))
+    assert outbox.pause_left(9) is None
     assert outbox.refused({"ref": 2, "code": "rate_limited", "retry_after": 3}, now=10)
     assert outbox.due(12, "c") == []
     assert outbox.pause_left(12) == 1
+    assert outbox.pause_left(13) is None, "its sender would ask again and again without a wait"
     assert refs(outbox.due(13, "c")) == [2, 4]
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(3, 3), (0.2, 0.2), (0, 0.5), (-1, 0.5), ("3", 0.5), (None, 0.5)])
+async def test_a_pause_is_as_long_as_the_server_asks_or_half_a_second(asked: Any, seconds: float) -> None:
+    outbox = Outbox(window=1)
+    outbox.put(parcel(1))
+    outbox.refused({"ref": 1, "code": "unavailable", "retry_after": asked}, now=0)
+    assert outbox.pause_left(0) == seconds
 
 
 async def test_a_refusal_for_good_fails_that_one_alone() -> None:
@@ -338,6 +379,21 @@ async def test_a_refusal_for_good_fails_that_one_alone() -> None:
     with pytest.raises(SendRefused, match="not yours"):
         await parcels[0].answer
     assert refs(outbox.due(0, "c")) == [2]
+
+
+async def test_an_answer_to_a_call_that_was_cancelled_is_no_error() -> None:
+    """It may come before the cancelled call has had its turn to drop the parcel."""
+    outbox = Outbox(window=5)
+    acked, refused, ended = parcels = [parcel(number) for number in (1, 2, 3)]
+    for each in parcels:
+        outbox.put(each)
+        outbox.sent(each, "c")
+        each.answer.cancel()
+    assert outbox.acked({"ref": acked.ref, "id": 9, "created_at": "t"})
+    assert outbox.refused({"ref": refused.ref, "code": "forbidden"}, now=0)
+    outbox.end(ClientClosed("closed"))
+    assert len(outbox) == 0
+    assert ended.answer.cancelled()
 
 
 async def test_those_who_find_no_token_share_one_fetch() -> None:

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from server.http import connection as http_connection
 from server.http import listening
-from server.http.connection import IDLE_SECONDS, Lobby, connections
-from server.http.listening import ACCEPTED_PER_TURN, HttpServer, accept, listen
+from server.http.connection import IDLE_SECONDS, HttpConnection, Lobby, connections
+from server.http.listening import ACCEPTED_PER_TURN, HttpServer, PortInUse, accept, listen, reserve
+from server.socket.upgrade import upgrade
 from tests.harness.peer import WAIT_SECONDS
 from tests.harness.waiting import until
 
@@ -158,6 +159,7 @@ class Place:
     def __init__(self) -> None:
         self.release = asyncio.Event()
         self.under_way = 0
+        self.sockets: list[asyncio.Transport] = []
         self.application = web.Application()
         self.application.router.add_get("/", self._short)
         self.application.router.add_get("/long", self._long)
@@ -172,12 +174,13 @@ class Place:
         return web.Response(text="long")
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
+        response = upgrade(request)
+        assert isinstance(request.protocol, HttpConnection)
+        transport, _ = request.protocol.hand_over()
+        transport.set_protocol(asyncio.Protocol())
+        self.sockets.append(transport)
         self.under_way += 1
-        async for _ in socket:
-            pass
-        return socket
+        return response
 
 
 async def connected(stack: AsyncExitStack, url: str, path: str | None = None, **headers: str) -> asyncio.StreamReader:
@@ -188,6 +191,36 @@ async def connected(stack: AsyncExitStack, url: str, path: str | None = None, **
         lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name.replace('_', '-')}: {v}" for name, v in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
     return reader
+
+
+@pytest.mark.parametrize("pause", ["pause_reading", "_pause_reading_for_buffer"])
+async def test_a_connection_that_was_paused_is_read_by_the_one_that_takes_it_over(pause: str) -> None:
+    came: asyncio.Queue[bytes] = asyncio.Queue()
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            came.put_nowait(data)
+
+    async def paused(request: web.Request) -> web.StreamResponse:
+        response = upgrade(request)
+        assert isinstance(request.protocol, HttpConnection)
+        getattr(request.protocol, pause)()
+        transport, _ = request.protocol.hand_over()
+        transport.set_protocol(Reader())
+        return response
+
+    application = web.Application()
+    application.router.add_get("/socket", paused)
+    async with asyncio.timeout(WAIT_SECONDS), served(application, listen("127.0.0.1", 0), 0) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(
+            b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        writer.write(b"hello")
+        assert await came.get() == b"hello"
+        writer.close()
 
 
 async def test_who_says_nothing_makes_room_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,16 +260,18 @@ async def test_those_who_ask_wait_while_nobody_is_quiet(monkeypatch: pytest.Monk
 
 async def test_live_sockets_take_no_place_of_others() -> None:
     place = Place()
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
+    asking = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
     async with (
         asyncio.timeout(WAIT_SECONDS),
         served(place.application, listen("127.0.0.1", 0), 0, max_connections=MOST) as url,
         AsyncExitStack() as stack,
     ):
         for number in range(2 * MOST):
-            await connected(stack, url, "/socket", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==", **upgrade)
+            await connected(stack, url, "/socket", Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==", **asking)
             await until(lambda expected=number + 1: place.under_way == expected)  # type: ignore[misc]
         assert (await (await connected(stack, url, "/")).readline()).startswith(b"HTTP/1.1 200")
+        for each in place.sockets:
+            each.abort()
 
 
 @contextmanager
@@ -248,3 +283,14 @@ def no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_reserved_port_is_for_those_who_share_it() -> None:
+    with reserve("127.0.0.1", 0) as port:
+        with listen("127.0.0.1", port, shared=True), listen("127.0.0.1", port, shared=True):
+            with pytest.raises(PortInUse):
+                listen("127.0.0.1", port)
+            with pytest.raises(PortInUse), reserve("127.0.0.1", port):
+                pytest.fail("it is not free")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))

@@ -84,6 +84,27 @@ def test_a_large_commit_is_several_writes_and_a_full_socket_gets_no_further_one(
     assert bob.cursor == wire_of(bob).ids[-1] < 50
 
 
+def test_a_session_knows_its_largest_frame_and_whether_it_was_a_push() -> None:
+    alice = session(ALICE)
+    hub, _ = hub_of(alice)
+    hub.committed(0, 1, [entry(1, ALICE, BOB, "x" * 5_000)])
+    pushed = alice.largest_frame
+    commit(hub, (ALICE, BOB))
+    assert alice.largest_frame == pushed
+    assert (pushed.bytes > 5_000, pushed.live) == (True, True)
+    bob = session(BOB)
+    hub.add(bob)
+    hub.start(bob, 1)
+    hub.committed(2, 3, [entry(3, ALICE, BOB, "")])
+    assert (bob.largest_frame.bytes < 5_000, bob.largest_frame.live) == (True, False)
+    wire_of(bob).paused = True
+    commit(hub, (ALICE, BOB))
+    wire_of(bob).paused = False
+    before = bob.largest_frame
+    assert bob.hand_over(4, b"x")
+    assert bob.largest_frame == before
+
+
 def test_a_session_is_let_go_once_its_answer_is_written() -> None:
     alice = session(1)
     hub, _ = hub_of(alice)

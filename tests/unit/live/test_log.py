@@ -1,9 +1,9 @@
-"""What senders are told, and the figures show, when a commit fails."""
+"""What senders are told, and the figures show, when a commit fails; the time to a push."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,48 @@ async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
         await database.close()
 
 
+async def test_the_time_to_a_push_is_counted_from_the_oldest_of_its_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = 100.0, asyncio.Event()
+    monkeypatch.setattr("server.live.log.perf_counter", lambda: now)
+    database = await SqliteDatabase.open(tmp_path / "buzz.db")
+    await migrate(database)
+    store, metrics = SqliteActivityLog(database), Metrics()
+    log = Log(store, Commits(), metrics)
+    try:
+        log.submit(submission(lambda _: None))
+        now = 103.0
+        log.submit(submission(lambda _: told.set()))
+        now = 105.0
+        async with asyncio.timeout(30):
+            await told.wait()
+        await log.close()
+        assert (metrics.push_seconds.count, metrics.push_seconds.total) == (2, 10.0)
+    finally:
+        await log.close()
+        await store.close()
+        await database.close()
+
+
+async def test_what_waits_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = submission(lambda _: None)
+    monkeypatch.setattr("server.live.log.MAX_WAITING_BYTES", 2 * len(one.posting.message or ""))
+    database = await SqliteDatabase.open(tmp_path / "buzz.db")
+    await migrate(database)
+    store = SqliteActivityLog(database)
+    log = Log(store, Commits(), Metrics())
+    try:
+        log.submit(one)
+        log.submit(one)
+        with pytest.raises(ApiError, match="too many activities to store"):
+            log.submit(one)
+    finally:
+        await log.close()
+        await store.close()
+        await database.close()
+
+
 def counted(metrics: Metrics) -> dict[str, int]:
     return {result: count for result, count in metrics.sends.counts.items() if count}
 
@@ -99,7 +141,11 @@ async def sent(log: Log, count: int) -> list[Result | Exception]:
             done.set()
 
     for _ in range(count):
-        log.submit(Submission(message(ALICE, BOB), PartyName.of(nameless(ALICE)), PartyName.of(nameless(BOB)), answer))
+        log.submit(submission(answer))
     async with asyncio.timeout(30):
         await done.wait()
     return answers
+
+
+def submission(answer: Callable[[Result | Exception], None]) -> Submission:
+    return Submission(message(ALICE, BOB), PartyName.of(nameless(ALICE)), PartyName.of(nameless(BOB)), answer)

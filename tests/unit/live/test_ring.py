@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,24 @@ def test_a_hole_before_a_commit_empties_it() -> None:
     ring = filled(Ring(0, 10), 1, 2)
     ring.append(5, 6, [entry(6, ALICE, BOB)])
     assert (ring.start, ring.end, since(ring, 5)) == (5, 6, [6])
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "👋"])
+def test_an_entry_counts_its_text_and_its_bytes_in_both_codecs(character: str) -> None:
+    empty, full = (entry(1, ALICE, BOB, character * count) for count in (0, 1_000))
+    encoded = sum(len(full.encoded(codec)) - len(empty.encoded(codec)) for codec in (JSON, MSGPACK))
+    # What the encoders leave behind counts too: Python keeps a text's UTF-8 beside it.
+    as_text = sys.getsizeof(full.activity.message) - sys.getsizeof(empty.activity.message)
+    # A length takes up to two bytes more in msgpack, and the head of a text that is not ASCII up to 32.
+    assert encoded + as_text <= full.size - empty.size + 34
+
+
+def test_its_bytes_are_counted_anew_after_it_was_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.live.ring.MAX_RING_BYTES", 3 * entry(1, ALICE, BOB).size)
+    ring = filled(Ring(0, 10), 1, 2, 3)
+    ring.restart(3)
+    assert since(filled(ring, 4, 5, 6), 3) == [4, 5, 6]
+    assert since(filled(ring, 7), 4) == [5, 6, 7]
 
 
 def test_it_is_bounded_in_bytes_as_well() -> None:

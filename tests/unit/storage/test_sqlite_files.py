@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +10,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from protocol.activity import ActivityType
-from storage.accounts import AccountStore, Device
+from storage.accounts import AccountStore, ReceivedMark
 from storage.contract import Posting, Range
 from storage.data_dir import DATABASE_NAME
 from storage.errors import SchemaTooNew, StorageError
 from storage.migrate import migrate
 from storage.restore import restore
 from storage.sqlite import files as sqlite_files
+from storage.sqlite.connection import connect
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 
@@ -33,7 +33,7 @@ async def fill(folder: Path, activities: int) -> None:
     await migrate(database)
     log = SqliteActivityLog(database)
     await log.append([message(number) for number in range(activities)])
-    await AccountStore(database).save_received([Device(2, "phone", activities, 1)])
+    await AccountStore(database).save_received([ReceivedMark(2, "phone", activities, 1, 0)])
     await database.close()
 
 
@@ -69,7 +69,7 @@ async def test_a_copy_of_a_database_that_is_being_written_is_whole(tmp_path: Pat
     assert size == (tmp_path / "copy.db").stat().st_size
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
     assert sqlite_files.faults(tmp_path / "copy.db") == []
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
+    with closing(connect(tmp_path / "copy.db")) as copied:
         [head] = copied.execute("SELECT head FROM log").fetchone()
         [count] = copied.execute("SELECT count(*) FROM activity").fetchone()
     assert 50 <= head == count <= written
@@ -117,7 +117,7 @@ async def test_a_restored_backup_is_another_history(tmp_path: Path) -> None:
     before = await history(var)
     database = await SqliteDatabase.open(var / DATABASE_NAME)
     await SqliteActivityLog(database).append([message(number) for number in range(3, 9)])
-    await AccountStore(database).save_received([Device(2, "phone", 9, 2)])
+    await AccountStore(database).save_received([ReceivedMark(2, "phone", 9, 2, 0)])
     await database.close()
 
     sqlite_files.copy(var / DATABASE_NAME, tmp_path / "later.db")
@@ -127,16 +127,15 @@ async def test_a_restored_backup_is_another_history(tmp_path: Path) -> None:
     assert epoch != before[0]
     assert messages == ["text 0", "text 1", "text 2"]
     assert restored.previous is not None
-    with closing(sqlite3.connect(restored.previous)) as previous:
+    with closing(connect(restored.previous)) as previous:
         assert previous.execute("SELECT head FROM log").fetchone() == (9,)
     assert sorted(each.name for each in var.iterdir()) == sorted([DATABASE_NAME, restored.previous.name])
 
 
 async def test_devices_can_not_have_kept_what_is_no_more(tmp_path: Path) -> None:
     await fill(tmp_path, 3)
-    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
+    with closing(connect(tmp_path / DATABASE_NAME)) as database:
         database.execute("UPDATE device SET received_id = 99")
-        database.commit()
     (tmp_path / "var").mkdir()
     restored = await restore(tmp_path / DATABASE_NAME, tmp_path / "var")
     assert (restored.devices_set_back, restored.previous) == (1, None)
@@ -175,9 +174,8 @@ async def test_a_damaged_backup_changes_nothing(tmp_path: Path) -> None:
 
 async def test_a_backup_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     await fill(tmp_path, 1)
-    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
+    with closing(connect(tmp_path / DATABASE_NAME)) as database:
         database.execute("INSERT INTO schema_step VALUES (9999, 'future')")
-        database.commit()
     (tmp_path / "var").mkdir()
     with pytest.raises(SchemaTooNew, match="9999"):
         await restore(tmp_path / DATABASE_NAME, tmp_path / "var")

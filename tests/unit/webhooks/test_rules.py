@@ -6,7 +6,7 @@ import pytest
 
 from protocol.privacy_event import PrivacyEventName
 from server.webhooks.sender import WebhookAnswer
-from server.webhooks.worker import Slots, after
+from server.webhooks.worker import after, endpoint_slots, was_quick
 from storage.webhooks.deliveries import Delivery, Status
 
 NOW = 1_000_000
@@ -61,9 +61,9 @@ SLOW = WebhookAnswer(200, 9_000, "ok", "")
 
 
 def test_an_endpoint_has_a_few_slots_once_it_answers_quickly() -> None:
-    slots = Slots(per_endpoint=3, most=100)
+    slots = endpoint_slots(per_endpoint=3, most=100)
     assert [slots.take(1) for _ in range(3)] == [True, True, False], "nothing is known of it"
-    slots.heard(1, REFUSED)
+    slots.heard(1, quick=was_quick(REFUSED))
     assert [slots.take(1) for _ in range(2)] == [True, False], "three in all"
     slots.give_back(1)
     assert slots.take(1)
@@ -71,19 +71,19 @@ def test_an_endpoint_has_a_few_slots_once_it_answers_quickly() -> None:
 
 @pytest.mark.parametrize("answer", [SILENT, SLOW])
 def test_an_endpoint_that_is_silent_or_slow_has_one_slot(answer: WebhookAnswer) -> None:
-    slots = Slots(per_endpoint=2, most=100)
-    slots.heard(2, OK)
-    slots.heard(2, answer)
+    slots = endpoint_slots(per_endpoint=2, most=100)
+    slots.heard(2, quick=was_quick(OK))
+    slots.heard(2, quick=was_quick(answer))
     assert [slots.take(2) for _ in range(2)] == [True, False]
-    slots.heard(2, OK)
+    slots.heard(2, quick=was_quick(OK))
     assert slots.take(2)
 
 
 @pytest.mark.parametrize("answer", [SILENT, SLOW])
 def test_the_silent_and_the_slow_have_half_of_the_slots_at_most(answer: WebhookAnswer) -> None:
-    slots = Slots(per_endpoint=1, most=10)
+    slots = endpoint_slots(per_endpoint=1, most=10)
     for endpoint in range(20):
-        slots.heard(endpoint, answer)
+        slots.heard(endpoint, quick=was_quick(answer))
     assert sum(slots.take(endpoint) for endpoint in range(20)) == 5
     assert sum(slots.take(endpoint) for endpoint in range(100, 120)) == 5, "the others have the rest"
     assert not slots.take(200)

@@ -41,3 +41,18 @@ class KeysInUse(BuzzError):
 
 class LinkRefused(BuzzError):
     """A device could not be linked. The text says why."""
+
+
+class KeysChanged(SealingRefused):
+    """A person has a new device that nobody vouches for: nothing is sealed for them before the user has looked at it.
+
+    ``devices``: the device ids and tags.
+    """
+
+    def __init__(self, person_id: int, devices: tuple[tuple[str, bytes], ...]) -> None:
+        names = ", ".join(name for name, _ in devices)
+        super().__init__(
+            f"the keys of person {person_id} have changed: look at the new device ({names}), then accept or refuse it"
+        )
+        self.person_id = person_id
+        self.devices = devices

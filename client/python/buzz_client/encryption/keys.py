@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from buzz_client.encryption.encoding import framed
 from buzz_client.encryption.primitives import SEED_BYTES, Random, identity_public, sealing_public
@@ -40,9 +41,12 @@ class SealingKey:
         return sealing_public(self.seed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceKeys:
-    """The secrets of a device. ``sealing``: the newest first. Times are Unix seconds."""
+    """The secrets of a device. ``sealing``: the newest first. Times are Unix seconds.
+
+    It has no slots: what is worked out from the secrets for every message is kept.
+    """
 
     person_id: int
     device_id: str
@@ -54,12 +58,12 @@ class DeviceKeys:
         """Return the keys of a new device."""
         return cls(person_id, device_id, random(SEED_BYTES), (SealingKey(random(SEED_BYTES), now),))
 
-    @property
+    @cached_property
     def identity(self) -> bytes:
         """The public key of the device identity."""
         return identity_public(self.identity_seed)
 
-    @property
+    @cached_property
     def tag(self) -> bytes:
         """The device's name in messages."""
         return device_tag(self.person_id, self.device_id, self.identity)

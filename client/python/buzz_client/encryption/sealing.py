@@ -131,6 +131,17 @@ def open_sealed(
     return Reason.DAMAGED if text is None else Opened(text, chain.next())
 
 
+def chain_before(
+    container: Container, place: Place, identity: bytes, known: Chain | None, tag: bytes, seeds: Collection[bytes]
+) -> Chain | None:
+    """Return the chain's state with which a message opens, if the message brings it; None if it does not open."""
+    if known is not None and known.id == container.chain:
+        return None
+    start = _chain_of(container, place, known, tag, seeds)
+    opens = isinstance(open_sealed(container, place, identity, known, tag, seeds), Opened)
+    return start if opens and isinstance(start, Chain) else None
+
+
 def _chain_of(
     container: Container, place: Place, known: Chain | None, tag: bytes, seeds: Collection[bytes]
 ) -> Chain | Reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from buzz_client.encryption.encoding import (
     BadForm,
@@ -19,8 +19,8 @@ from buzz_client.encryption.encoding import (
 from buzz_client.encryption.keys import TAG_BYTES
 from buzz_client.encryption.primitives import IDENTITY_BYTES, SIGNATURE_BYTES, sign, signed_by
 
-IDENTITY_ALGORITHM = "ed25519"
-SEALING_ALGORITHM = "x-wing"
+IDENTITY_ALGORITHM: Final = "ed25519"
+SEALING_ALGORITHM: Final = "x-wing"
 NEVER = 0
 """``expires_at`` of an identity: it is valid until it is revoked."""
 MAX_STATEMENT_CHARACTERS = 2_048

@@ -219,19 +219,25 @@ def _linked(
 ) -> set[bytes]:
     """Return the tags of the identities that a trusted one has linked, directly or over others.
 
-    A removed device's links count if they are from before its removal, as ``ends`` says.
+    A removed device's links count if they are from before its removal, as ``ends`` says, or from after the link with
+    which it came back.
     """
-    good, linked = set(trusted), set[bytes]()
+    good, linked, came_back = set(trusted), set[bytes](), dict[bytes, int]()
+
+    def counts(link: Link) -> bool:
+        return link.at <= ends.get(link.signer, link.at) or link.at >= came_back.get(link.signer, link.at + 1)
+
     links = {each.tag: (each, link) for each in identities if (link := _link(person_id, each)) is not None}
     grown = True
     while grown:
         new = [
             (identity, link)
             for identity, link in links.values()
-            if identity.tag not in linked and link.signer in good and link.at <= ends.get(link.signer, link.at)
+            if identity.tag not in linked and link.signer in good and counts(link)
         ]
         linked |= {identity.tag for identity, _ in new}
         good |= {identity.key.public_key for identity, _ in new}
+        came_back |= {identity.key.public_key: link.at for identity, link in new if identity.in_force}
         grown = bool(new)
     return linked
 

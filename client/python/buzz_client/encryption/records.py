@@ -1,0 +1,80 @@
+"""What is stored as rows of the key store: values to plain maps, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from buzz_client.encryption.chains import Chain, SendingChain
+from buzz_client.encryption.keys import DeviceKeys, SealingKey
+from buzz_client.encryption.statements import Link, LinkAnswer
+from buzz_client.encryption.trust import KnownDevice, KnownPerson, Standing
+
+Row = dict[str, Any]
+
+
+def keys_row(keys: DeviceKeys) -> Row:
+    """Return a device's keys as a row."""
+    return asdict(keys)
+
+
+def keys_of(row: Row) -> DeviceKeys:
+    """Return a device's keys from their row."""
+    return DeviceKeys(**{**row, "sealing": tuple(SealingKey(**each) for each in row["sealing"])})
+
+
+def chain_row(chain: Chain) -> Row:
+    """Return a chain's state as a row."""
+    return asdict(chain)
+
+
+def chain_of(row: Row | None) -> Chain | None:
+    """Return a chain's state from its row, if there is one."""
+    return None if row is None else Chain(**row)
+
+
+def sending_row(sending: SendingChain) -> Row:
+    """Return a device's own chain as a row."""
+    return {
+        "chain": chain_row(sending.chain),
+        "started_at": sending.started_at,
+        "introduced": sorted(sending.introduced),
+    }
+
+
+def sending_of(row: Row | None) -> SendingChain | None:
+    """Return a device's own chain from its row, if there is one."""
+    if row is None:
+        return None
+    return SendingChain(Chain(**row["chain"]), row["started_at"], frozenset(row["introduced"]))
+
+
+def person_row(person: KnownPerson) -> Row:
+    """Return what is known of a person as a row."""
+    devices = [{**asdict(device), "standing": device.standing.value} for device in person.devices]
+    return {**asdict(person), "devices": devices}
+
+
+def person_of(row: Row) -> KnownPerson:
+    """Return what is known of a person from its row."""
+    devices = (KnownDevice(**{**each, "standing": Standing(each["standing"])}) for each in row["devices"])
+    return KnownPerson(**{**row, "devices": tuple(devices)})
+
+
+def extras_row(link: Link | None, commitment: bytes | None, nonce: bytes | None, answer: LinkAnswer | None) -> Row:
+    """Return what an identity's statement says besides its signature as a row."""
+    return {
+        "link": None if link is None else asdict(link),
+        "commitment": commitment,
+        "nonce": nonce,
+        "answer": None if answer is None else asdict(answer),
+    }
+
+
+def extras_of(row: Row) -> dict[str, Any]:
+    """Return these fields of a statement from their row."""
+    return {
+        **row,
+        "link": None if row["link"] is None else Link(**row["link"]),
+        "answer": None if row["answer"] is None else LinkAnswer(**row["answer"]),
+    }

@@ -1,0 +1,166 @@
+"""The commands of a chat about devices, keys and the safety number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from buzz_client import BuzzClient, BuzzError, HttpError, Party
+from buzz_client.encryption import KnownDevice, KnownPerson, LinkRefused, SealedMessages, Standing
+from server.config.plain_text import one_line
+
+NAMES: Final = frozenset(
+    {"/devices", "/safety", "/compared", "/accept", "/refuse", "/link", "/code", "/scan", "/name", "/sign-out"}
+)
+HELP = """\
+  /devices           list your devices and theirs
+  /safety            show the safety number: read it to each other by voice
+  /compared          remember that you have compared it
+  /accept DEVICE     accept a new device, theirs or yours; /refuse DEVICE
+  /link              on a new device of yours: ask another one to link it
+  /link DEVICE       on that other one: answer; then /code 123456, the code
+                     that the new one shows. Or /scan TEXT of its picture
+  /name NAME         name this device
+  /sign-out DEVICE   sign a device of yours out"""
+
+Say = Callable[[str, str], None]
+
+
+class DeviceCommands:
+    """Carries them out. ``say``: shows a note, its kind first."""
+
+    def __init__(self, buzz: BuzzClient, sealed: SealedMessages, to: Party, say: Say) -> None:
+        self._buzz = buzz
+        self._sealed = sealed
+        self._to = to
+        self._say = say
+
+    async def do(self, command: str, argument: str) -> None:
+        """Carry out one command. Raises CommandFailed if it can't be done."""
+        try:
+            await self._do(command, argument)
+        except (LinkRefused, HttpError) as error:
+            raise CommandFailed(str(error)) from error
+
+    async def _do(self, command: str, argument: str) -> None:
+        match command, argument:
+            case "/devices", "":
+                await self._list()
+            case "/safety", "":
+                self._safety()
+            case "/compared", "":
+                self._sealed.mark_compared(self._known(self._other()).person_id)
+                self._say("safety", "remembered: you have compared the safety number")
+            case "/accept" | "/refuse", name if name:
+                await self._decide(name, accept=command == "/accept")
+            case "/link", "":
+                start = await self._sealed.start_linking()
+                self._say("link", f"picture: {start.picture}\non another device of yours type: /link {self._device_id}")
+            case "/link", name:
+                device = await self._offer(name)
+                await self._sealed.answer_link(device.tag)
+                self._say("link", "now type /code and the six digits that the new device shows")
+            case "/code", code if code:
+                await self._confirm(code)
+            case "/scan", text if text:
+                self._say("link", f"linked: {one_line(await self._sealed.scan_link(text))}")
+            case "/name", name if name:
+                await self._buzz.http.name_device(self._device_id, name)
+                self._say("devices", f"this device is called {one_line(name)}")
+            case "/sign-out", name if name:
+                await self._buzz.http.sign_out_device(name)
+                self._say("devices", f"signed out: {one_line(name)}")
+            case _:
+                raise CommandFailed(f"{command} is used otherwise:\n{HELP}")
+
+    def warn(self, data: dict[str, Any]) -> None:
+        """Say that somebody has a device that nobody vouches for (the event ``encryption.person``)."""
+        person = self._sealed.person(data["person_id"]) if data["waits"] else None
+        if person is None:
+            return
+        names = ", ".join(one_line(each.device_id) for each in person.waiting)
+        if person.person_id == self._sealed.me.person_id:
+            self._say("warning", f"a new device of yours was added: {names}. Was it you? /accept or /refuse it")
+        else:
+            self._say(
+                "warning",
+                f"the keys of person {person.person_id} have changed: new device {names}. Nothing is sent before you "
+                "/accept or /refuse it; ask them first",
+            )
+
+    @property
+    def _device_id(self) -> str:
+        return self._sealed.me.device_id
+
+    def _other(self) -> int:
+        if self._to.kind != "person":
+            raise CommandFailed("a company has no safety number: compare those of its members")
+        return self._to.id
+
+    def _known(self, person_id: int) -> KnownPerson:
+        person = self._sealed.person(person_id)
+        if person is None:
+            raise CommandFailed(f"the keys of person {person_id} are not known yet: send a message first")
+        return person
+
+    async def _list(self) -> None:
+        names = {each["device_id"]: each["name"] for each in await self._buzz.http.devices()}
+        mine = self._sealed.person(self._sealed.me.person_id)
+        rows = [f"you: {_shown(each, names, self._device_id)}" for each in (mine.devices if mine else ())]
+        if self._to.kind == "person" and (theirs := await self._sealed.look_up(self._to.id)):
+            rows += [f"{self._to}: {_shown(each, {}, None)}" for each in theirs.devices]
+        self._say("devices", "\n".join(rows) or "no device is known")
+
+    def _safety(self) -> None:
+        person = self._known(self._other())
+        digits = self._sealed.safety_number(person.person_id).split()
+        lines = "\n".join(" ".join(digits[start : start + 4]) for start in range(0, len(digits), 4))
+        state = "you have compared it" if person.compared else "not compared yet: /compared when both see the same"
+        self._say("safety", f"{lines}\n{state}")
+
+    async def _decide(self, name: str, *, accept: bool) -> None:
+        people = [each for each in (self._sealed.me.person_id, self._to.id if self._to.kind == "person" else 0) if each]
+        people += [person.person_id for person in self._sealed.people() if person.person_id not in people]
+        for person_id in people:
+            person = self._sealed.person(person_id)
+            device = person.named(name) if person else None
+            if device is not None:
+                (self._sealed.accept if accept else self._sealed.refuse)(person_id, device.tag)
+                self._say("devices", f"{'accepted' if accept else 'refused'}: {one_line(name)} of person {person_id}")
+                return
+        raise CommandFailed(f"there is no device {name!r}: /devices lists them")
+
+    async def _offer(self, name: str) -> KnownDevice:
+        for each in await self._sealed.link_offers():
+            if each.device_id == name:
+                return each
+        raise CommandFailed(f"the device {name!r} does not ask to be linked: type /link there first")
+
+    async def _confirm(self, code: str) -> None:
+        for each in await self._sealed.link_offers():
+            try:
+                await self._sealed.confirm_link(each.tag, code)
+            except LinkRefused as error:
+                if "answer that device first" in str(error):
+                    continue
+                raise
+            self._say("link", f"linked: {one_line(each.device_id)}")
+            return
+        raise CommandFailed("type /link DEVICE first")
+
+
+class CommandFailed(BuzzError):
+    """A command could not be carried out. The text says why."""
+
+
+def _shown(device: KnownDevice, names: dict[str, str | None], own: str | None) -> str:
+    state = "signed out" if device.removed_at is not None else _STATES[device.standing]
+    name = f" ({one_line(str(names[device.device_id]))})" if names.get(device.device_id) else ""
+    return f"{one_line(device.device_id)}{name}{', this one' if device.device_id == own else ''}: {state}"
+
+
+_STATES = {
+    Standing.TRUSTED: "trusted",
+    Standing.WAITING: "new, waits for /accept or /refuse",
+    Standing.REFUSED: "refused",
+}

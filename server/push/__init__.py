@@ -1,0 +1,1 @@
+"""Push: wakes the devices of people that have no live session."""

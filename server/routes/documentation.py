@@ -1,0 +1,91 @@
+"""GET /docs: the documentation for people: the reference, which the page makes of the descriptions, and the guides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from server.description.guides import SLUGS, Guide, GuideEntry, contents, guide
+from server.description.openapi import openapi
+from server.http.operations import Operation, described, operation
+from server.http.web_answers import ASK_AGAIN, file_response, found_file, page_headers
+from server.http.web_files import FOLDER, WebFile, WebFiles
+
+_FOLDERS: Final = {"docs": FOLDER / "docs"}
+_HEADERS: Final = page_headers({})
+_TEMPLATES: Final = ("docs/index.html", "docs/guide.html")
+
+
+def _described(content_type: str) -> Operation:
+    return Operation("", "", "description", credential="none", content_type=content_type, listed=False)
+
+
+class DocumentationResource:
+    """The reference, the guides, their files, and what a search finds."""
+
+    def __init__(self) -> None:
+        """Read the files. Raises OSError if one is missing."""
+        self._files = WebFiles(_FOLDERS)
+        page = found_file(self._files, "docs/index.html").body.decode()
+        self._page = WebFile.of(page.replace("{guides}", contents()).encode(), ".html")
+        self._guide = found_file(self._files, "docs/guide.html").body.decode()
+        self._guides: dict[str, WebFile] = {}
+        self._search: WebFile | None = None
+
+    @operation(_described("text/html"))
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        return file_response(request, self._page, _HEADERS, ASK_AGAIN)
+
+    @operation(_described("text/html"))
+    async def show_guide(self, request: web.Request) -> web.StreamResponse:
+        slug = request.match_info["slug"]
+        if slug not in SLUGS:
+            raise web.HTTPNotFound
+        if slug not in self._guides:
+            self._guides[slug] = await asyncio.to_thread(self._rendered, slug)
+        return file_response(request, self._guides[slug], _HEADERS, ASK_AGAIN)
+
+    @operation(_described("application/json"))
+    async def search(self, request: web.Request) -> web.StreamResponse:
+        if self._search is None:
+            routes = list(request.app.router.routes())
+            self._search = await asyncio.to_thread(lambda: _index(openapi(routes)))
+        return file_response(request, self._search, _HEADERS, ASK_AGAIN)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        return file_response(request, found_file(self._files, request.path.removeprefix("/")), _HEADERS, ASK_AGAIN)
+
+    def _rendered(self, slug: str) -> WebFile:
+        made: Guide = guide(slug)
+        page = self._guide.replace("{guides}", contents(slug)).replace("{title}", made.title)
+        return WebFile.of(page.replace("{article}", made.html).encode(), ".html")
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        names = [name for name in self._files if name not in _TEMPLATES]
+        types = {name: found_file(self._files, name).content_type for name in names}
+        return [
+            web.get("/docs", self.show),
+            web.get("/docs/guides/{slug}", self.show_guide),
+            web.get("/docs/search.json", self.search),
+            *(web.get(f"/{name}", described(_described(kind), self.file)) for name, kind in types.items()),
+        ]
+
+
+def _index(http: dict[str, Any]) -> WebFile:
+    """Return what a search finds: the operations, and the sections of the guides."""
+    operations = [
+        GuideEntry(
+            f"{method.upper()} {path}",
+            "Reference",
+            f"/docs#{each['operationId']}",
+            f"{each['description']} {' '.join(one['name'] for one in each['parameters'])}",
+        )
+        for path, methods in http["paths"].items()
+        for method, each in methods.items()
+    ]
+    sections = [section for slug in SLUGS for section in guide(slug).sections]
+    return WebFile.of(msgspec.json.encode([*operations, *sections]), ".json")

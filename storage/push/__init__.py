@@ -1,0 +1,1 @@
+"""Push: where sleeping devices can be woken, and which of them a node is waking."""
