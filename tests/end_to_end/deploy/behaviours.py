@@ -141,6 +141,27 @@ class Behaviours:
     async def noticed(self, site: Site) -> None:
         """Wait until the proxy knows that no node is ready, if it asks nodes that."""
 
+    async def test_a_node_that_just_came_back_answers_when_the_other_one_goes(self, site: Site) -> None:
+        """The proxy takes both for what they were a moment ago: the one that is back for gone, the other for there."""
+        for back, gone in (site.nodes, reversed(site.nodes)):
+            await site.quiet()
+            async with site.replaced(gone):
+                before = len(site.proxy.log)
+                await back.stop()
+                try:
+                    await self.missed(site, back, before)
+                finally:
+                    await back.start()
+                    await gone.stop()
+                async with site.http(JANE) as http:
+                    assert [(await http.get(HISTORY)).status for _ in range(6)] == [200] * 6
+                    assert [(await http.post(chat(JANE, BOB))).status for _ in range(6)] == [200] * 6
+
+    async def missed(self, site: Site, slot: Slot, before: int) -> None:
+        """Wait until the proxy knows that this node is gone; ``before``: the length of its log while it was there."""
+        async with site.http(JANE) as http:
+            assert [(await http.get(HISTORY)).status for _ in range(12)] == [200] * 12
+
     # --- requests -----------------------------------------------------------------------------------------------
 
     async def test_what_is_for_operators_is_not_found_from_outside(self, site: Site) -> None:

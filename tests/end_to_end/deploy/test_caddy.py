@@ -7,6 +7,7 @@ would get by itself.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -109,6 +110,10 @@ class TestCaddy(Behaviours):
         for slot in site.nodes:
             unready = f'"status_code":503,"host":"{ADDRESS}:{slot.port}"'
             await until(lambda said=unready: said in site.proxy.log)
+
+    async def missed(self, site: Site, slot: Slot, before: int) -> None:
+        refused = rf"health_checker.active.*:{slot.port}: connect: connection refused"
+        await until(lambda: re.search(refused, site.proxy.log[before:]))
 
     async def test_a_reload_closes_sockets_once_their_delay_is_over(self, site: Site, caddy: Caddy) -> None:
         async with AsyncExitStack() as stack:

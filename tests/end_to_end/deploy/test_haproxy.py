@@ -68,3 +68,7 @@ class TestHaproxy(Behaviours):
 
     async def noticed(self, site: Site) -> None:
         await until(lambda: "backend buzz_sockets has no server available" in site.proxy.log)
+
+    async def missed(self, site: Site, slot: Slot, before: int) -> None:
+        down = f"Server buzz_sockets/buzz-{site.nodes.index(slot) + 1} is DOWN"
+        await until(lambda: down in site.proxy.log[before:])
