@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 import tests.drill
-from tests.drill.drills import Drill, Report, watching
+from tests.drill.drills import Drill, Report, going_on, watching
 
 # The client library is a distribution of its own: pytest finds it by its settings, a plain run here.
 sys.path.append(str(Path(__file__).parents[2] / "client" / "python"))
@@ -125,7 +125,8 @@ def _in_pieces(drill: Drill, size: int, until: float) -> tuple[int, Report]:
     piece = max(size // 100, drill.short)
     total, done = _report(drill, piece), piece
     while time.monotonic() < until and done < size and not total.not_run and not any(total.counts.values()):
-        total, done = total.with_next(_report(drill, piece)), done + piece
+        with going_on(done):
+            total, done = total.with_next(_report(drill, piece)), done + piece
     return done, total
 
 

@@ -11,7 +11,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from tests.drill.drills import Drill, Report, advance
+from tests.drill.drills import Drill, Report, advance, done_before
 from tests.harness.clock import Clock
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
 from tests.harness.people import CROWD, EVE, make_directory
@@ -26,7 +26,7 @@ _LONG = 300 * DAY
 
 async def run(turns: int) -> Report:
     """Turn the clock so many times while four people talk."""
-    chance, clock = random.Random(turns), Clock()
+    chance, clock = random.Random(turns + done_before()), Clock()
     with tempfile.TemporaryDirectory(prefix="buzz-clock-") as folder:
         data_dir = await asyncio.to_thread(make_directory, Path(folder) / "data")
         async with open_world(data_dir, clock, heartbeat_seconds=0.05, send_rate_limit=100_000) as world:

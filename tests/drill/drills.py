@@ -72,6 +72,24 @@ def advance(count: int = 1) -> None:
     _told.get()(count)
 
 
+_done: ContextVar[int] = ContextVar("done", default=0)
+
+
+def done_before() -> int:
+    """Return how much of the whole size earlier pieces of this run have done: 0 in a run that is not in pieces."""
+    return _done.get()
+
+
+@contextmanager
+def going_on(done: int) -> Iterator[None]:
+    """Drills that begin in this block are the next piece of a run of which so much is done."""
+    token = _done.set(done)
+    try:
+        yield
+    finally:
+        _done.reset(token)
+
+
 @contextmanager
 def watching(told: Callable[[int], None]) -> Iterator[None]:
     """``told`` hears of each step of the drills that begin in this block."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
-from tests.drill.drills import Drill, Report, advance
+from tests.drill.drills import Drill, Report, advance, done_before
 from tests.harness.peer import JSON, MSGPACK, WAIT_SECONDS, Peer, chat, peer
 from tests.harness.people import CROWD, make_directory
 from tests.harness.raw_socket import CLOSE, PING
@@ -233,7 +233,7 @@ async def run(schedules: int) -> Report:
         async with open_world(data_dir, **signs) as world:
             for start in range(0, schedules, _AT_ONCE):
                 seeds = range(start, min(schedules, start + _AT_ONCE))
-                for found in await asyncio.gather(*(_schedule(world, seed) for seed in seeds)):
+                for found in await asyncio.gather(*(_schedule(world, done_before() + seed) for seed in seeds)):
                     counts.update(found)
                 with suppress(AssertionError):
                     await until(lambda: len(world.node.hub) == 0)

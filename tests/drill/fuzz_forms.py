@@ -29,7 +29,7 @@ from protocol.web_form import WEB_FORM
 from server.http.forms import _multipart_fields
 from server.node.demo import DEMO_LINES, load_demo
 from server.twilio.requests import form_pairs
-from tests.drill.drills import Drill, Report, advance
+from tests.drill.drills import Drill, Report, advance, done_before
 from tests.drill.mutation import changed, damaged
 from tests.fakes.seed_events import VOICEMAIL
 from tests.fakes.seed_events import WEB_FORM as EVENT
@@ -67,7 +67,7 @@ class Sample(NamedTuple):
 
 async def run(bodies: int) -> Report:
     """``bodies`` to the readers, and a hundredth of them to a running server as well."""
-    chance, counts, seen, control = random.Random(bodies), Counter[str](), Counter[str](), 0
+    chance, counts, seen, control = random.Random(bodies + done_before()), Counter[str](), Counter[str](), 0
     with tempfile.TemporaryDirectory(prefix="buzz-fuzz-") as folder:
         async with (
             watched() as watch,

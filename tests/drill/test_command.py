@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.drill.__main__ import chosen, found, main
-from tests.drill.drills import Drill, Report, advance
+from tests.drill.drills import Drill, Report, advance, done_before
 
 
 def drill(row: int, title: str, report: Report) -> Drill:
@@ -54,6 +54,18 @@ def test_what_was_found_is_printed_and_is_the_exit_code(
     for text in printed:
         assert text in out
     assert ("two are lost" in out) is (which in (["1"], []) or "two are lost" in which)
+
+
+def test_a_piece_goes_on_where_the_last_one_ended() -> None:
+    """Otherwise drills whose histories follow from a seed would try the same ones in each piece."""
+    begun: list[int] = []
+
+    async def run(_: int) -> Report:
+        begun.append(done_before())
+        return Report({"lost": 0}, 1)
+
+    assert main(["--size", "6", "--minutes", "9"], [Drill(1, "in pieces", run, short=2, full=3)]) == 0
+    assert begun == [0, 2, 4]
 
 
 def test_a_drill_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
