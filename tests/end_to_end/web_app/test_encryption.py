@@ -89,6 +89,8 @@ async def test_a_device_that_nobody_linked_stops_sending_until_it_is_looked_at_o
         # At John's first device: was it you? He links it with the six digits.
         await expect(john.page.get_by_role("alert").filter(has_text="A new device was added")).to_be_visible()
         await new.go("Devices")
+        own = new.page.locator(".cards .card").first
+        await expect(own).to_contain_text("This device · Not linked yet")
         await new.page.get_by_role("button", name="Show a code").click()
         await john.go("Devices")
         await john.page.get_by_role("button", name="It is mine").click()
@@ -96,6 +98,7 @@ async def test_a_device_that_nobody_linked_stops_sending_until_it_is_looked_at_o
         await john.page.get_by_label("Six digits").fill(code)
         await john.page.get_by_role("button", name="Link", exact=True).click()
         await expect(new.page.get_by_role("heading", name="Link this device")).to_have_count(0)
+        await expect(own).to_contain_text("This device · Trusted")
         await expect(warning).to_have_count(0)
         await jane.say("to both devices")
         await new.go("Messages")

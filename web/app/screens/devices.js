@@ -24,7 +24,7 @@ function Device({ session, device }) {
   const [asks, setAsks] = useState(null);
   const [failed, setFailed] = useState(null);
   const here = device.device_id === session.deviceId;
-  const trust = session.keys.ownDevice(device.device_id);
+  const state = session.keys.stateOf(device.device_id);
   const name = device.name ?? device.client ?? device.device_id;
   const act = async (what) => {
     setAsks(null);
@@ -37,7 +37,7 @@ function Device({ session, device }) {
   };
   return html`<li class="card"><span class="card-icon"><${Icon} name="devices" /></span>
     <div class="card-main"><b dir="auto">${name}</b>
-      <p>${[here && t("thisDevice"), device.live && !here && t("connectedNow"), trust && t(`device_${trust.state}`)].filter(Boolean).join(" · ")}</p>
+      <p>${[here && t("thisDevice"), device.live && !here && t("connectedNow"), state && t(`device_${state}`)].filter(Boolean).join(" · ")}</p>
       <p class="soft">${t("lastSeen")} <${DayTime} at=${Date.parse(device.seen_at)} /></p>
       ${failed && html`<p class="fault" role="alert">${failed}</p>`}</div>
     <div class="card-actions"><button type="button" class="button quiet" onClick=${() => setAsks("name")} aria-label=${t("renameDevice", { name })}>${t("rename")}</button>

@@ -124,9 +124,11 @@ export class Keys {
     return this.encryption ? this.#people.get(id) ?? null : null;
   }
 
-  /** What is known of one of this person's own devices. */
-  ownDevice(deviceId) {
-    return this.person(this.session.personId)?.devices.find((device) => device.deviceId === deviceId) ?? null;
+  /** The state of one of this person's own devices: "trusted", "unlinked", …; null if it is not known. */
+  stateOf(deviceId) {
+    // A device trusts itself, also while the others do not.
+    if (deviceId === this.session.deviceId && this.me && !this.me.linked) return "unlinked";
+    return this.person(this.session.personId)?.devices.find((device) => device.deviceId === deviceId)?.state ?? null;
   }
 
   /** Whose new devices stop sending in a conversation: `{ personId, devices }`, or null. */
