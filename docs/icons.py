@@ -7,6 +7,7 @@ Systems cut a maskable icon and Apple's to a shape of their own, so these two fi
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import shutil
@@ -51,4 +52,6 @@ async def draw(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    how = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(prog="python -m docs.icons", description=__doc__, formatter_class=how).parse_args()
     asyncio.run(draw(FOLDER))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -81,4 +82,6 @@ async def record() -> None:
 
 
 if __name__ == "__main__":
+    how = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(prog="python -m docs.walk", description=__doc__, formatter_class=how).parse_args()
     asyncio.run(record())

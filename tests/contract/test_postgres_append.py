@@ -9,7 +9,7 @@ import pytest
 
 from protocol.activity import ActivityType
 from storage.contract import Posting, Range, Refusal, Stored
-from storage.errors import OutcomeUnknown, StorageUnavailable
+from storage.errors import OutcomeUnknown, StorageError, StorageUnavailable
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
 from tests.harness.postgresql import a_log, chat, opened, until, waiting_for
@@ -17,6 +17,11 @@ from tests.harness.postings import ALICE, BOB
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 
+# No commit succeeds any more: the disk is full.
+FULL = """
+    CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON log_writer FOR EACH ROW EXECUTE FUNCTION full_disk();"""
 # Commits of this text take half a second: long enough to lose the connection meanwhile.
 SLOW = """
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
@@ -142,6 +147,20 @@ async def test_repeats_from_several_nodes_are_stored_once(postgres: PostgresData
         for result in results:
             assert isinstance(result, Stored)
             assert by_message[result.activity.message_id] == result.activity.id
+
+
+async def test_an_empty_batch_is_a_commit_also_just_after_a_repeat(
+    postgres: PostgresDatabase, postgres_url: str
+) -> None:
+    """A node that can only read must not find itself ready."""
+    async with a_log(postgres_url) as log:
+        await log.append([chat(1)])
+        await log.append([chat(1)])
+        assert await log.append([]) == (1, 1, [])
+        async with postgres.connection() as connection:
+            await connection.execute(FULL)
+        with pytest.raises(StorageError, match="no space left"):
+            await log.append([])
 
 
 async def test_what_one_node_clears_is_gone_from_the_others_memory(
