@@ -3,8 +3,8 @@
  *
  *     node played_server.js COUNT
  *
- * A client of Buzz that says hello at 0 gets them as frames `activities` of 32 KiB at most, as the real server sends
- * them. A client of Centrifugo gets them by `history`, page by page, or all in the answer to a `subscribe` that asks to
+ * A client of Buzz that says hello at 0 gets them as frames `activities` of 32 KiB at most, or of as many bytes as it
+ * asks for in its hello, as the real server sends them. A client of Centrifugo gets them by `history`, page by page, or all in the answer to a `subscribe` that asks to
  * recover. What the server computes in advance costs neither client anything.
  */
 
@@ -12,7 +12,8 @@ import { createServer } from "node:http"
 import { WebSocketServer } from "ws"
 
 const COUNT = Number(process.argv[2])
-const FRAME_BYTES = 32 * 1024
+const FRAME_BYTES = 32 * 1024 // unless the hello asks for other ones
+const MAX_FRAME_BYTES = 128 * 1024
 const ENVELOPE_BYTES = 64
 const HIGH_WATER_BYTES = 1024 * 1024
 const BODY_BYTES = 300
@@ -40,8 +41,8 @@ function activity(id) {
 const activities = Array.from({ length: COUNT }, (_, index) => activity(index + 1))
 const publications = activities.map((data, index) => `{"data":${data},"offset":${index + 1}}`)
 
-/** Return the history in frames of 32 KiB at most. */
-function inFrames() {
+/** Return the history in frames of so many bytes at most. */
+function inFrames(frameBytes) {
   const found = []
   let first = 0
   let bytes = 0
@@ -51,14 +52,15 @@ function inFrames() {
     bytes = 0
   }
   activities.forEach((text, index) => {
-    if (bytes + text.length + 1 > FRAME_BYTES - ENVELOPE_BYTES) end(index)
+    if (bytes + text.length + 1 > frameBytes - ENVELOPE_BYTES) end(index)
     bytes += text.length + 1
   })
   end(COUNT)
   return found
 }
 
-const batches = inFrames()
+const batches = new Map([FRAME_BYTES, MAX_FRAME_BYTES].map((bytes) => [bytes, inFrames(bytes)]))
+
 /** Write one frame after another; a slow reader is waited for. */
 async function writeAll(socket, parts) {
   for (const part of parts) {
@@ -72,7 +74,7 @@ async function buzz(socket, frame) {
   if (frame.type !== "hello") return
   const welcome = { session_id: "s", person_id: 1, device_id: null, head_id: COUNT, epoch: EPOCH, max_send_bytes: 131_072 }
   socket.send(JSON.stringify({ type: "welcome", ...welcome }))
-  await writeAll(socket, batches)
+  await writeAll(socket, batches.get(frame.max_frame_bytes ?? FRAME_BYTES))
   socket.send(JSON.stringify({ type: "caught_up", id: COUNT }))
 }
 

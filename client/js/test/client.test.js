@@ -421,3 +421,11 @@ test("the page's events reach the client, until the session ends", async (contex
   say(page, "online")
   assert.equal(told.length, 7)
 })
+
+test("the hello asks for frames of 128 KiB, and the client's own frames have the size that welcome names", async () => {
+  const server = new SmallServer()
+  const buzz = await open(server)
+  assert.equal(server.hellos[0].max_frame_bytes, 131_072)
+  await assert.rejects(buzz.sendMessage("person:8", "x".repeat(1000)), { code: "frame_too_large" })
+  await buzz.close()
+})

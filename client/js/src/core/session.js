@@ -61,8 +61,9 @@ import { createSupervisor } from "./supervisor.js"
 const OWN = ["state", "welcome", "activity", "caught_up", "epoch_changed", "error", "sent", "refused"]
 const CLIENT_NAME = "buzz-client-js/1.0"
 const BUFFER_SIZE = 1_000
-// A server's default limit.
-const MAX_SEND_BYTES = 131_072
+// The most that a server sends in one frame if it is asked to, so that a catch-up takes fewer frames: no platform's
+// WebSocket refuses it. It is also a server's default limit for what a client sends.
+const MAX_FRAME_BYTES = 131_072
 
 /**
  * @param {SessionOptions & OutboxOptions & Platform} options
@@ -100,7 +101,7 @@ export function createSession(options, emit) {
     ended,
     deviceId,
     personId: position?.personId,
-    maxSendBytes: MAX_SEND_BYTES,
+    maxSendBytes: MAX_FRAME_BYTES,
     welcome: /** @type {Welcome | undefined} */ (undefined),
     /** The error that ended the session, if it has ended. */
     over: /** @type {BuzzError | undefined} */ (undefined),
@@ -197,6 +198,7 @@ export function createSession(options, emit) {
         type: "hello",
         token,
         client: CLIENT_NAME,
+        max_frame_bytes: MAX_FRAME_BYTES,
         device_id: session.deviceId,
         last_activity_id: inbox.cursor,
         epoch: inbox.epoch,
