@@ -200,6 +200,19 @@ test("what a removed device sends later is not opened after a reconnect", async 
   assert.equal(await jane.open(sent), "removed_device")
 })
 
+test("a removed device that was linked again is read before the server tells of it", async () => {
+  const { scene, laptop, tablet, jane, removeTheTablet } = await talk()
+  assert.equal(await jane.open(await tablet.send(JANE, "before")), "before")
+  removeTheTablet()
+  jane.event("key.changed", { person_id: BOB })
+  await until(async () => !(await jane.known(BOB, "tablet")))
+  void tablet.connect()
+  await until(() => scene.of(BOB).some(({ device_id, revoked_at }) => device_id === "tablet" && revoked_at === null))
+  await laptop.sealed.linking.scan((await tablet.sealed.linking.start()).picture)
+  await tablet.hear()
+  assert.equal(await jane.open(await tablet.send(JANE, "linked again")), "linked again")
+})
+
 test("a change that was stored late is found after a reconnect", async () => {
   const { scene, laptop, tablet, jane } = await talk()
   await jane.send(BOB, "before")

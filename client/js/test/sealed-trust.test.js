@@ -20,6 +20,44 @@ async function published(deviceId, keys, updatedAt, { by, at, revokedAt } = {}) 
   return { publicKey: keys.publicKey, algorithm: IDENTITY_ALGORITHM, deviceId, statement, text: "", updatedAt, revokedAt }
 }
 
+/** Return what is thought of each device at the first contact, or after `before`. */
+async function standings(rows, before) {
+  const { person } = await review(use, BOB, before, await Promise.all(rows), 100)
+  return { person, of: Object.fromEntries(person.devices.map(({ deviceId, standing }) => [deviceId, standing])) }
+}
+
+test("while nobody has linked it again, its links from before it was signed out count", async () => {
+  const [laptop, tablet, phone] = await Promise.all([identity(), identity(), identity()])
+  const first = [published("laptop", laptop, 10), published("tablet", tablet, 20, { by: laptop, at: 20 })]
+  const { person } = await standings(first)
+  const back = [
+    published("laptop", laptop, 10),
+    published("tablet", tablet, 50, { by: laptop, at: 20 }),
+    published("tablet", tablet, 20, { by: laptop, at: 20, revokedAt: 40 }),
+  ]
+  const { person: later, of } = await standings(back, person)
+  assert.deepEqual(of, { laptop: "trusted", tablet: "waiting" })
+  const phones = [...back, published("phone", phone, 60, { by: tablet, at: 30 })]
+  assert.deepEqual((await standings(phones, later)).of, { laptop: "trusted", tablet: "waiting", phone: "trusted" })
+  const tooLate = [...back, published("phone", phone, 60, { by: tablet, at: 60 })]
+  assert.deepEqual((await standings(tooLate, later)).of, { laptop: "trusted", tablet: "waiting", phone: "waiting" })
+})
+
+test("at the first contact, what was signed out and came back by itself does not outvote the others", async () => {
+  const [laptop, stolen, thiefs] = await Promise.all([identity(), identity(), identity()])
+  const rows = [
+    published("laptop", laptop, 10),
+    published("stolen", stolen, 50, { by: laptop, at: 20 }),
+    published("thief's", thiefs, 60, { by: stolen, at: 60 }),
+    published("another", await identity(), 61, { by: thiefs, at: 61 }),
+    published("stolen", stolen, 20, { by: laptop, at: 20, revokedAt: 40 }),
+    published("tablet", await identity(), 30, { by: laptop, at: 30 }),
+  ]
+  const { person, of } = await standings(rows)
+  assert.equal(person.root, laptop.publicKey)
+  assert.deepEqual(of, { laptop: "trusted", stolen: "waiting", "thief's": "waiting", another: "waiting", tablet: "trusted" })
+})
+
 test("its links count from then on, and not those from between", async () => {
   const [laptop, tablet, between, later] = await Promise.all([identity(), identity(), identity(), identity()])
   const rows = await Promise.all([

@@ -131,9 +131,9 @@ export class Incoming {
   }
 
   /** Return the sender's device with this tag. @param {Activity} activity @param {string} tag */
-  async #device({ sender, id }, tag) {
+  async #device({ sender, id, createdAt }, tag) {
     for (const personId of await this.people.peopleOf(partyText(sender))) {
-      const device = await this.people.sender(personId, tag, id)
+      const device = await this.people.sender(personId, tag, id, secondsOf(createdAt))
       if (device) return device
     }
   }
@@ -160,7 +160,12 @@ export class Incoming {
  */
 function doubtOf(device, { createdAt }) {
   if (device.standing !== "trusted") return "untrusted_device"
-  return mayHaveSent(device, Math.floor(createdAt.getTime() / 1000)) ? undefined : "removed_device"
+  return mayHaveSent(device, secondsOf(createdAt)) ? undefined : "removed_device"
+}
+
+/** Return the Unix seconds of a time. @param {Date} time */
+function secondsOf(time) {
+  return Math.floor(time.getTime() / 1000)
 }
 
 /** Return the place of an activity as one text. @param {Activity} activity */

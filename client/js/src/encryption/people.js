@@ -3,7 +3,7 @@
 import { HttpError } from "../errors.js"
 import { KeysChanged } from "./errors.js"
 import { IDENTITY_ALGORITHM } from "./statements.js"
-import { accept, publishedKey, reads, refuse, review, unixSeconds, waiting } from "./trust.js"
+import { accept, mayHaveSent, publishedKey, reads, refuse, review, unixSeconds, waiting } from "./trust.js"
 
 /** @import { BuzzHttp } from "../http.js" */
 /** @import { Place } from "./message.js" */
@@ -93,17 +93,19 @@ export class People {
   /**
    * Return the device of a person that has sent this activity; undefined if it is not theirs.
    *
-   * A device that is not known, or that nobody has vouched for yet, is looked for on the server, once for all activities
-   * that exist by then.
+   * A device that is not known, that nobody has vouched for yet, or that had been removed by then is looked for on the
+   * server, once for all activities that exist by then: somebody may have linked it since.
    *
    * @param {number} personId
    * @param {string} tag
    * @param {number} activityId
+   * @param {number} at when it was sent (Unix seconds)
    */
-  async sender(personId, tag, activityId) {
+  async sender(personId, tag, activityId, at) {
     const { value } = (await this.store.get(PREFIX + personId)) ?? {}
     const known = deviceOf(value?.person, tag)
-    if ((known && known.standing !== "waiting") || value?.seen >= activityId) return known
+    const isDecided = known && known.standing !== "waiting" && mayHaveSent(known, at)
+    if (isDecided || value?.seen >= activityId) return known
     this.seen = Math.max(this.seen, activityId)
     await this.refresh(personId)
     return deviceOf(await this.known(personId), tag)

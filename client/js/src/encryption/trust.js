@@ -59,9 +59,16 @@ import { IDENTITY_ALGORITHM, SEALING_ALGORITHM, goodLink, goodStatement, readSta
  */
 
 /**
- * A published identity: the newest row of one key, when it was last removed, if ever, and its link, if that is good.
+ * A well signed link of a device. `until`: when the device was removed after that; undefined: it counts now.
  *
- * @typedef {{ tag: string, key: PublishedKey, removedAt?: number, link?: Link }} PublishedIdentity
+ * @typedef {{ link: Link, until?: number }} Vouched
+ */
+
+/**
+ * A published identity: the newest row of one key, since when it was published, when it was last removed, and the links
+ * of all its rows.
+ *
+ * @typedef {{ tag: string, key: PublishedKey, since: number, removedAt?: number, links: Vouched[] }} PublishedIdentity
  */
 
 const LENGTHS = new Map([
@@ -188,38 +195,66 @@ export async function review(use, personId, before, published, now, own) {
  * @param {PublishedKey[]} published
  */
 async function identitiesOf(use, personId, published) {
-  /** @type {Map<string, PublishedIdentity>} */
-  const found = new Map()
+  /** @type {Map<string, PublishedKey[]>} */
+  const rows = new Map()
   for (const key of published) {
     const about = { personId, deviceId: key.deviceId, algorithm: IDENTITY_ALGORITHM, publicKey: key.publicKey }
     if (key.algorithm !== IDENTITY_ALGORITHM || !(await goodStatement(use, key.statement, about, key.publicKey, 0))) {
       continue
     }
     const tag = await deviceTag(use, personId, key.deviceId, key.publicKey)
-    const before = found.get(tag)
-    const times = [key.revokedAt, before?.removedAt].filter((at) => at !== undefined)
-    const keepsBefore = before && (before.key.revokedAt === undefined || key.revokedAt !== undefined)
-    const removedAt = times.length ? Math.max(...times) : undefined
-    found.set(tag, { tag, key: keepsBefore ? before.key : key, removedAt })
+    rows.set(tag, [...(rows.get(tag) ?? []), key])
   }
-  return Promise.all([...found.values()].map((identity) => withLink(use, personId, identity)))
+  return Promise.all([...rows].map(([tag, keys]) => identityOf(use, personId, tag, keys)))
 }
 
 /**
- * Return the identity with its link, if that is well signed and not from before the device was removed.
+ * Return the identity of these rows: the one in force first, then the newest first.
  *
  * @param {Primitives} use
  * @param {number} personId
- * @param {PublishedIdentity} identity
+ * @param {string} tag
+ * @param {PublishedKey[]} rows
  * @returns {Promise<PublishedIdentity>}
  */
-async function withLink(use, personId, identity) {
-  const { key, removedAt } = identity
-  const { link } = key.statement
+async function identityOf(use, personId, tag, rows) {
+  const key = rows.find(isInForce) ?? rows[0]
+  const removals = rows.flatMap(({ revokedAt }) => revokedAt ?? [])
+  const removedAt = removals.length ? Math.max(...removals) : undefined
   const about = { personId, deviceId: key.deviceId, algorithm: IDENTITY_ALGORITHM, publicKey: key.publicKey }
-  if (!link || !(await goodLink(use, link, about))) return identity
-  const returned = key.revokedAt === undefined && removedAt !== undefined && link.at < removedAt
-  return returned ? identity : { ...identity, link }
+  const links = []
+  for (const { statement, revokedAt } of [key, ...rows.filter((row) => row !== key)]) {
+    const { link } = statement
+    if (!link || !(await goodLink(use, link, about))) continue
+    const isFromBefore = revokedAt === undefined && removedAt !== undefined && link.at < removedAt
+    links.push({ link, until: isFromBefore ? removedAt : revokedAt })
+  }
+  return { tag, key, since: Math.min(...rows.map(({ updatedAt }) => updatedAt)), removedAt, links }
+}
+
+/** @param {PublishedKey} key */
+function isInForce({ revokedAt }) {
+  return revokedAt === undefined
+}
+
+/**
+ * Return the link that counts for the newest row. One from before the device was removed does not, once it is back.
+ *
+ * @param {PublishedIdentity} identity
+ */
+function currentLink({ key, links }) {
+  return links.find(({ until }) => (until === undefined) === isInForce(key))?.link
+}
+
+/**
+ * Whether the device was in use at that time: not removed yet, or linked again.
+ *
+ * @param {PublishedIdentity} identity
+ * @param {number} at
+ */
+function wasInUse(identity, at) {
+  const again = isInForce(identity.key) ? currentLink(identity) : undefined
+  return identity.removedAt === undefined || at <= identity.removedAt || (again !== undefined && again.at <= at)
 }
 
 /**
@@ -235,7 +270,7 @@ function linksEnd(known, identities) {
   for (const { tag, key, removedAt } of identities) {
     const acceptedAt = known.devices.find((each) => each.tag === tag)?.acceptedAt ?? 0
     if (removedAt !== undefined && acceptedAt < removedAt) ends.set(key.publicKey, removedAt)
-    else if (key.revokedAt === undefined) ends.delete(key.publicKey)
+    else if (isInForce(key)) ends.delete(key.publicKey)
   }
   return ends
 }
@@ -244,47 +279,53 @@ function linksEnd(known, identities) {
  * Return the tags of the identities that a trusted one has linked, directly or over others.
  *
  * A removed device's links count if they are from before its removal, as `ends` says, or from after the link with which
- * it came back.
+ * it came back: also while nobody has linked it again.
  *
  * @param {PublishedIdentity[]} identities
  * @param {Set<string>} trusted
  * @param {Map<string, number>} ends
  */
 function linkedTags(identities, trusted, ends) {
-  const good = new Set(trusted)
   /** @type {Set<string>} */
   const linked = new Set()
-  /** @type {Map<string, number>} */
-  const cameBack = new Map()
+  /** When each identity may have linked others. @type {Map<string, { first: number, last: number }[]>} */
+  const mayLink = new Map()
+  for (const key of trusted) mayLink.set(key, [{ first: -Infinity, last: ends.get(key) ?? Infinity }])
   /** @param {Link} link */
-  const counts = ({ signer, at }) => at <= (ends.get(signer) ?? Infinity) || at >= (cameBack.get(signer) ?? Infinity)
-  for (let grown = true; grown;) {
-    const added = identities.filter(({ tag, link }) => link && !linked.has(tag) && good.has(link.signer) && counts(link))
-    for (const { tag, key, link } of added) {
-      linked.add(tag)
-      good.add(key.publicKey)
-      if (link && key.revokedAt === undefined) cameBack.set(key.publicKey, link.at)
+  const counts = ({ signer, at }) => mayLink.get(signer)?.some(({ first, last }) => first <= at && at <= last)
+  let left = identities.flatMap((identity) => identity.links.map((vouched) => ({ identity, ...vouched })))
+  for (;;) {
+    const counting = left.filter(({ link }) => counts(link))
+    if (!counting.length) return linked
+    left = left.filter((each) => !counting.includes(each))
+    for (const { identity: { tag, key, removedAt }, link, until } of counting) {
+      const first = removedAt === undefined || until !== undefined ? -Infinity : link.at
+      mayLink.set(key.publicKey, [...(mayLink.get(key.publicKey) ?? []), { first, last: until ?? Infinity }])
+      if (until === undefined || !isInForce(key)) linked.add(tag)
     }
-    grown = added.length > 0
   }
-  return linked
 }
 
 /**
  * Return the identity from which most devices in use are linked; of several the one that was published first.
  *
+ * A device that was removed and came back without a new link may be a thief's: neither it nor what it has linked since
+ * counts for it, if there is any other device in use.
+ *
  * @param {PublishedIdentity[]} identities
  */
 function firstRoot(identities) {
   const byKey = new Map(identities.map((identity) => [identity.key.publicKey, identity]))
+  const inUse = identities.filter(({ key }) => isInForce(key))
+  const counting = inUse.filter((identity) => identity.removedAt === undefined || currentLink(identity))
   /** @type {Map<string, number>} */
   const counts = new Map()
-  for (const identity of identities.filter(({ key }) => key.revokedAt === undefined)) {
+  for (const identity of counting.length ? counting : inUse) {
     const { publicKey } = rootOf(identity, byKey).key
     counts.set(publicKey, (counts.get(publicKey) ?? 0) + 1)
   }
   const order = [...counts].sort(([one, ones], [other, others]) => {
-    const first = (byKey.get(one)?.key.updatedAt ?? 0) - (byKey.get(other)?.key.updatedAt ?? 0)
+    const first = (byKey.get(one)?.since ?? 0) - (byKey.get(other)?.since ?? 0)
     return others - ones || first || (atob(one) < atob(other) ? -1 : 1)
   })
   return order[0]?.[0]
@@ -295,8 +336,9 @@ function rootOf(identity, byKey) {
   const seen = new Set()
   while (!seen.has(identity.key.publicKey)) {
     seen.add(identity.key.publicKey)
-    const signer = identity.link && byKey.get(identity.link.signer)
-    if (!signer) break
+    const link = identity.links[0]?.link
+    const signer = link && byKey.get(link.signer)
+    if (!signer || !wasInUse(signer, link.at)) break
     identity = signer
   }
   return identity
@@ -309,10 +351,11 @@ function rootOf(identity, byKey) {
  * @returns {{ device: KnownDevice, alarm?: Alarm }}
  */
 function judge(known, identity, vouched) {
-  const { tag, key, removedAt, link } = identity
+  const { tag, key, removedAt } = identity
   const { deviceId, publicKey } = key
   const before = known.devices.find((each) => each.tag === tag)
-  const inForce = key.revokedAt === undefined
+  const inForce = isInForce(key)
+  const link = currentLink(identity)
   const returned = inForce && removedAt !== undefined && (before?.acceptedAt ?? 0) < removedAt
   const standing = standingOf(known, publicKey, before, returned, vouched)
   /** @type {KnownDevice} */

@@ -48,7 +48,7 @@ class Incoming:
         # Under another id it is a repetition, which the chain refuses.
         if before is not None and before["id"] == activity.id:
             return str(before["text"])
-        sender = await self._people.sender(activity.sender, container.sender_device, activity.id)
+        sender = await self._people.sender(activity, container.sender_device)
         doubt = _doubt(sender, activity)
         if sender is None or doubt is not None:
             if sender is not None and sender.standing is Standing.WAITING:

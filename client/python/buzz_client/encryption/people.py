@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from buzz_client.activity import Party
+from buzz_client.activity import Activity, Party
 from buzz_client.encryption import records
 from buzz_client.encryption.encoding import BadForm, from_base64
 from buzz_client.encryption.errors import KeysChanged
@@ -95,18 +95,19 @@ class People:
             await self.refresh(person_id)
         return known or self.known(person_id)
 
-    async def sender(self, party: Party, tag: bytes, activity_id: int) -> KnownDevice | None:
-        """Return the party's device that has sent this activity; None if it is not theirs.
+    async def sender(self, activity: Activity, tag: bytes) -> KnownDevice | None:
+        """Return the device with this tag if it is the sender's; None if it is not theirs.
 
-        A device that is not known, or that nobody has vouched for yet, is looked for on the server, once for all
-        activities that exist by then.
+        A device that is not known, that nobody has vouched for yet, or that had been removed by then is looked for on
+        the server, once for all activities that exist by then: somebody may have linked it since.
         """
-        self.seen = max(self.seen, activity_id)
-        for person_id in await self.people_of(party):
+        self.seen = max(self.seen, activity.id)
+        at = int(activity.created_at.timestamp())
+        for person_id in await self.people_of(activity.sender):
             known = self.known(person_id)
             found = known.device(tag) if known else None
-            vouched = found is not None and found.standing is not Standing.WAITING
-            if not vouched and self._looked(person_id) < activity_id:
+            decided = found is not None and found.standing is not Standing.WAITING and found.may_have_sent(at)
+            if not decided and self._looked(person_id) < activity.id:
                 await self.refresh(person_id)
                 known = self.known(person_id)
                 found = known.device(tag) if known else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
+from typing import NamedTuple
 
 from buzz_client.encryption.keys import device_tag
 from buzz_client.encryption.primitives import IDENTITY_BYTES, SEALING_PUBLIC_BYTES
@@ -127,17 +129,39 @@ class Alarm:
     returned: bool
 
 
+class _Vouched(NamedTuple):
+    """A well signed link of a device. ``until``: when the device was removed after that; None: it counts now."""
+
+    link: Link
+    until: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """A published identity: the newest row of one key, and when it was last removed, if ever."""
+    """A published identity: the newest row of one key, since when it was published, and when it was last removed.
+
+    ``links``: those of all its rows.
+    """
 
     tag: bytes
     key: PublishedKey
+    since: int
     removed_at: int | None
+    links: tuple[_Vouched, ...] = ()
 
     @property
     def in_force(self) -> bool:
         return self.key.revoked_at is None
+
+    @property
+    def current(self) -> Link | None:
+        """The link that counts for the newest row. One from before the device was removed does not, once it is back."""
+        return next((each.link for each in self.links if (each.until is None) == self.in_force), None)
+
+    def was_in_use(self, at: int) -> bool:
+        """Return whether the device was in use at that time: not removed yet, or linked again."""
+        again = self.current if self.in_force else None
+        return self.removed_at is None or at <= self.removed_at or (again is not None and again.at <= at)
 
 
 def published_key(row: Mapping[str, object], times: Mapping[str, int | None], key: bytes) -> PublishedKey | None:
@@ -159,14 +183,14 @@ def review(
     """
     identities = _identities(person_id, published)
     if known is None:
-        root = _first_root(person_id, [each for each in identities if each.tag != own])
+        root = _first_root([each for each in identities if each.tag != own])
         if root is None:
             return None, ()
         known = KnownPerson(person_id, root, ())
         trusted = {root}
     else:
         trusted = {each.identity for each in known.devices if each.standing is Standing.TRUSTED} | {known.root}
-    linked = _linked(person_id, identities, trusted, _links_end(known, identities))
+    linked = _linked(identities, trusted, _links_end(known, identities))
     devices, alarms = [], []
     for identity in identities:
         device, alarm = _judged(person_id, known, identity, linked, own)
@@ -178,27 +202,28 @@ def review(
 
 
 def _identities(person_id: int, published: Iterable[PublishedKey]) -> list[_Identity]:
-    found: dict[bytes, _Identity] = {}
+    rows: dict[bytes, list[PublishedKey]] = {}
     for key in published:
         about = KeyText(person_id, key.device_id, IDENTITY_ALGORITHM, key.public_key)
-        if key.algorithm != IDENTITY_ALGORITHM or not key.statement.good(about, key.public_key, 0):
+        if key.algorithm == IDENTITY_ALGORITHM and key.statement.good(about, key.public_key, 0):
+            rows.setdefault(device_tag(person_id, key.device_id, key.public_key), []).append(key)
+    return [_identity(person_id, tag, keys) for tag, keys in rows.items()]
+
+
+def _identity(person_id: int, tag: bytes, rows: Sequence[PublishedKey]) -> _Identity:
+    """Return the identity of these rows: the one in force first, then the newest first."""
+    newest = next((row for row in rows if row.revoked_at is None), rows[0])
+    removed_at = max((row.revoked_at for row in rows if row.revoked_at is not None), default=None)
+    about = KeyText(person_id, newest.device_id, IDENTITY_ALGORITHM, newest.public_key)
+    links = []
+    for row in (newest, *(row for row in rows if row is not newest)):
+        link, until = row.statement.link, row.revoked_at
+        if link is None or not link.good(about):
             continue
-        tag = device_tag(person_id, key.device_id, key.public_key)
-        before = found.get(tag)
-        times = [at for at in (key.revoked_at, before.removed_at if before else None) if at is not None]
-        newest = before.key if before and (before.in_force or key.revoked_at is not None) else key
-        found[tag] = _Identity(tag, newest, max(times, default=None))
-    return list(found.values())
-
-
-def _link(person_id: int, identity: _Identity) -> Link | None:
-    """Return the identity's link if it is well signed, and not from before the device was removed."""
-    link = identity.key.statement.link
-    about = KeyText(person_id, identity.key.device_id, IDENTITY_ALGORITHM, identity.key.public_key)
-    if link is None or not link.good(about):
-        return None
-    returned = identity.in_force and identity.removed_at is not None and link.at < identity.removed_at
-    return None if returned else link
+        if until is None and removed_at is not None and link.at < removed_at:
+            until = removed_at
+        links.append(_Vouched(link, until))
+    return _Identity(tag, newest, min(row.updated_at for row in rows), removed_at, tuple(links))
 
 
 def _links_end(known: KnownPerson, identities: Iterable[_Identity]) -> dict[bytes, int]:
@@ -214,52 +239,52 @@ def _links_end(known: KnownPerson, identities: Iterable[_Identity]) -> dict[byte
     return ends
 
 
-def _linked(
-    person_id: int, identities: Sequence[_Identity], trusted: set[bytes], ends: Mapping[bytes, int]
-) -> set[bytes]:
+def _linked(identities: Sequence[_Identity], trusted: set[bytes], ends: Mapping[bytes, int]) -> set[bytes]:
     """Return the tags of the identities that a trusted one has linked, directly or over others.
 
     A removed device's links count if they are from before its removal, as ``ends`` says, or from after the link with
-    which it came back.
+    which it came back: also while nobody has linked it again.
     """
-    good, linked, came_back = set(trusted), set[bytes](), dict[bytes, int]()
+    linked = set[bytes]()
+    may_link: dict[bytes, list[tuple[float, float]]] = {key: [(-inf, ends.get(key, inf))] for key in trusted}
 
     def counts(link: Link) -> bool:
-        return link.at <= ends.get(link.signer, link.at) or link.at >= came_back.get(link.signer, link.at + 1)
+        return any(first <= link.at <= last for first, last in may_link.get(link.signer, ()))
 
-    links = {each.tag: (each, link) for each in identities if (link := _link(person_id, each)) is not None}
-    grown = True
-    while grown:
-        new = [
-            (identity, link)
-            for identity, link in links.values()
-            if identity.tag not in linked and link.signer in good and counts(link)
-        ]
-        linked |= {identity.tag for identity, _ in new}
-        good |= {identity.key.public_key for identity, _ in new}
-        came_back |= {identity.key.public_key: link.at for identity, link in new if identity.in_force}
-        grown = bool(new)
+    left = [(identity, vouched) for identity in identities for vouched in identity.links]
+    while counting := [each for each in left if counts(each[1].link)]:
+        left = [each for each in left if each not in counting]
+        for identity, (link, until) in counting:
+            since = -inf if identity.removed_at is None or until is not None else link.at
+            may_link.setdefault(identity.key.public_key, []).append((since, inf if until is None else until))
+            if until is None or not identity.in_force:
+                linked.add(identity.tag)
     return linked
 
 
-def _first_root(person_id: int, identities: Sequence[_Identity]) -> bytes | None:
-    """Return the identity from which most devices in use are linked; of several the one that was published first."""
+def _first_root(identities: Sequence[_Identity]) -> bytes | None:
+    """Return the identity from which most devices in use are linked; of several the one that was published first.
+
+    A device that was removed and came back without a new link may be a thief's: neither it nor what it has linked since
+    counts for it, if there is any other device in use.
+    """
     by_key = {each.key.public_key: each for each in identities}
+    in_use = [each for each in identities if each.in_force]
     counts: dict[bytes, int] = {}
-    for identity in (each for each in identities if each.in_force):
-        root = _root_of(person_id, identity, by_key)
+    for identity in [each for each in in_use if each.removed_at is None or each.current] or in_use:
+        root = _root_of(identity, by_key)
         counts[root] = counts.get(root, 0) + 1
-    order = {key: (-count, by_key[key].key.updated_at, key) for key, count in counts.items()}
+    order = {key: (-count, by_key[key].since, key) for key, count in counts.items()}
     return min(order, key=order.__getitem__, default=None)
 
 
-def _root_of(person_id: int, identity: _Identity, by_key: Mapping[bytes, _Identity]) -> bytes:
+def _root_of(identity: _Identity, by_key: Mapping[bytes, _Identity]) -> bytes:
     seen = set[bytes]()
     while identity.key.public_key not in seen:
         seen.add(identity.key.public_key)
-        link = _link(person_id, identity)
+        link = identity.links[0].link if identity.links else None
         signer = by_key.get(link.signer) if link else None
-        if signer is None:
+        if link is None or signer is None or not signer.was_in_use(link.at):
             break
         identity = signer
     return identity.key.public_key

@@ -156,6 +156,19 @@ async def test_what_a_removed_device_sends_later_is_not_opened_after_a_reconnect
     assert await talk.jane.open(sent) == "removed_device"
 
 
+async def test_a_removed_device_that_was_linked_again_is_read_before_the_server_tells_of_it(talk: Talk) -> None:
+    assert await talk.jane.open(await talk.tablet.send(JANE, "before")) == "before"
+    talk.remove_the_tablet()
+    talk.jane.sealed.event("key.changed", {"person_id": BOB})
+    await until(lambda: [each.device_id for each in talk.jane.sealed.person(BOB).devices if each.reads] == ["laptop"])
+    talk.tablet.connect()
+    await until(lambda: talk.server.of(BOB)[0].device_id == "tablet")
+    await talk.laptop.sealed.scan_link((await talk.tablet.sealed.start_linking()).picture)
+    await talk.tablet.hear()
+    sent = await talk.tablet.send(JANE, "linked again")
+    assert await talk.jane.open(sent) == "linked again"
+
+
 async def test_if_the_server_cannot_say_what_changed_messages_are_opened_with_what_is_known(talk: Talk) -> None:
     sent = await talk.laptop.send(JANE, READS)
     assert await talk.jane.open(sent) == READS
