@@ -36,7 +36,7 @@ import { checkedId } from "./numbers.js"
 export function asParty(to) {
   const [type, id] = typeof to === "string" ? to.split(":") : [to?.type, to?.id]
   if (!isPartyType(type)) throw new RangeError(`${JSON.stringify(to)} is no party: write it like "person:7"`)
-  return { type, id: checkedId(typeof id === "string" && /^\d+$/.test(id) ? Number(id) : id, "a party's id") }
+  return { type, id: checkedId(/^\d+$/.test(String(id)) ? Number(id) : id, "a party's id") }
 }
 
 /**
@@ -48,15 +48,13 @@ export function asParty(to) {
  */
 export function readActivity(raw) {
   const createdAt = new Date(raw?.created_at)
-  const sender = readParty(raw?.sendable_type, raw?.sendable_id)
-  const receiver = readParty(raw?.receivable_type, raw?.receivable_id)
   const fits = Number.isSafeInteger(raw?.id) && typeof raw.type === "string" && !isNaN(+createdAt)
   readable(fits, "activity")
   return {
     id: raw.id,
     type: raw.type,
-    sender,
-    receiver,
+    sender: readParty(raw.sendable_type, raw.sendable_id),
+    receiver: readParty(raw.receivable_type, raw.receivable_id),
     senderName: displayName(raw.sendable),
     receiverName: displayName(raw.receivable),
     createdAt,

@@ -142,7 +142,7 @@ export function createBuzz(parts) {
     } catch (/** @type {any} */ error) {
       // The end of the session is told by the state, and an iteration that has begun was the app's own wish.
       if (error !== session.over && !(error instanceof TakenOver)) {
-        failed("activity", error)
+        failed("a callback for activity", error)
         emit("error", { code: error.code ?? "delivery_stopped", message: String(error) })
       }
     }

@@ -17,9 +17,9 @@ import { exact } from "./numbers.js"
 /** @type {Codec} */
 export const json = {
   subprotocol: "buzz.v1.json",
-  encode: (frame) => JSON.stringify(frame),
+  encode: JSON.stringify,
   // A binary frame is no JSON either.
-  parse: (data) => JSON.parse(data),
+  parse: JSON.parse,
 }
 
 /**
@@ -36,8 +36,7 @@ export function decode(codec, data) {
     readable(typeof frame?.type === "string", "frame")
     return exact(frame)
   } catch (error) {
-    const is = error instanceof UnreadableAnswer
-    return { type: "unreadable", error: is ? error : new UnreadableAnswer(`no ${codec.subprotocol}: ${error}`) }
+    return { error: error instanceof UnreadableAnswer ? error : new UnreadableAnswer(`no ${codec.subprotocol}: ${error}`) }
   }
 }
 
@@ -47,9 +46,6 @@ export function decode(codec, data) {
  * @param {string | Uint8Array} data
  */
 export function encodedBytes(data) {
-  if (typeof data !== "string") return data.length
-  let bytes = 0
-  // Beyond U+07FF, UTF-8 takes 3 bytes, and 4 where UTF-16 takes two units.
-  for (const character of data) bytes += character < "\x80" ? 1 : character < "\u0800" ? 2 : character.length + 2
-  return bytes
+  // A byte that encodeURI does not keep as it is becomes three characters. React Native has had no TextEncoder for long.
+  return typeof data === "string" ? encodeURI(data).replace(/%../g, "x").length : data.length
 }

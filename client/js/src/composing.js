@@ -38,14 +38,14 @@ import { asParty } from "./activity.js"
  * Return the activity in the protocol's fields.
  *
  * @param {Draft | Posting} draft
- * @param {number} personId
- * @returns {Record<string, any>}
+ * @param {() => Promise<number>} owner returns the id of this person
+ * @returns {Promise<Record<string, any>>}
  */
-export function compose(draft, personId) {
+export async function compose(draft, owner) {
   if ("sendable_type" in draft) return { ...draft }
   const { type = "chat_message", to, from, text, message = text, messageId, callTimeSeconds, idempotencyKey } = draft
   const receiver = asParty(to)
-  const sender = from ? asParty(from) : { type: "person", id: personId }
+  const sender = from ? asParty(from) : { type: "person", id: await owner() }
   return {
     type,
     sendable_type: sender.type,
@@ -76,9 +76,7 @@ export function identify(activity, newId) {
 
 /** Return a random UUID (RFC 9562, version 4). Pages without https and React Native have no `randomUUID`. */
 export function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  bytes[6] = (bytes[6] & 15) | 64
-  bytes[8] = (bytes[8] & 63) | 128
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")
+  const random = crypto.getRandomValues(new Uint8Array(36))
+  // The variant could be 8, 9, a or b. 120 random bits are enough.
+  return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, (_, at) => (random[at] & 15).toString(16))
 }

@@ -39,18 +39,12 @@ export function createDelivery(session, { http, encryption }) {
 
   async function fetchWhatWasSkipped() {
     const { epoch, cursor = 0 } = inbox
-    let page
-    try {
-      page = await http.activitiesAfter(cursor)
-    } catch (error) {
+    const page = await http.activitiesAfter(cursor).catch((error) => {
       // Without an answer, or with a refusal, there is another way.
       if (error instanceof BuzzError && error.code !== "http_error") throw error
-    }
+    })
     if (inbox.epoch !== epoch || !inbox.behind) return
-    if (page && [null, epoch].includes(page.epoch) && page.activities.length) {
-      const { activities } = page
-      return run(() => inbox.put(activities))
-    }
+    if (page?.activities.length && [null, epoch].includes(page.epoch)) return run(() => inbox.put(page.activities))
     const arrived = inbox.arrival()
     run(session.supervisor.resync)
     await arrived
@@ -70,7 +64,7 @@ export function createDelivery(session, { http, encryption }) {
       await (inbox.behind ? fetchWhatWasSkipped() : inbox.arrival())
     }
     // Of the history that it is from, though another one may begin while it is opened.
-    const place = session.placeOf(activity)
+    const place = session.position(activity)
     opening = true
     try {
       const value = encryption ? await encryption.open(activity) : activity
@@ -98,11 +92,11 @@ export function createDelivery(session, { http, encryption }) {
       const consumer = {
         next() {
           keeping.handledAll()
-          session.runIfDue()
+          session.tick()
           // What is here is handed out without waiting for anything: most activities of a device that catches up.
           const activity = encryption ? undefined : take(consumer)
           if (!activity) return next(consumer)
-          keeping.handing(session.placeOf(activity))
+          keeping.handing(session.position(activity))
           return Promise.resolve({ done: false, value: activity })
         },
         async return() {

@@ -96,12 +96,7 @@ export function readable(fits, what) {
   if (!fits) throw new UnreadableAnswer(`the ${what} from the server cannot be read; is it a Buzz server?`)
 }
 
-/** Return a function that writes to the console what cannot be done now, and why. @param {string} what */
-export function warn(what) {
-  return (/** @type {unknown} */ error) => console.warn(`buzz-client: cannot ${what}`, error)
-}
-
-/** Write to the console that callbacks of the app failed, and why. @param {string} name @param {unknown} error */
-export function failed(name, error) {
-  console.error(`buzz-client: a callback for ${name} failed`, error)
+/** Write to the console what has failed, and why. @param {string} what @param {unknown} error */
+export function failed(what, error) {
+  console.error(`buzz-client: ${what} failed`, error)
 }

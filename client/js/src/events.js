@@ -54,7 +54,7 @@ export function createEvents() {
         try {
           await callback(data)
         } catch (error) {
-          failed(name, error)
+          failed(`a callback for ${name}`, error)
         }
       }
     },

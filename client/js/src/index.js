@@ -5,13 +5,12 @@ import { createBuzz } from "./client.js"
 import { systemClock } from "./clock.js"
 import { json } from "./codec.js"
 import { randomId } from "./composing.js"
-import { BuzzError } from "./errors.js"
+import { BuzzError, failed } from "./errors.js"
 import { httpWhenNeeded } from "./later.js"
 import { checkedId } from "./numbers.js"
-import { followPage } from "./page.js"
 import { socketConnector } from "./sockets.js"
-import { memoryStore } from "./store/memory.js"
-import { Tokens } from "./tokens.js"
+import { noStore } from "./store/none.js"
+import { createTokens } from "./tokens.js"
 
 export { displayName } from "./activity.js"
 export {
@@ -34,7 +33,7 @@ export { memoryStore } from "./store/memory.js"
 /** @import { Clock } from "./clock.js" */
 /** @import { Codec } from "./codec.js" */
 /** @import { Encryption } from "./client.js" */
-/** @import { Connector, WebSocketConstructor } from "./sockets.js" */
+/** @import { WebSocketConstructor } from "./sockets.js" */
 /** @import { TokenSource } from "./tokens.js" */
 
 /** @typedef {import("./activity.js").Activity} Activity */
@@ -53,7 +52,8 @@ export { memoryStore } from "./store/memory.js"
 /**
  * @typedef {object} Options
  * @property {TokenSource} token a person's access token, or a function (plain or async) that fetches a new one whenever
- *   it is needed; if it throws `TokenRefused` the session ends, after other errors it is called again later
+ *   it is needed, within 30 seconds; if it throws `TokenRefused` the session ends; if it throws another error or takes
+ *   longer, it is called again later
  * @property {string} [deviceId] a stable name of this device, at most 64 characters; a second session with it replaces
  *   the first
  * @property {Store} [store] keeps the position and the outbox between runs; in memory if none is given
@@ -89,37 +89,31 @@ export { memoryStore } from "./store/memory.js"
  */
 export async function connect(url, options) {
   const { token, deviceId, since, encryption, codec = json, clock = systemClock } = options
-  const { store: ownStore = memoryStore(), openTimeoutSeconds = 30, shareSocket = true } = options
+  const { store: ownStore = noStore, openTimeoutSeconds = 30, shareSocket = true } = options
   const { loadHttp = () => import("./http.js") } = options
   if (since !== undefined) checkedId(since, "since")
-  const tokens = new Tokens(token)
-  const { httpBase, socketUrl } = readAddress(url)
-  const sockets = socketConnector(socketUrl, codec, options.WebSocket)
+  const tokens = createTokens(token, clock)
+  const base = readAddress(url)
+  const sockets = socketConnector(base, codec, options.WebSocket)
   const connector = encryption?.connector?.(sockets) ?? sockets
   const store = encryption?.keeping?.(ownStore) ?? ownStore
-  const http = httpWhenNeeded(async () => {
-    const { BuzzHttp } = await loadHttp()
-    return new BuzzHttp(httpBase, tokens, options)
-  })
+  const http = httpWhenNeeded(async () => new (await loadHttp()).BuzzHttp(base, tokens, options))
   const position = await store.loadPosition()
-  const tabs = shareSocket && deviceId !== undefined && (await tabsOf(connector, `${httpBase} ${deviceId}`))
-  const opens = tabs ? { connector: tabs.open, leave: tabs.leave } : { connector }
+  const inBrowser = globalThis.document
+  const shares = shareSocket && deviceId !== undefined && inBrowser && navigator.locks
+  const tabs = shares ? new (await import("./tabs.js")).Tabs(connector, `${base} ${deviceId}`) : undefined
+  const opens = { connector: tabs?.open ?? connector, leave: tabs?.leave }
   const buzz = createBuzz({ newId: randomId, ...options, ...opens, store, codec, clock, tokens, http, position })
-  followPage(buzz)
   // What the store keeps is sent by the tab that holds the socket.
   if (tabs) tabs.follow(buzz)
   else await buzz.adopt()
   buzz.resume()
+  if (inBrowser) {
+    import("./page.js").then((page) => page.followPage(buzz)).catch((error) => failed("following the page", error))
+  }
   if (openTimeoutSeconds === 0) return buzz
-  const late = () => buzz.close(new BuzzError(`no session with ${httpBase} in ${openTimeoutSeconds} s`))
+  const late = () => buzz.close(new BuzzError(`no session with ${base} in ${openTimeoutSeconds} s`))
   const timer = openTimeoutSeconds && clock.set(late, 1000 * openTimeoutSeconds)
   await buzz.begun.finally(() => clock.clear(timer))
   return buzz
-}
-
-/** Return how tabs share a socket, in a browser where they can. @param {Connector} connector @param {string} name */
-async function tabsOf(connector, name) {
-  if (!globalThis.document || !navigator.locks) return undefined
-  const { Tabs } = await import("./tabs.js")
-  return new Tabs(connector, name)
 }

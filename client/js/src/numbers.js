@@ -12,7 +12,7 @@ import { UnreadableAnswer } from "./errors.js"
  */
 export function checkedId(value, name) {
   if (Number.isSafeInteger(value) && value >= 0) return value
-  throw new RangeError(`${name} must be a whole number below 2^53, not ${value}`)
+  throw new RangeError(`${name} is no whole number below 2^53: ${value}`)
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Sends HTTP requests for `BuzzHttp`: with the token, repeated where that is harmless, and read. */
 
-import { pause, systemClock } from "./clock.js"
-import { Backoff } from "./core/backoff.js"
+import { inTime, pause, systemClock } from "./clock.js"
+import { createBackoff } from "./core/backoff.js"
 import { HttpError, UnreadableAnswer } from "./errors.js"
 import { exact } from "./numbers.js"
 
@@ -79,27 +79,14 @@ export class Requests {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader()
     let rest = ""
     try {
-      for (let part; !(part = await this.#part(reader)).done;) {
+      const next = () => inTime(this.clock, TIMEOUT_MS, reader.read(), "nothing more")
+      for (let part; !(part = await next()).done;) {
         const lines = (rest + part.value).split("\n")
         rest = lines.pop() ?? ""
         for (const line of lines) yield exact(parse(line))
       }
     } finally {
       void reader.cancel()
-    }
-  }
-
-  /** Return the next part of a stream; throws if none arrives in time. @param {ReadableStreamDefaultReader<string>} reader */
-  async #part(reader) {
-    /** @type {any} */
-    let timer
-    const late = new Promise((_, reject) => {
-      timer = this.clock.set(() => reject(new Error(`nothing more in ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS)
-    })
-    try {
-      return await Promise.race([reader.read(), late])
-    } finally {
-      this.clock.clear(timer)
     }
   }
 
@@ -113,7 +100,7 @@ export class Requests {
    * @returns {Promise<[any, Headers]>}
    */
   async exchange(method, route, request, read) {
-    const backoff = new Backoff(this.random)
+    const backoff = createBackoff(this.random)
     for (let tries = 1; ; tries++) {
       try {
         return await this.#once(method, route, request, read)

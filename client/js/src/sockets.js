@@ -24,17 +24,16 @@ import { BuzzError } from "./errors.js"
  */
 
 /**
- * Return what opens sockets at that URL.
+ * Return what opens sockets at a server with that base.
  *
- * @param {string} url
+ * @param {string} base
  * @param {Codec} codec
  * @param {WebSocketConstructor | undefined} [WebSocket]
  * @returns {Connector}
  */
-export function socketConnector(url, codec, WebSocket = globalThis.WebSocket) {
-  if (!WebSocket) {
-    throw new BuzzError("no WebSocket here: pass that of the package ws")
-  }
+export function socketConnector(base, codec, WebSocket = globalThis.WebSocket) {
+  if (!WebSocket) throw new BuzzError("pass a WebSocket to connect(), that of the package ws")
+  const url = `${base.replace("http", "ws")}/apps/buzz/socket`
   return (events) => {
     try {
       return listen(new WebSocket(url, [codec.subprotocol]), codec, events)
@@ -59,18 +58,17 @@ function listen(socket, codec, events) {
     open = false
   }
   socket.binaryType = "arraybuffer"
-  socket.onopen = () => open && events.opened()
+  socket.onopen = events.opened
   socket.onmessage = (/** @type {any} */ { data }) => void (open && events.frame(decode(codec, data)))
   socket.onerror = () => {} // a close event follows, and says more
   socket.onclose = (/** @type {any} */ { code, reason }) => end(code, reason)
   // Only the package ws tells the status of a refused upgrade.
   socket.on?.("unexpected-response", async (/** @type {any} */ request, /** @type {any} */ response) => {
-    const { closeOf } = await import("./refused_upgrade.js")
-    end(...closeOf(response))
+    end(...(await import("./refused_upgrade.js")).closeOf(response))
     request.destroy()
   })
   return {
-    write: (frame) => void (open && socket.readyState === 1 && socket.send(codec.encode(frame))),
+    write: (frame) => void (socket.readyState === 1 && socket.send(codec.encode(frame))),
     close() {
       open = false
       socket.close(1000)

@@ -429,3 +429,42 @@ test("the hello asks for frames of 128 KiB, and the client's own frames have the
   await assert.rejects(buzz.sendMessage("person:8", "x".repeat(1000)), { code: "frame_too_large" })
   await buzz.close()
 })
+
+test("a token function that never settles is called again after 30 seconds, and everybody who waited is told", async () => {
+  const server = new SmallServer()
+  const clock = new StillClock()
+  let calls = 0
+  const token = () => (++calls === 1 ? new Promise(() => {}) : "t2")
+  const buzz = await open(server, { clock, token, openTimeoutSeconds: 0 })
+  const states = []
+  buzz.on("state", ({ state, reason }) => states.push(reason ?? state))
+  const asked = assert.rejects(buzz.http.heartbeat(), /the token function has returned none in 30 s/)
+  await settled()
+  assert.deepEqual([calls, buzz.state.state], [1, "connecting"])
+  await clock.next()
+  assert.equal(clock.time, 30_000)
+  await asked
+  for (let tries = 0; tries < 5 && !buzz.connected; tries++) await clock.next()
+  assert.deepEqual([calls, server.hellos[0].token], [2, "t2"])
+  assert.match(states.join(), /no token: BuzzError: the token function has returned none in 30 s/)
+  await buzz.close()
+  assert.equal(clock.timers.size, 0, "no timer is left")
+})
+
+test("a refresh whose token never comes does not stop the next one", async () => {
+  const server = new SmallServer()
+  const clock = new StillClock()
+  const tokens = ["t1", new Promise(() => {}), "t3"]
+  const buzz = await open(server, { clock, token: () => tokens.shift(), openTimeoutSeconds: 0 })
+  await settled()
+  const late = assert.rejects(buzz.refresh(), { code: "buzz_error" })
+  while (clock.time < 30_000) await clock.next()
+  await late
+  await buzz.refresh()
+  await settled()
+  assert.deepEqual(
+    server.frames.filter(({ type }) => type === "refresh").map(({ token }) => token),
+    ["t3"],
+  )
+  await buzz.close()
+})

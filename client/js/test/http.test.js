@@ -6,7 +6,7 @@ import { readAddress } from "../src/address.js"
 import { BuzzHttp } from "../src/http.js"
 import { HttpError, UnreadableAnswer } from "../src/index.js"
 import { httpWhenNeeded } from "../src/later.js"
-import { Tokens } from "../src/tokens.js"
+import { createTokens } from "../src/tokens.js"
 import { row } from "./small-server.js"
 
 /** A clock on which every wait ends at once, and is written down. */
@@ -26,7 +26,7 @@ function http(...answers) {
   const asked = []
   const clock = new Waits()
   let count = 0
-  const tokens = new Tokens(() => `t${++count}`)
+  const tokens = createTokens(() => `t${++count}`, clock)
   const fetch = async (url, { method, body, headers }) => {
     asked.push({ url: url.replace("https://buzz.test/apps/buzz/", ""), method, body, headers })
     const [status, json, more] = answers.shift()
@@ -35,7 +35,7 @@ function http(...answers) {
       headers: more,
     })
   }
-  return { api: new BuzzHttp(readAddress("wss://buzz.test/").httpBase, tokens, { fetch, clock, random: () => 1 }), asked, clock }
+  return { api: new BuzzHttp(readAddress("wss://buzz.test/"), tokens, { fetch, clock, random: () => 1 }), asked, clock }
 }
 
 const urls = (asked) => asked.map(({ url }) => url)
@@ -115,7 +115,7 @@ test("an export that stops without an end is given up", async () => {
     start: (stream) => stream.enqueue(new TextEncoder().encode('{"kind":"person"}\n')),
   })
   const fetch = async () => new Response(body)
-  const api = new BuzzHttp("http://x", new Tokens("t"), { fetch, clock })
+  const api = new BuzzHttp("http://x", createTokens("t", clock), { fetch, clock })
   const lines = api.export()
   assert.deepEqual((await lines.next()).value, { kind: "person" })
   assert.equal(timers.size, 0, "while the app is busy no time runs")
@@ -215,7 +215,7 @@ test("a request without an answer is given up", async () => {
   const clock = { now: () => 0, set: (callback) => queueMicrotask(callback), clear() {} }
   const fetch = (url, { signal }) =>
     new Promise((resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
-  const api = new BuzzHttp("http://x", new Tokens("t"), { fetch, clock })
+  const api = new BuzzHttp("http://x", createTokens("t", clock), { fetch, clock })
   await assert.rejects(api.blocked(), /no answer in 30 s/)
 })
 

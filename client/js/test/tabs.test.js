@@ -9,7 +9,7 @@ import { readAddress } from "../src/address.js"
 import { memoryStore } from "../src/index.js"
 import { socketConnector } from "../src/sockets.js"
 import { Tabs } from "../src/tabs.js"
-import { Tokens } from "../src/tokens.js"
+import { createTokens } from "../src/tokens.js"
 import { SealedMessages } from "../src/encryption/sealed_messages.js"
 import { memoryKeys } from "../src/encryption/stores/text.js"
 import { BOB, Device, JANE, Scene, until } from "./key-server.js"
@@ -95,11 +95,11 @@ class Browser {
 
   async tab({ token = "t", since = 0, store = memoryStore(), encryption, routes } = {}) {
     const { server, clock } = this
-    const { httpBase, socketUrl } = readAddress("http://buzz.test")
-    const tokens = new Tokens(token)
-    const sockets = socketConnector(socketUrl, json, server.WebSocket)
+    const base = readAddress("http://buzz.test")
+    const tokens = createTokens(token, clock)
+    const sockets = socketConnector(base, json, server.WebSocket)
     const tabs = new Tabs(encryption?.connector(sockets) ?? sockets, "test", this)
-    const http = routes ?? new BuzzHttp(httpBase, tokens, { fetch: server.fetch, clock })
+    const http = routes ?? new BuzzHttp(base, tokens, { fetch: server.fetch, clock })
     let made = 0
     const number = this.tabs.length
     const newId = () => `${number}-${made++}`

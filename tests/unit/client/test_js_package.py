@@ -20,10 +20,10 @@ BELONGS = {
     *(".npmrc", "LICENSE", "README.md", "package-lock.json", "package.json", "tsconfig.json", "tsconfig.types.json"),
     *("examples", "scripts", "src", "test"),
 }
-LIMIT_BYTES = 8_650
-LIMIT_WITH_STORE_BYTES = 9_100
+LIMIT_BYTES = 8_192
+LIMIT_WITH_STORE_BYTES = 8_600
 LIMIT_WITH_ENCRYPTION_BYTES = 45 * 1024
-LIMIT_LATER_BYTES = 4_500
+LIMIT_LATER_BYTES = 4_700
 PROGRAM = """
 import { connect, indexedDBStore, SendRefused, type Activity, type State, type Store } from "buzz-client"
 import { msgpack } from "buzz-client/msgpack"

@@ -11,8 +11,6 @@ import { DeviceReplaced, FrameTooLarge, NotTheProtocol, OriginRefused, TokenRefu
 
 /** After these the session cannot go on. @type {Record<number, typeof TokenRefused | typeof FrameTooLarge>} */
 const ENDS = { 1009: FrameTooLarge, 4400: NotTheProtocol, 4401: TokenRefused, 4403: OriginRefused, 4409: DeviceReplaced }
-// These say in their reason how long to wait.
-const BUSY = [1013, 4429]
 
 /**
  * Return the verdict for a close code; 1006 means that the connection was lost (RFC 6455, 7.1.5).
@@ -22,9 +20,9 @@ const BUSY = [1013, 4429]
  * @returns {Verdict}
  */
 export function afterClose(code, reason) {
-  if (code === 1006) return { reason: reason || "the connection broke" }
-  const text = `closed with ${code}${reason && `: ${reason}`}`
+  const text = (code === 1006 ? "the connection broke" : `closed with ${code}`) + (reason && `: ${reason}`)
   const Kind = ENDS[code]
-  const seconds = BUSY.includes(code) ? /retry_after\W{0,3}(\d+(\.\d+)?)/.exec(reason)?.[1] : undefined
-  return { reason: text, error: Kind && new Kind(text), waitMs: 1000 * Number(seconds ?? 0) }
+  // 1013 and 4429 say in their reason how long to wait.
+  const seconds = /retry_after\W{0,3}(\d+\.?\d*)/.exec(reason)?.[1] ?? 0
+  return { reason: text, error: Kind && new Kind(text), waitMs: 1000 * Number(seconds) }
 }

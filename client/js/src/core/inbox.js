@@ -51,7 +51,7 @@ export function createInbox(limit) {
     },
 
     /** Note that a new session delivers from the cursor on, so that skipped activities arrive again. */
-    followNewSource() {
+    resync() {
       skippedTo = 0
     },
 

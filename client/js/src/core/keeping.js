@@ -5,7 +5,8 @@
  * few times a second at most, at any speed of the consumer.
  */
 
-import { warn } from "../errors.js"
+import { inTime } from "../clock.js"
+import { failed } from "../errors.js"
 
 /** @import { Clock } from "../clock.js" */
 /** @import { Store } from "../store/memory.js" */
@@ -49,7 +50,7 @@ export function createKeeping(session, { store, clock }, confirm) {
       kept = place
     } catch (error) {
       // That costs repeats after a restart, no messages.
-      warn("store the position")(error)
+      failed("storing the position", error)
     }
     session.run(() => {
       saving = undefined
@@ -83,7 +84,7 @@ export function createKeeping(session, { store, clock }, confirm) {
       return saving || !handled || handled === kept ? Infinity : notBefore
     },
 
-    saveIfDue() {
+    tick() {
       if (handled && session.now >= keeping.dueAt) saving = save(handled)
     },
 
@@ -91,11 +92,9 @@ export function createKeeping(session, { store, clock }, confirm) {
     async close() {
       keeping.handledAll()
       await saving
-      /** @type {any} */
-      let timer
-      const late = new Promise((resolve) => (timer = clock.set(() => resolve(0), LAST_WORD_MS)))
-      if (handled && handled !== kept) await Promise.race([(saving = save(handled)), late])
-      clock.clear(timer)
+      if (!handled || handled === kept) return
+      saving = save(handled)
+      await inTime(clock, LAST_WORD_MS, saving, "the position was not stored").catch(() => {})
     },
   }
   return keeping

@@ -7,7 +7,7 @@
 
 import { encodedBytes } from "../codec.js"
 import { compose, identify } from "../composing.js"
-import { BuzzError, FrameTooLarge, SendRefused, readable, warn } from "../errors.js"
+import { BuzzError, FrameTooLarge, SendRefused, failed, readable } from "../errors.js"
 
 /** @import { Encryption } from "../client.js" */
 /** @import { Codec } from "../codec.js" */
@@ -39,7 +39,7 @@ import { BuzzError, FrameTooLarge, SendRefused, readable, warn } from "../errors
  * @property {boolean} [saved]
  * @property {number} [ref]
  * @property {Link} [link]
- * @property {number} internalErrors
+ * @property {number} errors how many errors `internal` were its answers
  */
 
 /**
@@ -96,7 +96,7 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
   /** @param {Draft | Posting} draft @returns {Promise<Parcel>} */
   async function prepare(draft) {
     if ("text" in draft && !encryption) throw new TypeError("pass encryption to connect() to send a text")
-    const plain = compose(draft, "sendable_type" in draft || draft.from ? 0 : await session.owner())
+    const plain = await compose(draft, session.owner)
     const key = identify(plain, newId)
     const activity = encryption ? await encryption.seal(plain) : plain
     if (session.over) throw session.over
@@ -116,7 +116,7 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
 
   /** Keep a parcel until its answer arrives: it is sent when it is `saved`. @param {Parcel} parcel @returns {Entry} */
   function add(parcel) {
-    const entry = /** @type {Entry} */ ({ parcel, internalErrors: 0 })
+    const entry = /** @type {Entry} */ ({ parcel, errors: 0 })
     entry.answer = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }))
     // Nobody may be waiting for it.
     entry.answer.catch(() => {})
@@ -133,28 +133,27 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
     try {
       await saved
     } catch (error) {
-      remove(entry)
+      entries.delete(entry.parcel.key)
       return entry.reject(error)
     }
     run(() => (entry.saved = true))
   }
 
-  /** It is not sent (again). Returns whether it was there. @param {Entry} entry */
-  function remove({ parcel: { key }, ref }) {
+  /** It is not sent (again), in this run and the next. @param {Entry} entry */
+  async function forget({ parcel: { key }, ref }) {
     sent.delete(ref)
-    return entries.delete(key)
-  }
-
-  /** @param {Entry} entry */
-  function forget({ parcel: { key } }) {
-    // If this fails it is sent once more in the next run, and the server answers with the first id again.
-    ;(async () => store.deleteParcel(key))().catch(warn("delete from the store"))
+    if (!entries.delete(key)) return
+    try {
+      await store.deleteParcel(key)
+    } catch (error) {
+      // It is sent once more in the next run, and the server answers with the first id again.
+      failed("deleting from the store", error)
+    }
   }
 
   /** @param {Entry} entry @param {Ack} ack */
   function accepted(entry, ack) {
-    remove(entry)
-    forget(entry)
+    void forget(entry)
     entry.resolve(ack)
     emit("sent", { key: entry.parcel.key, ack })
   }
@@ -162,8 +161,7 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
   /** @param {Entry} entry @param {BuzzError} reason */
   function refused(entry, reason) {
     const error = encryption?.refusal?.(reason) ?? reason
-    remove(entry)
-    forget(entry)
+    void forget(entry)
     entry.reject(error)
     emit("refused", { key: entry.parcel.key, error })
   }
@@ -187,9 +185,9 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
       if (!known) void save(entry)
       const takeBack = () => {
         entry.reject(signal?.reason)
-        if (remove(entry)) forget(entry)
+        void forget(entry)
       }
-      signal?.addEventListener("abort", () => run(takeBack), { once: true })
+      signal?.addEventListener("abort", () => run(takeBack))
       return entry.answer
     },
 
@@ -242,8 +240,8 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
     failed({ ref, code, message = "", details, retry_after }) {
       const entry = sent.get(ref)
       if (!entry) return false
-      if (code === "internal") entry.internalErrors++
-      if (PASSING.includes(code) && entry.internalErrors < MAX_INTERNAL_ERRORS) {
+      if (code === "internal") entry.errors++
+      if (PASSING.includes(code) && entry.errors < MAX_INTERNAL_ERRORS) {
         sent.delete(ref)
         pausedUntil = Math.max(pausedUntil, session.now + (1000 * retry_after || PASSING_PAUSE_MS))
       } else refused(entry, new SendRefused(String(code), String(message), details))

@@ -6,13 +6,12 @@
  */
 
 import { readActivity } from "../activity.js"
-import { ForeignCursor, readable, warn } from "../errors.js"
+import { ForeignCursor, failed, readable } from "../errors.js"
 import { createInbox } from "./inbox.js"
 import { createKeeping } from "./keeping.js"
 import { createOutbox } from "./outbox.js"
 import { createSupervisor } from "./supervisor.js"
 
-/** @import { Activity } from "../activity.js" */
 /** @import { Clock } from "../clock.js" */
 /** @import { BuzzError } from "../errors.js" */
 /** @import { Store } from "../store/memory.js" */
@@ -70,9 +69,8 @@ const MAX_FRAME_BYTES = 131_072
  * @param {(name: string, data: any) => void} emit tells the app
  */
 export function createSession(options, emit) {
-  const { clock, deviceId, position, tokens } = options
-  const inbox = createInbox(options.bufferSize ?? BUFFER_SIZE)
-  const marksReceived = (options.markReceived ?? true) && deviceId !== undefined
+  const { clock, deviceId, position, tokens, bufferSize = BUFFER_SIZE, markReceived = true } = options
+  const inbox = createInbox(bufferSize)
   /** What the server is to be told next as received. @type {number | undefined} */
   let receivedId
   let caughtUp = false
@@ -132,7 +130,7 @@ export function createSession(options, emit) {
     },
 
     /** Do what is due, or set the timer, if a position is to be stored before it fires. */
-    runIfDue() {
+    tick() {
       if (keeping.dueAt < timerAt) session.run()
     },
 
@@ -144,8 +142,7 @@ export function createSession(options, emit) {
     /** Fetch a new token and send it in the running session. */
     async refresh() {
       tokens.reject()
-      const token = await tokens.current()
-      supervisor.write({ type: "refresh", token })
+      supervisor.write({ type: "refresh", token: await tokens.current() })
     },
 
     /**
@@ -156,24 +153,22 @@ export function createSession(options, emit) {
      */
     startAt(since = first) {
       const { epoch, cursor } = inbox
-      const { personId } = session
       begun = true
       if (since === undefined) return
-      if (cursor === undefined) inbox.begin(epoch, since)
-      else if (since < cursor && since !== first) {
+      if (cursor === undefined || (since < cursor && since !== first)) {
         inbox.begin(epoch, since)
-        inbox.skipTo(cursor)
+        inbox.skipTo(cursor ?? 0)
       }
-      if (epoch !== undefined && personId !== undefined) keeping.start({ epoch, lastActivityId: since, personId })
+      if (epoch !== undefined) keeping.start(session.position({ id: since }))
     },
 
     /**
      * Return the position of a device that has handled this activity and all before it.
      *
-     * @param {Activity} activity
+     * @param {{ id: number }} activity
      * @returns {Position}
      */
-    placeOf({ id }) {
+    position({ id }) {
       return { epoch: inbox.epoch ?? "", lastActivityId: id, personId: session.personId ?? 0 }
     },
 
@@ -208,8 +203,12 @@ export function createSession(options, emit) {
 
     /** Start to use a socket that has received its `welcome`. @param {Record<string, any>} frame @param {() => void} live */
     welcomed(frame, live) {
-      const welcome = readWelcome(frame)
-      const { personId, epoch, headId } = welcome
+      const { session_id, person_id: personId, device_id, head_id: headId, epoch } = frame
+      // A server older than `max_send_bytes` names this limit `max_frame_bytes`.
+      const maxSendBytes = frame.max_send_bytes ?? frame.max_frame_bytes
+      readable([personId, headId, maxSendBytes].every(Number.isSafeInteger) && typeof epoch === "string", frame.type)
+      const deviceId = device_id ?? undefined
+      const welcome = { sessionId: String(session_id), personId, deviceId, headId, epoch, maxSendBytes, raw: frame }
       live()
       if ((session.personId ?? personId) !== personId) {
         return session.end(new ForeignCursor(`use one store for each person: ${session.personId}, ${personId}`))
@@ -223,11 +222,9 @@ export function createSession(options, emit) {
         caughtUp = false
         emit("epoch_changed", { epoch })
       }
-      inbox.followNewSource()
-      session.personId = personId
-      session.welcome = welcome
-      session.deviceId ??= welcome.deviceId
-      session.maxSendBytes = welcome.maxSendBytes
+      inbox.resync()
+      session.deviceId ??= deviceId
+      Object.assign(session, { personId, maxSendBytes, welcome })
       first ??= inbox.cursor
       if (begun) session.startAt()
       hasBegun()
@@ -252,7 +249,7 @@ export function createSession(options, emit) {
       } else if (type === "event") {
         readable(typeof name === "string", type)
         // If it fails, the server closes with 4401, and then a token is fetched until it succeeds.
-        if (name === "token.expiring" && tokens.renewable) session.refresh().catch(warn("get a new token"))
+        if (name === "token.expiring" && tokens.renewable) session.refresh().catch((error) => failed("getting a new token", error))
         // This library's own events have other names than the server's.
         if (!OWN.includes(name)) emit(name, frame.data ?? {})
       } else if (type === "caught_up") {
@@ -271,7 +268,7 @@ export function createSession(options, emit) {
   const supervisor = createSupervisor(session, options)
   const outbox = createOutbox(session, options, emit)
   const keeping = createKeeping(session, options, ({ epoch, lastActivityId }) => {
-    if (marksReceived && epoch === inbox.epoch) receivedId = lastActivityId
+    if (markReceived && deviceId !== undefined && epoch === inbox.epoch) receivedId = lastActivityId
   })
   session.begun.catch(() => {})
   inbox.begin(position?.epoch, position ? position.lastActivityId : options.since)
@@ -286,7 +283,7 @@ export function createSession(options, emit) {
       // One by one: writing may lead to further events.
       for (let frame; (frame = outbox.next(link)); ) supervisor.write(frame)
     }
-    keeping.saveIfDue()
+    keeping.tick()
     const { state, welcome } = session
     const key = `${state.state} ${welcome?.sessionId} ${supervisor.waiting?.at}`
     if (key !== shown) emit("state", state)
@@ -308,21 +305,4 @@ export function createSession(options, emit) {
   }
 
   return Object.assign(session, { supervisor, outbox, keeping })
-}
-
-/** @param {Record<string, any>} raw @returns {Welcome} */
-function readWelcome(raw) {
-  const { session_id, person_id, device_id, head_id, epoch } = raw
-  // A server older than `max_send_bytes` names this limit `max_frame_bytes`.
-  const maxSendBytes = raw.max_send_bytes ?? raw.max_frame_bytes
-  readable([person_id, head_id, maxSendBytes].every(Number.isSafeInteger) && typeof epoch === "string", raw.type)
-  return {
-    sessionId: String(session_id),
-    personId: person_id,
-    deviceId: device_id ?? undefined,
-    headId: head_id,
-    epoch,
-    maxSendBytes,
-    raw,
-  }
 }

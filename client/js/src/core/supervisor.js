@@ -5,7 +5,7 @@
  */
 
 import { NotTheProtocol, TokenRefused, UnreadableAnswer } from "../errors.js"
-import { Backoff } from "./backoff.js"
+import { createBackoff } from "./backoff.js"
 import { afterClose } from "./closing.js"
 
 /** @import { BuzzError } from "../errors.js" */
@@ -38,7 +38,7 @@ import { afterClose } from "./closing.js"
 /** @typedef {{ at: number, floor: number, reason: string, ordered?: boolean }} Wait */
 /** @typedef {{ tokens: Tokens, connector: Connector, random?: () => number }} Platform */
 
-// For a token, and again for a socket with its welcome.
+// For a socket with its welcome. The token has a limit of its own.
 const OPEN_MS = 10_000
 // After a connection of this duration the next failure starts from the smallest wait.
 const STEADY_MS = 10_000
@@ -60,7 +60,7 @@ const MAX_TOKENS_REFUSED = 3
  */
 export function createSupervisor(session, { tokens, connector, random }) {
   const { run } = session
-  const backoff = new Backoff(random)
+  const backoff = createBackoff(random)
   let tokensRefused = 0
   /** @type {Link | undefined} */
   let attempt
@@ -75,7 +75,7 @@ export function createSupervisor(session, { tokens, connector, random }) {
 
   function begin() {
     /** @type {Link} */
-    const link = { at: session.now + OPEN_MS, since: 0 }
+    const link = { at: Infinity, since: 0 }
     attempt = link
     wait = undefined
     const ifAwaited = (/** @type {() => void} */ event) => run(() => link === attempt && event())
@@ -129,7 +129,7 @@ export function createSupervisor(session, { tokens, connector, random }) {
   /** The attempt has succeeded. */
   function promote() {
     if (live) {
-      if (retired) drop(retired)
+      if (retired) giveUp(retired)
       retired = live
       retired.at = session.now + RETIRE_MS
       steady(retired)
@@ -160,15 +160,9 @@ export function createSupervisor(session, { tokens, connector, random }) {
     }
   }
 
-  /** @param {Link} link @param {string} reason */
-  function giveUp(link, reason) {
-    closed(link, { reason })
-    link.socket?.close()
-  }
-
   /** @param {Link} link */
-  function drop(link) {
-    session.gone(link)
+  function giveUp(link, reason = "") {
+    closed(link, { reason })
     link.socket?.close()
   }
 
@@ -219,10 +213,7 @@ export function createSupervisor(session, { tokens, connector, random }) {
       if (live.asked && awake) giveUp(live, "no answer to a ping")
       else check()
     }
-    if (retired && isDue(retired)) {
-      drop(retired)
-      retired = undefined
-    }
+    if (retired && isDue(retired)) giveUp(retired)
     if (attempt) {
       if (isDue(attempt)) giveUp(attempt, "no answer in time")
     } else if (isDue(wait)) begin()
@@ -253,7 +244,10 @@ export function createSupervisor(session, { tokens, connector, random }) {
     pause() {
       const links = [live, attempt, retired]
       live = attempt = retired = wait = resumeId = undefined
-      for (const link of links) if (link) drop(link)
+      for (const link of links) {
+        if (link) session.gone(link)
+        link?.socket?.close()
+      }
     },
 
     /** Open another session from the cursor on, because this one cannot deliver what was skipped. */
@@ -263,7 +257,7 @@ export function createSupervisor(session, { tokens, connector, random }) {
 
     /** The network is back or the page is awake: try now. */
     wake() {
-      if (wait) wait.at = Math.max(session.now, wait.floor)
+      if (wait) wait.at = wait.floor
       check()
       tick(true)
     },

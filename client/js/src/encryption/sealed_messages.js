@@ -7,7 +7,7 @@
  */
 
 import { pause } from "../clock.js"
-import { Backoff } from "../core/backoff.js"
+import { createBackoff } from "../core/backoff.js"
 import { BuzzError, SendRefused } from "../errors.js"
 import { toBase64 } from "./encoding.js"
 import { KeysChanged, NoReaders, SealingRefused, TextTooLong, TooManyDevices, isFinal } from "./errors.js"
@@ -458,7 +458,7 @@ export class SealedMessages {
    */
   async #again(work, goesOn) {
     const { clock } = this.#needed()
-    const backoff = new Backoff()
+    const backoff = createBackoff()
     while (goesOn()) {
       try {
         return await work()
