@@ -40,15 +40,15 @@ class BuzzClient:
     """A session that continues across reconnects: no activity is lost or repeated.
 
     ``url`` is the server's base address, ``http(s)://`` or ``ws(s)://``. ``token`` is a person's access token, or a
-    callable (plain or async) that fetches a new one whenever it is needed. ``since`` is where to start if the cursor is
-    empty: an activity id (0: the whole history), or None for new activities only. ``cursor`` stores the position
-    between runs; in memory if none is given. ``device_id`` is a stable name of this device, at most 64 characters. A
-    second session with it replaces the first. ``encoding`` is the subprotocol to use. With ``mark_received`` the client
-    automatically tells the server what this device has handled, if it has a ``device_id``. ``open_timeout_seconds`` is
-    how long ``async with`` tries to open the first session; None: for ever. ``backoff`` is the wait between attempts;
-    by default half a second at first, half a minute at most. ``encryption`` seals the texts that are sent and opens
-    those that arrive (`buzz_client.encryption.SealedMessages`); without it, the app passes ciphertext. ``tap`` is
-    called with every frame that arrives, for debugging.
+    callable (plain or async) that fetches a new one whenever it is needed, within 30 seconds. ``since`` is where to
+    start if the cursor is empty: an activity id (0: the whole history), or None for new activities only. ``cursor``
+    stores the position between runs; in memory if none is given. ``device_id`` is a stable name of this device, at most
+    64 characters. A second session with it replaces the first. ``encoding`` is the subprotocol to use. With
+    ``mark_received`` the client automatically tells the server what this device has handled, if it has a ``device_id``.
+    ``open_timeout_seconds`` is how long ``async with`` tries to open the first session; None: for ever. ``backoff`` is
+    the wait between attempts; by default half a second at first, half a minute at most. ``encryption`` seals the texts
+    that are sent and opens those that arrive (`buzz_client.encryption.SealedMessages`); without it, the app passes
+    ciphertext. ``tap`` is called with every frame that arrives, for debugging.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -413,3 +414,20 @@ async def test_those_who_find_no_token_share_one_fetch() -> None:
     fixed = Tokens("fixed")
     fixed.reject("fixed")
     assert (await fixed.current(), fixed.renewable) == ("fixed", False)
+
+
+async def test_a_token_callable_that_never_returns_holds_nobody_up() -> None:
+    answers: list[Awaitable[str]] = [asyncio.Future(), asyncio.sleep(0, "t1")]
+    tokens = Tokens(lambda: answers.pop(0), fetch_seconds=0.01)
+    first, second = await asyncio.gather(tokens.current(), tokens.current(), return_exceptions=True)
+    assert isinstance(first, TimeoutError)
+    assert str(first) == "the token callable has returned none in 0.01 s"
+    assert second == "t1"
+
+
+async def test_a_token_callables_own_timeout_is_passed_on() -> None:
+    async def fetch() -> str:
+        raise TimeoutError("the identity provider took too long")
+
+    with pytest.raises(TimeoutError, match="the identity provider took too long"):
+        await Tokens(fetch).current()
