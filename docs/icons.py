@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from playwright.async_api import async_playwright
 
 FOLDER: Final = Path(__file__).parents[1] / "web" / "app" / "icons"
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 
 
 class Icon(NamedTuple):
