@@ -417,7 +417,9 @@ class World:
         if self.random.random() < 0.3:
             device.handled = activity.id
             device.sealed.kept(Position("", activity.id, device.person))
-            self.problems["doubled"] += (await device.sealed.open(activity)).text is not None
+            # What was refused may open now: somebody has linked its sender meanwhile.
+            again = await device.sealed.open(activity)
+            self.problems["doubled"] += opened.text is not None and again.text is not None
 
     def tell(self) -> None:
         for device in self.devices:
@@ -577,7 +579,7 @@ async def run(size: int) -> Report:
             advance(len(seeds))
 
         async def control() -> None:
-            found, _ = await loop.run_in_executor(processes, _histories, range(min(size, 20)), True)
+            found, _ = await loop.run_in_executor(processes, _histories, range(first, first + min(size, 20)), True)
             lost.update(found)
 
         async with asyncio.TaskGroup() as group:
