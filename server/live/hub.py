@@ -7,6 +7,8 @@ each socket that gets something. The catch-up readers serve sessions that are be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
 
 from protocol.codec import CODECS, Codec
 from protocol.errors import CloseCode
@@ -17,6 +19,8 @@ from server.live.ring import Entry, Ring, first_of, frames
 from server.live.session import Session
 from server.live.session_states import SessionState
 from server.runtime.tracing import SpanMaker, no_span
+
+_ID: Final = attrgetter("id")
 
 
 class Hub:
@@ -168,8 +172,7 @@ class Hub:
             for session in missed:
                 self.resume(session)
             concerned = self._concerned(entries)
-            for session, theirs in concerned.items():
-                session.committed(previous_head, self._frames(session.codec, session.max_frame_bytes, theirs))
+            self._deliver(previous_head, concerned)
             put("buzz.sessions", len(concerned))
             self._recent.clear()
             self.flush()
@@ -182,25 +185,45 @@ class Hub:
         return live
 
     def _concerned(self, entries: Sequence[Entry]) -> dict[Session, list[Entry]]:
+        """Return what each live session gets. Sessions that get one entry share its list."""
         concerned: dict[Session, list[Entry]] = {}
         live = SessionState.LIVE
         for entry in entries:
+            alone = [entry]
             for party in entry.parties:
-                for session in self._by_party.get(party, ()):
+                sessions = self._by_party.get(party, ())
+                if not concerned:  # a company's thousands of members, perhaps
+                    concerned = {session: alone for session in sessions if session.state is live}
+                    continue
+                for session in sessions:
                     theirs = concerned.get(session)
-                    if theirs is not None:
-                        if theirs[-1] is not entry:
+                    if theirs is None:
+                        if session.state is live:
+                            concerned[session] = alone
+                    elif theirs[-1] is not entry:
+                        if len(theirs) == 1:
+                            concerned[session] = [theirs[0], entry]
+                        else:
                             theirs.append(entry)
-                    elif session.state is live:
-                        concerned[session] = [entry]
         return concerned
+
+    def _deliver(self, previous_head: int, concerned: Mapping[Session, list[Entry]]) -> None:
+        entries: list[Entry] | None = None
+        codec: Codec | None = None
+        limit_bytes = 0
+        ready: list[tuple[int, bytes]] = []
+        for session, theirs in concerned.items():
+            if theirs is not entries or session.codec is not codec or session.max_frame_bytes != limit_bytes:
+                entries, codec, limit_bytes = theirs, session.codec, session.max_frame_bytes
+                ready = self._frames(codec, limit_bytes, theirs)
+            session.committed(previous_head, ready)
 
     def _frames(self, codec: Codec, limit_bytes: int, entries: list[Entry]) -> list[tuple[int, bytes]]:
         """Return the entries as frames, (last id, bytes) each.
 
         Sessions that get the same activities under the same limit share them.
         """
-        key = (codec.binary, limit_bytes, tuple([entry.id for entry in entries]))
+        key = (codec.binary, limit_bytes, tuple(map(_ID, entries)))
         ready = self._recent.get(key)
         if ready is None:
             ready = self._recent[key] = list(frames(codec, entries, limit_bytes))

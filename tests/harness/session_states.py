@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from server.live.session import Session
@@ -20,7 +20,7 @@ class TracedSession(Session):
         super().__init__(*arguments, **more)
         self.told: list[Trigger] = []
 
-    def committed(self, previous_head: int, frames: Iterable[tuple[int, bytes]]) -> None:
+    def committed(self, previous_head: int, frames: Sequence[tuple[int, bytes]]) -> None:
         self.told.append(Trigger.COMMITTED)
         super().committed(previous_head, frames)
 
