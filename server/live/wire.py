@@ -56,6 +56,10 @@ class Owner(Protocol):
         """Called when a close frame was sent."""
         ...
 
+    def ends_later(self) -> bool:
+        """Called when the peer sends no more: False ends the connection now, else the owner calls ``finish``."""
+        ...
+
     def lost(self) -> None:
         """Called once, when the connection has ended."""
         ...
@@ -65,12 +69,12 @@ class Wire(asyncio.Protocol):
     """One socket. ``paused``: its write buffer is above the high-water mark.
 
     ``heard``: since the ping the peer has shown that it is alive: bytes arrived, or it has read enough for a full
-    buffer to drain.
+    buffer to drain. ``over``: the peer sends no more, and the connection waits to be closed.
     """
 
     __slots__ = (
         "_owner", "_reader", "_refused", "_taken_at_ping", "_transport", "bytes_in", "bytes_out", "close_code",
-        "frames_out", "heard", "lost", "paused",
+        "frames_out", "heard", "lost", "over", "paused",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, limits: FrameLimits) -> None:
@@ -83,6 +87,7 @@ class Wire(asyncio.Protocol):
         self._taken_at_ping = 0
         self.close_code: int | None = None
         self.lost = False
+        self.over = False
         self.bytes_in = 0
         self.bytes_out = 0
         self.frames_out = 0
@@ -189,7 +194,7 @@ class Wire(asyncio.Protocol):
 
     def read_on(self) -> None:
         """Read again after :meth:`hold`."""
-        if not self.lost:
+        if not self.lost and not self.over:
             self._transport.resume_reading()
 
     def _refuse(self, failure: Failure) -> None:
@@ -210,8 +215,9 @@ class Wire(asyncio.Protocol):
         elif is_over is False:
             self.abort()
 
-    def eof_received(self) -> bool | None:
-        return None
+    def eof_received(self) -> bool:
+        self.over = self._owner is not None and self._owner.ends_later()
+        return self.over
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True

@@ -43,10 +43,12 @@ class Surroundings:
     """What all sockets of a node share. ``ended`` is called with each connection at its end.
 
     ``openings`` limits the hellos in one turn of the event loop: those of thousands of sockets may arrive together.
+    ``endings`` limits the connections that are closed in one, because thousands may end together.
     """
 
     acceptor: Acceptor
     openings: Admission
+    endings: Admission
     frame_handler: FrameHandler
     limits: FrameLimits
     tasks: Tasks
@@ -117,6 +119,18 @@ class Connection:
         held, self._held = self._held, None
         if held:
             self.received(held)
+
+    def ends_later(self) -> bool:
+        """Close the connection, whose peer sends no more, in a later turn if many are closed in this one."""
+        if self._around.endings.enter_now():
+            return False
+        self._around.endings.wait(self._finish)
+        return True
+
+    def _finish(self) -> bool:
+        was_there = not self.wire.lost
+        self.wire.finish()
+        return was_there
 
     def lost(self) -> None:
         """Release everything, because the connection has ended."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from protocol.errors import CLOSES, CloseCode
+from server.socket.connection import Connection
 from tests.end_to_end.conftest import OpenWorld
 from tests.harness.backend import POSTGRESQL, SQLITE, TWO_NODES
 from tests.harness.peer import JSON, MSGPACK, Peer, chat
-from tests.harness.people import BOB, JANE
+from tests.harness.people import BOB, CROWD, JANE
 from tests.harness.waiting import until
 from tests.harness.watch import Watch
 from tests.harness.world import World
@@ -181,6 +183,57 @@ async def test_the_servers_own_page_may(world: World) -> None:
 
 
 # 4408
+
+
+MANY, A_TURN = 12, 3
+
+
+async def test_connections_that_end_together_are_closed_over_several_turns(
+    open_: OpenWorld, subprotocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.socket.endpoint.CLOSED_PER_TURN", A_TURN)
+    world = await open_(max_handshakes_per_address=MANY)
+    turn, lost = 0, Counter[int]()
+    end = Connection.lost
+
+    def noted(self: Connection) -> None:
+        lost[turn] += 1
+        end(self)
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if lost.total() < MANY:
+            asyncio.get_running_loop().call_soon(next_turn)
+
+    monkeypatch.setattr(Connection, "lost", noted)
+    people = CROWD[: MANY // 2]
+    peers = [await world.join(person, subprotocol) for person in people]
+    peers += [await world.connect(subprotocol) for _ in people]
+    next_turn()
+    for peer in peers:
+        peer.cut()
+    await until(lambda: not world.node.socket._sockets)
+    assert lost.total() == MANY
+    assert max(lost.values()) <= A_TURN
+    assert not len(world.node.hub)
+
+
+async def test_a_device_that_comes_again_before_its_old_connection_is_closed(
+    open_: OpenWorld, subprotocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one gets a close frame that nobody reads, as any other whose peer has gone, and both leave nothing."""
+    monkeypatch.setattr("server.socket.endpoint.CLOSED_PER_TURN", 0)  # it stays until the new session replaces it
+    world = await open_()
+    old = await world.join(JANE, subprotocol, device_id="phone")
+    old.connection.transport.write_eof()
+    await until(lambda: any(wire.over for wire in world.node.socket._sockets))
+    new = await world.join(JANE, subprotocol, device_id="phone")
+    await new.alive()
+    assert await old.until_closed() == 4409
+    await new.close()
+    monkeypatch.setattr(world.node.socket._around.endings, "_per_turn", 1)
+    await until(lambda: not world.node.socket._sockets)
 
 
 @pytest.mark.parametrize("say", [[], ["nonsense"]])
