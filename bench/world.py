@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -33,6 +34,32 @@ class World:
     company_members: int = 0
     with_numbers: int = 0
     history: History | None = None
+
+
+class Reached(Protocol):
+    """A server that the load can reach, with tokens for it."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server that another process has started, by its address and data directory."""
+
+    host: str
+    port: int
+    data_dir: Path
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self.data_dir)
 
 
 @dataclass(frozen=True)

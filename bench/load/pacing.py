@@ -29,13 +29,21 @@ class Schedule:
     shares_core: bool = False
     due: list[float] = field(default_factory=list)
     lateness: list[float] = field(default_factory=list)
+    is_stopped: bool = False
 
     def counts(self, number: int) -> bool:
         """Return whether this one is after the warm-up."""
         return number >= self.warm_up_seconds * self.rate
 
+    def stop(self) -> None:
+        """Send no more: `run` returns soon."""
+        self.is_stopped = True
+
     async def run(self) -> None:
-        """Send everything, then return; answers may still be outstanding."""
+        """Send everything, or until `stop`, then return; answers may still be outstanding.
+
+        Raises what `fire` raises.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         first = time.perf_counter() + 0.01
@@ -45,13 +53,19 @@ class Schedule:
 
         def spin() -> None:
             """Check the clock in every iteration of the loop: its timers are too coarse by a millisecond."""
+            try:
+                send_what_is_due()
+            except Exception as error:  # noqa: BLE001 - else nobody hears of it, and `run` waits for ever
+                done.set_exception(error)
+
+        def send_what_is_due() -> None:
             nonlocal position
             now = time.perf_counter()
-            while position < len(self.due) and self.due[position] <= now:
+            while position < len(self.due) and self.due[position] <= now and not self.is_stopped:
                 self.lateness.append(now - self.due[position])
                 self.fire(position)
                 position += 1
-            if position < len(self.due):
+            if position < len(self.due) and not self.is_stopped:
                 if self.shares_core and self.due[position] - now > NAP_SECONDS:
                     time.sleep(NAP_SECONDS)
                 loop.call_soon(spin)

@@ -11,7 +11,7 @@ from bench.load.conversation import Conversation
 from bench.load.frames import Codec
 from bench.load.socket import SocketClient, connect
 from bench.process import ServerProcess
-from bench.world import Buzz
+from bench.world import Reached
 
 Item = TypeVar("Item")
 Opened = TypeVar("Opened")
@@ -21,7 +21,7 @@ WELCOME_WITHIN_SECONDS = 60.0
 
 
 async def open_sessions(
-    buzz: Buzz,
+    buzz: Reached,
     people: Sequence[int],
     conversation: Conversation,
     *,
@@ -40,7 +40,7 @@ async def open_sessions(
 
 
 async def open_session(
-    buzz: Buzz, person: int, conversation: Conversation, *, last_activity_id: int | None = None
+    buzz: Reached, person: int, conversation: Conversation, *, last_activity_id: int | None = None
 ) -> SocketClient:
     """Open one session: upgrade, `hello`, `welcome`. Raises UpgradeRefused if the server refuses it now."""
     request = socket_request(buzz, conversation.codec)
@@ -55,7 +55,7 @@ async def open_session(
     return client
 
 
-def socket_request(buzz: Buzz, codec: Codec) -> bytes:
+def socket_request(buzz: Reached, codec: Codec) -> bytes:
     return wire.upgrade_request(buzz.host, buzz.port, frames.SOCKET_PATH, subprotocols=[frames.SUBPROTOCOLS[codec]])
 
 

@@ -20,7 +20,7 @@ from bench.load.sessions import open_sessions
 from bench.load.socket import abort_all
 from bench.process import BenchFault, ServerProcess
 from bench.registry import row
-from bench.world import Buzz, World
+from bench.world import Buzz, Reached, World
 
 CONNECTIONS = 32
 WITH_NUMBERS = 1_000
@@ -31,7 +31,7 @@ LOOK_UP_RATE = 200
 MILLISECONDS = 1_000.0
 
 
-def look_up(buzz: Buzz, token: str, nth: int) -> bytes:
+def look_up(buzz: Reached, token: str, nth: int) -> bytes:
     """Return a request whose caller is alternately a trusted contact and a new unknown caller.
 
     A call of an unknown caller costs more: it is stored as a blocked call.
@@ -41,13 +41,13 @@ def look_up(buzz: Buzz, token: str, nth: int) -> bytes:
     return _request(buzz, token, 1 + nth % WITH_NUMBERS, world.unknown_number(nth))
 
 
-def trusted_call(buzz: Buzz, token: str, nth: int) -> bytes:
+def trusted_call(buzz: Reached, token: str, nth: int) -> bytes:
     """Return a request whose caller is a trusted contact."""
     person = 1 + nth % WITH_NUMBERS
     return _request(buzz, token, person, world.contact_number(person, nth // WITH_NUMBERS % 10))
 
 
-def _request(buzz: Buzz, token: str, person: int, caller: str) -> bytes:
+def _request(buzz: Reached, token: str, person: int, caller: str) -> bytes:
     called = world.buzz_number(person)
     query = urlencode({"number_code": 1, "number": called[2:], "inbound_code": 1, "inbound": caller[2:]})
     return get(buzz.host, buzz.port, f"/apps/buzz/trust-lookup?{query}", token)

@@ -50,6 +50,20 @@ async def test_a_row_is_measured_from_end_to_end(tmp_path: Path) -> None:
     assert "durable sends, msgpack" in printed
 
 
+async def test_a_storm_is_measured_beside_people_who_go_on_writing(tmp_path: Path) -> None:
+    """Sixty sessions are cut and come back; a process of its own writes and looks up meanwhile, and loses nothing."""
+    found = tmp_path / "results.json"
+    await bench(
+        *("--row", "reconnects", "--work", str(tmp_path / "work")),
+        *("--results", str(found), "--report", str(tmp_path / "report.html")),
+    )
+    row = json.loads(found.read_bytes())["rows"]["reconnects"]
+    assert row["fault"] == ""
+    entries = {entry["name"]: entry for entry in row["entries"]}
+    assert entries.keys() == {"seconds", "lag", "sends", "look-ups"}
+    assert all(entries[name]["control"] > 0 for name in ("sends", "look-ups"))
+
+
 async def test_the_javascript_client_is_measured_against_a_played_server(tmp_path: Path) -> None:
     """A thousand activities, read by it and by centrifuge-js, each in its own protocol."""
     program("npm")
