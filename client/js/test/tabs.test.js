@@ -353,9 +353,14 @@ async function removedMeanwhile() {
   scene.remove(JANE, "tablet")
   scene.now += 10
   let mayAnswer
-  const asked = new Promise((resolve) => {
-    device.before = () => (resolve(), new Promise((answer) => (mayAnswer = answer)))
-  })
+  // The next question is not answered either; the one before it is, too late.
+  const asksAgain = () => {
+    mayAnswer?.()
+    return new Promise((resolve) => {
+      device.before = () => (resolve(), new Promise((answer) => (mayAnswer = answer)))
+    })
+  }
+  const asked = asksAgain()
   while (!tabs.every(({ connected }) => connected)) await clock.next()
   await asked
   await says("by the thief")
@@ -363,7 +368,7 @@ async function removedMeanwhile() {
     device.before = () => {}
     mayAnswer()
   }
-  return { browser, tabs, answer, last: scene.log.at(-1) }
+  return { browser, tabs, answer, asksAgain, last: scene.log.at(-1) }
 }
 
 test("a tab without the socket opens nothing before the holder has looked at changed keys", async () => {
@@ -374,12 +379,61 @@ test("a tab without the socket opens nothing before the holder has looked at cha
   await browser.close()
 })
 
-test("a tab without the socket does not wait for a holder that is gone", async () => {
-  const { browser, tabs, answer } = await removedMeanwhile()
+test("a tab whose holder is gone before it has looked opens nothing before it has looked itself", async () => {
+  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
   const [holder, other] = tabs
-  assert.deepEqual(other.got, ["before"])
   await holder.close()
+  const asked = asksAgain()
+  while (!other.connected) await browser.passes(0)
+  await asked
+  await settled()
+  assert.deepEqual(other.got, ["before"])
+  answer()
   await until(() => other.got.length > 1)
+  assert.deepEqual(other.got, ["before", "removed_device"])
+  await browser.close()
+})
+
+test("a connection that ends before changed keys were looked at lets no tab open anything", async () => {
+  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
+  browser.server.cut()
+  await settled()
+  const asked = asksAgain()
+  for (const { got, connected } of tabs) assert.deepEqual([got, connected], [["before"], false])
+  while (!tabs.every(({ connected }) => connected)) await browser.clock.next()
+  await asked
+  await settled()
+  for (const { got } of tabs) assert.deepEqual(got, ["before"])
+  answer()
+  for (const { got } of tabs) await until(() => got.length > 1)
+  for (const { got } of tabs) assert.deepEqual(got, ["before", "removed_device"])
+  await browser.close()
+})
+
+test("a tab that has held the socket waits for the look of the tab that holds it now", async () => {
+  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
+  const [holder, other] = tabs
+  holder.suspend()
+  const asked = asksAgain()
+  while (!other.connected) await browser.passes(0)
+  await asked
+  holder.resume()
+  while (!holder.connected) await browser.passes(0)
+  await settled()
+  for (const { got } of tabs) assert.deepEqual(got, ["before"])
+  answer()
+  for (const { got } of tabs) await until(() => got.length > 1)
+  for (const { got } of tabs) assert.deepEqual(got, ["before", "removed_device"])
+  await browser.close()
+})
+
+test("what waits for a look when the client is closed is not opened, and says why", async () => {
+  const { browser, tabs, answer, last } = await removedMeanwhile()
+  const [, other] = tabs
+  const waiting = assert.rejects(other.encryption.open(last), { code: "client_closed" })
+  await settled()
+  await other.close()
+  await waiting
   answer()
   await browser.close()
 })

@@ -88,7 +88,6 @@ import { reads, waiting } from "./trust.js"
 
 // Told to the other tabs: this one has asked whose keys have changed.
 const LOOKED = "encryption.looked"
-const CONNECTED = ["live", "behind"]
 // A server that does not give back what was published must not keep this device publishing.
 const MAX_ROUNDS = 4
 /** The types of activities whose `message` is sealed. */
@@ -106,9 +105,11 @@ export class SealedMessages {
   #isReady = () => {}
   /** @type {Me | undefined} */
   #me
-  /** Settles when the latest connection has asked what changed. @type {Promise<unknown>} */
+  /** Settles when this tab has asked what changed, on its latest connection. @type {Promise<unknown>} */
   #synced = Promise.resolve()
-  /** Settles when the tab that holds the socket has asked, or the connection ends. @type {Promise<unknown>} */
+  /** @type {(value?: unknown) => void} */
+  #hasSynced = () => {}
+  /** Settles when the tab that holds the socket has asked, on the latest connection. @type {Promise<unknown>} */
   #holderLooked = Promise.resolve()
   /** @type {(value?: unknown) => void} */
   #looked = () => {}
@@ -149,7 +150,7 @@ export class SealedMessages {
 
   /**
    * Learn whether the tab that holds the socket still asks what has changed. The app's callbacks come later: one of them
-   * may wait for something to be opened.
+   * may wait for something to be opened. What waits when a connection ends waits for the next one, of whichever tab.
    *
    * @param {string} name
    * @param {any} data
@@ -161,9 +162,12 @@ export class SealedMessages {
       this.#holderLooked = new Promise((resolve) => (this.#looked = resolve))
       before(this.#holderLooked)
       if (!data.raw.looks_at_keys) this.#looked()
-    } else if (name === "state" ? !CONNECTED.includes(data.state) : name === LOOKED && data.session === this.#session) {
+      // Another tab holds the socket now.
+      if (!this.#line?.open) this.#hasSynced()
+    } else if (name === "state" && data.state === "ended") {
       this.#looked()
-    }
+      this.#hasSynced()
+    } else if (name === LOOKED && data.session === this.#session) this.#looked()
   }
 
   /** Return a connector whose sockets seal what is sent. @param {Connector} connect @returns {Connector} */
@@ -220,7 +224,7 @@ export class SealedMessages {
         const { incoming } = await this.#open()
         await this.#synced
         await this.#holderLooked
-        return incoming.open(activity)
+        return over() ? undefined : incoming.open(activity)
       },
       () => !over(),
     )
@@ -417,15 +421,17 @@ export class SealedMessages {
    * @param {Frame} welcome the other tabs are given a copy of it, so that they know whether this one still asks
    */
   async #begin(line, welcome) {
-    /** @type {(value?: undefined) => void} */
-    let resolve
-    this.#synced = new Promise((done) => (resolve = done))
+    const before = this.#hasSynced
+    this.#synced = new Promise((resolve) => (this.#hasSynced = resolve))
+    before(this.#synced)
+    const hasSynced = this.#hasSynced
     welcome.looks_at_keys = true
     const tried = () => {
-      if (!welcome.looks_at_keys) return
+      // If it has ended, the next connection asks.
+      if (!welcome.looks_at_keys || !line.open) return
       welcome.looks_at_keys = false
-      resolve()
-      if (line.open) line.pass({ type: "event", name: LOOKED, data: { session: welcome.session_id } })
+      hasSynced()
+      line.pass({ type: "event", name: LOOKED, data: { session: welcome.session_id } })
     }
     try {
       await this.#again(
