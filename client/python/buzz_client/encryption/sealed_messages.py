@@ -269,8 +269,8 @@ class SealedMessages:
             parts.people.forget_members()
             self._looked_on = connection
         finally:
-            # If it failed, what arrives is opened with what is known.
-            if connection == self._connection:
+            # If it failed, what arrives is opened with what is known; if the connection has ended, the next one asks.
+            if connection == self._connection and (self._connected or self._looked_on == connection):
                 self._asked.set()
 
     async def _follow(self) -> list[PublishedKey]:

@@ -179,6 +179,28 @@ async def test_if_the_server_cannot_say_what_changed_messages_are_opened_with_wh
     assert await talk.jane.open(later) == "later"
 
 
+async def test_a_look_that_fails_after_its_connection_has_ended_lets_nothing_be_opened(talk: Talk) -> None:
+    assert await talk.jane.open(await talk.tablet.send(JANE, "before")) == "before"
+    talk.jane.sealed.lost()
+    talk.remove_the_tablet()
+    sent = await talk.tablet.send(JANE, "by the thief")
+    fetch, asked, may_fail = talk.jane.routes.public_keys, asyncio.Event(), asyncio.Event()
+
+    async def failing(person: int) -> list[dict[str, Any]]:
+        asked.set()
+        await may_fail.wait()
+        talk.jane.routes.public_keys = fetch  # type: ignore[method-assign]
+        raise TimeoutError
+
+    talk.jane.routes.public_keys = failing  # type: ignore[method-assign]
+    talk.jane.connect()
+    await asked.wait()
+    opening = asyncio.create_task(talk.jane.open(sent))
+    talk.jane.sealed.lost()
+    may_fail.set()
+    assert await opening == "removed_device"
+
+
 async def test_a_refused_request_for_keys_is_raised(talk: Talk) -> None:
     talk.jane.routes.fails = [HttpError(403, "Forbidden", None)]
     with pytest.raises(HttpError):
