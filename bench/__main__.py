@@ -63,9 +63,9 @@ def main() -> int:
 def _compare(options: argparse.Namespace, cores: Cores, about: Mapping[str, str]) -> int:
     """Compare this working tree with a commit; return 1 if a build could not be measured."""
     console = Console(width=None if sys.stdout.isatty() else PRINTED_COLUMNS)
-    rows = [name for name in options.row or against.COMPARED if name in against.COMPARED]
+    rows = [name for name in options.row or against.ROWS if name in against.ROWS]
     if not rows:
-        console.print(f"--against compares only these rows: {', '.join(against.COMPARED)}")
+        console.print(f"--against compares only these rows: {', '.join(against.ROWS)}")
         return 2
     bench = Bench(options.work.resolve(), cores, options.quick, lambda text: console.print(text, style="dim"))
     try:
@@ -82,7 +82,7 @@ def _options(known: Iterable[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Buzz against its bars.")
     parser.add_argument("--row", action="append", choices=list(known), help="only this row; may be given again")
     parser.add_argument(
-        "--against", metavar="COMMIT", help="compare processor time and memory with this commit's build"
+        "--against", metavar="COMMIT", help="compare processor time, memory and delays with this commit's build"
     )
     parser.add_argument("--repeat", type=int, default=DEFAULT_REPEATS, help="repeats; medians are shown")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that the bench runs, measures nothing")

@@ -28,9 +28,11 @@ async def bench(*options: str) -> str:
 
 
 async def test_two_builds_are_compared_on_the_same_interpreter(tmp_path: Path) -> None:
-    printed = await bench("--against", "HEAD", "--row", "memory", "--work", str(tmp_path))
+    printed = await bench("--against", "HEAD", "--row", "memory", "--row", "latency", "--work", str(tmp_path))
     assert platform.python_version() in printed
     assert re.search(r"idle session at 100 .* KiB .* KiB .* \d\.\d+", printed)
+    for share in ("p50", "p99"):
+        assert re.search(rf"send to received at [\d,]+ sends/s, {share} .* ms .* ms .* \d\.\d+", printed)
     [build] = (tmp_path / "builds").iterdir()
     assert (build / "run.py").exists()
 
