@@ -1,6 +1,6 @@
 // Messages to somebody who has no device yet that can read them: they wait, and are sent when there is one.
 
-import { conversationKey } from "./parties.js";
+import { conversationKey, readKey } from "./parties.js";
 
 // The server tells of new keys only those who have talked with the person.
 const LOOK_AGAIN_MS = 30_000;
@@ -12,6 +12,8 @@ export class Keyless {
   /** Conversations that are to be tried once more: keys were told of while the try before was under way. */
   #once = new Set();
   #timer;
+  /** How often keys were told of. */
+  news = 0;
 
   constructor(session) {
     this.session = session;
@@ -27,10 +29,26 @@ export class Keyless {
   }
 
   /**
-   * Nobody can read a message: return why, or that it waits. It does not wait for somebody whom the server does not
-   * know, nor for a device that this person has refused.
+   * Nobody can read a message: keep it until somebody can, or as failed. `news`: how often keys had been told of when it
+   * was sent.
    */
-  async whyOf({ party }) {
+  async refused(message, news) {
+    const { messageId, conversation } = message;
+    const { outgoing } = this.session;
+    const why = await this.#whyOf(readKey(conversation));
+    if (!outgoing.get(messageId)) return;
+    await outgoing.put({ ...message, state: why === WHY ? "waiting" : "failed", why });
+    if (why !== WHY) return;
+    // Keys that were told of meanwhile found nothing that waits for them.
+    if (this.news === news) this.#lookLater();
+    else await this.sendAll(conversation);
+  }
+
+  /**
+   * Return why a message failed that nobody can read, or that it waits. It does not wait for somebody whom the server
+   * does not know, nor for a device that this person has refused.
+   */
+  async #whyOf({ party }) {
     const { keys, buzz } = this.session;
     if (party.type === "person" && keys.person(party.id)?.devices.some(({ state }) => state === "unlinked")) return "failedReaders";
     try {
@@ -38,7 +56,6 @@ export class Keyless {
     } catch (error) {
       if (error?.status === 404) return "failedUnknown";
     }
-    this.#lookLater();
     return WHY;
   }
 
@@ -66,6 +83,7 @@ export class Keyless {
   }
 
   async #keysOf(personId) {
+    this.news++;
     await this.sendAll(conversationKey({ type: "person", id: personId }, null));
     await this.again();
   }

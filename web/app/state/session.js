@@ -74,6 +74,7 @@ export class Session {
   #leaves = false;
   #forgotten = false;
   #pendingToken;
+  #posting = new Set();
   #wasLive = false;
 
   #hasBegun;
@@ -113,7 +114,10 @@ export class Session {
     const { buzz, topics } = this;
     buzz.on("state", (state) => this.#stateIs(state));
     buzz.on("sent", ({ key, ack }) => void this.#sent(key, ack));
-    buzz.on("refused", ({ key, error }) => void this.#failed(key, error));
+    buzz.on("refused", ({ key, error }) => {
+      // What is posted in this run hears of it itself.
+      if (!this.#posting.has(key)) void this.#failed(key, error);
+    });
     buzz.on("epoch_changed", () => this.log.forget());
     buzz.on("typing", ({ from, to, expires_in_ms: ms }) => this.typing.heard(this.#conversation(from, to), ms));
     buzz.on("receipt", ({ by, id }) => this.log.delivered(conversationKey(by, null), id));
@@ -229,23 +233,27 @@ export class Session {
   /** Give a message to the client. Returns whether it was sent. */
   async post(message) {
     const { party, as } = readKey(message.conversation);
+    const { news } = this.keyless;
     const draft = { to: party, messageId: message.messageId, ...(as && { from: as }) };
     await this.begun;
+    this.#posting.add(message.messageId);
     try {
       await this.buzz.send({ ...draft, ...(this.encrypted ? { text: message.text } : { message: message.text }) });
       return true;
     } catch (error) {
-      if (!this.buzz.over) await this.#failed(message.messageId, error);
+      if (!this.buzz.over) await this.#failed(message.messageId, error, news);
       return false;
+    } finally {
+      this.#posting.delete(message.messageId);
     }
   }
 
-  async #failed(messageId, error) {
+  async #failed(messageId, error, news = this.keyless.news) {
     const message = this.outgoing.get(messageId);
     if (!message) return;
-    let why = failureOf(error);
-    if (why === "failedReaders") why = await this.keyless.whyOf(readKey(message.conversation));
-    if (this.outgoing.get(messageId)) await this.outgoing.put({ ...message, state: why === WHY ? "waiting" : "failed", why });
+    const why = failureOf(error);
+    if (why === "failedReaders") await this.keyless.refused(message, news);
+    else await this.outgoing.put({ ...message, state: "failed", why });
   }
 
   async #sent(messageId, { id }) {
