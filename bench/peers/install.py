@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.process import REPOSITORY, BenchFault
 
 HERE = Path(__file__).resolve().parent
 INSTALL_WITHIN_SECONDS = 900.0
+CENTRIFUGO = "v6.9.1"
 
 
 async def socketio(work: Path) -> list[str]:
@@ -67,15 +69,29 @@ async def synapse(work: Path) -> list[str]:
     return [str(python), str(HERE / "matrix_synapse" / "server.py")]
 
 
+async def centrifugo(work: Path) -> str:
+    """Centrifugo, built by Go. Returns the program's path; BenchFault without Go."""
+    folder = work / "peers" / f"centrifugo@{CENTRIFUGO}"
+    if not (folder / "centrifugo").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        package = f"github.com/centrifugal/centrifugo/v6@{CENTRIFUGO}"
+        await _run(["go", "install", "-trimpath", package], folder, {"GOBIN": str(folder)})
+    return str(folder / "centrifugo")
+
+
 async def version(command: Sequence[str]) -> str:
     """Return what a command prints about versions, on one line."""
     return " ".join((await _run(command, Path.cwd())).split())
 
 
-async def _run(command: Sequence[str], folder: Path) -> str:
+async def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
     except FileNotFoundError as error:
         raise BenchFault(f"{command[0]} is not installed") from error

@@ -24,5 +24,7 @@ ORDER = (
     "peer-socketio",
     "peer-python-socketio",
     "peer-synapse",
+    "peer-centrifugo",
+    "peer-centrifugo-redis",
     "js-client",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.context import Bench
@@ -105,7 +106,8 @@ async def _against_chat(bench: Bench, command: list[str], versions: str) -> Samp
         path.unlink()
     bench.say("the peer")
     async with serving([*command, str(database)], core=bench.cores.server, log=bench.work / "peer.log") as server:
-        theirs = await _chat(bench, server)
+        people = range(1, PEOPLE + 1)
+        theirs = await run_chat(bench, server, Chat(dict(pairs(people)), IN_FLIGHT), people)
     bench.say("Buzz")
     async with bench.buzz(World(people=PEOPLE)) as buzz:
         mine = await closed_loop(bench, buzz)
@@ -119,9 +121,8 @@ def sample(mine: Taken, theirs: Taken, versions: str) -> Sample:
     return Sample(readings, notes={"sends": f"{versions}; {compare(mine[0], theirs[0])}"})
 
 
-async def _chat(bench: Bench, server: ServerProcess) -> Taken:
-    people = range(1, PEOPLE + 1)
-    chat = Chat(dict(pairs(people)), IN_FLIGHT)
+async def run_chat(bench: Bench, server: ServerProcess, chat: Chat, people: Sequence[int]) -> Taken:
+    """Let everybody send to a peer in a closed loop; BenchFault if something was refused or lost."""
     clients = await chat.open(server, people)
     try:
         chat.start(clients)
