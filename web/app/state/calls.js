@@ -1,5 +1,7 @@
 // Calls: one that rings, those that were blocked, and the latest.
 
+import { Repeater } from "./repeater.js";
+
 const RINGS_MS = 45_000;
 
 /** The person's calls. The lists are kept, so that they can be read without a network. */
@@ -14,6 +16,8 @@ export class Calls {
   /** The names of callers by their numbers: the server tells them while it rings, and not in its lists. */
   #names = new Map();
   #timer;
+
+  #repeater = new Repeater(() => this.session.state.state === "live");
 
   constructor(session) {
     this.session = session;
@@ -32,9 +36,14 @@ export class Calls {
       this.blockedNow = call;
       this.blocked = [call, ...this.blocked.filter((each) => each.call_id !== call.call_id)];
       this.session.topics.changed("calls");
-      void this.refresh();
+      this.#refreshNow();
     });
-    buzz.on("directory.changed", () => void this.refresh());
+    buzz.on("directory.changed", () => this.#refreshNow());
+  }
+
+  /** Something has changed: if the server does not say what, it is asked again. */
+  #refreshNow() {
+    void this.#repeater.run(() => this.refresh());
   }
 
   /** Ask the server for both lists. */
@@ -73,7 +82,7 @@ export class Calls {
   /** A call is in the history: it has ended. */
   recorded(messageId) {
     if (this.ringing?.message_id === messageId) this.dismiss();
-    if (this.session.state.state === "live") void this.refresh().catch(() => {});
+    if (this.session.state.state === "live") this.#refreshNow();
   }
 
   #ring(call) {
@@ -86,7 +95,7 @@ export class Calls {
     // A call of somebody who is in nobody's history ends without a word.
     this.#timer = setTimeout(() => {
       this.dismiss();
-      void this.refresh().catch(() => {});
+      this.#refreshNow();
     }, RINGS_MS);
     this.session.topics.changed("calls");
   }

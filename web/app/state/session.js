@@ -14,6 +14,7 @@ import { Outgoing } from "./outgoing.js";
 import { conversationOf, conversationKey, readKey } from "./parties.js";
 import { deviceIdOf, forgetDevice, preferences } from "./preferences.js";
 import { Privacy } from "./privacy.js";
+import { Repeater } from "./repeater.js";
 import { isCall } from "./rows.js";
 import { failureOf, openedText } from "./sealing.js";
 import { Topics } from "./topics.js";
@@ -76,6 +77,8 @@ export class Session {
   #pendingToken;
   #posting = new Set();
   #wasLive = false;
+  // When it is live again, everything is asked for again.
+  #repeater = new Repeater(() => this.state.state === "live");
 
   #hasBegun;
   /** Settles when there is a client: its encryption is a third of the app, and loaded when something is to be seen. */
@@ -196,18 +199,21 @@ export class Session {
   /** Being told when the app is closed: see push.js, which few starts need. */
   push = () => import("./push.js");
 
-  /** Ask the server for what it does not send by itself. */
-  async refresh() {
-    const { http } = this.buzz;
-    const [me, conversations] = await Promise.allSettled([http.me?.(), http.conversations()]);
-    if (me.value) {
-      this.me = me.value;
-      this.name = displayName(me.value) || this.name;
-      for (const { id } of me.value.companies) this.log.companies.add(id);
-      this.topics.changed("me");
-    }
-    for (const conversation of conversations.value ?? []) this.log.merge(conversation, displayName);
-    await Promise.allSettled([this.calls.refresh(), this.privacy.refresh(), this.keys.refresh()]);
+  /** Ask the server for what it does not send by itself; again for what it does not answer. */
+  refresh() {
+    const parts = [this.calls, this.privacy, this.keys].map((part) => () => part.refresh());
+    return this.#repeater.run(() => this.#refreshMe(), () => this.#refreshConversations(), ...parts);
+  }
+
+  async #refreshMe() {
+    this.me = await this.buzz.http.me();
+    this.name = displayName(this.me) || this.name;
+    for (const { id } of this.me.companies) this.log.companies.add(id);
+    this.topics.changed("me");
+  }
+
+  async #refreshConversations() {
+    for (const conversation of await this.buzz.http.conversations()) this.log.merge(conversation, displayName);
   }
 
   // --- what the person does ----------------------------------------------------------------------------------------
