@@ -70,11 +70,22 @@ class Bench:
 
     @asynccontextmanager
     async def node(
-        self, directory: Path, *, name: str = "buzz", environment: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        name: str = "buzz",
+        environment: Mapping[str, str] | None = None,
+        workers: int | None = None,
     ) -> AsyncIterator[Buzz]:
-        """Run another Buzz on the server's core, on a prepared data directory. Its log is `name`.log."""
-        command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory), tree=self.tree)
+        """Run another Buzz on the server's core, on a prepared data directory. Its log is `name`.log.
+
+        With `workers` it has so many, which may use the load's core as well.
+        """
+        how_many, cores = [], [self.cores.server]
+        if workers is not None:
+            how_many, cores = ["--workers", str(workers)], [self.cores.server, self.cores.load]
+        command = script("run.py", "serve", "--port", "0", "--data-dir", str(directory), *how_many, tree=self.tree)
         log = self.work / f"{name}.log"
         settings = {**SETTINGS, **(environment or {})}
-        async with serving(command, core=self.cores.server, log=log, environment=settings, tree=self.tree) as process:
+        async with serving(command, core=cores, log=log, environment=settings, tree=self.tree) as process:
             yield Buzz(process, directory)

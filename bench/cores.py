@@ -31,10 +31,10 @@ def pin_to(core: int) -> None:
 
 
 @contextmanager
-def pinned_to(core: int) -> Iterator[None]:
-    """Run the block on `core`. A process started inside stays there with all its later threads."""
+def pinned_to(*cores: int) -> Iterator[None]:
+    """Run the block on `cores`. A process started inside stays there with all its later threads."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

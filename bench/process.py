@@ -41,8 +41,8 @@ class ServerProcess:
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
     def cpu_seconds(self) -> float:
-        """Return user and system time."""
-        return processor_seconds(self.process.pid)
+        """Return user and system time, its workers' included."""
+        return processor_seconds(self.process.pid, with_children=True)
 
     def wanted_seconds(self) -> float:
         """Return how long its threads ran or waited for a core that others used (`/proc/PID/task/TID/schedstat`)."""
@@ -73,7 +73,7 @@ def script(path: str, *arguments: str, tree: Path = REPOSITORY) -> list[str]:
 async def serving(
     command: Sequence[str],
     *,
-    core: int,
+    core: int | Sequence[int],
     log: Path,
     environment: Mapping[str, str] | None = None,
     tree: Path = REPOSITORY,
@@ -85,7 +85,7 @@ async def serving(
     Raises BenchFault, with the end of the log, if it does not become ready.
     """
     started_at = time.perf_counter()
-    with pinned_to(core), log.open("wb") as errors:
+    with pinned_to(*([core] if isinstance(core, int) else core)), log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=tree,

@@ -19,6 +19,7 @@ ORDER = (
     "postgresql",
     "two-nodes",
     "nodes",
+    "workers",
     "import",
     "start",
     "peer-socketio",

@@ -31,6 +31,7 @@ NODES = (1, 2, 4)
 CODEC: Codec = "msgpack"
 READS_AT_ONCE = 4
 MICROSECONDS = 1_000_000
+WORKER_PARTS = ("workers", "PostgreSQL", "Valkey")
 PARTS = ("nodes", "PostgreSQL", "Valkey")
 
 
@@ -85,6 +86,42 @@ async def _step(bench: Bench, number: int) -> Step:
         sends, microseconds = await _sends(bench, buzzes, shared)
         bench.say(f"reads on {number} nodes")
         return Step(sends, await _reads(buzzes), microseconds)
+
+
+@row(
+    "workers",
+    Line("sends", "sends with two workers, PostgreSQL + Valkey", "sends/s", control="one worker"),
+    Line("worker", "the workers' processor time for a send", "µs", control="one worker"),
+    Line("database", "PostgreSQL's processor time for a send, two workers", "µs", control="one worker"),
+    Line("bus", "Valkey's processor time for a send, two workers", "µs", control="one worker"),
+)
+async def measure_workers(bench: Bench) -> Sample:
+    """Measure `run.py serve --workers`: the workers may use both cores, the load and the database have the second.
+
+    What one worker leaves free of two cores is all that a second one can add: the processor time of a send says more.
+    """
+    (one, alone), (two, together) = [await _workers(bench, number) for number in (1, 2)]
+    parts = zip(("worker", "database", "bus"), together, alone, strict=True)
+    readings = {"sends": Reading(two, one)} | {name: Reading(figure, control) for name, figure, control in parts}
+    return Sample(
+        readings, notes={"sends": f"busy of two cores: {_busy(two, together)}; one worker {_busy(one, alone)}"}
+    )
+
+
+def _busy(sends: float, microseconds: Sequence[float]) -> str:
+    """Return how many cores the servers used."""
+    return ", ".join(
+        f"{part} {sends * each / MICROSECONDS:.2f}" for part, each in zip(WORKER_PARTS, microseconds, strict=True)
+    )
+
+
+async def _workers(bench: Bench, number: int) -> tuple[float, tuple[float, ...]]:
+    async with servers(bench.cores.load) as shared:
+        settings = shared.settings
+        directory = await world.settle(World(people=PEOPLE), bench.work, keep="", say=bench.say, environment=settings)
+        async with bench.node(directory, environment=settings, workers=number) as buzz:
+            bench.say(f"sends with --workers {number}")
+            return await _sends(bench, [buzz], shared)
 
 
 async def _sends(bench: Bench, nodes: Sequence[Buzz], shared: Servers) -> tuple[float, tuple[float, ...]]:
