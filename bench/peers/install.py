@@ -14,6 +14,7 @@ from bench.process import REPOSITORY, BenchFault
 HERE = Path(__file__).resolve().parent
 INSTALL_WITHIN_SECONDS = 900.0
 CENTRIFUGO = "v6.9.1"
+TINODE = "v0.25.3"
 
 
 async def socketio(work: Path) -> list[str]:
@@ -77,6 +78,22 @@ async def centrifugo(work: Path) -> str:
         package = f"github.com/centrifugal/centrifugo/v6@{CENTRIFUGO}"
         await _run(["go", "install", "-trimpath", package], folder, {"GOBIN": str(folder)})
     return str(folder / "centrifugo")
+
+
+async def tinode(work: Path) -> tuple[str, str]:
+    """Tinode with its adapter for PostgreSQL, built by Go. Returns the paths: the server, what makes its tables.
+
+    A module of our own names its version, because the programs are not made for `go install`.
+    """
+    folder = work / "peers" / f"tinode@{TINODE}"
+    programs = {"server": folder / "tinode", "tinode-db": folder / "tinode-db"}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "go.mod").write_text(f"module bench\n\ngo 1.24\n\nrequire github.com/tinode/chat {TINODE}\n")
+    for name, program in programs.items():
+        if not program.exists():
+            build = ["go", "build", "-mod=mod", "-trimpath", "-tags", "postgres", "-o", str(program)]
+            await _run([*build, f"github.com/tinode/chat/{name}"], folder)
+    return str(programs["server"]), str(programs["tinode-db"])
 
 
 async def version(command: Sequence[str]) -> str:

@@ -27,5 +27,6 @@ ORDER = (
     "peer-synapse",
     "peer-centrifugo",
     "peer-centrifugo-redis",
+    "peer-tinode",
     "js-client",
 )
