@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { SEED_BYTES } from "../src/encryption/primitives.js"
 import { IDENTITY_ALGORITHM, NEVER, makeLink, makeStatement } from "../src/encryption/statements.js"
-import { review } from "../src/encryption/trust.js"
+import { accept, review } from "../src/encryption/trust.js"
 import { use } from "./sealed-scene.js"
 
 const BOB = 7
@@ -50,12 +50,31 @@ test("at the first contact, what was signed out and came back by itself does not
     published("stolen", stolen, 50, { by: laptop, at: 20 }),
     published("thief's", thiefs, 60, { by: stolen, at: 60 }),
     published("another", await identity(), 61, { by: thiefs, at: 61 }),
+    published("a third", await identity(), 62, { by: thiefs, at: 62 }),
     published("stolen", stolen, 20, { by: laptop, at: 20, revokedAt: 40 }),
     published("tablet", await identity(), 30, { by: laptop, at: 30 }),
   ]
   const { person, of } = await standings(rows)
   assert.equal(person.root, laptop.publicKey)
-  assert.deepEqual(of, { laptop: "trusted", stolen: "waiting", "thief's": "waiting", another: "waiting", tablet: "trusted" })
+  const { laptop: first, tablet, ...others } = of
+  assert.deepEqual([first, tablet], ["trusted", "trusted"])
+  assert.deepEqual(others, { stolen: "waiting", "thief's": "waiting", another: "waiting", "a third": "waiting" })
+})
+
+test("a link or a decision from the second in which it was signed out does not bring it back", async () => {
+  const [laptop, tablet, phone] = await Promise.all([identity(), identity(), identity()])
+  const first = [published("laptop", laptop, 10), published("tablet", tablet, 20, { by: laptop, at: 40 })]
+  const { person } = await standings([...first, published("phone", phone, 30)])
+  const { tag } = person.devices.find(({ deviceId }) => deviceId === "phone")
+  const back = [
+    published("laptop", laptop, 10),
+    published("tablet", tablet, 50, { by: laptop, at: 40 }),
+    published("tablet", tablet, 20, { by: laptop, at: 40, revokedAt: 40 }),
+    published("phone", phone, 50),
+    published("phone", phone, 30, { revokedAt: 40 }),
+  ]
+  const { of } = await standings(back, accept(person, tag, 40))
+  assert.deepEqual(of, { laptop: "trusted", tablet: "waiting", phone: "waiting" })
 })
 
 test("its links count from then on, and not those from between", async () => {

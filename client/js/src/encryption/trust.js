@@ -226,7 +226,7 @@ async function identityOf(use, personId, tag, rows) {
   for (const { statement, revokedAt } of [key, ...rows.filter((row) => row !== key)]) {
     const { link } = statement
     if (!link || !(await goodLink(use, link, about))) continue
-    const isFromBefore = revokedAt === undefined && removedAt !== undefined && link.at < removedAt
+    const isFromBefore = revokedAt === undefined && removedAt !== undefined && link.at <= removedAt
     links.push({ link, until: isFromBefore ? removedAt : revokedAt })
   }
   return { tag, key, since: Math.min(...rows.map(({ updatedAt }) => updatedAt)), removedAt, links }
@@ -269,7 +269,7 @@ function linksEnd(known, identities) {
   for (const { identity, removedAt } of known.devices) if (removedAt !== undefined) ends.set(identity, removedAt)
   for (const { tag, key, removedAt } of identities) {
     const acceptedAt = known.devices.find((each) => each.tag === tag)?.acceptedAt ?? 0
-    if (removedAt !== undefined && acceptedAt < removedAt) ends.set(key.publicKey, removedAt)
+    if (removedAt !== undefined && acceptedAt <= removedAt) ends.set(key.publicKey, removedAt)
     else if (isInForce(key)) ends.delete(key.publicKey)
   }
   return ends
@@ -307,7 +307,7 @@ function linkedTags(identities, trusted, ends) {
 }
 
 /**
- * Return the identity from which most devices in use are linked; of several the one that was published first.
+ * Return the identity that was published first, of those from which a device in use is linked.
  *
  * A device that was removed and came back without a new link may be a thief's: neither it nor what it has linked since
  * counts for it, if there is any other device in use.
@@ -318,28 +318,26 @@ function firstRoot(identities) {
   const byKey = new Map(identities.map((identity) => [identity.key.publicKey, identity]))
   const inUse = identities.filter(({ key }) => isInForce(key))
   const counting = inUse.filter((identity) => identity.removedAt === undefined || currentLink(identity))
-  /** @type {Map<string, number>} */
-  const counts = new Map()
-  for (const identity of counting.length ? counting : inUse) {
-    const { publicKey } = rootOf(identity, byKey).key
-    counts.set(publicKey, (counts.get(publicKey) ?? 0) + 1)
-  }
-  const order = [...counts].sort(([one, ones], [other, others]) => {
-    const first = (byKey.get(one)?.since ?? 0) - (byKey.get(other)?.since ?? 0)
-    return others - ones || first || (atob(one) < atob(other) ? -1 : 1)
-  })
-  return order[0]?.[0]
+  const roots = (counting.length ? counting : inUse).map((identity) => rootOf(identity, byKey))
+  roots.sort((one, other) => one.since - other.since || (atob(one.key.publicKey) < atob(other.key.publicKey) ? -1 : 1))
+  return roots[0]?.key.publicKey
 }
 
-/** @param {PublishedIdentity} identity @param {Map<string, PublishedIdentity>} byKey */
+/**
+ * Return where a device's links lead to, each from before the one that it made.
+ *
+ * @param {PublishedIdentity} identity
+ * @param {Map<string, PublishedIdentity>} byKey
+ */
 function rootOf(identity, byKey) {
   const seen = new Set()
-  while (!seen.has(identity.key.publicKey)) {
+  for (let until = Infinity; !seen.has(identity.key.publicKey);) {
     seen.add(identity.key.publicKey)
-    const link = identity.links[0]?.link
-    const signer = link && byKey.get(link.signer)
-    if (!signer || !wasInUse(signer, link.at)) break
+    const made = identity.links.find(({ link }) => link.at <= until)?.link
+    const signer = made && byKey.get(made.signer)
+    if (!signer || !wasInUse(signer, made.at)) break
     identity = signer
+    until = made.at
   }
   return identity
 }
@@ -356,7 +354,7 @@ function judge(known, identity, vouched) {
   const before = known.devices.find((each) => each.tag === tag)
   const inForce = isInForce(key)
   const link = currentLink(identity)
-  const returned = inForce && removedAt !== undefined && (before?.acceptedAt ?? 0) < removedAt
+  const returned = inForce && removedAt !== undefined && (before?.acceptedAt ?? 0) <= removedAt
   const standing = standingOf(known, publicKey, before, returned, vouched)
   /** @type {KnownDevice} */
   const device = { tag, deviceId, identity: publicKey, standing, since: key.updatedAt }

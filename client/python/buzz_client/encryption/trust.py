@@ -220,7 +220,7 @@ def _identity(person_id: int, tag: bytes, rows: Sequence[PublishedKey]) -> _Iden
         link, until = row.statement.link, row.revoked_at
         if link is None or not link.good(about):
             continue
-        if until is None and removed_at is not None and link.at < removed_at:
+        if until is None and removed_at is not None and link.at <= removed_at:
             until = removed_at
         links.append(_Vouched(link, until))
     return _Identity(tag, newest, min(row.updated_at for row in rows), removed_at, tuple(links))
@@ -232,7 +232,7 @@ def _links_end(known: KnownPerson, identities: Iterable[_Identity]) -> dict[byte
     for identity in identities:
         before = known.device(identity.tag)
         accepted_at = (before.accepted_at or 0) if before else 0
-        if identity.removed_at is not None and accepted_at < identity.removed_at:
+        if identity.removed_at is not None and accepted_at <= identity.removed_at:
             ends[identity.key.public_key] = identity.removed_at
         elif identity.in_force:
             ends.pop(identity.key.public_key, None)
@@ -263,30 +263,28 @@ def _linked(identities: Sequence[_Identity], trusted: set[bytes], ends: Mapping[
 
 
 def _first_root(identities: Sequence[_Identity]) -> bytes | None:
-    """Return the identity from which most devices in use are linked; of several the one that was published first.
+    """Return the identity that was published first, of those from which a device in use is linked.
 
     A device that was removed and came back without a new link may be a thief's: neither it nor what it has linked since
     counts for it, if there is any other device in use.
     """
     by_key = {each.key.public_key: each for each in identities}
     in_use = [each for each in identities if each.in_force]
-    counts: dict[bytes, int] = {}
-    for identity in [each for each in in_use if each.removed_at is None or each.current] or in_use:
-        root = _root_of(identity, by_key)
-        counts[root] = counts.get(root, 0) + 1
-    order = {key: (-count, by_key[key].since, key) for key, count in counts.items()}
-    return min(order, key=order.__getitem__, default=None)
+    counting = [each for each in in_use if each.removed_at is None or each.current]
+    roots = {_root_of(identity, by_key) for identity in counting or in_use}
+    return min(roots, key=lambda key: (by_key[key].since, key), default=None)
 
 
 def _root_of(identity: _Identity, by_key: Mapping[bytes, _Identity]) -> bytes:
-    seen = set[bytes]()
+    """Return where a device's links lead to, each from before the one that it made."""
+    seen, at = set[bytes](), inf
     while identity.key.public_key not in seen:
         seen.add(identity.key.public_key)
-        link = identity.links[0].link if identity.links else None
+        link = next((each.link for each in identity.links if each.link.at <= at), None)
         signer = by_key.get(link.signer) if link else None
         if link is None or signer is None or not signer.was_in_use(link.at):
             break
-        identity = signer
+        identity, at = signer, link.at
     return identity.key.public_key
 
 
@@ -315,7 +313,7 @@ def _judged(
 def _returned(identity: _Identity, before: KnownDevice | None) -> bool:
     """Return whether the device was removed and is in use again, and the user has not accepted that."""
     accepted_at = (before.accepted_at or 0) if before else 0
-    return identity.in_force and identity.removed_at is not None and accepted_at < identity.removed_at
+    return identity.in_force and identity.removed_at is not None and accepted_at <= identity.removed_at
 
 
 def _standing(

@@ -64,14 +64,43 @@ def test_at_the_first_contact_what_came_back_by_itself_does_not_outvote_the_othe
         published("stolen", STOLEN, 50, by=LAPTOP, at=20),
         published("thief's", THIEFS, 60, by=STOLEN, at=60),
         published("another", ANOTHER, 61, by=THIEFS, at=61),
+        published("a third", TABLET, 62, by=THIEFS, at=62),
         published("stolen", STOLEN, 20, by=LAPTOP, at=20, revoked_at=40),
         published("phone", PHONE, 30, by=LAPTOP, at=30),
     ]
     person, standings = reviewed(rows)
     assert person.root == identity_public(LAPTOP)
     assert standings == {
-        "laptop": "trusted", "phone": "trusted", "stolen": "waiting", "thief's": "waiting", "another": "waiting",
+        "laptop": "trusted", "phone": "trusted",
+        "stolen": "waiting", "thief's": "waiting", "another": "waiting", "a third": "waiting",
     }  # fmt: skip
+
+
+def test_a_link_or_a_decision_from_the_second_in_which_it_was_signed_out_does_not_bring_it_back() -> None:
+    first = [published("laptop", LAPTOP, 10), published("tablet", TABLET, 20, by=LAPTOP, at=40)]
+    known, _ = reviewed([*first, published("phone", PHONE, 30)])
+    [phone] = [device for device in known.devices if device.device_id == "phone"]
+    back = [
+        published("laptop", LAPTOP, 10),
+        published("tablet", TABLET, 50, by=LAPTOP, at=40),
+        published("tablet", TABLET, 20, by=LAPTOP, at=40, revoked_at=40),
+        published("phone", PHONE, 50),
+        published("phone", PHONE, 30, revoked_at=40),
+    ]
+    _, standings = reviewed(back, known.accept(phone.tag, 40))
+    assert standings == {"laptop": "trusted", "tablet": "waiting", "phone": "waiting"}
+
+
+def test_the_first_of_several_roots_in_a_circle_of_links_is_found() -> None:
+    rows = [
+        published("tablet", TABLET, 50, by=PHONE, at=50),
+        published("phone", PHONE, 30, by=TABLET, at=30),
+        published("tablet", TABLET, 20, by=LAPTOP, at=20, revoked_at=40),
+        published("laptop", LAPTOP, 10, revoked_at=45),
+    ]
+    person, standings = reviewed(rows)
+    assert person.root == identity_public(LAPTOP)
+    assert standings == {"tablet": "trusted", "phone": "trusted", "laptop": "trusted"}
 
 
 def test_the_first_of_several_roots_is_the_one_that_was_published_first_whatever_was_published_again() -> None:
