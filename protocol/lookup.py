@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
+
 from protocol import phone
 from protocol.errors import ApiError, ErrorCode
 
@@ -32,8 +34,7 @@ _MALFORMED: Final = "?"
 _APP: Final = re.compile(r"client:person_([1-9][0-9]{0,17})")
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """The parameters of both look-ups, as text. A value that is neither text nor an integer counts as malformed."""
 
     number_code: str
@@ -130,8 +131,7 @@ def _printable(text: str, limit: int) -> str:
     return cut if cut.isprintable() else "".join(character for character in cut if character.isprintable())
 
 
-@dataclass(frozen=True, slots=True)
-class TrustAnswer:
+class TrustAnswer(msgspec.Struct, frozen=True, gc=False):
     """The answer to trust-lookup: whether the phone may ring, and who was called (null: an unassigned number)."""
 
     trusted: bool

@@ -44,8 +44,13 @@ class Schemas:
 
     def fields(self, given: Any) -> list[tuple[str, Schema, bool]]:
         """Return (name, schema, required) of each field of a model, which gets no name: a query's parameters."""
-        schema = readable(TypeAdapter(given).json_schema(ref_template=_PREFIX + "{model}"))
-        self._add_all(schema.pop("$defs", {}))
+        if _has_struct(given):
+            _, components = msgspec.json.schema_components([given], ref_template=_PREFIX + "{name}")
+            schema = readable(components.pop(given.__name__))
+        else:
+            schema = readable(TypeAdapter(given).json_schema(ref_template=_PREFIX + "{model}"))
+            components = schema.pop("$defs", {})
+        self._add_all(components)
         self._describe_fields(given, schema)
         required = schema.get("required", [])
         return [(name, field, name in required) for name, field in schema["properties"].items()]

@@ -63,6 +63,8 @@ class Batcher(Generic[Item, Result]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._one(batch)
+                # One turn of the event loop and no timer: what the sockets have received joins the next batch.
+                await asyncio.sleep(0)
         finally:
             # Cancelled because the loop ends: no caller may wait for ever for a result that will not come.
             for _, future in self._waiting:

@@ -203,16 +203,25 @@ def statement(dialect: Dialect, size: int) -> str:
 def _callers(rows: Sequence[_Found], ask: Ask) -> Callers:
     if not rows:
         return Callers(None)  # every row is about a called person, who has one of their own
-    callee = next(row for row in rows if row.kind == "callee")
+    callee = decided = None
+    for row in rows:
+        if row.kind == "callee":
+            callee = row
+        elif row.kind == "decided" and row.middle_name == ask.given:
+            decided = row
+    assert callee is not None
     if len(rows) == 1:
-        return Callers(callee.id, attestation=callee.first_name)
+        return Callers(callee.id, NOBODY, (), False, False, callee.first_name)
     number = ask.caller or ""
-    decided = next((row for row in rows if row.kind == "decided" and row.middle_name == ask.given), None)
     if decided is not None:
         answer = Callers(callee.id, attestation=callee.first_name)
         return _as_decided(answer, _reasons.decode(decided.first_name or "[]"), rows, number)
-    is_own = any(row.kind == "person" and row.id == callee.id for row in rows)
-    is_distrusted = any(row.kind == "contact" and not row.trusted for row in rows)
+    is_own = is_distrusted = False
+    for row in rows:
+        if row.kind == "person":
+            is_own = is_own or row.id == callee.id
+        elif row.kind == "contact":
+            is_distrusted = is_distrusted or not row.trusted
     if is_own:
         return Callers(callee.id, NOBODY, (), is_own, is_distrusted, callee.first_name)
     # A person whose own Buzz number is also one that they call from is found twice.
@@ -235,12 +244,12 @@ def _reason(row: _Found, is_distrusted: bool) -> Reason | None:
 
 
 def _shown(rows: Collection[_Found], number: str) -> CallAnswer:
-    return CallAnswer(
-        tuple(
-            TrustedContact(row.id, row.first_name, row.middle_name, row.last_name, row.avatar, number)
-            for row in rows
-            if row.kind == "contact"
-        ),
-        tuple(TrustedPerson(row.id, row.first_name, row.last_name, row.avatar) for row in rows if row.kind == "person"),
-        tuple(TrustedCompany(row.id, row.first_name, row.avatar) for row in rows if row.kind == "company"),
-    )
+    contacts, people, companies = list[TrustedContact](), list[TrustedPerson](), list[TrustedCompany]()
+    for row in rows:
+        if row.kind == "contact":
+            contacts.append(TrustedContact(row.id, row.first_name, row.middle_name, row.last_name, row.avatar, number))
+        elif row.kind == "person":
+            people.append(TrustedPerson(row.id, row.first_name, row.last_name, row.avatar))
+        elif row.kind == "company":
+            companies.append(TrustedCompany(row.id, row.first_name, row.avatar))
+    return CallAnswer(tuple(contacts), tuple(people), tuple(companies))

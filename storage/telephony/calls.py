@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -251,7 +252,7 @@ async def _run(
     for start in range(0, len(rows), _MAX_ROWS):
         chunk = rows[start : start + _MAX_ROWS]
         size = 1 << (len(chunk) - 1).bit_length()
-        binds: list[Value] = [value for each in chunk for value in each]
+        binds: list[Value] = list(chain.from_iterable(chunk))
         binds.extend([None] * len(chunk[0]) * (size - len(chunk)))
         answers += await transaction.fetch(statement(sql, dialect, row, size), *binds)
     return answers

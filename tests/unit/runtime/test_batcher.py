@@ -23,6 +23,21 @@ async def test_what_arrives_meanwhile_forms_the_next_batch() -> None:
     assert batches == [[0, 1, 2], [3, 4]]
 
 
+async def test_what_arrives_in_the_turn_after_a_batch_joins_the_next_one() -> None:
+    batches: list[list[int]] = []
+
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        return items
+
+    batcher: Batcher[int, int] = Batcher("patient", work)
+    first = batcher.submit(1)
+    first.add_done_callback(lambda _: batcher.submit(3))
+    await asyncio.sleep(0)
+    await batcher.call(2)
+    assert batches == [[1], [2, 3]]
+
+
 async def test_an_exception_goes_to_every_caller_of_its_batch_and_to_nobody_else() -> None:
     async def work(items: Sequence[int]) -> Sequence[int]:
         if 1 in items:
