@@ -319,6 +319,7 @@ class World:
         return self.random.choice(found) if found else None
 
     def add(self, person: int, name: str, *, first: bool = False, rogue: bool = False) -> Device:
+        self.now += 1  # no two are published in the same second: which of them was first would be left to chance
         device = Device(self, person, name, first, rogue=rogue)
         self.devices.append(device)
         device.start()
