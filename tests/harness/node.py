@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from server.node.node import Node
 from server.runtime.clock import wall_clock_ms
 from storage.contract import Posting
 from tests.harness.backend import noted
+from tests.harness.forks import ForkedProcess, fork_node
 
 READY_SECONDS = 120
 ROOT = Path(__file__).parents[2]
@@ -100,21 +100,10 @@ async def running_node(
         assert node.base.metrics.undeclared() == {}, "a metric's label has a value that it was not declared with"
 
 
-_SERVE = """
-import asyncio, sys
-from pathlib import Path
-from server.app import serve
-from server.config.settings import Settings
-more = dict(pair.split("=", 1) for pair in sys.argv[3:])
-settings = Settings(mode="development", data_dir=Path(sys.argv[1]), port=int(sys.argv[2]), **more)
-asyncio.run(serve(settings, lambda url: print("listening on", url, flush=True)))
-"""
-
-
 class NodeProcess:
     """A node as a process of its own. ``kill`` is ``kill -9``."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, process: ForkedProcess, url: str) -> None:
         self.process = process
         self.url = url
         self.output: list[str] = []
@@ -136,40 +125,32 @@ class NodeProcess:
         return code
 
     async def _read(self) -> None:
-        assert self.process.stdout is not None
         async for line in self.process.stdout:
             self.output.append(line.decode(errors="replace"))
 
 
 @asynccontextmanager
-async def node_process(
-    data_dir: Path, port: int = 0, *, preexec: Callable[[], None] | None = None, **more: object
-) -> AsyncIterator[NodeProcess]:
+async def node_process(data_dir: Path, port: int = 0, **more: object) -> AsyncIterator[NodeProcess]:
     """Start a node as a process and wait until it listens; it is killed at the end if it still runs."""
     chosen = {**noted(data_dir).settings, **more}
-    flags = [f"{name}={value}" for name, value in chosen.items() if value is not None]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _SERVE, str(data_dir), str(port), *flags,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=ROOT, env=_environment(),
-        preexec_fn=preexec,
-    )  # fmt: skip
+    settings = {name: str(value) for name, value in chosen.items() if value is not None}
+    process = await fork_node(data_dir, port, settings, _environment())
     try:
         node = NodeProcess(process, await _until_listening(process))
         yield node
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.wait()
     await node._drain
 
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BUZZ_")}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-async def _until_listening(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
+async def _until_listening(process: ForkedProcess) -> str:
     said: list[str] = []
     async with asyncio.timeout(READY_SECONDS):
         async for raw in process.stdout:
