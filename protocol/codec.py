@@ -245,9 +245,13 @@ def _number(digits: str) -> int | str:
     return int(digits) if len(digits) <= 64 else digits[:64]
 
 
+class Extension:
+    """A value of an extension type of msgpack, which no field accepts. msgpack's own is a tuple, so like an array."""
+
+
 def _loads_msgpack(data: bytes) -> object:
     try:
-        return msgpack.unpackb(data, strict_map_key=False)
+        return msgpack.unpackb(data, strict_map_key=False, ext_hook=lambda _code, _data: Extension())
     except msgpack.StackError:
         raise BadFrame("A frame should not be nested that deep.") from None
     except TypeError:

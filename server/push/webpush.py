@@ -71,9 +71,10 @@ class WebPush:
 
 
 def origin(url: str) -> str:
-    """Return a URL's origin: what RFC 8292 wants as the audience of a token."""
+    """Return a URL's origin (RFC 6454, without the usual port): what RFC 8292 wants as the audience of a token."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc}".lower().removesuffix(usual)
 
 
 def _answer(status: int, retry_after: str | None) -> PushAnswer:

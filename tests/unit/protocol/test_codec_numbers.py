@@ -48,3 +48,10 @@ def test_a_float_that_is_no_exact_id_is_refused(number: float) -> None:
 def test_another_fault_is_named_as_before() -> None:
     with pytest.raises(BadFrame, match="Unknown parameter: 'idd'"):
         MSGPACK.decode(msgpack.packb({"type": "received", "id": 1.0, "idd": 2}))
+
+
+@pytest.mark.parametrize("value", [msgpack.ExtType(0, b"\0"), msgpack.ExtType(5, b"abcd")])
+def test_an_extension_is_called_so(value: msgpack.ExtType) -> None:
+    """msgpackr writes one for ``undefined``."""
+    with pytest.raises(BadFrame, match="'device_id': should be a string, not Extension"):
+        MSGPACK.decode(msgpack.packb({"type": "hello", "token": "a token", "device_id": value}))

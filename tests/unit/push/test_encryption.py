@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from protocol.push import PAYLOAD_BYTES, WakeFor, base64url, payload
 from server.push.encryption import encrypt
 from server.push.vapid import TOKEN_SECONDS, PushKeyError, Vapid, load_vapid
+from server.push.webpush import origin
 from tests.fakes.push_service import Subscription, bytes_of, text_of
 
 # RFC 8291, section 5 and appendix A.
@@ -55,6 +56,20 @@ def test_each_message_has_keys_of_its_own_and_every_wake_up_one_size() -> None:
     assert len({len(body) for body in bodies}) == 1
     assert len(receiver.decrypt(bodies[0])) == PAYLOAD_BYTES
     assert [json.loads(receiver.decrypt(body))["wake"] for body in bodies[::2]] == ["message", "call", "test"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://Push.example.net/p/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV?x=1#y", "https://push.example.net"),
+        ("https://push.example.net:443/p", "https://push.example.net"),
+        ("https://push.example.net:8443/p", "https://push.example.net:8443"),
+        ("https://push.example.net:80/p", "https://push.example.net:80"),
+        ("http://127.0.0.1:80/p", "http://127.0.0.1"),
+    ],
+)
+def test_the_audience_is_the_origin_of_the_push_service(url: str, expected: str) -> None:
+    assert origin(url) == expected
 
 
 def test_tokens_are_as_in_the_example_of_rfc_8292(tmp_path: Path) -> None:
