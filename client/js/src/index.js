@@ -9,7 +9,7 @@ import { BuzzError, failed } from "./errors.js"
 import { httpWhenNeeded } from "./later.js"
 import { checkedId } from "./numbers.js"
 import { socketConnector } from "./sockets.js"
-import { noStore } from "./store/none.js"
+import { noStore } from "./store/memory.js"
 import { createTokens } from "./tokens.js"
 
 export { displayName } from "./activity.js"

@@ -15,6 +15,16 @@
  * @property {() => unknown} clear forget everything: the person has signed out
  */
 
+/** What a client has without a store: all that it needs while it runs is in its own memory. @type {Store} */
+export const noStore = {
+  loadPosition() {},
+  savePosition() {},
+  loadParcels: () => [],
+  saveParcel() {},
+  deleteParcel() {},
+  clear() {},
+}
+
 /**
  * Return a store that lives as long as the page or process.
  *
