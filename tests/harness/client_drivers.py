@@ -78,7 +78,7 @@ class PythonDriver:
         url: str,
         encoding: Any,
         token: str = "",
-        tokens: list[str | None] | None = None,
+        tokens: list[str | bool | None] | None = None,
         random: float = 0,
         on: tuple[str, ...] = (),
         buffer: int | None = None,
@@ -215,13 +215,13 @@ def _why(error: BaseException | None) -> str:
     return _WHY.get(type(error), repr(error))
 
 
-def _next(tokens: list[str | None]) -> str:
+def _next(tokens: list[str | bool | None]) -> str | asyncio.Future[str]:
     if not tokens:
         raise RuntimeError("the script has no more tokens")
     token = tokens.pop(0)
     if token is None:
         raise OSError("the identity provider cannot be reached")
-    return token
+    return token if isinstance(token, str) else asyncio.get_running_loop().create_future()
 
 
 class NodeDriver:

@@ -172,6 +172,7 @@ function next(tokens) {
   const token = tokens.shift()
   if (token === undefined) throw new Error("the script has no more tokens")
   if (token === null) throw new TypeError("the identity provider cannot be reached")
+  if (token === false) return new Promise(() => {})
   return token
 }
 
