@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 # What begins something in which a quote, a brace or a slash means something else. A slash begins a pattern after these
@@ -25,8 +24,6 @@ _BLANK: Final = re.compile(rb"^.?$|\s|\(")
 _IN_TEMPLATE: Final = re.compile(rb"(?P<escaped>\\.)|(?P<closes>`)|(?P<opens>\$\{)", re.DOTALL)
 
 
-# Every node of a process serves the same scripts, and development reads all of them again when one has changed.
-@lru_cache(maxsize=1024)
 def without_comments(script: bytes) -> bytes:
     """Return the script without its comments and its indentation, or as it is if it cannot be followed.
 

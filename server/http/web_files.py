@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ _BINARIES: Final = {
     ".woff2": "font/woff2",
 }
 """Already compressed, or not worth it."""
+_TYPES: Final = _TEXTS | _BINARIES
 
 
 class WebFile(NamedTuple):
@@ -61,11 +63,7 @@ class WebFiles:
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         """Read the files. ``folders``: by prefix. Raises OSError if a folder or a file can't be read."""
-        self._files = {
-            f"{prefix}/{path.relative_to(folder).as_posix()}": WebFile.of(path.read_bytes(), path.suffix)
-            for prefix, folder in sorted(folders.items())
-            for path in sorted(_files(folder))
-        }
+        self._files = {found.name: _read(found) for found in _state(folders)}
         digest = hashlib.sha256()
         for name, file in self._files.items():
             digest.update(f"{name}\0{file.tag}\0".encode())
@@ -102,16 +100,40 @@ class ServedFiles:
             self._files, self._seen = WebFiles(self._folders), seen
 
 
-def _files(folder: Path) -> list[Path]:
+class _Found(NamedTuple):
+    """A file of a folder, and what changes if it does. ``name``: its path for browsers."""
+
+    name: str
+    path: str
+    modified_ns: int
+    size_bytes: int
+
+
+def _state(folders: Mapping[str, Path]) -> list[_Found]:
+    return sorted(found for prefix, folder in folders.items() for found in _files(prefix, folder))
+
+
+def _files(prefix: str, folder: Path) -> Iterator[_Found]:
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} is missing: this installation of Buzz is incomplete.")
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix in {**_TEXTS, **_BINARIES}]
+    return _below(prefix, str(folder))
 
 
-def _state(folders: Mapping[str, Path]) -> list[tuple[Path, int, int]]:
-    """Return what changes if a file does."""
-    found = [(path, path.stat()) for folder in folders.values() for path in _files(folder)]
-    return sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in found)
+def _below(prefix: str, folder: str) -> Iterator[_Found]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(f"{prefix}/{entry.name}", entry.path)
+            elif Path(entry.name).suffix in _TYPES and entry.is_file():
+                stat = entry.stat()
+                yield _Found(f"{prefix}/{entry.name}", entry.path, stat.st_mtime_ns, stat.st_size)
+
+
+# Every node of a process serves the same files, and development reads all of them again when one has changed.
+@lru_cache(maxsize=1024)
+def _read(found: _Found) -> WebFile:
+    file = Path(found.path)
+    return WebFile.of(file.read_bytes(), file.suffix)
 
 
 @lru_cache(maxsize=1024)

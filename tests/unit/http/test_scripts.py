@@ -62,8 +62,3 @@ def test_only_comments_and_indentation_are_left_out(script: bytes, served: bytes
 @pytest.mark.parametrize("script", [b"  } // a", b"  f(`${a}", b"  f({ // a"])
 def test_a_script_that_cannot_be_followed_is_served_as_it_is(script: bytes) -> None:
     assert without_comments(script) == script
-
-
-def test_a_script_is_gone_through_once_for_all_nodes_of_a_process() -> None:
-    script = b"f() // a script of which every node reads bytes of its own"
-    assert without_comments(bytes(bytearray(script))) is without_comments(script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ async def test_a_change_shows_in_development_and_not_otherwise(folder: Path) -> 
     unchanged = (await fixed.current()).get("app/page.html")
     assert unchanged is not None
     assert unchanged.body != changed.body
+
+
+def test_a_file_is_read_once_for_all_nodes_of_a_process_until_it_changes(folder: Path) -> None:
+    first = WebFiles({"app": folder})
+    code = folder / "inner" / "code.js"
+    assert WebFiles({"app": folder}).get("app/inner/code.js") is first.get("app/inner/code.js")
+    code.write_text("let a = 2\n" * 20)
+    os.utime(code, ns=(0, code.stat().st_mtime_ns + 1))
+    changed = WebFiles({"app": folder}).get("app/inner/code.js")
+    assert changed is not None
+    assert changed.body == code.read_bytes()
