@@ -174,10 +174,10 @@ class Log:
     def _count(self, results: Sequence[Result], stored: int, submitted_at: float) -> None:
         metrics = self._metrics
         metrics.sends.add("stored", stored)
-        duplicates = sum(isinstance(result, Stored) for result in results) - stored
-        if duplicates:
-            metrics.sends.add("duplicate", duplicates)
-        if len(results) > stored + duplicates:
+        if len(results) > stored:
+            duplicates = sum(isinstance(result, Stored) for result in results) - stored
+            if duplicates:
+                metrics.sends.add("duplicate", duplicates)
             for result in results:
                 if isinstance(result, Refusal):
                     metrics.sends.add(refused(result).code)

@@ -91,12 +91,16 @@ class Ring:
         """Add a commit that covers (previous_head, head]. If there is a gap before it, the ring is emptied first."""
         if previous_head != self.end:
             self.restart(previous_head)
-        self._entries.extend(entries)
-        self._bytes += sum(entry.size for entry in entries)
+        kept = self._entries
+        kept.extend(entries)
+        size = self._bytes + sum([entry.size for entry in entries])
         self.end = head
-        while len(self._entries) > self._size or self._bytes > MAX_RING_BYTES:
-            oldest = self._entries.popleft()
-            self._bytes -= oldest.size
+        oldest = None
+        while len(kept) > self._size or size > MAX_RING_BYTES:
+            oldest = kept.popleft()
+            size -= oldest.size
+        self._bytes = size
+        if oldest is not None:
             self.start = oldest.id
 
     def restart(self, head: int) -> None:

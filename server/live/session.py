@@ -35,9 +35,14 @@ FIRST_PAGE_BYTES, LARGEST_PAGE_BYTES = 128 * 1024, 640 * 1024
 WRITE_BYTES = 128 * 1024
 """A commit's frames are written together until they are so large; then the socket is asked whether it takes more."""
 _logger = structlog.get_logger("session")
-# For speed at each push: looking a member up in its enum takes longer than comparing it.
+# For speed at each push and each session: looking a member up in its enum takes longer than comparing it.
+_OPENING = SessionState.OPENING
 _BEHIND = SessionState.BEHIND
 _LIVE = SessionState.LIVE
+_CLOSED = SessionState.CLOSED
+_OPENED = Trigger.OPENED
+_CAUGHT_UP = Trigger.CAUGHT_UP
+_CLOSE = Trigger.CLOSED
 
 
 class LargestFrame(NamedTuple):
@@ -93,7 +98,7 @@ class Session:
         self.largest_frame = NO_FRAME
         self.ring_from = 0  # with several nodes: the ring has everything of its parties only after this id
         self.order = 0  # among the person's sessions on all nodes: the later it was opened, the higher
-        self.state = SessionState.OPENING
+        self.state = _OPENING
         self.page_bytes = page_bytes
         self.received_id = 0
         self.outbox: list[bytes] = []
@@ -112,16 +117,16 @@ class Session:
     @property
     def live(self) -> bool:
         """Whether it has everything up to the hub's head."""
-        return self.state is SessionState.LIVE
+        return self.state is _LIVE
 
     @property
     def closed(self) -> bool:
         """Whether it is closed and gets nothing more."""
-        return self.state is SessionState.CLOSED
+        return self.state is _CLOSED
 
     def opened(self, head: int, after: int | None) -> None:
         """Begin delivery after the activity ``after``, at most at the hub's ``head``; None: at the head."""
-        if self._move(Trigger.OPENED):
+        if self._move(_OPENED):
             self.cursor = self.started_after = head if after is None else min(after, head)
             self._backlog_until = None if after is None else head
 
@@ -135,7 +140,7 @@ class Session:
 
     def caught_up(self, head: int) -> None:
         """Make it live, because it has everything up to the hub's head: each commit moves it from now on."""
-        if self._move(Trigger.CAUGHT_UP):
+        if self._move(_CAUGHT_UP):
             self.reach(head)
 
     def committed(self, previous_head: int, frames: Sequence[tuple[int, bytes]]) -> None:
@@ -178,8 +183,8 @@ class Session:
 
         Does nothing if it is closed already.
         """
-        if self.state is not SessionState.CLOSED:
-            self._move(Trigger.CLOSED)
+        if self.state is not _CLOSED:
+            self._move(_CLOSE)
             self.flush()
             self.wire.close(code, reason)
             self._on_closed(self)
@@ -187,8 +192,8 @@ class Session:
 
     def ended(self) -> None:
         """Leave the hub, because its connection has ended. Does nothing if it is closed already."""
-        if self.state is not SessionState.CLOSED:
-            self._move(Trigger.CLOSED)
+        if self.state is not _CLOSED:
+            self._move(_CLOSE)
             self._on_closed(self)
 
     def _move(self, trigger: Trigger) -> bool:
@@ -311,7 +316,7 @@ class Session:
         # ``_due`` counts. All others, and those of a connection that has ended, are ignored and not renewed.
         if self.wire.lost or now < self._due:
             return None
-        if self.state is SessionState.CLOSED:
+        if self.state is _CLOSED:
             self.wire.abort()
         elif self._token_seconds_left() <= 0:
             self.close(CloseCode.UNAUTHORIZED, TOLD[RefusalReason.EXPIRED])

@@ -15,6 +15,8 @@ from typing import Final
 class SessionState(Enum):
     """The state of a session."""
 
+    __hash__ = object.__hash__  # of the one object that each is; Enum's own is a function in Python
+
     OPENING = "opening"
     """It has said hello; its delivery has not begun."""
     BEHIND = "behind"
@@ -29,6 +31,8 @@ class SessionState(Enum):
 
 class Trigger(Enum):
     """What moves a session from one state to the next."""
+
+    __hash__ = object.__hash__
 
     OPENED = "opened"
     LISTED = "listed"

@@ -93,22 +93,25 @@ class Appender:
         self, connection: DriverConnection, previous: int, batch: Sequence[Posting], about: Sequence[int | None]
     ) -> bool:
         """Store new activities; False if a message is stored already, and then only a part of the batch is stored."""
+        known = self._conversations
         for first in _powers_of_two(len(batch)):
             some = batch[first.start : first.stop]
             binds: list[Value] = []
             for number, posting, message_id in zip(first, some, about[first.start : first.stop], strict=True):
-                binds += (previous + number + 1, self._conversation(connection, posting), message_id)
+                conversation = known.get((posting.sender, posting.receiver)) or self._conversation(connection, posting)
+                binds += (previous + number + 1, conversation, message_id)
                 binds += posting
             connection.execute(_insert(len(some)), binds)
             if connection.changes() < len(some):
                 return False
-        marks = [
-            (self._conversation(connection, posting), posting.sender, message_id)
-            for posting, message_id in zip(batch, about, strict=True)
-            if posting.type == _READ
-        ]
-        if marks:
-            connection.executemany(_MARK_READ, marks)
+        if any(about):  # most batches have only messages
+            marks = [
+                (self._conversation(connection, posting), posting.sender, message_id)
+                for posting, message_id in zip(batch, about, strict=True)
+                if posting.type == _READ
+            ]
+            if marks:
+                connection.executemany(_MARK_READ, marks)
         self._recent.add(previous, batch)
         return True
 

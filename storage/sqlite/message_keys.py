@@ -8,7 +8,7 @@ transaction that appends, both are looked at: the answer is that of a unique ind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.activity import ActivityType
@@ -50,10 +50,11 @@ class RecentMessages:
     beginning (:meth:`follow`), so that a transaction that was rolled back, an erasure and a restart need nothing more.
     """
 
-    __slots__ = ("_head", "_ids", "_indexed")
+    __slots__ = ("_checked", "_head", "_ids", "_indexed")
 
     def __init__(self) -> None:
         self._ids: dict[Key, int] = {}
+        self._checked: tuple[Sequence[Posting], list[Key]] = (), []
         self._head = self._indexed = -1
 
     def __len__(self) -> int:
@@ -73,24 +74,30 @@ class RecentMessages:
 
     def add(self, previous_head: int, postings: Sequence[Posting]) -> None:
         """Add postings that were stored with the ids after ``previous_head``."""
-        self._ids.update(
-            [
-                ((posting.author, posting.message_id), id)
-                for id, posting in enumerate(postings, previous_head + 1)
-                if posting.type == _CHAT and posting.message_id is not None
-            ]
-        )
+        checked, keys = self._checked
+        if checked is postings and len(keys) == len(postings):  # nothing but messages, as nearly always
+            self._ids.update(zip(keys, range(previous_head + 1, previous_head + 1 + len(keys)), strict=True))
+        else:
+            self._ids.update(
+                [
+                    ((posting.author, posting.message_id), id)
+                    for id, posting in enumerate(postings, previous_head + 1)
+                    if posting.type == _CHAT and posting.message_id is not None
+                ]
+            )
+        self._checked = (), []
         self._head = previous_head + len(postings)
 
     def get(self, key: Key) -> int | None:
         """Return the id of a message, None if it is not one of these."""
         return self._ids.get(key)
 
-    def has_repeat(self, postings: Iterable[Posting]) -> bool:
+    def has_repeat(self, postings: Sequence[Posting]) -> bool:
         """Return whether a posting repeats one of these messages, or another one of the postings."""
         keys = [
             (posting.author, posting.message_id)
             for posting in postings
             if posting.type == _CHAT and posting.message_id is not None
         ]
+        self._checked = postings, keys
         return len(set(keys)) < len(keys) or not self._ids.keys().isdisjoint(keys)

@@ -87,7 +87,7 @@ class Trust:
         """Ask storage, as :meth:`verdict`; :meth:`verdict_on` makes a verdict of what its ``answer`` gets."""
         call = call_of(lookup, tokens)
         verified, is_known = read_verstat(lookup.stir_verstat or "")
-        self._metrics.attested.add(verified.value if is_known else "unknown")
+        self._metrics.attested.add(verified if is_known else "unknown")
         # After a late answer the phone has not rung, whoever called.
         return self._ask("trust", call, lambda late: self._decided(call, late, late=True))
 
