@@ -66,6 +66,7 @@ class Codec(ABC):
     opcode: int
     """Of its messages, in websocket frames."""
     _first_byte: int
+    _encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder
 
     def __init__(self) -> None:
         self._short_headers = [bytes((self._first_byte, size)) for size in range(126)]
@@ -99,7 +100,9 @@ class Codec(ABC):
 
     def frame(self, frame: ServerFrame) -> bytes:
         """Return a server's frame, ready for the socket."""
-        return self.websocket(self.encode(frame))
+        payload = self._encoder.encode(frame)
+        # As websocket() does, without a call: every send is answered by a short frame.
+        return self._short_headers[len(payload)] + payload if len(payload) < 126 else self.websocket(payload)
 
 
 class JsonCodec(Codec):

@@ -71,7 +71,7 @@ def _check_plain(name: str, value: Any) -> None:
             waiting += each
 
 
-class Send(_FromClient, frozen=True):
+class Send(_FromClient, frozen=True, gc=False):
     """Post an activity; answered with ``ack`` or ``error`` under the same ref."""
 
     ref: Ref

@@ -150,8 +150,12 @@ class Log:
         self.commits += 1
         self.committed += commit.head - commit.previous_head
         entries = []
+        acknowledge = self.acknowledge
         for submission, result in zip(batch, commit.results, strict=True):
-            self._answer(submission, result)
+            if submission.session is not None:  # as _answer, without a call: nearly all are
+                acknowledge(submission.session, submission.ref, result)
+            else:
+                self._answer(submission, result)
             if isinstance(result, Stored) and not result.duplicate:
                 entries.append(Entry(result.activity, submission.sender, submission.receiver))
         self._commits.committed(commit.previous_head, commit.head, entries)
