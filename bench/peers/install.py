@@ -83,7 +83,8 @@ async def centrifugo(work: Path) -> str:
 async def tinode(work: Path) -> tuple[str, str]:
     """Tinode with its adapter for PostgreSQL, built by Go. Returns the paths: the server, what makes its tables.
 
-    A module of our own names its version, because the programs are not made for `go install`.
+    A module of our own names its version: `go install` asks for the list of all versions too, which a proxy may
+    not have.
     """
     folder = work / "peers" / f"tinode@{TINODE}"
     programs = {"server": folder / "tinode", "tinode-db": folder / "tinode-db"}
