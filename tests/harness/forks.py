@@ -139,15 +139,23 @@ def _tell(status: int, text: str) -> None:
         os.write(status, text.encode())
 
 
+def _read_web_files() -> None:
+    """Read and shorten what browsers get; a file that changes later is read again by whoever serves it."""
+    from server.http.web_files import FOLDER, WebFiles
+    from server.routes.web_app import FOLDERS
+
+    WebFiles({**FOLDERS, **{name: FOLDER / name for name in ("admin", "docs")}})
+
+
 def _main() -> None:
     for name in IMPORTED:
         import_module(name)
+    _read_web_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests; it ends when they do
     gc.collect()
     gc.freeze()  # a collection in a forked process would otherwise copy every page
     data_dir, port, settings, environment = _take_orders(socket.socket(fileno=int(sys.argv[1])))
     # From here on it is a forked process, and ends as any other Python program does.
-    gc.unfreeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
