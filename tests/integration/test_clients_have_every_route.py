@@ -66,8 +66,9 @@ LISTS = ("/activity/", "/activity", "/conversations", "/public-key", "/privacy-r
 CALL_ALL = """
 import { readAddress } from "./src/address.js"
 import { BuzzHttp } from "./src/http.js"
-import { Tokens } from "./src/tokens.js"
-const http = new BuzzHttp(readAddress(process.argv[1]).httpBase, new Tokens("t"))
+import { systemClock } from "./src/clock.js"
+import { createTokens } from "./src/tokens.js"
+const http = new BuzzHttp(readAddress(process.argv[1]), createTokens("t", systemClock))
 for (const [name, ...given] of JSON.parse(process.argv[2])) {
   const answer = http[name](...given)
   if (answer[Symbol.asyncIterator]) for await (const each of answer) void each
