@@ -149,11 +149,10 @@ class Device:
     @property
     def in_doubt(self) -> bool:
         """Whether others may have refused a device that has vouched for it: the thief's, after it had been removed."""
-        if self.linked_in_vain:
-            return True
-        found, seen = self.linked_by, {self}
+        found: Device | None = self
+        seen = set[Device]()
         while found is not None and found not in seen:
-            if found.rogue:
+            if found.linked_in_vain or (found.rogue and found is not self):
                 return True
             seen.add(found)
             found = found.linked_by
