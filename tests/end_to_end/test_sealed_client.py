@@ -177,7 +177,9 @@ async def test_a_new_device_is_asked_about_and_then_reads(world: World) -> None:
         alarm = asyncio.create_task(bob.until("encryption.own_device"))
         tablet = await stack.enter_async_context(device(world, BOB, "tablet"))
         assert (await alarm)["device_id"] == "tablet"
-        assert (await changed)["waits"] is True
+        told = await changed
+        assert told["waits"] is True
+        assert told["devices"] == (("tablet", tag_of(jane, BOB, "tablet")),)
         with pytest.raises(KeysChanged, match="tablet"):
             await jane.buzz.send_message(TO_BOB, "not to a stranger")
         jane.sealed.accept(BOB, tag_of(jane, BOB, "tablet"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import buzz_client
+from buzz_client.encryption import SealedMessages
 from tests.fakes.small_server import small_server
 
 ROOT = Path(__file__).parents[3]
@@ -84,3 +86,19 @@ def test_every_call_and_every_error_is_named() -> None:
     ends = [kind.__name__ for kind in buzz_client.SessionEnded.__subclasses__()]
     for name in [*calls, *ends]:
         assert f"`{name}`" in README, f"client/python/README.md does not name {name}"
+
+
+def test_every_field_of_an_activity_and_every_method_of_the_encryption_is_named() -> None:
+    fields = [field.name for field in dataclasses.fields(buzz_client.Activity)]
+    # What the client itself calls, and apps do not.
+    inside = {"attach", "live", "lost", "event", "run", "end", "send", "keeping", "kept", "flush"}
+    methods = [name for name in vars(SealedMessages) if not name.startswith("_") and name not in inside]
+    for name in [*fields, *methods]:
+        assert re.search(rf"`{name}[`(]", README), f"client/python/README.md does not name {name}"
+
+
+def test_the_table_says_which_methods_of_the_encryption_are_async() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (yes|no) \|", README, re.MULTILINE)
+    said = {name: word == "yes" for names, word in rows for name in re.findall(r"`(\w+)\(", names)}
+    assert said
+    assert said == {name: asyncio.iscoroutinefunction(getattr(SealedMessages, name)) for name in said}

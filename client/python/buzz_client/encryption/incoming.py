@@ -119,5 +119,6 @@ def _later(known: Chain | None, own: Chain | None) -> Chain | None:
 def readable(activity: Activity, result: str | Reason) -> Activity:
     """Return the activity with its text, or with why it has none."""
     if isinstance(result, Reason):
-        return replace(activity, unopened=Unopened(result.value, result.explanation))
-    return replace(activity, text=result)
+        return replace(activity, text=None, unopened=Unopened(result.value, result.explanation))
+    # It may be one that could not be opened before.
+    return replace(activity, text=result, unopened=None)

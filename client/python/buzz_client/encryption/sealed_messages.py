@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +57,8 @@ class SealedMessages:
 
     The client must have a ``device_id``. ``buzz.encryption`` is this object; its methods can be used once ``ready`` is
     set. Events that it adds to ``buzz.on``: ``encryption.person`` (``person_id``, ``waits``: the user has to look at a
-    device before anything is sealed for this person; ``added`` and ``removed``: device ids), ``encryption.own_device``
+    device before anything is sealed for this person; ``devices``: the (device id, tag) of each such device, as for
+    `accept`; ``added`` and ``removed``: device ids), ``encryption.own_device``
     (``device_id``, ``tag``: a new device of this person was added, was it them?), ``encryption.link_code`` (``code``:
     what a device shows that is being linked), ``encryption.link_ended`` (``why``: without a link) and
     ``encryption.linked`` (``device_id``, ``by``).
@@ -319,19 +320,22 @@ class SealedMessages:
             for alarm in change.alarms:
                 if alarm.tag != own.tag:
                     self._emit("encryption.own_device", {"device_id": alarm.device_id, "tag": alarm.tag})
+        self._tell(change.person, change.added, change.removed)
+
+    def _decided(self, person: KnownPerson) -> None:
+        self._tell(person, (), ())
+
+    def _tell(self, person: KnownPerson, added: Sequence[KnownDevice], removed: Sequence[KnownDevice]) -> None:
         self._emit(
             "encryption.person",
             {
-                "person_id": person_id,
-                "waits": bool(change.person.waiting),
-                "added": [each.device_id for each in change.added],
-                "removed": [each.device_id for each in change.removed],
+                "person_id": person.person_id,
+                "waits": bool(person.waiting),
+                "devices": tuple((each.device_id, each.tag) for each in person.waiting),
+                "added": [each.device_id for each in added],
+                "removed": [each.device_id for each in removed],
             },
         )
-
-    def _decided(self, person: KnownPerson) -> None:
-        waits = bool(person.waiting)
-        self._emit("encryption.person", {"person_id": person.person_id, "waits": waits, "added": [], "removed": []})
 
     def _known(self, person_id: int) -> KnownPerson:
         person = self._needed().people.known(person_id)
