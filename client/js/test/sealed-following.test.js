@@ -328,3 +328,35 @@ test("the only device whose keys were lost is its person's first one again", asy
     device.lose()
   }
 })
+
+test("without a device that could link it a device can become the root", async () => {
+  const scene = new Scene()
+  await scene.device("bot")
+  const jane = await scene.device("phone", JANE)
+  await jane.sealed.safetyNumber(BOB)
+  const browser = await scene.device("browser")
+  const { linking } = browser.sealed
+  await browser.sealed.markCompared(JANE)
+  assert.equal(await linking.isAlone(), false)
+  await assert.rejects(linking.becomeRoot(), /another device of yours can link this one: bot/)
+  await linking.start()
+  scene.now += 10
+  scene.remove(BOB, "bot")
+  await browser.hear()
+  assert.deepEqual([browser.sealed.me.linked, await linking.isAlone()], [false, true])
+  await linking.becomeRoot()
+  assert.deepEqual([browser.sealed.me.linked, await linking.isAlone()], [true, false])
+  assert.equal(browser.heard("encryption.link_ended").length, 1)
+  assert.equal((await browser.sealed.person(JANE)).compared, false)
+  await assert.rejects(linking.becomeRoot(), /linked already/)
+  // The others are asked, and see the same safety number then.
+  await jane.event("key.changed", { person_id: BOB })
+  await until(async () => (await jane.sealed.person(BOB)).waits)
+  await jane.sealed.accept(BOB, browser.tag)
+  assert.equal(await jane.sealed.safetyNumber(BOB), await browser.sealed.safetyNumber(JANE))
+  assert.equal(await browser.open(await jane.send(BOB, READS)), READS)
+  const tablet = await scene.device("tablet")
+  await linking.scan((await tablet.sealed.linking.start()).picture)
+  await tablet.hear()
+  assert.ok(tablet.sealed.me.linked)
+})

@@ -166,3 +166,36 @@ async def test_a_message_to_nobody_does_not_wait(jane: AppTab) -> None:
     await expect(jane.page.locator(".row.failed", has_text="is anybody there?")).to_contain_text(
         "There is nobody with this number."
     )
+
+
+async def test_the_only_device_left_can_become_the_first_one(
+    jane: AppTab, john: AppTab, server: Lives, browser: Browser
+) -> None:
+    async with profile(browser, server.node.url) as laptop:
+        new = await laptop.tab()
+        await new.sign_in(JOHN)
+        await new.live()
+        await new.go("Devices")
+        offer = new.page.get_by_role("button", name="Make this my first device")
+        cards = new.page.locator(".cards .card")
+        own = cards.nth(0)
+        await expect(cards.nth(1)).to_contain_text("Trusted")
+        await expect(offer).to_have_count(0)
+        for left in range(await cards.count() - 1, 0, -1):
+            await cards.nth(1).get_by_role("button", name="Sign out").click()
+            await new.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+            await expect(cards).to_have_count(left)
+        await expect(john.page.get_by_role("button", name="John H. Doe")).to_be_visible()
+        await expect(own).to_contain_text("Not linked yet")
+        await offer.click()
+        await expect(own).to_contain_text("This device · Trusted")
+        await expect(new.page.get_by_role("heading", name="Link this device")).to_have_count(0)
+        await jane.live()
+        await jane.go("Messages")
+        await jane.begin(JOHN)
+        await jane.page.get_by_role("button", name="It is theirs").click()
+        await jane.say("to the new first device")
+        await new.go("Messages")
+        await new.hears("to the new first device")
+        await new.say("and back")
+        await jane.hears("and back")

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
+import { NewRoot } from "./new_root.js";
 import { Notice } from "./parts.js";
 import { t } from "../state/language.js";
 
@@ -10,7 +11,7 @@ export function Linking({ session }) {
   useTopics(session, "keys");
   const { me, offers } = session.keys;
   if (!me) return null;
-  if (!me.linked) return html`<${NewSide} session=${session} />`;
+  if (!me.linked) return html`<${NewSide} session=${session} /><${NewRoot} session=${session} />`;
   return html`${offers.map((offer) => html`<${Offer} key=${offer.tag} session=${session} offer=${offer} />`)}<${Scan} session=${session} />`;
 }
 

@@ -192,6 +192,9 @@ export const en = {
   linkScanText: "Text of the picture",
   linkDone: "The device is linked.",
   linkFailed: "That did not work: the code is wrong, or the other device has stopped. Begin again on both.",
+  newRoot: "No other device can link this one",
+  newRootWhy: "You can go on without: the people you talk with then see that your keys have changed, and must accept this device.",
+  newRootDo: "Make this my first device",
 
   // Calls
   calls: "Calls",

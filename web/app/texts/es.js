@@ -184,6 +184,9 @@ export const es = {
   linkScanText: "Texto de la imagen",
   linkDone: "El dispositivo está vinculado.",
   linkFailed: "No ha funcionado: el código es incorrecto o el otro dispositivo ha parado. Empieza de nuevo en ambos.",
+  newRoot: "Ningún otro dispositivo puede vincular este",
+  newRootWhy: "Puedes seguir sin eso: las personas con las que hablas verán que tus claves han cambiado y tendrán que aceptar este dispositivo.",
+  newRootDo: "Que este sea mi primer dispositivo",
 
   calls: "Llamadas",
   calls_latest: "Últimas",

@@ -10,7 +10,7 @@ import { deviceTag } from "./keys.js"
 import { commitmentTo, confirms, identityIn, linkCode, scannedText } from "./linking.js"
 import { named } from "./people.js"
 import { IDENTITY_ALGORITHM, NONCE_BYTES, goodLink, makeLink, writtenStatement } from "./statements.js"
-import { mayHaveSent } from "./trust.js"
+import { mayHaveSent, reads } from "./trust.js"
 
 /** @import { BuzzHttp } from "../http.js" */
 /** @import { OwnDevice } from "./own_device.js" */
@@ -77,6 +77,39 @@ export class Linking {
   /** End this device's attempt, on either side. */
   async cancel() {
     if (this.parts.own.linking) await this.#end("the attempt was cancelled")
+  }
+
+  /** Whether this device is not linked, and no other one of this person is in use that could link it. */
+  async isAlone() {
+    const { own, people } = this.parts
+    const person = await people.known(own.keys.personId)
+    return person !== undefined && !own.isLinkedTo(person) && !this.#others(person).length
+  }
+
+  /**
+   * Make this device its person's first one again, if no other one is in use that could link it.
+   *
+   * Ask the user before: those who talk with this person see that the keys have changed, have to accept this device, and
+   * compare the safety number again.
+   */
+  async becomeRoot() {
+    const { own, people, follow } = this.parts
+    const { personId, tag } = own.keys
+    await follow()
+    const person = await people.known(personId)
+    if (!person || own.isLinkedTo(person)) throw new LinkRefused("this device is linked already")
+    const others = this.#others(person).map(({ deviceId }) => deviceId)
+    if (others.length) throw new LinkRefused(`another device of yours can link this one: ${others.join(", ")}`)
+    if (own.linking) await this.#end("this device is the first one now")
+    await people.decide(personId, tag, true)
+    // The safety numbers were made from the root before.
+    for (const other of await people.everybody()) if (other.compared) await people.markCompared(other.personId, false)
+    await follow()
+  }
+
+  /** The other devices of this person that are in use and trusted. @param {KnownPerson} person */
+  #others({ devices }) {
+    return devices.filter((device) => device.tag !== this.parts.own.keys.tag && reads(device))
   }
 
   /** @param {string} why */

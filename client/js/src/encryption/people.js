@@ -194,9 +194,9 @@ export class People {
     return this.#change(personId, (person) => (good ? accept(person, tag, this.now()) : refuse(person, tag)))
   }
 
-  /** Remember that the user has compared the safety number. @param {number} personId */
-  markCompared(personId) {
-    return this.#change(personId, (person) => ({ ...person, compared: true }))
+  /** Remember whether the user has compared the safety number. @param {number} personId */
+  markCompared(personId, compared = true) {
+    return this.#change(personId, (person) => ({ ...person, compared }))
   }
 
   /**

@@ -332,6 +332,8 @@ export class SealedMessages {
     answer: async (/** @type {string} */ tag) => (await this.#linking()).answer(tag),
     confirm: async (/** @type {string} */ tag, /** @type {string} */ code) => (await this.#linking()).confirm(tag, code),
     scan: async (/** @type {string} */ text) => (await this.#linking()).scan(text),
+    isAlone: async () => (await this.#linking()).isAlone(),
+    becomeRoot: async () => (await this.#linking()).becomeRoot(),
   }
 
   // -----------------------------------------------------------------------------------------------------------------

@@ -75,6 +75,29 @@ class Linking:
             self._end("the attempt was cancelled")
         await self._follow()
 
+    async def become_root(self) -> None:
+        """Make this device its person's root. Raises LinkRefused if it is linked, or a device in use could link it."""
+        keys = self._own.keys
+        await self._follow()
+        person = self._people.known(keys.person_id)
+        if person is None or self._own.is_linked_to(person):
+            raise LinkRefused("this device is linked already")
+        if others := self.could_link(person):
+            names = ", ".join(each.device_id for each in others)
+            raise LinkRefused(f"another device of yours can link this one: {names}")
+        if self._new is not None:
+            self._end("this device is the first one now")
+        self._people.change(keys.person_id, lambda known: known.accept(keys.tag, self._now()))
+        # The safety numbers were made from the root before.
+        for other in self._people.everybody():
+            if other.compared:
+                self._people.change(other.person_id, lambda known: replace(known, compared=False))
+        await self._follow()
+
+    def could_link(self, person: KnownPerson) -> list[KnownDevice]:
+        """Return the devices of this person, other than this one, that are in use and trusted."""
+        return [each for each in person.devices if each.reads and each.tag != self._own.keys.tag]
+
     def _end(self, why: str) -> None:
         self._new = self._old = None
         self._take_back()

@@ -34,13 +34,17 @@ _MAX_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """This device. ``linked``: it is the person's first device, or a trusted one has linked it."""
+    """This device. ``linked``: it is the person's first device, or a trusted one has linked it.
+
+    ``alone``: it is not linked, and no other device is in use that could link it.
+    """
 
     person_id: int
     device_id: str
     tag: bytes
     identity: bytes
     linked: bool
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,9 @@ class SealedMessages:
         parts = self._needed()
         keys = parts.own.keys
         person = parts.people.known(keys.person_id)
-        return Me(keys.person_id, keys.device_id, keys.tag, keys.identity, parts.own.is_linked_to(person))
+        linked = parts.own.is_linked_to(person)
+        alone = not linked and person is not None and not parts.linking.could_link(person)
+        return Me(keys.person_id, keys.device_id, keys.tag, keys.identity, linked, alone)
 
     def people(self) -> list[KnownPerson]:
         """Return everybody whose keys are known."""
@@ -242,6 +248,16 @@ class SealedMessages:
     async def scan_link(self, picture: str) -> str:
         """Link the device that shows the picture with this text; return its device id. Raises LinkRefused."""
         return await self._needed().linking.scan(picture)
+
+    async def become_root(self) -> None:
+        """Make this device the person's first one again, if no other one is in use that could link it (``me.alone``).
+
+        Ask the user before: those who talk with this person see that the keys have changed, have to accept this device,
+        and compare the safety number again. Raises LinkRefused.
+        """
+        linking = self._needed().linking
+        await linking.become_root()
+        self._decided(self._known(self._needed().own.keys.person_id))
 
     # ---------------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from buzz_client.encryption import LinkRefused, MemoryKeys
 from buzz_client.encryption.keys import DeviceKeys
 from buzz_client.encryption.statements import LinkAnswer, read_statement
-from tests.harness.sealed_devices import BOB, NOW, Device, Scene
+from tests.harness.sealed_devices import BOB, JANE, NOW, Device, Scene
 
 
 @pytest.fixture
@@ -150,3 +150,52 @@ async def test_a_device_that_is_not_linked_itself_links_none(scene: Scene) -> No
         ):
             with pytest.raises(LinkRefused, match="not linked itself"):
                 await attempt()
+
+
+async def test_without_a_device_that_could_link_it_a_device_can_become_the_root(scene: Scene) -> None:
+    async with (
+        scene.device("bot"),
+        scene.device("phone", person=JANE) as jane,
+        scene.device("browser") as browser,
+    ):
+        await jane.sealed.look_up(BOB)
+        await browser.sealed.look_up(JANE)
+        browser.sealed.mark_compared(JANE)
+        assert not browser.sealed.me.alone
+        with pytest.raises(LinkRefused, match="another device of yours can link this one: bot"):
+            await browser.sealed.become_root()
+        scene.now += 10
+        scene.server.remove(BOB, "bot")
+        await browser.hear()
+        assert (browser.sealed.me.linked, browser.sealed.me.alone) == (False, True)
+        await browser.sealed.become_root()
+        assert (browser.sealed.me.linked, browser.sealed.me.alone) == (True, False)
+        known = browser.sealed.person(JANE)
+        assert known is not None
+        assert not known.compared, "another safety number counts as compared"
+        with pytest.raises(LinkRefused, match="linked already"):
+            await browser.sealed.become_root()
+        # The others are asked, and see the same safety number then.
+        await jane.sealed._look_at({BOB})
+        jane.sealed.accept(BOB, browser.tag)
+        assert jane.sealed.safety_number(BOB) == browser.sealed.safety_number(JANE)
+        assert await browser.open(await jane.send(BOB, "hello")) == "hello"
+        async with scene.device("tablet") as tablet:
+            code = await shown_code(browser, tablet)
+            await browser.sealed.confirm_link(tablet.tag, code)
+            await tablet.hear()
+            assert tablet.sealed.me.linked
+            await jane.sealed._look_at({BOB})
+            person = jane.sealed.person(BOB)
+            assert person is not None
+            assert not person.waiting
+
+
+async def test_becoming_the_root_ends_an_attempt_to_be_linked(scene: Scene) -> None:
+    async with scene.device("bot"), scene.device("browser") as browser:
+        await browser.sealed.start_linking()
+        scene.now += 10
+        scene.server.remove(BOB, "bot")
+        await browser.sealed.become_root()
+        assert read_statement(scene.identity_of("browser").statement).commitment is None
+        assert browser.heard("encryption.link_ended")
