@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from buzz_client import BuzzClient, BuzzError, HttpError, Party
-from buzz_client.encryption import KnownDevice, KnownPerson, LinkRefused, SealedMessages, Standing
+from buzz_client.encryption import KeysChanged, KnownDevice, KnownPerson, LinkRefused, SealedMessages, Standing
 from server.config.plain_text import one_line
 
 NAMES: Final = frozenset(
@@ -73,20 +73,47 @@ class DeviceCommands:
             case _:
                 raise CommandFailed(f"{command} is used otherwise:\n{HELP}")
 
+    def advice(self) -> str | None:
+        """Return what to do so that others encrypt for this device; None if it is linked."""
+        me = self._sealed.me
+        if me.linked:
+            return None
+        if me.alone:
+            return (
+                "This device is not linked, and no other device of yours is in use that could link it. "
+                f"/accept {me.device_id} makes it your first device: the people you talk with see that your keys have "
+                "changed, and must accept it."
+            )
+        return (
+            "This device is not linked yet: others do not encrypt for it before it is. Type /link here; then link it "
+            f"on a device that you already use: in the web app under Devices, in a chat with /link {me.device_id}."
+        )
+
+    def not_sent(self, error: KeysChanged) -> str:
+        """Return why a line was not sent, and what to type: a person has devices that nobody vouches for."""
+        return f"not sent: {_asks(error.person_id, [name for name, _ in error.devices])}, and write it again"
+
     def warn(self, data: dict[str, Any]) -> None:
-        """Say that somebody has a device that nobody vouches for (the event ``encryption.person``)."""
-        person = self._sealed.person(data["person_id"]) if data["waits"] else None
+        """Say what has changed about devices (the event ``encryption.person``).
+
+        That somebody has a device that nobody vouches for, or that no device is left that could link this one.
+        """
+        person = self._sealed.person(data["person_id"])
         if person is None:
             return
-        names = ", ".join(one_line(each.device_id) for each in person.waiting)
+        if person.person_id == self._sealed.me.person_id and self._sealed.me.alone and data["removed"]:
+            self._say("not_linked", self.advice() or "")
+        if not data["waits"]:
+            return
+        names = [each.device_id for each in person.waiting]
         if person.person_id == self._sealed.me.person_id:
-            self._say("warning", f"a new device of yours was added: {names}. Was it you? /accept or /refuse it")
-        else:
             self._say(
                 "warning",
-                f"the keys of person {person.person_id} have changed: new device {names}. Nothing is sent before you "
-                "/accept or /refuse it; ask them first",
+                f"a new device of yours was added: {_listed(names)}. Was it you? Then link it: /link there first. "
+                f"Otherwise type {_choice('/refuse', names)}, and /sign-out",
             )
+        else:
+            self._say("warning", f"{_asks(person.person_id, names)}. Nothing is sent before")
 
     @property
     def _device_id(self) -> str:
@@ -106,10 +133,12 @@ class DeviceCommands:
     async def _list(self) -> None:
         names = {each["device_id"]: each["name"] for each in await self._buzz.http.devices()}
         mine = self._sealed.person(self._sealed.me.person_id)
-        rows = [f"you: {_shown(each, names, self._device_id)}" for each in (mine.devices if mine else ())]
+        advice = self.advice()
+        linked = advice is None
+        rows = [f"you: {_shown(each, names, self._device_id, linked)}" for each in (mine.devices if mine else ())]
         if self._to.kind == "person" and (theirs := await self._sealed.look_up(self._to.id)):
-            rows += [f"{self._to}: {_shown(each, {}, None)}" for each in theirs.devices]
-        self._say("devices", "\n".join(rows) or "no device is known")
+            rows += [f"{self._to}: {_shown(each, {})}" for each in theirs.devices]
+        self._say("devices", "\n".join([*rows, *([advice] if advice else [])]) or "no device is known")
 
     def _safety(self) -> None:
         person = self._known(self._other())
@@ -119,6 +148,12 @@ class DeviceCommands:
         self._say("safety", f"{lines}\n{state}")
 
     async def _decide(self, name: str, *, accept: bool) -> None:
+        if name == self._device_id:
+            if not accept:
+                raise CommandFailed("this is the device that you use: /sign-out it on another one of yours")
+            await self._sealed.become_root()
+            self._say("devices", f"accepted: {one_line(name)} is your first device now")
+            return
         people = [each for each in (self._sealed.me.person_id, self._to.id if self._to.kind == "person" else 0) if each]
         people += [person.person_id for person in self._sealed.people() if person.person_id not in people]
         for person_id in people:
@@ -153,10 +188,28 @@ class CommandFailed(BuzzError):
     """A command could not be carried out. The text says why."""
 
 
-def _shown(device: KnownDevice, names: dict[str, str | None], own: str | None) -> str:
+def _shown(device: KnownDevice, names: dict[str, str | None], own: str | None = None, linked: bool = True) -> str:
     state = "signed out" if device.removed_at is not None else _STATES[device.standing]
+    here = device.device_id == own
+    if here and not linked and device.removed_at is None:
+        state = "not linked yet"  # it trusts itself, the others do not
     name = f" ({one_line(str(names[device.device_id]))})" if names.get(device.device_id) else ""
-    return f"{one_line(device.device_id)}{name}{', this one' if device.device_id == own else ''}: {state}"
+    return f"{one_line(device.device_id)}{name}{', this one' if here else ''}: {state}"
+
+
+def _asks(person_id: int, names: Sequence[str]) -> str:
+    return (
+        f"the keys of person {person_id} have changed: new device {_listed(names)}. Ask them whether it is theirs, "
+        f"then type {_choice('/accept', names)}, or {_choice('/refuse', names)}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(one_line(name) for name in names)
+
+
+def _choice(command: str, names: Sequence[str]) -> str:
+    return " and ".join(f"{command} {one_line(name)}" for name in names)
 
 
 _STATES = {

@@ -17,7 +17,7 @@ from server.config.plain_text import one_line, several_lines
 
 _MAX_LINES_WAITING = 100
 _READ_BYTES = 65_536
-_NOTE_STYLES = {"warning": "yellow", "reconnecting": "yellow", "error": "red"}
+_NOTE_STYLES = {"warning": "yellow", "not_linked": "yellow", "reconnecting": "yellow", "error": "red"}
 
 
 class Screen(Protocol):

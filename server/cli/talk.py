@@ -24,7 +24,7 @@ from buzz_client import (
     TokenRefused,
 )
 from buzz_client.address import Address
-from buzz_client.encryption import SealingRefused
+from buzz_client.encryption import KeysChanged, SealingRefused
 from buzz_client.http import BuzzHttp
 from buzz_client.tokens import Tokens
 from server.cli.chat_devices import CommandFailed, DeviceCommands
@@ -231,10 +231,13 @@ class Talk:
             self._fail(str(error))
 
     async def _say_encrypted(self) -> None:
-        """Say that messages are encrypted, as soon as others can encrypt for this device."""
-        if self._keys is not None:
+        """Say that messages are encrypted, or what this device still needs, when its keys are published."""
+        if self._keys is not None and self._devices is not None:
             await self._keys.sealed.ready.wait()
-            self._screen.note("encrypted", _ENCRYPTED)
+            if (advice := self._devices.advice()) is None:
+                self._screen.note("encrypted", _ENCRYPTED)
+            else:
+                self._screen.note("not_linked", advice)
         await asyncio.Event().wait()  # the chat ends with another task
 
     def _on_link_code(self, data: dict[str, Any]) -> None:
@@ -242,6 +245,7 @@ class Talk:
 
     def _on_linked(self, data: dict[str, Any]) -> None:
         self._screen.note("link", f"this device is linked by {data['by']}", **data)
+        self._screen.note("encrypted", _ENCRYPTED)
 
     def _on_link_ended(self, data: dict[str, Any]) -> None:
         self._screen.note("link", f"nothing was linked: {data['why']}", **data)
@@ -263,6 +267,9 @@ class Talk:
                 self._unsent -= 1
             except SessionEnded:
                 raise
+            except KeysChanged as error:
+                self._unsent -= 1
+                self._fail(self._devices.not_sent(error) if self._devices else f"not sent: {error}")
             except (SendRefused, SealingRefused, FrameTooLarge, ValueError) as error:
                 self._unsent -= 1
                 self._fail(f"not sent: {error}")

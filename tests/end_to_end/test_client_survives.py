@@ -213,11 +213,16 @@ async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_di
                 async with run_py(
                     "chat", "--to", f"person:{JANE}", "--keys", str(tmp_path / "second.keys"), **bob_is
                 ) as second:
-                    await second.until("/safety shows")
+                    await second.until("not linked yet: others do not encrypt for it")
                     await jane.until("have changed: new device terminal-")
                     jane.type("not to a stranger")
                     await jane.until("not sent: the keys of person")
-                    name = jane.lines[-1].split("(")[1].split(")")[0]
+                    name = jane.lines[-1].split("/accept ")[1].split(",")[0]
+                    assert f"type /accept {name}, or /refuse {name}, and write it again" in jane.lines[-1]
+                    second.type("/devices")
+                    await second.until(f"{name}, this one: not linked yet")
+                    second.type(f"/accept {name}")
+                    await second.until("another device of yours can link this one: terminal-")
                     await bob.until("a new device of yours was added")
                     second.type("/link")
                     await second.until("another device of yours type")
@@ -225,6 +230,7 @@ async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_di
                     await second.until("the code of this device: ")
                     bob.type(f"/code {second.lines[-1].split()[-1]}")
                     await second.until("this device is linked by")
+                    await second.until("/safety shows")
                     await bob.until("linked: ")
                     jane.type("/devices")
                     await jane.until(f"{name}: trusted")
@@ -234,6 +240,30 @@ async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_di
             async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as again:
                 await again.until("you: to both ✓")
                 assert any("you: before ✓" in line for line in again.lines)
+
+
+@pytest.mark.usefixtures("watch")
+async def test_a_chat_becomes_the_first_device_when_none_could_link_it(data_dir: Path, tmp_path: Path) -> None:
+    async with asyncio.timeout(120), lives(data_dir) as server:
+        bob_is = {
+            "BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path), "BUZZ_TOKEN": Tokens(data_dir).person(BOB),
+        }  # fmt: skip
+        async with run_py("chat", "--to", f"person:{JANE}", **bob_is) as bob:
+            await bob.until("/safety shows")
+        second_keys = ("--keys", str(tmp_path / "second.keys"))
+        async with run_py("chat", "--to", f"person:{JANE}", *second_keys, **bob_is) as second:
+            await second.until("not linked yet")
+            name = second.lines[-1].split("/link ")[-1].rstrip(".")
+            second.type("/devices")
+            await second.until(": trusted")
+            second.type(f"/sign-out {second.lines[-1].split()[1].rstrip(':')}")
+            await second.until(f"/accept {name} makes it your first device")
+            second.type(f"/refuse {name}")
+            await second.until("this is the device that you use")
+            second.type(f"/accept {name}")
+            await second.until("is your first device now")
+            second.type("/devices")
+            await second.until(f"{name}, this one: trusted")
 
 
 @pytest.mark.usefixtures("watch")
