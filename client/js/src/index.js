@@ -109,11 +109,20 @@ export async function connect(url, options) {
   else await buzz.adopt()
   buzz.resume()
   if (inBrowser) {
-    import("./page.js").then((page) => page.followPage(buzz)).catch((error) => failed("following the page", error))
+    import("./page.js").then((page) => page.followPage(buzz)).catch((error) => failed("followPage", error))
   }
   if (openTimeoutSeconds === 0) return buzz
   const late = () => buzz.close(new BuzzError(`no session with ${base} in ${openTimeoutSeconds} s`))
   const timer = openTimeoutSeconds && clock.set(late, 1000 * openTimeoutSeconds)
-  await buzz.begun.finally(() => clock.clear(timer))
+  // The app has nothing yet with which it could see why there is no session.
+  const quiet = buzz.on("state", (/** @type {any} */ { reason }) => {
+    if (!reason) return
+    quiet()
+    failed(`session with ${base}`, reason)
+  })
+  await buzz.begun.finally(() => {
+    clock.clear(timer)
+    quiet()
+  })
   return buzz
 }

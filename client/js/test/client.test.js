@@ -373,6 +373,29 @@ test("a service worker passes the module of the HTTP methods, because it may not
   await buzz.close()
 })
 
+test("connect says once why it has no session yet", async (context) => {
+  const { mock } = context.mock.method(console, "error", () => {})
+  const server = new SmallServer()
+  let refusals = 2
+  const broken = class {
+    constructor(...place) {
+      if (refusals-- > 0) throw new Error("Mixed Content")
+      return new server.WebSocket(...place)
+    }
+  }
+  const clock = new StillClock()
+  const opening = connect("http://buzz.test", { token: "t", WebSocket: broken, clock })
+  for (let failures = 0; failures < 2; failures++) {
+    await settled()
+    await clock.next()
+  }
+  const buzz = await opening
+  assert.deepEqual(mock.calls.map((call) => call.arguments.join(" ")), [
+    "buzz-client: session with http://buzz.test failed the connection broke: Error: Mixed Content",
+  ])
+  await buzz.close()
+})
+
 test("connect gives up after its time, and can return at once", async () => {
   const silent = class {
     close() {}

@@ -95,6 +95,7 @@ class BuzzClient:
             self._events,
             device_id=device_id,
             owner_id=place.person_id if place else None,
+            server=self._address.http_base,
             encryption=encryption,
             tap=tap,
         )
@@ -117,8 +118,9 @@ class BuzzClient:
                 await asyncio.wait({self._runner, welcomed}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             await self._stop()
+            why = f": {self._session.why_none}" if self._session.why_none else ""
             raise TimeoutError(
-                f"no session with {self._address.http_base} in {self._open_timeout_seconds} s"
+                f"no session with {self._address.http_base} in {self._open_timeout_seconds} s{why}"
             ) from error
         except BaseException:
             await self._stop()

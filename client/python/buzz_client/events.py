@@ -29,9 +29,13 @@ class Events:
         self._callbacks.setdefault(name, []).append(callback)
         return lambda: self._callbacks[name].remove(callback)
 
+    def has(self, name: str) -> bool:
+        """Return whether a callback waits for this event."""
+        return bool(self._callbacks.get(name))
+
     def emit(self, name: str, data: Any) -> None:
         """Queue an event; does nothing if there is no callback."""
-        if self._callbacks.get(name):
+        if self.has(name):
             self._waiting.append((name, data))
             self._arrived.set()
 

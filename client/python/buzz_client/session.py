@@ -27,7 +27,8 @@ Tap = Callable[[Frame], None]
 class Session:
     """One person's device, over any number of connections.
 
-    ``welcome`` is the latest connection's; ``start`` the position from which the first one delivers.
+    ``welcome`` is the latest connection's; ``start`` the position from which the first one delivers; ``why_none`` the
+    reason of the last failed attempt.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Session:
         *,
         device_id: str | None,
         owner_id: int | None,
+        server: str,
         encryption: Encryption | None = None,
         tap: Tap | None,
     ) -> None:
@@ -48,10 +50,12 @@ class Session:
         self._events = events
         self._device_id = device_id
         self._owner_id = owner_id
+        self._server = server
         self._encryption = encryption
         self._tap = tap
         self._source: Connection | None = None
         self.welcome: Welcome | None = None
+        self.why_none: str | None = None
         self.welcomed = asyncio.Event()
         self.start: Position | None = None
         self.token_expiring = asyncio.Event()
@@ -67,8 +71,12 @@ class Session:
         return {name: value for name, value in fields.items() if value is not None}
 
     def waiting(self, reason: str, seconds: float) -> None:
-        """Emit that there is no connection for now."""
-        _LOG.info("no connection (%s), trying again in %.1f s", reason, seconds)
+        """Emit that there is no connection for now; warn once if there was none yet and the app listens to no state."""
+        if self.welcome is None and self.why_none is None and not self._events.has("client.state"):
+            _LOG.warning("no session with %s yet (%s); the client goes on trying", self._server, reason)
+        else:
+            _LOG.info("no connection (%s), trying again in %.1f s", reason, seconds)
+        self.why_none = reason
         self._events.emit("client.state", {"state": "waiting", "reason": reason, "seconds": seconds})
 
     def live(self, connection: Connection) -> None:

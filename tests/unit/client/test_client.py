@@ -290,10 +290,34 @@ async def test_upgrades_refused_for_good(server: SmallServer, status: int, error
 
 async def test_a_server_that_is_not_there_is_tried_until_the_time_is_over(server: SmallServer) -> None:
     await server.die()
-    with pytest.raises(TimeoutError, match="no session with http://127"):
+    with pytest.raises(TimeoutError, match=r"no session with http://127.* s: no connection: "):
         async with client(server, open_timeout_seconds=0.05):
             raise AssertionError("there is no session")
     await server.start()
+
+
+async def test_why_there_is_no_session_yet_is_logged_once(
+    server: SmallServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = [answer(502, {}), answer(502, {})]
+    server.refuse = lambda token: refusals.pop() if refusals else None
+    async with client(server):
+        assert server.upgrades == 3
+    [said] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert said.startswith(f"no session with {server.url} yet (")
+    assert "502" in said
+
+
+async def test_nothing_is_logged_for_an_app_that_follows_the_state(
+    server: SmallServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = [answer(502, {})]
+    server.refuse = lambda token: refusals.pop() if refusals else None
+    buzz = client(server)
+    buzz.on("client.state", lambda state: None)
+    async with buzz:
+        assert server.upgrades == 2
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
 
 
 async def test_a_new_token_is_fetched_when_the_old_one_is_refused(server: SmallServer) -> None:
