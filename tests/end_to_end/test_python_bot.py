@@ -54,7 +54,7 @@ async def answers(buzz: BuzzClient) -> AsyncIterator[str]:
 
 async def test_it_answers_each_message_once_though_it_is_killed(data_dir: Path, tmp_path: Path) -> None:
     tokens, state = Tokens(data_dir), str(tmp_path / "state")
-    async with asyncio.timeout(60), lives(data_dir) as server:
+    async with asyncio.timeout(100), lives(data_dir) as server:
         url, token = server.node.url, tokens.person(BOB)
         async with BuzzClient(url, tokens.person(JANE), since=0) as jane:
             heard = answers(jane)
@@ -75,7 +75,7 @@ async def test_it_answers_each_message_once_though_it_is_killed(data_dir: Path, 
 
 async def test_it_answers_encrypted_and_accepts_a_new_device_if_it_was_told_to(data_dir: Path, tmp_path: Path) -> None:
     tokens, state = Tokens(data_dir), str(tmp_path / "state")
-    async with asyncio.timeout(60), lives(data_dir) as server:
+    async with asyncio.timeout(100), lives(data_dir) as server:
         url, token = server.node.url, tokens.person(BOB)
         async with bot(url, token, state, "--encrypted"), client(url, tokens, "phone") as jane:
             heard = answers(jane)

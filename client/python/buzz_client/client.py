@@ -132,6 +132,12 @@ class BuzzClient:
             raise self._over
         if self._session.start is not None:
             self._keeping.start(self._session.start)
+            try:
+                # A first run that is killed while it handles its first activity must not start at the end next time.
+                await self._keeping.flush()
+            except BaseException:
+                await self._stop()
+                raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

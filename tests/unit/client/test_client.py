@@ -296,6 +296,12 @@ async def test_a_server_that_is_not_there_is_tried_until_the_time_is_over(server
     await server.start()
 
 
+async def test_where_the_first_session_begins_is_stored_before_anything_is_handled(server: SmallServer) -> None:
+    cursor = MemoryCursor()
+    async with client(server, cursor=cursor) as buzz:
+        assert cursor.load() == Position(buzz.welcome.epoch, buzz.welcome.head_id, buzz.welcome.person_id)
+
+
 async def test_why_there_is_no_session_yet_is_logged_once(
     server: SmallServer, caplog: pytest.LogCaptureFixture
 ) -> None:
