@@ -136,7 +136,7 @@ class Transcript:
         mine = activity.sender == self.me
         name = activity.sender_name if not mine else "you"
         self._learn_name(activity)
-        text, seal = _text(activity)
+        text, seal = _text(activity, mine=mine)
         return ChatEntry(
             kind=_kind(activity.type),
             id=activity.id,
@@ -167,9 +167,9 @@ class Transcript:
         self.to_name = one_line(theirs) or self.to_name
 
 
-def _text(activity: Activity) -> tuple[str, Seal]:
+def _text(activity: Activity, *, mine: bool) -> tuple[str, Seal]:
     if activity.message is None:
-        return ("", Seal.PLAIN) if activity.type.startswith("chat_") else (_call(activity), Seal.PLAIN)
+        return ("" if activity.type.startswith("chat_") else _call(activity, mine=mine)), Seal.PLAIN
     if activity.text is not None:
         return activity.text, Seal.OPENED
     if activity.unopened is None or activity.unopened.reason == "not_sealed":
@@ -185,6 +185,10 @@ def _kind(activity_type: str) -> str:
     }.get(activity_type, "call")
 
 
-def _call(activity: Activity) -> str:
-    words = activity.type.replace("_", " ")
+def _call(activity: Activity, *, mine: bool) -> str:
+    # The type says which side has recorded the call; the caller is the sender in any case.
+    direction, _, what = activity.type.partition("_")
+    if direction in ("incoming", "outgoing"):
+        direction = "outgoing" if mine else "incoming"
+    words = f"{direction} {what}".replace("_", " ")
     return f"{words} ({activity.call_time_seconds} s)" if activity.call_time_seconds else words

@@ -118,6 +118,13 @@ def test_calls_are_shown() -> None:
     assert shown(conversation().take(call)) == "☎ incoming call connected secure (63 s)"
 
 
+@pytest.mark.parametrize("recorded_by", ["incoming", "outgoing"])
+@pytest.mark.parametrize(("caller", "called", "direction"), [(BOB, JANE, "incoming"), (JANE, BOB, "outgoing")])
+def test_a_call_goes_out_from_its_caller(recorded_by: str, caller: Party, called: Party, direction: str) -> None:
+    call = activity(1, f"{recorded_by}_call_missed", caller, called, message=None, message_id=None)
+    assert shown(conversation().take(call)) == f"☎ {direction} call missed"
+
+
 def test_only_this_conversation_and_each_activity_once() -> None:
     talk = conversation()
     assert talk.take(activity(1, by=ACME)) is None
