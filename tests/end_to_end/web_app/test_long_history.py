@@ -122,3 +122,12 @@ async def test_searching_100_000_messages_finds_one(jane: AppTab) -> None:
     await found.click()
     await expect(jane.page.locator(".row.found")).to_contain_text("77777: the quick")
     await expect(jane.page.locator(".row.found")).to_be_in_viewport()
+
+
+async def test_what_one_sends_is_shown_wherever_the_list_was(jane: AppTab) -> None:
+    await jane.page.evaluate("() => { document.querySelector('.messages').scrollTop = 5_000 }")
+    to_end = jane.page.locator(".to-end")
+    await expect(to_end).to_be_visible()
+    await jane.say("from the middle of it")
+    await expect(jane.bubble("from the middle of it")).to_be_in_viewport()
+    await expect(to_end).to_have_count(0)

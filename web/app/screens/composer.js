@@ -10,8 +10,8 @@ const MOST_BYTES = 30_000;
 
 const bytesOf = (text) => new TextEncoder().encode(text).length;
 
-/** Props: `session`, `conversation`, `blocked` (whose keys have changed, so that nothing is sent, or null), `onUp` (to the messages). */
-export function Composer({ session, conversation, blocked, onUp }) {
+/** Props: `session`, `conversation`, `blocked` (whose keys have changed, so that nothing is sent, or null), `onUp` (to the messages), `onSent`. */
+export function Composer({ session, conversation, blocked, onUp, onSent }) {
   const { key, name } = conversation;
   const field = useRef();
   useTopics(session, `draft ${key}`);
@@ -40,6 +40,7 @@ export function Composer({ session, conversation, blocked, onUp }) {
     if (!text.trim() || bytesOf(text) > MOST_BYTES || session.keys.waits(conversation)) return;
     session.drafts.put({ key, text: "", quote: null });
     void session.send(key, withQuote(quote?.text, text.trim()));
+    onSent();
   };
   const onKey = (event) => {
     if (event.isComposing) return;

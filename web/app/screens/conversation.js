@@ -46,7 +46,7 @@ export function Conversation({ session, id, at }) {
       ${changed && html`<${Changed} session=${session} conversation=${conversation} changed=${changed} />`}
       <${Messages} key=${id} mounted=${(messages) => (list.current = messages)} session=${session} conversation=${conversation} at=${at} onReply=${reply} onReact=${setReacting} />
       <${Asks} session=${session} />
-      <${Composer} key=${`write ${id}`} session=${session} conversation=${conversation} blocked=${changed} onUp=${() => list.current?.focusRow(-1)} />
+      <${Composer} key=${`write ${id}`} session=${session} conversation=${conversation} blocked=${changed} onUp=${() => list.current?.focusRow(-1)} onSent=${() => list.current?.toEnd()} />
     </section>
     ${details && html`<${Details} session=${session} conversation=${conversation} close=${toggle} />`}
     ${reacting && html`<${Reacting} row=${reacting} session=${session} close=${() => setReacting(null)} />`}
