@@ -136,6 +136,7 @@ async def test_nothing_is_inaccessible_in_any_section(jane: AppTab, john: AppTab
     await jane.page.emulate_media(color_scheme="light")
     await accessible(jane, "settings, light")
     await jane.go("Messages")
+    await jane.hears("And to you")  # until its messages are read from the store, a list has none
     await accessible(jane, "conversation, light")
     await jane.page.set_viewport_size({"width": 360, "height": 740})
     await jane.page.get_by_role("button", name="Close").click()
