@@ -29,6 +29,7 @@ _SCRIPTS: Final = """() => {
       [new URL(name).pathname, encodedBodySize, began <= at("first screen"), began <= at("live")])
 }"""
 _PAINT: Final = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime"""
+MOST_LOOKS: Final = 20
 SECTIONS: Final = ("Calls", "Privacy", "Devices", "Settings")
 
 
@@ -52,7 +53,11 @@ async def talking(jane: AppTab, john: AppTab) -> None:
 async def accessible(tab: AppTab, state: str) -> None:
     # What moves is judged when it has arrived.
     await tab.page.evaluate("() => Promise.allSettled(document.getAnimations().map((each) => each.finished))")
-    assert await violations(tab.page) == [], state
+    # A section whose code or rows are still on their way has no heading, and its list no rows: that may not stay so.
+    looks = [await violations(tab.page)]
+    while looks[-1] and len(looks) < MOST_LOOKS:
+        looks.append(await violations(tab.page))
+    assert looks[-1] == [], state
 
 
 async def test_script_is_small_and_the_first_paint_is_soon(jane: AppTab) -> None:
@@ -136,7 +141,6 @@ async def test_nothing_is_inaccessible_in_any_section(jane: AppTab, john: AppTab
     await jane.page.emulate_media(color_scheme="light")
     await accessible(jane, "settings, light")
     await jane.go("Messages")
-    await jane.hears("And to you")  # until its messages are read from the store, a list has none
     await accessible(jane, "conversation, light")
     await jane.page.set_viewport_size({"width": 360, "height": 740})
     await jane.page.get_by_role("button", name="Close").click()
