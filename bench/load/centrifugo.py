@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from bench.load import wire
-from bench.load.frames import UUID_START, ciphertext, counter_of
+from bench.load.frames import UUID_START, ciphertext
 from bench.load.sessions import gather_in_turn
 from bench.load.socket import SocketClient, connect
 from bench.load.socketio import Chat
@@ -100,12 +100,6 @@ class ChannelChat(Chat):
         self.acked += acked
         if acked and self.sending:
             self._send(client, acked)
-
-    def _take_message(self, client: SocketClient, message_id: str) -> None:
-        self.pushes += 1
-        sender, sent_at = self._sent_at[counter_of(message_id)]
-        if sender != client.person:
-            self.delays.append(time.perf_counter() - sent_at)
 
     def _obey_reply(self, client: SocketClient, reply: Reply) -> None:
         if reply.connect is not None:

@@ -65,7 +65,7 @@ class Chat:
                 if b'"error"' in payload:
                     self.faults.append(payload.decode())
             elif kind == b"42":
-                self._take(client, _decode(payload[2:]))
+                self._take_message(client, _decode(payload[2:])[1]["message_id"])
             else:
                 self._obey(client, payload)
         self.acked += acked
@@ -83,9 +83,9 @@ class Chat:
         else:
             self.faults.append(f"unexpected packet {payload[:100]!r}")
 
-    def _take(self, client: SocketClient, event: list[dict[str, str]]) -> None:
+    def _take_message(self, client: SocketClient, message_id: str) -> None:
         self.pushes += 1
-        sender, sent_at = self._sent_at[counter_of(event[1]["message_id"])]
+        sender, sent_at = self._sent_at[counter_of(message_id)]
         if sender != client.person:
             self.delays.append(time.perf_counter() - sent_at)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bench.load import wire
-from bench.load.frames import UUID_START, ciphertext, counter_of
+from bench.load.frames import UUID_START, ciphertext
 from bench.load.sessions import gather_in_turn
 from bench.load.socket import SocketClient, connect
 from bench.load.socketio import Chat
@@ -155,12 +155,6 @@ class TinodeChat(Chat):
         self.acked += acked
         if acked and self.sending:
             self._send(client, acked)
-
-    def _take_message(self, client: SocketClient, message_id: str) -> None:
-        self.pushes += 1
-        sender, sent_at = self._sent_at[counter_of(message_id)]
-        if sender != client.person:
-            self.delays.append(time.perf_counter() - sent_at)
 
     def _send(self, client: SocketClient, how_many: int) -> None:
         topic, message, frames = self.accounts[self.partners[client.person]].user, ciphertext(client.person), []
