@@ -5,12 +5,9 @@ const ROWS = "rows";
 
 /** Open the database of a person. Other windows of the same person share it. */
 export async function openDatabase(personId) {
-  const opened = await new Promise((resolve, reject) => {
-    const request = indexedDB.open(`buzz-app-${personId}`, VERSION);
-    request.onupgradeneeded = () => create(request.result);
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+  const request = indexedDB.open(`buzz-app-${personId}`, VERSION);
+  request.onupgradeneeded = () => create(request.result);
+  const opened = await done(request);
   opened.onversionchange = () => opened.close();
   return new Database(opened);
 }
