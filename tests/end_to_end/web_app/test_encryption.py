@@ -19,6 +19,24 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=WAIT_MS)
 
 SECRETS = ("the first secret", "the answer to it", "🙈")
+HOLD_KEYS = """async () => {
+  const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-keys-"))
+  const request = indexedDB.open(name)
+  await new Promise((resolve) => (request.onsuccess = resolve))
+  const database = request.result
+  const rows = database.transaction("rows", "readwrite").objectStore("rows")
+  let held = true
+  globalThis.releaseKeys = () => { held = false }
+  await new Promise((resolve) => {
+    const again = () => {
+      resolve()
+      if (held) rows.get("none").onsuccess = again
+      else database.close()
+    }
+    rows.get("none").onsuccess = again
+  })
+}"""
+"""Make everything wait that reads or writes this device's keys, until `releaseKeys` is called."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -193,8 +211,13 @@ async def test_the_only_device_left_can_become_the_first_one(
         await jane.live()
         await jane.go("Messages")
         await jane.begin(JOHN)
-        await jane.page.get_by_role("button", name="It is theirs").click()
+        theirs = jane.page.get_by_role("button", name="It is theirs")
+        await expect(theirs).to_be_visible()
+        # She writes on before her device has stored what she decided.
+        await jane.page.evaluate(HOLD_KEYS)
+        await theirs.click()
         await jane.say("to the new first device")
+        await jane.page.evaluate("releaseKeys()")
         await new.go("Messages")
         await new.hears("to the new first device")
         await new.say("and back")

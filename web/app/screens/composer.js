@@ -35,7 +35,9 @@ export function Composer({ session, conversation, blocked, onUp, onSent }) {
   }, [draft.quote]);
 
   // The button takes every click: with `disabled`, one that came before the next frame was lost, and the text not sent.
-  const send = () => {
+  const send = async () => {
+    // Whoever has just said that a device is theirs writes on at once.
+    await session.keys.decided?.catch(() => {});
     const { text, quote } = now();
     if (!text.trim() || bytesOf(text) > MOST_BYTES || session.keys.waits(conversation)) return;
     session.drafts.put({ key, text: "", quote: null });

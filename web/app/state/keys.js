@@ -34,6 +34,8 @@ export class Keys {
   offers = [];
   /** A device of this person that was added while the app was open, or null. */
   added = null;
+  /** Settles when what the person has decided last is stored. */
+  decided;
   /** Whether this device's keys are published. */
   ready = false;
   #people = new Map();
@@ -92,10 +94,15 @@ export class Keys {
   async learn() {
     const { encryption } = this;
     if (!encryption) return;
-    for (const person of await encryption.people()) this.#people.set(person.id, person);
+    await this.#learnPeople();
     // Asking loads the code of linking, which is needed when there is a device to link.
     const unlinked = this.person(this.session.personId)?.devices.some(({ state }) => state === "new" || state === "unlinked");
     this.offers = this.me?.linked && unlinked ? await encryption.linking.offers().catch(() => []) : [];
+    this.session.topics.changed("keys");
+  }
+
+  async #learnPeople() {
+    for (const person of await this.encryption.people()) this.#people.set(person.id, person);
     this.session.topics.changed("keys");
   }
 
@@ -160,9 +167,9 @@ export class Keys {
   }
 
   /** The person has looked at a new device of somebody: is it theirs? */
-  async decide(personId, tag, good) {
-    if (good) await this.encryption.accept(personId, tag);
-    else await this.encryption.refuse(personId, tag);
-    await this.learn();
+  decide(personId, tag, good) {
+    const { encryption } = this;
+    const deciding = good ? encryption.accept(personId, tag) : encryption.refuse(personId, tag);
+    return (this.decided = deciding.then(() => this.#learnPeople()));
   }
 }
