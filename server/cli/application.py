@@ -6,17 +6,15 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from server.cli.commands import HEADINGS
 from server.cli.errors import explain, status_of
-from server.cli.groups import LazyGroup, program
+from server.cli.groups import LazyGroup, UsageError, did_you_mean, program
 from server.cli.output import complain, say, tell_lines
 from server.config.version import VERSION
-
-_UsageError: Final[Any] = typer.BadParameter.__base__  # typer shows no other part of the click that it carries
 
 
 def build() -> LazyGroup:
@@ -48,7 +46,7 @@ def main() -> None:
     try:
         name = Path(sys.argv[0]).name
         raise SystemExit(build()(prog_name=name, standalone_mode=False) or 0)
-    except _UsageError as error:
+    except UsageError as error:
         _show(error)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
@@ -72,5 +70,7 @@ def _show(error: Any) -> None:
     if "\n" in message:
         error.show()
         return
+    if possibilities := getattr(error, "possibilities", None):  # of an unknown option
+        message = error.message.removesuffix(".") + did_you_mean(possibilities)
     command = error.ctx.command_path if error.ctx else "run.py"
     complain(f"{message.removesuffix('.')} (see {command} --help)")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -12,6 +13,10 @@ from typer.main import get_command
 
 from server.cli import lazy
 from server.cli.commands import Entry, Group
+
+UsageError: Final[Any] = typer.BadParameter.__base__
+"""A mistake in the arguments. It is of the click that typer carries, and typer exports it under no name."""
+_MOST_SUGGESTED: Final = 3
 
 
 def program(about: Any, headings: Mapping[str, Mapping[str, Entry]]) -> LazyGroup:
@@ -60,6 +65,23 @@ class LazyGroup(_HelpNeedsNoConversion, TyperGroup):
         entry = self._entries().get(cmd_name)
         return None if entry is None else _built(cmd_name, entry)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the first argument names. Raises UsageError, with similar names if any."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            if not args[0].startswith("-"):
+                error.message = error.message.removesuffix(".") + self._perhaps(args[0])
+            raise
+
+    def _perhaps(self, typed: str) -> str:
+        """Return which commands may be meant: those of that name in a group, or with a similar name here."""
+        entries = self._entries()
+        in_groups = [
+            f"{name} {typed}" for name, entry in entries.items() if isinstance(entry, Group) and typed in entry.commands
+        ]
+        return did_you_mean(in_groups or get_close_matches(typed, entries))
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each heading with its commands and their summaries."""
         for heading, entries in self.headings.items():
@@ -68,6 +90,12 @@ class LazyGroup(_HelpNeedsNoConversion, TyperGroup):
 
     def _entries(self) -> Mapping[str, Entry]:
         return {name: entry for entries in self.headings.values() for name, entry in entries.items()}
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """Return the sentence that offers these names, best first, after a mistake; "" if there are none."""
+    *others, last = [f"'{name}'" for name in names][:_MOST_SUGGESTED] or [""]
+    return f". Did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
 def summary(entry: Entry) -> str:

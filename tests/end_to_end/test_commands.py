@@ -17,7 +17,7 @@ from server.auth.tokens import read_own
 from storage.data_dir import DATABASE_NAME, holder
 from storage.sqlite import files as sqlite_files
 from tests.harness.backend import SQLITE
-from tests.harness.commands import RunPy, as_before, held, on_target, run_py, serving, target
+from tests.harness.commands import RunPy, as_before, commands, held, on_target, run_py, serving, target
 from tests.harness.http import Http
 from tests.harness.node import Tokens
 from tests.harness.peer import chat, peer
@@ -405,6 +405,39 @@ def test_a_mistake_is_one_line_that_says_what_to_do(run_py: RunPy, arguments: tu
     assert done.status != 0
     assert re.fullmatch(r"error: [^\n]*--help[^\n]*\n", done.err), done.err
     assert wrong in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("srve",), "No such command 'srve'. Did you mean 'serve'? (see run.py --help)"),
+        (("token", "chek"), "No such command 'chek'. Did you mean 'check'? (see run.py token --help)"),
+        (("push", "lst"), "No such command 'lst'. Did you mean 'list'? (see run.py push --help)"),
+        (("create",), "No such command 'create'. Did you mean 'token create'? (see run.py --help)"),
+        (
+            ("list",),
+            "No such command 'list'. Did you mean 'push list', 'numbers list' or 'service-codes list'? "
+            "(see run.py --help)",
+        ),
+        (("qqq",), "No such command 'qqq' (see run.py --help)"),
+        (("--hepl",), "No such option: --hepl. Did you mean '--help'? (see run.py --help)"),
+        (("token", "--hepl"), "No such option: --hepl. Did you mean '--help'? (see run.py token --help)"),
+        (
+            ("token", "create", "--persn", "456"),
+            "No such option: --persn. Did you mean '--person'? (see run.py token create --help)",
+        ),
+    ],
+)
+def test_a_name_that_is_misspelt_gets_what_may_be_meant(run_py: RunPy, arguments: tuple[str, ...], said: str) -> None:
+    done = run_py(*arguments, on=None)
+    assert (done.status, done.err) == (2, f"error: {said}\n")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_each_command_is_suggested_when_a_letter_is_missing(run_py: RunPy, name: str) -> None:
+    *group, command = name.split()
+    done = run_py(*group, command[:-2] + command[-1], on=None)
+    assert f"'{command}'" in done.err.partition("Did you mean ")[2], done.err
 
 
 # Canaries
