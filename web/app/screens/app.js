@@ -3,7 +3,6 @@
 import { html, useEffect, useLayoutEffect, useReducer, useState, useTopics, announce } from "./html.js";
 import { Conversation } from "./conversation.js";
 import { Conversations } from "./conversations.js";
-import { NewDevice } from "./new_device.js";
 import { Icon } from "./icons.js";
 import { followKeys } from "./keyboard.js";
 import { lazy } from "./lazy.js";
@@ -13,6 +12,7 @@ import { count, t } from "../state/language.js";
 import { conversationPlace, readPlace, sectionPlace } from "../state/place.js";
 import { inOrder, splitQuote } from "../state/rows.js";
 
+const NewDevice = lazy(async () => (await import("./new_device.js")).NewDevice);
 const CallBanner = lazy(async () => (await import("./call_banner.js")).CallBanner);
 const CallsScreen = lazy(async () => (await import("./calls.js")).CallsScreen);
 const PrivacyScreen = lazy(async () => (await import("./privacy.js")).PrivacyScreen);
@@ -35,7 +35,7 @@ export function App({ session }) {
       ends.forEach((end) => end());
     };
   }, [session]);
-  useTopics(session, "calls");
+  useTopics(session, "calls", "keys");
   useEffect(() => openNewest(session, place), [place]);
   const { section, key } = place;
   const wide = useMedia(WIDE);
@@ -46,7 +46,7 @@ export function App({ session }) {
     <main id="content" tabindex="-1">
       <${Connection} session=${session} />
       <${NewVersion} session=${session} />
-      <${NewDevice} session=${session} />
+      ${session.keys.added && html`<${NewDevice} session=${session} added=${session.keys.added} />`}
       ${section === "messages" && (key ? html`<${Conversation} key=${key} session=${session} id=${key} at=${place.at} />` : html`<${Nothing} />`)}
       ${section === "calls" && html`<${CallsScreen} session=${session} />`}
       ${section === "privacy" && html`<${PrivacyScreen} session=${session} id=${place.id} />`}

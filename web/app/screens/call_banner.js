@@ -1,9 +1,10 @@
 // A call that rings, or was just turned away: over every screen.
 
+import { blockedWords, hintWords } from "./blocked.js";
 import { html, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { Avatar } from "./parts.js";
-import { blockedWords, hintWords, trustWords } from "./trust.js";
+import { trustWords } from "./trust.js";
 import { t } from "../state/language.js";
 
 /** Who calls, and whether and why they are trusted. */

@@ -1,9 +1,10 @@
 // Calls: the latest, and those that were blocked.
 
+import { blockedWords, hintWords } from "./blocked.js";
 import { html, useEffect, useState, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { DayTime, Empty, Heading } from "./parts.js";
-import { blockedWords, certaintyWords, hintWords, trustWords } from "./trust.js";
+import { certaintyWords, trustWords } from "./trust.js";
 import { duration, t } from "../state/language.js";
 
 const TABS = ["latest", "blocked"];

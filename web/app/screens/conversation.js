@@ -5,18 +5,20 @@ import { Composer } from "./composer.js";
 import { Icon } from "./icons.js";
 import { lazy } from "./lazy.js";
 import { Messages } from "./messages.js";
-import { Avatar, IconButton, nameOf, Notice } from "./parts.js";
+import { Avatar, IconButton, nameOf } from "./parts.js";
 import { t } from "../state/language.js";
 import { readKey } from "../state/parties.js";
 import { preferences, prefer } from "../state/preferences.js";
 import { newConversation } from "../state/rows.js";
 
 const Details = lazy(async () => (await import("./details.js")).Details);
+const Changed = lazy(async () => (await import("./changed.js")).Changed);
+const Asks = lazy(async () => (await import("./asks.js")).Asks);
 const Reacting = lazy(async () => (await import("./reacting.js")).Reacting);
 
 /** Props: `session`, `id` (the conversation's key), `at` (a message to jump to). */
 export function Conversation({ session, id, at }) {
-  useTopics(session, "conversations", "keys", `typing ${id}`, "me", "connection");
+  useTopics(session, "conversations", "keys", `typing ${id}`, "me", "connection", "notifications");
   const [details, setDetails] = useState(preferences().details);
   const [reacting, setReacting] = useState(null);
   const list = useRef();
@@ -45,7 +47,7 @@ export function Conversation({ session, id, at }) {
       </header>
       ${changed && html`<${Changed} session=${session} conversation=${conversation} changed=${changed} />`}
       <${Messages} key=${id} mounted=${(messages) => (list.current = messages)} session=${session} conversation=${conversation} at=${at} onReply=${reply} onReact=${setReacting} />
-      <${Asks} session=${session} />
+      ${session.notifications.asks && html`<${Asks} session=${session} />`}
       <${Composer} key=${`write ${id}`} session=${session} conversation=${conversation} blocked=${changed} onUp=${() => list.current?.focusRow(-1)} onSent=${() => list.current?.toEnd()} />
     </section>
     ${details && html`<${Details} session=${session} conversation=${conversation} close=${toggle} />`}
@@ -59,24 +61,4 @@ function Under({ session, conversation }) {
   const lock = session.keys.lockOf(conversation);
   return html`<small>${conversation.as && html`<span>${t("asCompany", { name: conversation.asName ?? "" })} · </span>`}
     <span class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</span></small>`;
-}
-
-/** Keys have changed: nothing is sent until the person has looked. */
-function Changed({ session, conversation, changed }) {
-  const { personId, devices } = changed;
-  return html`<${Notice} tone="bad" icon="warning" role="alert">
-    <p><b>${t("keysChanged", { name: conversation.name })}</b> ${t("keysChangedWhy")}</p>
-    <ul class="plain-list">${devices.map(({ tag, deviceId }) => html`<li key=${tag}>
-      <span>${t("newDeviceOf", { device: deviceId })}</span><span class="row-end">
-      <button type="button" class="button small" onClick=${() => session.keys.decide(personId, tag, true)}>${t("acceptDevice")}</button>
-      <button type="button" class="button small quiet" onClick=${() => session.keys.decide(personId, tag, false)}>${t("refuseDevice")}</button></span></li>`)}</ul><//>`;
-}
-
-/** After the first message: does the person want to hear of answers? */
-function Asks({ session }) {
-  useTopics(session, "notifications");
-  if (!session.notifications.asks) return null;
-  return html`<${Notice} icon="messages"><p>${t("askNotifications")}</p><p class="row-start">
-    <button type="button" class="button small primary" onClick=${() => session.notifications.ask()}>${t("turnOn")}</button>
-    <button type="button" class="button small quiet" onClick=${() => session.notifications.decline()}>${t("notNow")}</button></p><//>`;
 }

@@ -15,7 +15,7 @@ export function Details({ session, conversation, close }) {
     <div class="details-who"><${Avatar} party=${conversation.party} name=${conversation.name} />
       <b dir="auto">${conversation.name}</b>
       <small>${t(conversation.party.type === "company" ? "companyNumber" : "personNumber", { id: conversation.party.id })}</small></div>
-    <section><h3 class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</h3><p>${lock.why}</p></section>
+    <section><h3 class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</h3><p>${t(`${lock.name}Why`, { name: conversation.name })}</p></section>
     ${person && html`<${SafetyNumber} session=${session} conversation=${conversation} person=${person} />`}
     ${person?.devices?.length > 0 && html`<section><h3>${t("theirDevices", { name: conversation.name })}</h3>
       <ul class="device-list">${person.devices.map((device) => html`<li key=${device.tag}><${Icon} name="devices" />

@@ -145,10 +145,10 @@ export class Keys {
     return devices.length ? { personId: party.id, devices } : null;
   }
 
-  /** The state of the lock of a conversation: `{ tone, icon, text, why }`. */
+  /** The state of the lock of a conversation: `{ tone, icon, name, text }`. */
   lockOf(conversation) {
-    const { party, name } = conversation;
-    const lock = (tone, icon, text) => ({ tone, icon, text: t(text), why: t(`${text}Why`, { name }) });
+    const { party } = conversation;
+    const lock = (tone, icon, name) => ({ tone, icon, name, text: t(name) });
     if (this.session.buzz && !this.encryption) return lock("off", "open", "lockOff");
     if (!this.ready && !this.person(party.id)) return lock("off", "lock", "lockStarting");
     if (this.waits(conversation)) return lock("bad", "warning", "lockChanged");

@@ -4,17 +4,28 @@ import { en } from "../texts/en.js";
 
 /** The languages that the app has, each by its own name. */
 export const LANGUAGES = { en: "English", es: "Español" };
-const LOADERS = { es: async () => (await import("../texts/es.js")).es };
+const FIRST = { en: () => ({ en }), es: () => import("../texts/es.js") };
+/** What only screens say that are loaded when they are opened. */
+const LATER = { en: () => import("../texts/later_en.js"), es: () => import("../texts/later_es.js") };
 
 let texts = en;
 let current = "en";
+/** Settles when the texts of the screens that are loaded later are there; undefined until one of them is opened. */
+let all;
 
 /** Use a language: one of `LANGUAGES`, or undefined for the browser's. */
 export async function useLanguage(wanted) {
   const asked = wanted ? [wanted] : navigator.languages ?? [];
   const code = asked.map((each) => each.split("-")[0]).find((each) => each in LANGUAGES) ?? "en";
-  useTexts(code, code === "en" ? en : await LOADERS[code]());
+  useTexts(code, { ...(await FIRST[code]())[code], ...(all && (await LATER[code]())[code]) });
   document.documentElement.lang = code;
+}
+
+/** Load the texts of the screens that are loaded when they are opened. */
+export function useAllTexts() {
+  all ??= LATER[current]().then((later) => useTexts(current, { ...texts, ...later[current] }));
+  all.catch(() => (all = undefined));
+  return all;
 }
 
 /** Use the texts of a language, which are loaded. */
