@@ -23,6 +23,7 @@ def stats(data_dir: DataDir = None, config: Config = None, as_json: AsJson = Fal
         output.print_json(found)
         return
     found.pop("metrics")
+    found["numbers"]["source"] = found.pop("number_source")
     for subject, figures in found.items():
         output.show(figures, as_json, subject)
 

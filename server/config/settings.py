@@ -91,6 +91,7 @@ def _claim_path(value: str) -> str:
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 ClaimPath = Annotated[str, AfterValidator(_claim_path)]
+NumberSource = Literal["pool", "twilio", "fictional"]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -381,6 +382,11 @@ class Settings(BaseSettings):
     @property
     def development(self) -> bool:
         return self.mode is Mode.DEVELOPMENT
+
+    @property
+    def number_source(self) -> NumberSource:
+        """Where a person's number comes from when the pool has no free one."""
+        return "fictional" if self.development and self.number_provider == "pool" else self.number_provider
 
     @property
     def signing_key_path(self) -> Path:

@@ -50,7 +50,7 @@ def operator_routes(
         *personal_data.ExportResource(data, auth, sending).routes(),
         *admin.FiguresResource(auth, census).routes(),
         *admin.StorageResource(auth, backups, settings, database, store, services).routes(),
-        *number_admin.NumberResource(NumberStore(database), auth, base.now_ms).routes(),
+        *number_admin.NumberResource(NumberStore(database), auth, base.now_ms, settings.number_source).routes(),
         *operator_search.OperatorSearchResource(
             DirectorySearch(database), Timelines(database, store, live.hub, base.parties), auth
         ).routes(),

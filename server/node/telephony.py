@@ -64,7 +64,7 @@ async def open_telephony(base: Foundation, live: LivePath, twilio: TwilioApi | N
             base.telephony,
             now_ms,
             provider=number_provider(settings, twilio),
-            fictional=settings.development and settings.number_provider == "pool",
+            fictional=settings.number_source == "fictional",
             given=tell_number(live.events),
         )
         retention = CallRetention(CallStore(database), settings.call_log_days, now_ms)

@@ -15,6 +15,7 @@ from protocol.phone import parse_e164
 from protocol.times import Time
 from protocol.validation import Strict
 from server.auth.contract import Authenticator
+from server.config.settings import NumberSource
 from server.http.operations import Operation, operation
 from server.http.requests import read_json, read_query
 from server.http.responses import JsonResponse, json_response
@@ -67,6 +68,9 @@ class NumberList(msgspec.Struct, frozen=True):
 
     counts: dict[NumberState, int]
     """How many numbers there are in each state."""
+    source: NumberSource
+    """Where a person's number comes from when none is free: `pool`: nowhere; `twilio`: Buzz buys one; `fictional`: Buzz
+    makes one up (development)."""
     numbers: list[NumberAnswer]
     """The numbers of this page, in order."""
 
@@ -95,6 +99,7 @@ class NumberResource:
     store: NumberStore
     auth: Authenticator
     now_ms: Callable[[], int]
+    source: NumberSource
 
     @operation(
         _described(
@@ -112,7 +117,7 @@ class NumberResource:
         await self.auth.admin(request)
         query = read_query(request, _LIST)
         found = await self.store.list(query.limit, query.after)
-        return json_response(NumberList(await self.store.counts(), [_shown(each) for each in found]))
+        return json_response(NumberList(await self.store.counts(), self.source, [_shown(each) for each in found]))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""

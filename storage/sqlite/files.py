@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -35,6 +35,26 @@ def read_only(path: Path) -> Iterator[DriverConnection]:
             yield connection
     except Error as error:
         raise StorageError(f"{path} can't be read as a SQLite database: {error}.") from error
+
+
+class Size(NamedTuple):
+    """The bytes of a database on the disk; ``wal_bytes``: how many of them are in its write-ahead log."""
+
+    bytes: int
+    wal_bytes: int
+
+
+def size(path: Path) -> Size:
+    """Return how large a database is, together with its write-ahead log, where new rows are at first."""
+    wal_bytes = _file_bytes(path.with_name(f"{path.name}-wal"))
+    return Size(_file_bytes(path) + wal_bytes, wal_bytes)
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def copy(source: Path, destination: Path) -> int:

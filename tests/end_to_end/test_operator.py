@@ -17,6 +17,7 @@ from server.config.logs import current_level
 from server.config.settings import LogLevel
 from server.runtime.clock import wall_clock_ms
 from server.services.retention import Retention
+from storage.data_dir import DATABASE_NAME
 from storage.sqlite import files as sqlite_files
 from storage.sqlite.database import SqliteDatabase
 from tests.harness.backend import POSTGRESQL, SQLITE
@@ -268,8 +269,14 @@ async def test_stats_are_figures(world: World) -> None:
     assert found["sessions"] == {"now": 1, "behind": 0, "people": 1}
     assert found["stored"]["person"] > 200
     assert found["storage"]["dialect"] == "sqlite"
-    assert found["storage"]["bytes"] > 0
+    assert found["number_source"] == "fictional"
+    assert found["storage"]["wal_bytes"] == wal_bytes(world) > 0
+    assert found["storage"]["bytes"] == found["storage"]["wal_bytes"] + (world.data_dir / DATABASE_NAME).stat().st_size
     assert found["metrics"]["buzz_sends_total{result=stored}"] == 1
+
+
+def wal_bytes(world: World) -> int:
+    return world.data_dir.joinpath(f"{DATABASE_NAME}-wal").stat().st_size
 
 
 async def test_the_level_of_the_log_can_be_changed(world: World) -> None:
@@ -292,6 +299,12 @@ async def test_the_doctor_finds_a_sound_node_sound(world: World) -> None:
         "schema": "ok", "log": "ok", "integrity": "ok", "write-ahead log": "ok", "mode": "ok",
     }  # fmt: skip
     assert "fail" not in health.values()
+    both = (world.data_dir / DATABASE_NAME).stat().st_size + wal_bytes(world)
+    assert {
+        "check": "integrity",
+        "health": "ok",
+        "detail": f"{both} bytes with the write-ahead log, no damage",
+    } in found
 
 
 @pytest.mark.backends(POSTGRESQL)

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 def settings_for(data_dir: Path, **more: Any) -> Settings:
     """Return the settings of a test node: development, a free port, the directory's backend, and the given ones."""
-    return Settings(mode=Mode.DEVELOPMENT, data_dir=data_dir, port=0, **{**noted(data_dir).settings, **more})
+    return Settings(data_dir=data_dir, port=0, **{"mode": Mode.DEVELOPMENT, **noted(data_dir).settings, **more})
 
 
 class Tokens:

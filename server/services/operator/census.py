@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from server.config.settings import Mode, Settings
+from server.config.settings import Mode, NumberSource, Settings
 from server.config.version import VERSION
 from server.live.hub import Hub
 from server.runtime.telemetry import Metrics
@@ -17,6 +16,7 @@ from storage.census import counts
 from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
 from storage.database import Database
+from storage.sqlite import files
 from storage.telephony.numbers import NumberState, NumberStore
 
 
@@ -54,14 +54,14 @@ class SessionFigures(msgspec.Struct, frozen=True):
 
 
 class StorageFigures(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The database; the sizes are those of SQLite's files."""
+    """The database; the sizes are those of SQLite's files on the disk."""
 
     dialect: Literal["sqlite", "postgresql"]
     """Which database it is."""
     bytes: int | msgspec.UnsetType = msgspec.UNSET
-    """The size of the database."""
+    """The size of the database, with its write-ahead log."""
     wal_bytes: int | msgspec.UnsetType = msgspec.UNSET
-    """The size of its write-ahead log."""
+    """The size of the write-ahead log: what is stored gets there first, and later into the database's own file."""
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -77,6 +77,9 @@ class Stats(msgspec.Struct, frozen=True):
     """How many rows each of the smaller tables has."""
     numbers: dict[NumberState, int]
     """How many Buzz numbers there are in each state."""
+    number_source: NumberSource
+    """Where a person's number comes from when none is free: `pool`: nowhere; `twilio`: Buzz buys one; `fictional`: Buzz
+    makes one up (development)."""
     storage: StorageFigures
     """The database."""
     metrics: dict[str, float]
@@ -105,6 +108,7 @@ class Census:
             sessions=SessionFigures(len(self._hub), len(self._hub) - live, people),
             stored=await counts(self._database),
             numbers=await NumberStore(self._database).counts(),
+            number_source=self._settings.number_source,
             storage=self._storage(),
             metrics=self._metrics.values(),
         )
@@ -116,13 +120,5 @@ class Census:
     def _storage(self) -> StorageFigures:
         if self._database.dialect != "sqlite":
             return StorageFigures("postgresql")
-        path = self._settings.data_dir / DATABASE_NAME
-        wal = path.with_name(f"{DATABASE_NAME}-wal")
-        return StorageFigures("sqlite", _size(path), _size(wal))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+        size = files.size(self._settings.data_dir / DATABASE_NAME)
+        return StorageFigures("sqlite", size.bytes, size.wal_bytes)

@@ -133,17 +133,16 @@ def _version(found: Mapping[str, str]) -> Finding:
 def _sqlite_file(settings: Settings) -> list[Finding]:
     path = settings.data_dir / DATABASE_NAME
     damage = sqlite_files.faults(path)
-    wal = path.with_name(f"{DATABASE_NAME}-wal")
-    wal_bytes = wal.stat().st_size if wal.exists() else 0
-    large = wal_bytes > _LARGE_WAL_BYTES
+    size = sqlite_files.size(path)
+    large = size.wal_bytes > _LARGE_WAL_BYTES
     return [
         Finding("integrity", Health.FAIL, f"{damage[0]}: restore a backup")
         if damage
-        else Finding("integrity", Health.OK, f"{path.stat().st_size} bytes, no damage"),
+        else Finding("integrity", Health.OK, f"{size.bytes} bytes with the write-ahead log, no damage"),
         Finding(
             "write-ahead log",
             Health.WARN if large else Health.OK,
-            f"{wal_bytes} bytes{': a reader has been open for very long' if large else ''}",
+            f"{size.wal_bytes} bytes{': a reader has been open for very long' if large else ''}",
         ),
     ]
 

@@ -24,7 +24,7 @@ export function node({ refresh }) {
       const all = {
         "Version": about.version, "Mode": about.mode, "Process": about.process_id,
         "Running for": format.duration(about.uptime_seconds), "Log epoch": log.epoch, "Newest activity": log.head_id,
-        "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)} and ${format.bytes(storage.wal_bytes)} not checkpointed yet`,
+        "Database": storage.bytes === undefined ? storage.dialect : `SQLite, ${format.bytes(storage.bytes)}, of which ${format.bytes(storage.wal_bytes)} in the write-ahead log`,
         ...Object.fromEntries(Object.entries(stored).map(([name, value]) => [stem(name), format.count(value)])),
       };
       fill(facts, Object.entries(all).map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));

@@ -7,6 +7,11 @@ import * as format from "../format.js";
 import { loadNames, nameOf, named } from "../names.js";
 import { moment } from "../times.js";
 
+const EMPTY = {
+  pool: "The pool is empty: new people get no number.",
+  twilio: "The pool is empty: Buzz buys a number for each new person from Twilio.",
+  fictional: "The pool is empty: this is a development server, and makes up a number for each new person.",
+};
 const PAGE = 100;
 const STATES = {
   free: ["Free", "can be assigned"], allocated: ["In use", "assigned to a person"],
@@ -54,14 +59,14 @@ export function numbers({ refresh }) {
     async load(signal) {
       const found = await get(`/admin/numbers?limit=${Math.min(limit, 1000)}`, { signal });
       fill(tiles, Object.entries(STATES).map(([state, [title, note]]) => el("div", {
-        class: `card tile${state === "free" && !found.counts.free ? " bad" : ""}` },
+        class: `card tile${state === "free" && !found.counts.free && found.source === "pool" ? " bad" : ""}` },
       el("dt", {}, title), el("dd", {}, el("strong", {}, format.count(found.counts[state] ?? 0)),
         el("span", { class: "soft" }, note)))));
       await loadNames("people", found.numbers.map((each) => each.person_id), signal);
       for (const each of found.numbers) each.name = nameOf("people", each.person_id);
       keep(list.body, found.numbers, (each) => each.number, row);
       list.whole.hidden = !found.numbers.length;
-      fill(empty, found.numbers.length ? "" : "The pool is empty: new people get no number.");
+      fill(empty, found.numbers.length ? "" : EMPTY[found.source]);
       more.hidden = found.numbers.length < limit || limit >= 1000;
     },
   };

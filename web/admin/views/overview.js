@@ -103,7 +103,7 @@ function figures(stats, trends) {
   const tile = (name, value, note) => el("div", { class: "card tile" },
     el("dt", {}, name), el("dd", {}, el("strong", {}, value), el("span", { class: "soft" }, note)));
   const store = stats.storage.bytes === undefined ? stats.storage.dialect
-    : `${format.bytes(stats.storage.bytes + stats.storage.wal_bytes)} of SQLite`;
+    : `${format.bytes(stats.storage.bytes)} of SQLite`;
   return [
     tile("Live sessions", format.count(stats.sessions.now), `of ${format.many(stats.sessions.people, "person", "people")}`),
     tile("Activities stored", perSecond(last("sends")), `newest id ${stats.log.head_id}`),
@@ -117,7 +117,8 @@ function figures(stats, trends) {
 /** What somebody should look at, the most urgent first. */
 function wanting({ stats, due, failed, ready }) {
   const { counts } = due;
-  const free = stats.numbers.free ?? 0;
+  // Otherwise Buzz buys or makes up a number for a new person, and an empty pool is as it should be.
+  const free = stats.number_source === "pool" ? stats.numbers.free ?? 0 : Infinity;
   const parts = Object.entries(ready).filter(([name, state]) => name !== "status" && state !== "ok");
   const found = [
     ready.status === "draining" && ["The node is draining: it accepts no new sessions.", "#node"],
