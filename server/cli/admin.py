@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from buzz_client.failures import why_no_answer
 from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_service
 from server.cli.errors import CommandError
@@ -68,7 +69,7 @@ class Admin:
                     raise CommandError(await _refusal(answer, self.where))
                 yield answer
         except aiohttp.ClientError as error:
-            raise CommandError(f"cannot reach {self.where}: {error}") from error
+            raise CommandError(f"{self.where} gives no answer: {why_no_answer(error)}") from error
 
 
 def call(config: Path | None, data_dir: Path | None, method: str, path: str, **request: Any) -> Any:
@@ -112,7 +113,8 @@ def running_node(settings: Settings) -> Holder:
         )
     if found is None:
         raise CommandError(
-            f"no server runs on {settings.data_dir}: start one, or pass the --data-dir of a running server."
+            f"no server runs on {settings.data_dir}: start one (`make run`, or `run.py serve`), or pass the --data-dir"
+            " of a running one."
         )
     return found
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from server.cli.unreachable import this_python
 from server.node.demo import DEMO_PEOPLE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def guide(settings: Settings, url: str) -> str:
     tokens.append(("an operator", mint_service(ring, "demo", "admin", _TTL_SECONDS, now)))
     alice, bob, *_ = DEMO_PEOPLE
     return _TEXT.format(
-        run=f"{_python()} run.py",
+        run=f"{this_python()} run.py",
         base=url,
         url="" if url == "http://127.0.0.1:8080" else f" --url {url}",
         data="" if settings.data_dir == Path("var") else f" --data-dir {settings.data_dir}",
@@ -52,9 +52,3 @@ def guide(settings: Settings, url: str) -> str:
         bob=bob,
         tokens="".join(f"  {who}\n    {token}\n" for who, token in tokens),
     )
-
-
-def _python() -> str:
-    """Return the interpreter's path as typed from the current directory."""
-    path = Path(sys.executable)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name

@@ -6,6 +6,7 @@ from typing import Any
 
 from buzz_client import BuzzClient
 from server.cli.output import print_json_line, tell
+from server.cli.unreachable import ConnectionNotes
 
 
 async def listen(url: str, token: str, since: int | None) -> None:
@@ -14,12 +15,11 @@ async def listen(url: str, token: str, since: int | None) -> None:
     def show(frame: dict[str, Any]) -> None:
         print_json_line(frame)
 
-    def tell_state(state: dict[str, Any]) -> None:
-        if state["state"] == "waiting":
-            tell(f"no connection ({state['reason']}), reconnecting in {state['seconds']:.1f} s")
+    def note(_kind: str, text: str, **_facts: Any) -> None:
+        tell(text)
 
     buzz = BuzzClient(url, token, since=since, encoding="json", open_timeout_seconds=None, tap=show)
-    buzz.on("client.state", tell_state)
+    buzz.on("client.state", ConnectionNotes(note, url).changed)
     async with buzz:
         # The tap has printed them; reading them moves the cursor, so that a reconnect continues from there.
         async for _ in buzz.activities():

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+import aiohttp
 import typer
 
 from buzz_client import BuzzError
 from server.cli.output import complain
+from server.cli.unreachable import in_words
 
 
 def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
@@ -22,11 +24,11 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     """
     try:
         asyncio.run(_run(work))
-    except (BuzzError, OSError, ValueError) as error:
+    except (BuzzError, aiohttp.ClientError, OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError):
             _forget_standard_output()
             return
-        complain(str(error))
+        complain(in_words(error))
         raise typer.Exit(1) from error
 
 

@@ -18,6 +18,7 @@ from buzz_client import (
     BuzzClient,
     FrameTooLarge,
     HttpError,
+    NotTheProtocol,
     Party,
     SendRefused,
     SessionEnded,
@@ -25,6 +26,7 @@ from buzz_client import (
 )
 from buzz_client.address import Address
 from buzz_client.encryption import KeysChanged, SealingRefused
+from buzz_client.failures import why_no_answer
 from buzz_client.http import BuzzHttp
 from buzz_client.tokens import Tokens
 from server.cli.chat_devices import CommandFailed, DeviceCommands
@@ -33,6 +35,7 @@ from server.cli.conversation import HELP, DeviceCommand, Help, Intent, Quit, Rea
 from server.cli.errors import CommandError
 from server.cli.screen import Screen
 from server.cli.stopping import first_to_end
+from server.cli.unreachable import ConnectionNotes, in_words, no_connection
 
 _TYPING_EVERY_SECONDS = 2.0
 _TYPING_SHOWN_SECONDS = 4.0
@@ -68,7 +71,7 @@ async def talk(options: TalkOptions, screen: Screen, *, tolerant: bool) -> None:
     async with _keys(options, screen) as keys:
         sealed = {} if keys is None else {"cursor": keys, "device_id": keys.device_id, "encryption": keys.sealed}
         buzz = BuzzClient(options.url, options.token, open_timeout_seconds=None, **sealed)  # type: ignore[arg-type]
-        buzz.on("client.state", _ConnectionNotes(screen).changed)
+        buzz.on("client.state", ConnectionNotes(screen.note, options.url).changed)
         async with buzz:
             me = options.sender or Party("person", buzz.welcome.person_id)
             screen.note("ready", f"You are {me}, talking with {options.to}. /help shows the commands.")
@@ -96,7 +99,7 @@ async def _keys(options: TalkOptions, screen: Screen) -> AsyncIterator[ChatKeys 
 async def person_of(options: TalkOptions, screen: Screen) -> int:
     """Return whose token it is, as soon as the server answers.
 
-    Raises TokenRefused if it refuses the token, HttpError if it refuses the request for another reason that stays.
+    Raises TokenRefused if it refuses the token, NotTheProtocol if it refuses the request for another reason that stays.
     """
     backoff, said = Backoff(), ""
     async with BuzzHttp(Address.parse(options.url), Tokens(options.token)) as http:
@@ -108,13 +111,13 @@ async def person_of(options: TalkOptions, screen: Screen) -> int:
                     refusal = f"refused with HTTP {error.status}: {error.message}"
                     raise TokenRefused(f"the token was not accepted ({refusal})") from error
                 if error.status != 429 and error.status < 500:
-                    raise
+                    raise NotTheProtocol(f"no Buzz server at {options.url} ({error}); check the URL") from error
                 why = str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
-                why = _in_words(str(error) or "no answer")
+                why = why_no_answer(error)
             if why != said:
                 said = why
-                screen.note("reconnecting", f"… no connection to {options.url}: {why}. Trying again; Ctrl-C ends")
+                screen.note("reconnecting", f"{no_connection(options.url, why)} Trying again; Ctrl-C ends")
             await asyncio.sleep(backoff.next_seconds())
 
 
@@ -166,8 +169,8 @@ class Talk:
             page = await self._buzz.http.activities_before(
                 before, limit=self._options.history, party=self._conversation.to
             )
-        except (HttpError, OSError) as error:
-            self._screen.note("warning", f"cannot load the history now: {error}")
+        except (HttpError, aiohttp.ClientError, OSError) as error:
+            self._screen.note("warning", f"cannot load the history now: {in_words(error)}")
             return
         for activity in reversed(page.activities):
             self._show(self._as_read_before(activity))
@@ -228,7 +231,7 @@ class Talk:
         try:
             await self._devices.do(command, argument)
         except (CommandFailed, aiohttp.ClientError, TimeoutError) as error:
-            self._fail(str(error))
+            self._fail(in_words(error))
 
     async def _say_encrypted(self) -> None:
         """Say that messages are encrypted, or what this device still needs, when its keys are published."""
@@ -325,27 +328,3 @@ class Talk:
         if name is not None:
             loop = asyncio.get_running_loop()
             self._typing_shown = loop.call_later(_TYPING_SHOWN_SECONDS, self._show_typing, None)
-
-
-class _ConnectionNotes:
-    """Shows a lost connection and a new one, once each."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._away = False
-
-    def changed(self, state: dict[str, Any]) -> None:
-        """Handle a ``client.state`` event."""
-        if state["state"] == "waiting" and not self._away:
-            self._away = True
-            self._screen.note(
-                "reconnecting", f"… no connection ({_in_words(state['reason'])}), reconnecting; Ctrl-C ends", **state
-            )
-        elif state["state"] == "live" and self._away:
-            self._away = False
-            self._screen.note("connected", "… connected again, no message was lost", **state)
-
-
-def _in_words(reason: str) -> str:
-    """Return why there is no connection, with what to look at if the server has no TLS."""
-    return f"{reason}; does the server take http:// and not https://?" if "WRONG_VERSION_NUMBER" in reason else reason

@@ -18,6 +18,7 @@ from buzz_client.address import Address
 from buzz_client.closing import Action, Verdict, after_close, after_refusal
 from buzz_client.codec import Codec, Frame
 from buzz_client.errors import NotTheProtocol, UnreadableAnswer
+from buzz_client.failures import why_no_answer
 
 _OPEN_TIMEOUT_SECONDS = 10.0
 _CLOSE_TIMEOUT_SECONDS = 2.0
@@ -110,7 +111,7 @@ class Connection:
         except TimeoutError as error:
             raise OpenFailed(Verdict(Action.RECONNECT, "the server did not answer in time")) from error
         except (OSError, InvalidHandshake) as error:
-            raise OpenFailed(Verdict(Action.RECONNECT, f"no connection: {error}")) from error
+            raise OpenFailed(Verdict(Action.RECONNECT, why_no_answer(error))) from error
         return cls(socket, codec, welcome)
 
     async def send(self, data: str | bytes) -> None:

@@ -143,5 +143,7 @@ async def _read_json(response: aiohttp.ClientResponse) -> Any:
 
 
 def _error(status: int, text: str, retry_after: str | None) -> HttpError:
-    message = error_message(text) or text[:200] or "the server gave no reason"
+    # A page for people, of a proxy or of a server that is not Buzz, says no more than the status.
+    message = error_message(text) or ("" if text.lstrip().startswith("<") else text[:200])
+    message = message or "the server gave no reason"
     return HttpError(status, message, delay_seconds(retry_after))

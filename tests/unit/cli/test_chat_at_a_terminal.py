@@ -168,7 +168,28 @@ async def test_a_refused_token_ends_with_one_clear_line(server: SmallServer, sta
     for arguments in (["chat", "--to", "person:8"], ["listen"]):
         code, lines, errors = await outcome(await start(*arguments))
         assert (code, lines) == (1, [])
-        assert errors == "error: the token was not accepted (closed with 4401: token expired)\n"
+        assert errors == (
+            "error: the token was not accepted (closed with 4401: token expired). "
+            "`run.py token check` explains a token, and `run.py token create` makes one.\n"
+        )
+
+
+@pytest.mark.parametrize("arguments", [["chat", "--to", "person:8"], ["listen"]], ids=lambda words: words[0])
+async def test_without_a_server_it_says_how_to_start_one_and_goes_on_when_it_is_there(
+    server: SmallServer, start: Programs, arguments: list[str]
+) -> None:
+    await server.die()
+    process = await start(*arguments)
+    [line] = await lines_until(process.stderr, "Ctrl-C ends")
+    assert line.startswith(f"Nothing answers at {server.url}: is the server running? Start it with `")
+    await server.start()
+    if arguments == ["listen"]:
+        await lines_until(process.stdout, '"welcome"')
+    else:
+        await lines_until(process.stderr, "You are person:7")
+    process.terminate()
+    _, _, rest = await outcome(process)
+    assert "onnect" not in rest
 
 
 async def test_listen_prints_frames_across_a_cut(server: SmallServer, start: Programs) -> None:

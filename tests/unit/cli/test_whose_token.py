@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from buzz_client import Backoff, HttpError, Party, TokenRefused
+from buzz_client import Backoff, NotTheProtocol, Party, TokenRefused
 from server.cli import talk
 from server.cli.screen import PlainScreen
 from server.cli.talk import TalkOptions, person_of
 
 Ask = Callable[..., Awaitable[int]]
+
+
+class EndOfTest(Exception):
+    """Ends what would try for ever."""
+
+
+class Twice:
+    """Waits that are over at once; the third one never begins."""
+
+    def __init__(self) -> None:
+        self._left = [0.0, 0.0]
+
+    def next_seconds(self) -> float:
+        if not self._left:
+            raise EndOfTest
+        return self._left.pop()
+
+
+def options_for(url: str) -> TalkOptions:
+    return TalkOptions(url, "the-token", Party("person", 7), None, None, False, 20, False)
 
 
 @pytest.fixture
@@ -34,9 +55,7 @@ async def ask(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ask]:
 
         async def asked(*statuses: int) -> int:
             left[:] = statuses
-            to = Party("person", 7)
-            options = TalkOptions(str(server.make_url("")), "the-token", to, None, None, False, 20, False)
-            return await person_of(options, PlainScreen())
+            return await person_of(options_for(str(server.make_url(""))), PlainScreen())
 
         yield asked
 
@@ -54,5 +73,30 @@ async def test_a_refused_token_is_told_as_such(ask: Ask, status: int) -> None:
 
 
 async def test_another_refusal_ends_it(ask: Ask) -> None:
-    with pytest.raises(HttpError, match="404"):
+    with pytest.raises(NotTheProtocol, match=r"^no Buzz server at http://\S+ \(So it is. \(HTTP 404\)\); check"):
         await ask(404)
+
+
+async def test_a_page_for_people_is_not_shown_as_a_reason() -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<!DOCTYPE html><title>Not here</title>", status=404, content_type="text/html")
+
+    application = web.Application()
+    application.router.add_get("/apps/buzz/me", page)
+    async with TestServer(application) as server:
+        with pytest.raises(NotTheProtocol, match=r"\(the server gave no reason \(HTTP 404\)\)"):
+            await person_of(options_for(str(server.make_url(""))), PlainScreen())
+
+
+async def test_it_says_how_to_start_the_server_if_nothing_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr(talk, "Backoff", Twice)
+    with pytest.raises(EndOfTest):
+        await person_of(options_for(f"http://127.0.0.1:{port}"), PlainScreen())
+    said = capsys.readouterr().err
+    assert said.startswith(f"Nothing answers at http://127.0.0.1:{port}: is the server running? Start it with `")
+    assert said.endswith(f"run.py serve --dev --port {port}`. Trying again; Ctrl-C ends\n")
+    assert said.count("\n") == 1
