@@ -1,18 +1,21 @@
 // What this device keeps for one person: its place in the log, what is not sent yet, and the opened history.
 
-const VERSION = 1;
+const VERSION = 2;
 const ROWS = "rows";
 
 /** Open the database of a person. Other windows of the same person share it. */
 export async function openDatabase(personId) {
   const request = indexedDB.open(`buzz-app-${personId}`, VERSION);
-  request.onupgradeneeded = () => create(request.result);
+  request.onupgradeneeded = ({ oldVersion }) => create(request.result, oldVersion);
   const opened = await done(request);
   opened.onversionchange = () => opened.close();
   return new Database(opened);
 }
 
-function create(database) {
+function create(database, oldVersion) {
+  // What devices have sent that are not trusted yet, as the client gave it.
+  database.createObjectStore("untrusted", { keyPath: "id" });
+  if (oldVersion) return;
   database.createObjectStore("position");
   database.createObjectStore("parcels", { keyPath: "key" });
   database.createObjectStore(ROWS, { keyPath: ["conversation", "id"] }).createIndex("message", "messageId");

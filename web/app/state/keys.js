@@ -4,11 +4,13 @@ import { t } from "./language.js";
 
 const EVENTS = ["encryption.person", "encryption.own_device", "encryption.linked"];
 const DEVICE_EVENTS = ["device.added", "device.removed", "key.changed"];
+// After these a device may be trusted that was not.
+const TRUST_EVENTS = ["encryption.ready", "encryption.keys", "encryption.person", "encryption.linked"];
 
 /** Open the client's encryption for a person's device on this origin. */
-export async function openEncryption(deviceId) {
+export async function openEncryption(deviceId, log) {
   const { openSealed } = await import("./sealed.js");
-  return openSealed(deviceId);
+  return openSealed(deviceId, log);
 }
 
 /** The name of a device's key store: a device that is signed out and in again is a new one. */
@@ -63,6 +65,7 @@ export class Keys {
       if (id === this.session.deviceId) void this.session.signOut(t("signedOutElsewhere"));
     });
     for (const name of [...DEVICE_EVENTS, ...EVENTS]) buzz.on(name, () => void this.refresh().catch(() => {}));
+    for (const name of TRUST_EVENTS) buzz.on(name, () => void this.encryption?.reopen().catch((error) => console.warn(error)));
     this.encryption?.ready.then(() => {
       this.ready = true;
       return this.learn();

@@ -3,8 +3,12 @@
 import { History } from "./history.js";
 import { conversationOf, partyText } from "./parties.js";
 import { isRow, merged, newConversation, reacted, rowOf, withRead, withRow } from "./rows.js";
+import { UNTRUSTED } from "./sealing.js";
 
-const NAMES = ["rows", "conversations", "outgoing", "position"];
+const NAMES = ["rows", "conversations", "outgoing", "position", "untrusted"];
+// What is kept of devices that are not trusted: a stranger must not fill this device.
+const MOST_UNTRUSTED = 500;
+const MOST_UNTRUSTED_CHARACTERS = 2_000_000;
 
 /** The person's conversations, as this device knows them. */
 export class Log {
@@ -16,6 +20,8 @@ export class Log {
   onRow = () => {};
   /** Called with rows that were just stored. */
   onStored = () => {};
+  /** By id, in order: the activities of devices that are not trusted yet. They are opened when that changes. */
+  untrusted = new Map();
   #pending = [];
   #histories = new Map();
   #windows;
@@ -31,6 +37,7 @@ export class Log {
   /** Read what is stored. */
   async load() {
     for (const conversation of await this.database.all("conversations")) this.#keep(conversation);
+    for (const activity of await this.database.all("untrusted")) this.untrusted.set(activity.id, activity);
   }
 
   /** The rows of a conversation, for a screen. */
@@ -60,6 +67,37 @@ export class Log {
     if (isRow(activity.type)) this.#takeRow(rowOf(activity, where, opened), known);
     else if (activity.type === "chat_reaction_emoji") this.#takeReaction(activity, where, opened);
     else if (activity.type === "chat_read_indicator") this.#takeRead(activity, where);
+    if (opened.problem === UNTRUSTED) this.#keepUntrusted(activity);
+  }
+
+  #keepUntrusted(activity) {
+    const { id } = activity;
+    this.untrusted.set(id, activity);
+    this.#pending.push({ id, untrusted: activity });
+    let characters = 0;
+    for (const { message } of this.untrusted.values()) characters += message.length;
+    for (const [oldest, { message }] of this.untrusted) {
+      if (this.untrusted.size <= MOST_UNTRUSTED && characters <= MOST_UNTRUSTED_CHARACTERS) break;
+      characters -= message.length;
+      this.#dropUntrusted(oldest, id);
+    }
+  }
+
+  /** `at`: the activity with which this is stored. */
+  #dropUntrusted(id, at) {
+    this.untrusted.delete(id);
+    this.#pending = this.#pending.filter(({ untrusted }) => untrusted?.id !== id);
+    this.#pending.push({ id: at, dropped: id });
+  }
+
+  /** Take what could not be opened before: its device is trusted now, or it can never be opened. */
+  async reopened(activity, opened) {
+    const { key } = conversationOf(activity.sender, activity.receiver, this.me, this.companies);
+    const stored = await this.database.get("rows", [key, activity.id]);
+    // Another window may have opened it.
+    this.take(activity, stored?.text ? stored : opened);
+    this.#dropUntrusted(activity.id, activity.id);
+    await this.#write(undefined);
   }
 
   #known({ key, party, as, mine }, activity) {
@@ -155,8 +193,9 @@ export class Log {
   async forget() {
     this.#pending = [];
     this.conversations.clear();
+    this.untrusted.clear();
     await this.database.change(NAMES, (store) => {
-      for (const name of ["rows", "conversations"]) store(name).clear();
+      for (const name of ["rows", "conversations", "untrusted"]) store(name).clear();
     });
     for (const history of this.#histories.values()) history.clear();
     this.topics.changed("conversations");
@@ -171,6 +210,8 @@ export class Log {
       for (const each of due) {
         if (each.row) await putRow(store, each.row);
         else if (each.reaction) await putReaction(store, each);
+        else if (each.untrusted) store("untrusted").put(each.untrusted);
+        else if (each.dropped) store("untrusted").delete(each.dropped);
         else reads.push({ ...each.read, id: (await got(store("rows").index("message").get(each.messageId)))?.id });
       }
       for (const key of keys) await putConversation(store, this.conversations.get(key));

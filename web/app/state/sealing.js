@@ -3,6 +3,8 @@
 // The client's own words are English and for developers; the app has texts for each of these.
 const REASONS = ["newer_version", "damaged", "unknown_device", "untrusted_device", "removed_device", "bad_signature",
   "repeated", "not_for_this_device", "key_gone", "too_far_ahead"];
+/** The problem that can end: the device may be linked or accepted. */
+export const UNTRUSTED = "untrusted_device";
 
 /**
  * Return `{ text, problem }` of an activity. `problem`: null, `gone` (its text was deleted), `plain` (it was not

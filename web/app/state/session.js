@@ -91,7 +91,7 @@ export class Session {
   /** Connect, and go on for as long as the page lives. */
   async begin() {
     const left = this.outgoing.all.filter(({ state, why }) => state === "waiting" && why !== WHY);
-    const encryption = await openEncryption(this.deviceId);
+    const encryption = await openEncryption(this.deviceId, this.log);
     this.encrypted = Boolean(encryption);
     this.buzz = await connect(location.origin, {
       token: () => this.#freshToken(), deviceId: this.deviceId, store: this.log.store, since: 0, openTimeoutSeconds: 0,

@@ -13,6 +13,7 @@ import { callerOf } from "./calls.js";
 import { openDatabase } from "./database.js";
 import { t, useTexts } from "./language.js";
 import { Log } from "./log.js";
+import * as reopening from "./reopening.js";
 import { openSealed } from "./sealed.js";
 import { openedText } from "./sealing.js";
 import { ICON, noticeOf } from "./unread.js";
@@ -49,7 +50,7 @@ async function openSession() {
   const buzz = await connect(location.origin, {
     token: openPerson(woken.person, async () => openid).token, deviceId: woken.deviceId, store: log.store, since: 0,
     // A worker may not load code later.
-    loadHttp: async () => http, encryption: await openSealed(woken.deviceId, { loadSealing: async () => sealing }),
+    loadHttp: async () => http, encryption: await openSealed(woken.deviceId, log, { loadSealing: async () => sealing, loadReopening: async () => reopening }),
   });
   return {
     http: buzz.http,

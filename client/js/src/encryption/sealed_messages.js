@@ -558,8 +558,8 @@ export class SealedMessages {
     const me = own.keys.personId
     const personId = of ?? me
     people.haveChanged(personId)
-    if (personId === me) return this.#follow()
-    if (await people.known(personId)) await people.refresh(personId)
+    if (personId === me) await this.#follow()
+    else if (await people.known(personId)) await people.refresh(personId)
     this.#tell("encryption.keys", { personId })
   }
 

@@ -1,0 +1,121 @@
+"""What a device sends before it is trusted is opened once it is: in the web app, over reloads, in the right order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.fakes.browser import WAIT_MS
+from tests.fakes.web_app import JANE, JOHN, AppTab, profile
+from tests.harness.lives import Lives
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+expect.set_options(timeout=WAIT_MS)
+
+KEPT = """async () => {
+  const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
+  const opening = indexedDB.open(name)
+  await new Promise((resolve) => (opening.onsuccess = resolve))
+  const counting = opening.result.transaction("untrusted").objectStore("untrusted").count()
+  await new Promise((resolve) => (counting.onsuccess = resolve))
+  opening.result.close()
+  return counting.result
+}"""
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[AppTab]:
+    async with profile(browser, server.node.url) as opened:
+        tab = await opened.tab()
+        await tab.sign_in(JANE)
+        await tab.live()
+        await tab.begin(JOHN)
+        await tab.say("hello")
+        await john.hears("hello")
+        yield tab
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def laptop(server: Lives, browser: Browser, jane: AppTab) -> AsyncIterator[AppTab]:
+    """A device of John's that nobody has linked."""
+    async with profile(browser, server.node.url) as opened:
+        tab = await opened.tab(f"#/c!person:{JANE}")
+        await tab.sign_in(JOHN)
+        await tab.live()
+        yield tab
+
+
+async def react(tab: AppTab, text: str, emoji: str) -> None:
+    await tab.bubble(text).hover()
+    await tab.bubble(text).get_by_role("button", name="React").click()
+    await tab.page.get_by_label("Another emoji").fill(emoji)
+    await tab.page.keyboard.press("Enter")
+
+
+async def test_a_message_and_a_reaction_are_opened_when_their_device_is_accepted(jane: AppTab, laptop: AppTab) -> None:
+    await jane.say("before the laptop can read")
+    await laptop.say("from a new laptop")
+    await laptop.hears("from a new laptop")
+    await expect(jane.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
+    await react(laptop, "from a new laptop", "🐙")
+    await expect(laptop.bubble("from a new laptop").locator(".reactions")).to_contain_text("🐙")
+    await jane.page.wait_for_function(f"async () => await ({KEPT})() === 2")
+    await jane.page.get_by_role("button", name="It is theirs").click()
+    await expect(jane.bubble("from a new laptop").locator(".reactions")).to_contain_text("🐙")
+    await expect(jane.page.locator(".bubble.closed")).to_have_count(0)
+    await expect(jane.page.locator(".list a .item-text").first).to_contain_text("from a new laptop")
+    await jane.page.wait_for_function(f"async () => await ({KEPT})() === 0")
+
+
+async def test_what_was_sent_before_a_device_was_linked_is_opened_after_a_reload(john: AppTab, laptop: AppTab) -> None:
+    """The first device of the same person: it was closed while the laptop was linked by another one."""
+    await john.go("Messages")
+    await expect(john.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
+    await john.page.wait_for_function(f"async () => await ({KEPT})() === 2")
+    await john.page.reload()
+    await john.live()
+    await expect(john.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
+    await laptop.go("Devices")
+    await laptop.page.get_by_role("button", name="Show a code").click()
+    await john.go("Devices")
+    await john.page.get_by_role("button", name="It is mine").click()
+    code = await laptop.page.locator(".code").inner_text()
+    await john.page.get_by_label("Six digits").fill(code)
+    await john.page.get_by_role("button", name="Link", exact=True).click()
+    await expect(laptop.page.locator(".cards .card").first).to_contain_text("This device · Trusted")
+    await john.go("Messages")
+    await expect(john.bubble("from a new laptop").locator(".reactions")).to_contain_text("🐙")
+    await expect(john.page.locator(".bubble.closed")).to_have_count(0)
+
+
+async def test_what_was_sent_before_is_opened_first_by_a_device_that_was_away(
+    server: Lives, browser: Browser, jane: AppTab, john: AppTab, laptop: AppTab
+) -> None:
+    """It learns that a device was linked together with what that device has sent since."""
+    async with profile(browser, server.node.url) as opened:
+        phone = await opened.tab(f"#/c!person:{JANE}")
+        await phone.sign_in(JOHN)
+        await phone.live()
+        await phone.say("one")
+        await phone.hears("one")
+        await expect(jane.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
+        await jane.page.wait_for_function(f"async () => await ({KEPT})() === 1")
+        await jane.page.goto("about:blank")
+        await phone.go("Devices")
+        await phone.page.get_by_role("button", name="Show a code").click()
+        await john.go("Devices")
+        await john.page.get_by_role("button", name="It is mine").click()
+        code = await phone.page.locator(".code").inner_text()
+        await john.page.get_by_label("Six digits").fill(code)
+        await john.page.get_by_role("button", name="Link", exact=True).click()
+        await expect(phone.page.locator(".cards .card").first).to_contain_text("This device · Trusted")
+        await phone.go("Messages")
+        await phone.say("two")
+        await phone.state("two", "Sent")
+        await jane.page.goto(f"{server.node.url}/#/c!person:{JOHN}")
+        await jane.hears("one")
+        await jane.hears("two")
+        await expect(jane.page.locator(".bubble.closed")).to_have_count(0)

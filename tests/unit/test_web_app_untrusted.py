@@ -1,0 +1,107 @@
+"""What the web app keeps of devices that are not trusted yet: how much, and until when."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.harness.programs import program
+
+LOG = Path(__file__).parents[2] / "web" / "app" / "state" / "log.js"
+LOG_WITH_STORES = """
+const stores = {}
+const store = (name) => (stores[name] ??= new Map())
+const asked = (result) => {
+  const request = { result }
+  queueMicrotask(() => request.onsuccess?.())
+  return request
+}
+const database = {
+  all: async (name) => [...store(name).values()],
+  get: async (name, key) => store(name).get(String(key)),
+  async change(names, work) {
+    return work((name) => ({
+      get: (key) => asked(store(name).get(String(key))),
+      put: (value, key = value.key ?? (name === "rows" ? [value.conversation, value.id] : value.id)) =>
+        void store(name).set(String(key), value),
+      delete: (key) => void store(name).delete(String(key)),
+      clear: () => store(name).clear(),
+      index: () => ({ get: () => asked(undefined) }),
+    }))
+  },
+}
+const log = new Log({ database, personId: 7, topics: { changed() {} } })
+const untrusted = { text: null, problem: "untrusted_device" }
+const message = (id, text) => ({ id, type: "chat_message", sender: { type: "person", id: 8 }, senderName: "John",
+  receiver: { type: "person", id: 7 }, receiverName: "Jane", createdAt: new Date(0),
+  messageId: `m${id}`, message: text })
+const place = (id) => ({ epoch: "e", personId: 7, lastActivityId: id })
+const kept = () => [...store("untrusted").keys()].map(Number)
+"""
+
+
+def run(code: str) -> Any:
+    """Return what a program prints that uses the app's `Log` on stores in memory."""
+    imported = f"import {{ Log }} from {json.dumps(str(LOG))}\n"
+    done = subprocess.run(
+        [program("node"), "--input-type=module", "--eval", f"{imported}{LOG_WITH_STORES}{code}\nprocess.exit()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_they_are_stored_with_the_place_in_the_log() -> None:
+    found = run("""
+log.take(message(1, "x"), untrusted)
+log.take(message(2, "x"), untrusted)
+await log.store.savePosition(place(1))
+console.log(JSON.stringify([kept(), [...log.untrusted.keys()]]))
+""")
+    assert found == [[1], [1, 2]]
+
+
+def test_the_oldest_are_dropped_when_there_are_too_many() -> None:
+    found = run("""
+for (let id = 1; id <= 600; id++) log.take(message(id, "x"), untrusted)
+await log.store.savePosition(place(600))
+for (let id = 601; id <= 610; id++) log.take(message(id, "x"), untrusted)
+await log.store.savePosition(place(610))
+console.log(JSON.stringify([kept().length, Math.min(...kept()), log.untrusted.size]))
+""")
+    assert found == [500, 111, 500]
+
+
+def test_the_oldest_are_dropped_when_they_are_too_large() -> None:
+    found = run("""
+for (let id = 1; id <= 100; id++) log.take(message(id, "x".repeat(50_000)), untrusted)
+await log.store.savePosition(place(100))
+console.log(JSON.stringify([kept().length, Math.min(...kept())]))
+""")
+    assert found == [40, 61]
+
+
+def test_what_is_opened_is_stored_in_the_step_in_which_it_is_no_longer_kept() -> None:
+    found = run("""
+log.take(message(1, "x"), untrusted)
+await log.store.savePosition(place(1))
+await log.reopened(log.untrusted.get(1), { text: "hello", problem: null })
+console.log(JSON.stringify([kept(), log.untrusted.size, [...store("rows").values()].map(({ text }) => text)]))
+""")
+    assert found == [[], 0, ["hello"]]
+
+
+def test_what_another_window_has_opened_stays_open() -> None:
+    found = run("""
+log.take(message(1, "x"), untrusted)
+await log.store.savePosition(place(1))
+store("rows").set("person:8,1", { ...store("rows").get("person:8,1"), text: "hello", problem: null })
+await log.reopened(log.untrusted.get(1), { text: null, problem: "repeated" })
+const [row] = store("rows").values()
+console.log(JSON.stringify([row.text, log.conversations.get("person:8").last.text, kept()]))
+""")
+    assert found == ["hello", "hello", []]
