@@ -102,7 +102,8 @@ def _read(handle: int) -> Holder:
 
 def _refusal(data_dir: Path, found: Holder) -> str:
     where = f", listening on {found.url}" if found.url else ""
+    how = f", or `kill {found.pid}`" if found.pid else ""
     return (
         f"The data directory {data_dir} is used by another Buzz server (process {found.pid}{where}):"
-        " stop it first, or use another --data-dir."
+        f" stop it first (Ctrl-C in its terminal{how}), or use another --data-dir."
     )

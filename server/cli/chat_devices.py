@@ -55,7 +55,11 @@ class DeviceCommands:
                 await self._decide(name, accept=command == "/accept")
             case "/link", "":
                 start = await self._sealed.start_linking()
-                self._say("link", f"picture: {start.picture}\non another device of yours type: /link {self._device_id}")
+                self._say(
+                    "link",
+                    f"picture: {start.picture}\nconfirm it on another device of yours: in the web app under Devices, in "
+                    f"a chat with /link {self._device_id}",
+                )
             case "/link", name:
                 device = await self._offer(name)
                 await self._sealed.answer_link(device.tag)

@@ -19,12 +19,13 @@ def erase(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person and the text of what they wrote.
+    """Erase a person, and for everybody the text that they wrote.
 
-    Their directory entry, keys, devices, blocked calls and privacy data are erased. Their messages stay without text,
-    with id and time, so that nobody's history has gaps. Their number is not given out again for 60 days, and their
-    tokens become invalid. Only a backup can undo this. The command first says who and what will be erased, and asks.
-    You can repeat it, also after a crash.
+    Their directory entry, keys, devices, blocked calls and privacy data are erased. What they wrote loses its text in
+    the histories of those they wrote to as well: a message is stored once for both sides. It keeps id and time, so that
+    nobody's history has gaps. What others wrote to them stays. Their number is not given out again for 60 days, and
+    their tokens become invalid. Only a backup can undo this. The command first says who and what will be erased, and
+    asks. You can repeat it, also after a crash.
 
     Example: run.py erase --person 456
     """
@@ -46,11 +47,18 @@ def _loss(there: dict[str, Any]) -> str:
         else (f"Person {there['person_id']}, who is not in the directory,")
     )
     counted = {
-        "conversation": there["conversations"],
         "device": there["devices"],
         "public key": there["public_keys"],
         "number": there["numbers"],
         "privacy request": there["privacy_requests"],
     }
-    parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
-    return f"{who} will be erased permanently, with everything they wrote: {parts}."
+    parts = ", ".join(_many(count, what) for what, count in counted.items())
+    return (
+        f"{who} will be erased permanently: the directory entry, contacts, calls, {parts}. Everything they wrote loses"
+        f" its text, for the other side too ({_many(there['conversations'], 'conversation')}); what others wrote stays,"
+        " and so do the copies that devices have."
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ _PATIENCE_SECONDS: Final = 1.0
 def explain(error: PortInUse) -> str:
     """Return the message for a port that another program uses."""
     who = "another Buzz server listens there" if _is_buzz(error.host, error.port) else "another program listens there"
-    choice = f"{error.setting}, or {error.setting} 0 for a free one" if error.setting[0] == "-" else error.setting
+    choice = "--port (0: a free one) or BUZZ_PORT" if error.setting == "--port" else error.setting
     return f"can't listen on {error.host} port {error.port}: {who}. Stop it, or choose another port with {choice}."
 
 

@@ -244,7 +244,7 @@ class ActivityResource:
     @operation(
         Operation(
             "clearHistory",
-            "Delete the caller's history (development mode only)",
+            "Delete what the caller sent and received, for the other side too (development mode only)",
             "activity",
             status=204,
             errors=(401,),

@@ -222,6 +222,8 @@ async def test_nobody_is_erased_before_their_name_was_typed(operator: Page, scen
     dialog = operator.get_by_role("dialog")
     erase = dialog.get_by_role("button", name="Erase Jane Smith")
     await expect(dialog.get_by_label("Type Jane Smith to continue")).to_be_focused()
+    await expect(dialog).to_contain_text("the text of everything they wrote, in the histories of those they wrote to")
+    await expect(dialog).to_contain_text("What others wrote stays")
     await expect(erase).to_be_disabled()
     await operator.keyboard.type("Bob Smith")
     await expect(erase).to_be_disabled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -65,6 +66,22 @@ async def test_the_commands_of_a_page_run(page: str, checkout: Path, environment
     script = "\n".join(here(block.text, environment["ADDRESS"]) for block in RUN if block.page == page)
     status, output, errors = await pasted(script, checkout, environment)
     assert status == 0, output + errors
+
+
+async def test_another_port_is_chosen_by_a_variable_and_is_in_the_commands_to_paste(checkout: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = (sys.executable, "run.py", "serve", "--dev")
+    async with started(*command, cwd=checkout, BUZZ_PORT=str(port)) as address:
+        assert address == f"http://127.0.0.1:{port}"
+        script = f"""
+            TOKEN=$({sys.executable} run.py token create --person 456)
+            echo hello | {sys.executable} run.py chat --plain --to person:7 --url {address} --token $TOKEN
+            echo hello | BUZZ_URL={address} {sys.executable} run.py chat --plain --to person:7 --token $TOKEN
+        """
+        status, output, errors = await pasted(script, checkout, {**os.environ, "BUZZ_MODE": "development"})
+    assert status == 0, errors
+    assert output.count("you: hello ✓") == 3  # the second chat shows the first one's line too
 
 
 async def test_what_the_readme_posts_is_what_it_gets(checkout: Path, environment: dict[str, str]) -> None:

@@ -315,7 +315,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(run_py: RunPy, data_dir: Path,
     assert done.status == 1
     assert done.err == (
         f"error: can't listen on 127.0.0.1 port {port}: another Buzz server listens there."
-        " Stop it, or choose another port with --port, or --port 0 for a free one.\n"
+        " Stop it, or choose another port with --port (0: a free one) or BUZZ_PORT.\n"
     )
 
 

@@ -54,7 +54,12 @@ def put(data_dir: Path, run_py: RunPy, *lines: dict[str, Any], more: tuple[str, 
 
 
 def test_a_person_is_erased_only_on_purpose(run_py: RunPy, data_dir: Path) -> None:
-    refused(run_py("erase", "--person", JANE, "--json"), f"Jane Smith (person {JANE})", "0 conversations, 0 devices")
+    refused(
+        run_py("erase", "--person", JANE, "--json"),
+        f"Jane Smith (person {JANE})",
+        "0 devices",
+        "loses its text, for the other side too (0 conversations); what others wrote stays",
+    )
     assert rows(data_dir, "SELECT count(*) FROM person WHERE id = ?", JANE) == [(1,)]
     refused_as_unknown(run_py("erase", "--person", 999, "--yes"), "there is no person 999")
     assert run_py("erase", "--person", JANE, "--yes", "--json").check().json["in_directory"] is True

@@ -121,9 +121,11 @@ function erasureText(id, name) {
     el("p", {}, name ? [el("strong", {}, name), ` (person ${id}) `] : [el("strong", {}, `Person ${id}`), " "], "will lose:"),
     el("ul", {},
       el("li", {}, "their directory entry, contacts, devices, keys and blocked calls"),
-      el("li", {}, "the text of every message they sent: others still see that there was one, and when"),
+      el("li", {}, "the text of everything they wrote, in the histories of those they wrote to as well: these still see that "
+        + "there was something, and when. What others wrote stays"),
       el("li", {}, "the personal data of privacy requests that they made by phone from their numbers"),
       el("li", {}, "every token, and their Buzz number, which is not assigned again for 60 days")),
+    el("p", {}, "Copies that devices have stay on them."),
     el("p", {}, "Erase requests by web form under “Privacy”."),
     el("p", { class: "strong" }, "You cannot undo this."),
   ];
