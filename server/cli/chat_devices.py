@@ -57,8 +57,8 @@ class DeviceCommands:
                 start = await self._sealed.start_linking()
                 self._say(
                     "link",
-                    f"picture: {start.picture}\nconfirm it on another device of yours: in the web app under Devices, in "
-                    f"a chat with /link {self._device_id}",
+                    f"picture: {start.picture}\nconfirm it on another device of yours: in the web app under Devices, "
+                    f"in a chat with /link {self._device_id}",
                 )
             case "/link", name:
                 device = await self._offer(name)

@@ -51,6 +51,7 @@ class RefusedAddress(OSError):
 
     def __init__(self, address: str) -> None:
         super().__init__(errno.EACCES, f"refused: {address} is not a public address")
+        self.address = address
 
 
 def is_public(address: str, *, allow_loopback: bool = False) -> bool:

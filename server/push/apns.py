@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from protocol.push import PushKind, WakeFor
 from server.config.settings import Settings
 from server.http.outbound import trusting_alone
+from server.push import words
+from server.push.failures import no_answer, too_late
 from server.push.outcome import PushAnswer, PushResult, Wake, seconds_of
 from server.push.vapid import PushKeyError, load_ec_key
 from storage.push.registrations import Registration
@@ -81,10 +83,12 @@ class Apns:
                         break
             return self._answer(wake, response.status_code, response.headers.get("retry-after"), text)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return PushAnswer(PushResult.UNAVAILABLE, type(error).__name__)
+            return PushAnswer(PushResult.UNAVAILABLE, no_answer(error))
+        except httpx.TimeoutException:
+            return PushAnswer(PushResult.UNKNOWN, too_late(self._clients[details["environment"]].timeout.read))
         except httpx.HTTPError as error:
             # Also after GOAWAY: the service may have taken the push. It is sent again with the same apns-id.
-            return PushAnswer(PushResult.UNKNOWN, type(error).__name__)
+            return PushAnswer(PushResult.UNKNOWN, no_answer(error))
 
     def _headers(self, wake: Wake, topic: str) -> dict[str, str]:
         is_voip = wake.registration.kind == PushKind.APNS_VOIP
@@ -113,7 +117,7 @@ class Apns:
             return PushAnswer(PushResult.ACCEPTED, "HTTP 200")
         said = _said(text)
         reason = str(said.get("reason", ""))[:64]
-        detail = f"HTTP {status} {reason}".strip()
+        detail = words.in_words(words.APNS, status, reason)
         if status == 410:
             timestamp = said.get("timestamp")
             is_gone = isinstance(timestamp, int) and timestamp > wake.registration.registered_at_ms

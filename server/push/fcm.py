@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from server.http.outbound import AnswerRefused, AnswerTooLarge, read_answer
+from server.push import words
+from server.push.failures import no_answer, too_late
 from server.push.outcome import PushAnswer, PushResult, Wake, seconds_of
 from server.push.vapid import PushKeyError
 from storage.push.registrations import Registration
@@ -107,9 +109,11 @@ class Fcm:
         except TokenRefused as error:
             return error.answer
         except aiohttp.ClientConnectorError as error:
-            return PushAnswer(PushResult.UNAVAILABLE, type(error).__name__)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return PushAnswer(PushResult.UNKNOWN, type(error).__name__)
+            return PushAnswer(PushResult.UNAVAILABLE, no_answer(error))
+        except TimeoutError:
+            return PushAnswer(PushResult.UNKNOWN, too_late(self._timeout_seconds))
+        except (aiohttp.ClientError, OSError) as error:
+            return PushAnswer(PushResult.UNKNOWN, no_answer(error))
 
     async def _post(self, wake: Wake, token: str) -> tuple[PushAnswer, bool]:
         async with self._session.post(
@@ -145,14 +149,20 @@ class Fcm:
             async with self._session.post(self._account.token_uri, data=form, allow_redirects=False) as response:
                 status, text = response.status, await _text(response)
         except (aiohttp.ClientError, OSError) as error:
-            raise TokenRefused(PushAnswer(PushResult.UNAVAILABLE, f"token: {type(error).__name__}")) from error
+            raise TokenRefused(PushAnswer(PushResult.UNAVAILABLE, _no_token(no_answer(error)))) from error
         said = _said(text)
         token, seconds = said.get("access_token"), said.get("expires_in")
         if status != 200 or not isinstance(token, str) or not isinstance(seconds, int):
             result = PushResult.UNAVAILABLE if status == 429 or status >= 500 else PushResult.REFUSED
-            raise TokenRefused(PushAnswer(result, f"token: HTTP {status} {str(said.get('error', ''))[:64]}".strip()))
+            raise TokenRefused(
+                PushAnswer(result, _no_token(f"HTTP {status} {str(said.get('error', ''))[:64]}".strip()))
+            )
         self._token = token
         self._token_until_ms = self._now_ms() + max(60, seconds - _EARLY_SECONDS) * 1_000
+
+
+def _no_token(why: str) -> str:
+    return f"Google gave no access token ({why}); check BUZZ_PUSH_FCM_CREDENTIALS_FILE and this machine's clock"
 
 
 def body_of(wake: Wake) -> bytes:
@@ -174,7 +184,7 @@ def _answer(status: int, retry_after: str | None, text: bytes) -> PushAnswer:
     if status == 200:
         return PushAnswer(PushResult.ACCEPTED, "HTTP 200")
     code = _error_code(text)
-    detail = f"HTTP {status} {code}".strip()
+    detail = words.in_words(words.FCM, status, code)
     if status == 404 or code == "UNREGISTERED":
         return PushAnswer(PushResult.GONE, detail)
     if status == 429 or status >= 500:

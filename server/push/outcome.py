@@ -15,7 +15,6 @@ MESSAGE_SECONDS: Final = 28 * 86_400
 """How long a service keeps a wake-up for messages: a phone that was off for weeks is still woken. FCM takes no more."""
 CALL_SECONDS: Final = 30
 TEST_SECONDS: Final = 60
-MAX_DETAIL_CHARACTERS: Final = 200
 
 
 class PushResult(StrEnum):

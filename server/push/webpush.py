@@ -11,8 +11,10 @@ import msgspec
 
 from protocol.push import WakeFor, base64url, payload
 from server.http.guard import RefusedAddress
+from server.push import words
 from server.push.encryption import encrypt
-from server.push.outcome import MAX_DETAIL_CHARACTERS, PushAnswer, PushResult, Wake, seconds_of
+from server.push.failures import no_answer, too_late
+from server.push.outcome import PushAnswer, PushResult, Wake, seconds_of
 from server.push.vapid import Vapid
 from storage.push.registrations import Registration
 
@@ -38,7 +40,7 @@ class WebPush:
             details: dict[str, Any] = msgspec.json.decode(wake.registration.details)
             body = encrypt(payload(wake.reason), base64url(details["p256dh"]), base64url(details["auth"]))
         except (KeyError, ValueError) as error:
-            detail = f"the subscription's keys can't be used: {type(error).__name__}"
+            detail = f"the keys that the device gave can't be used ({type(error).__name__}); it has to register again"
             return PushAnswer(PushResult.REFUSED, detail, of_device=True)
         try:
             async with (
@@ -51,11 +53,11 @@ class WebPush:
                 await response.content.read(ANSWER_BYTES)
                 return _answer(response.status, response.headers.get("Retry-After"))
         except (aiohttp.ClientConnectorError, RefusedAddress) as error:
-            return PushAnswer(PushResult.UNAVAILABLE, _short(error))
+            return PushAnswer(PushResult.UNAVAILABLE, no_answer(error))
         except TimeoutError:
-            return PushAnswer(PushResult.UNKNOWN, f"no answer within {self._timeout_seconds:g} s")
+            return PushAnswer(PushResult.UNKNOWN, too_late(self._timeout_seconds))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return PushAnswer(PushResult.UNKNOWN, _short(error))
+            return PushAnswer(PushResult.UNKNOWN, no_answer(error))
 
     def _headers(self, wake: Wake) -> dict[str, str]:
         urgency = "high" if wake.reason is not WakeFor.MESSAGE else "low" if wake.clear else "normal"
@@ -79,7 +81,7 @@ def origin(url: str) -> str:
 
 def _answer(status: int, retry_after: str | None) -> PushAnswer:
     # The text of an answer is not shown: some services repeat the endpoint in it.
-    detail = f"HTTP {status}"
+    detail = words.in_words(words.WEBPUSH, status)
     if 200 <= status < 300:
         return PushAnswer(PushResult.ACCEPTED, detail)
     if status in (404, 410):
@@ -88,8 +90,3 @@ def _answer(status: int, retry_after: str | None) -> PushAnswer:
     if status == 429 or status >= 500:
         return PushAnswer(PushResult.UNAVAILABLE, detail, seconds_of(retry_after))
     return PushAnswer(PushResult.REFUSED, detail)
-
-
-def _short(error: BaseException) -> str:
-    """Say what failed without the URL, which is a secret."""
-    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or 'the request failed'}"[:MAX_DETAIL_CHARACTERS]

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from server.http.failures import why_no_answer
 from server.http.outbound import open_guarded_session
 from server.runtime.tracing import SpanMaker, no_span
 from server.webhooks.message import WebhookMessage
@@ -77,7 +78,7 @@ class WebhookSender:
         except TimeoutError:
             return None, "", f"no answer within {self._timeout_seconds:g} s{_size(message)}"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, "", f"{type(error).__name__}: {error}{_size(message)}"
+            return None, "", f"{why_no_answer(error, trust='BUZZ_WEBHOOK_CA_FILE')}{_size(message)}"
         try:
             return response.status, await _beginning(response), _refusal(response)
         finally:
@@ -104,9 +105,28 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
 def _refusal(response: aiohttp.ClientResponse) -> str:
     if response.status == 200:
         return ""
-    if 300 <= response.status < 400:
-        return f"HTTP {response.status}: redirects are not followed"
-    return f"HTTP {response.status}: only 200 is success"
+    return f"HTTP {response.status}: {_meaning(response.status)}"
+
+
+def _meaning(status: int) -> str:
+    """Return what the receiver says by a status, and what its operator can do."""
+    if 200 <= status < 300:
+        return "only 200 means that the event was taken"
+    if 300 <= status < 400:
+        return "redirects are not followed; give the endpoint the address to which it leads"
+    if status in (401, 403):
+        return "the receiver does not accept the event; does it check the signature with this endpoint's key?"
+    if status in (404, 410):
+        return "the receiver has nothing at this address; is the endpoint's URL right?"
+    if status == 405:
+        return "the receiver takes no POST at this address; is the endpoint's URL right?"
+    if status == 413:
+        return "the receiver takes no event of this size; it should allow larger bodies"
+    if status == 429:
+        return "the receiver is asked too often"
+    if status >= 500:
+        return "the receiver, or a proxy in front of it, has a fault; its log says which"
+    return "the receiver does not accept the event"
 
 
 @asynccontextmanager

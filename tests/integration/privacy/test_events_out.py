@@ -251,7 +251,7 @@ async def test_a_redirect_is_not_followed(buzz: Buzz, receiver: Receiver) -> Non
     receiver.behave = redirect
     await buzz.submit()
     (delivery,) = await buzz.until(lambda log: log[0]["http_status"] == 307)
-    assert delivery["error"] == "HTTP 307: redirects are not followed"
+    assert delivery["error"] == "HTTP 307: redirects are not followed; give the endpoint the address to which it leads"
     assert len(receiver.seen) == 1
 
 

@@ -9,6 +9,14 @@ import { moment } from "../times.js";
 
 const KINDS = { webpush: "Web Push", apns: "Apple", apns_voip: "Apple, calls", fcm: "Firebase" };
 
+const MEANINGS = {
+  accepted: "the service has the push, and delivers it when the device is switched on and connected.",
+  gone: "the device is not registered there any more, and Buzz has forgotten it. It registers again when its app is opened.",
+  refused: "the service does not take this push.",
+  unavailable: "the service was not reached, or asks to wait. Try again later.",
+  unknown: "the service got the push and did not answer. The push may have arrived.",
+};
+
 export function push() {
   const tiles = el("dl", { class: "tiles" });
   const status = el("p", { class: "outcome", role: "status" });
@@ -20,7 +28,7 @@ export function push() {
     const button = el("button", { type: "button", on: { click: () => run(button, status, async () => {
       const path = `/admin/people/${each.person_id}/push/test`;
       const { value } = await ask("POST", path, { body: { device_id: each.registration.device_id } });
-      return value.results.map((one) => `${KINDS[one.kind]}: ${one.result} (${one.detail})`).join(", ");
+      return value.results.map((one) => `${KINDS[one.kind]}: ${MEANINGS[one.result]} (${one.detail})`).join(" ");
     }) } }, "Test");
     return button;
   };
@@ -38,7 +46,8 @@ export function push() {
     title: "Push",
     seconds: 15,
     root: el("div", {}, tiles, el("h2", {}, "Devices that do not wake"),
-      el("p", { class: "soft" }, "They were pushed and have confirmed nothing since. The one that has been silent longest is first."),
+      el("p", { class: "soft" }, "They were pushed and have not connected since: they may be switched off, or their app may be gone or kept from running. "
+        + "The one that has been silent longest is first."),
       silent.whole, empty, status),
     async load(signal) {
       const found = await get("/admin/push", { signal });
@@ -48,7 +57,9 @@ export function push() {
       keep(silent.body, found.silent,
         (each) => `${each.person_id} ${each.registration.device_id} ${each.registration.kind}`, row);
       silent.whole.hidden = !found.silent.length;
-      fill(empty, found.silent.length ? "" : "Every device that was pushed has woken.");
+      const registered = found.kinds.some((each) => each.registrations);
+      fill(empty, found.silent.length ? "" : registered ? "Every device that was pushed has connected since."
+        : "No device is registered for push: a device registers when its user turns notifications on.");
     },
   };
 }

@@ -1,0 +1,116 @@
+"""Why another server gave no answer, in words: asked of real sockets through the session for others' addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import httpx
+import pytest
+import trustme
+
+from server.http.failures import why_no_answer
+from server.http.outbound import open_guarded_session
+
+Ask = Callable[[str], Awaitable[object]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def by_aiohttp(url: str) -> None:
+    async with open_guarded_session("test", allow_loopback=True) as session, session.post(url, data=b"x"):
+        pass
+
+
+async def by_httpx(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        await client.post(url, content=b"x")
+
+
+@pytest.fixture(params=[by_aiohttp, by_httpx])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    chosen: Ask = request.param
+    return chosen
+
+
+@asynccontextmanager
+async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}/a-secret"
+
+
+async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
+async def says_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"SSH-2.0-other\r\n\r\n")
+    writer.close()
+
+
+async def answers_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+
+
+async def why(ask: Ask, url: str) -> str:
+    try:
+        async with asyncio.timeout(30):
+            await ask(url)
+    except (aiohttp.ClientError, httpx.HTTPError, OSError) as error:
+        said = why_no_answer(error, trust="BUZZ_WEBHOOK_CA_FILE")
+        assert "a-secret" not in said
+        return said
+    raise AssertionError("it answered")
+
+
+async def test_nothing_listens(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert await why(ask, f"http://127.0.0.1:{port}/") == "nothing listens at its address and port; is it running?"
+
+
+async def test_the_name_is_unknown(ask: Ask) -> None:
+    assert "host name" in await why(ask, "https://nobody.invalid/")
+
+
+async def test_it_closes_the_connection() -> None:
+    async with listening(closes) as address:
+        assert await why(by_aiohttp, f"http://{address}") == "it closed the connection before it answered"
+
+
+async def test_it_speaks_no_http() -> None:
+    async with listening(says_nonsense) as address:
+        assert await why(by_aiohttp, f"http://{address}") == "its answer can't be read as HTTP"
+
+
+@pytest.mark.parametrize("serve", [closes, says_nonsense])
+async def test_of_httpx_it_says_that_the_answer_is_not_whole(serve: Serve) -> None:
+    async with listening(serve) as address:
+        assert await why(by_httpx, f"http://{address}") == "its answer ended early, or can't be read"
+
+
+async def test_it_has_no_tls(ask: Ask) -> None:
+    async with listening(answers_at_once) as address:
+        assert (await why(ask, f"https://{address}")).startswith("it does not answer by TLS (")
+
+
+async def test_its_certificate_is_nobodys(ask: Ask) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with listening(closes, tls) as address:
+        said = await why(ask, f"https://{address}")
+    assert said.startswith("its certificate is not accepted (")
+    assert said.endswith("; BUZZ_WEBHOOK_CA_FILE names more authorities")
+
+
+async def test_an_address_that_is_not_public_is_named() -> None:
+    async with open_guarded_session("test") as session:
+        said = await why(lambda url: session.post(url), "http://127.0.0.1:1/a-secret")
+    assert said == "127.0.0.1 is not a public address, and Buzz sends to public addresses only"
