@@ -352,23 +352,25 @@ async function removedMeanwhile() {
   scene.now += 10
   scene.remove(JANE, "tablet")
   scene.now += 10
-  let mayAnswer
-  // The next question is not answered either; the one before it is, too late.
-  const asksAgain = () => {
-    mayAnswer?.()
-    return new Promise((resolve) => {
-      device.before = () => (resolve(), new Promise((answer) => (mayAnswer = answer)))
-    })
-  }
-  const asked = asksAgain()
-  while (!tabs.every(({ connected }) => connected)) await clock.next()
-  await asked
-  await says("by the thief")
+  /** What answers each question that was asked and has no answer yet. */
+  let questions = []
+  device.before = () => new Promise((answer) => questions.push(answer))
+  const asked = () => until(() => questions.length)
   const answer = () => {
     device.before = () => {}
-    mayAnswer()
+    for (const each of questions) each()
   }
-  return { browser, tabs, answer, asksAgain, last: scene.log.at(-1) }
+  /** Let something happen after which there is another question; the ones before it are answered, too late. */
+  const asksAgain = async (happens) => {
+    const late = questions
+    questions = []
+    await happens()
+    for (const each of late) each()
+  }
+  while (!tabs.every(({ connected }) => connected)) await clock.next()
+  await asked()
+  await says("by the thief")
+  return { browser, tabs, answer, asked, asksAgain, last: scene.log.at(-1) }
 }
 
 test("a tab without the socket opens nothing before the holder has looked at changed keys", async () => {
@@ -380,12 +382,11 @@ test("a tab without the socket opens nothing before the holder has looked at cha
 })
 
 test("a tab whose holder is gone before it has looked opens nothing before it has looked itself", async () => {
-  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
+  const { browser, tabs, answer, asked, asksAgain } = await removedMeanwhile()
   const [holder, other] = tabs
-  await holder.close()
-  const asked = asksAgain()
+  await asksAgain(() => holder.close())
   while (!other.connected) await browser.passes(0)
-  await asked
+  await asked()
   await settled()
   assert.deepEqual(other.got, ["before"])
   answer()
@@ -395,13 +396,14 @@ test("a tab whose holder is gone before it has looked opens nothing before it ha
 })
 
 test("a connection that ends before changed keys were looked at lets no tab open anything", async () => {
-  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
-  browser.server.cut()
-  await settled()
-  const asked = asksAgain()
+  const { browser, tabs, answer, asked, asksAgain } = await removedMeanwhile()
+  await asksAgain(async () => {
+    browser.server.cut()
+    await settled()
+  })
   for (const { got, connected } of tabs) assert.deepEqual([got, connected], [["before"], false])
   while (!tabs.every(({ connected }) => connected)) await browser.clock.next()
-  await asked
+  await asked()
   await settled()
   for (const { got } of tabs) assert.deepEqual(got, ["before"])
   answer()
@@ -411,12 +413,11 @@ test("a connection that ends before changed keys were looked at lets no tab open
 })
 
 test("a tab that has held the socket waits for the look of the tab that holds it now", async () => {
-  const { browser, tabs, answer, asksAgain } = await removedMeanwhile()
+  const { browser, tabs, answer, asked, asksAgain } = await removedMeanwhile()
   const [holder, other] = tabs
-  holder.suspend()
-  const asked = asksAgain()
+  await asksAgain(() => holder.suspend())
   while (!other.connected) await browser.passes(0)
-  await asked
+  await asked()
   holder.resume()
   while (!holder.connected) await browser.passes(0)
   await settled()
