@@ -59,7 +59,7 @@ export function createDelivery(session, { http, encryption }) {
   async function next(consumer) {
     let activity
     while (!(activity = take(consumer))) {
-      if (owner !== consumer) throw new TakenOver("another iteration has begun; only one may run")
+      if (owner !== consumer) throw new TakenOver("another iteration has begun")
       if (session.over) throw session.over
       await (inbox.behind ? fetchWhatWasSkipped() : inbox.arrival())
     }
@@ -67,6 +67,8 @@ export function createDelivery(session, { http, encryption }) {
     const place = session.position(activity)
     opening = true
     try {
+      // A first run that is killed while it handles its first activity must not start at the end next time.
+      await keeping.begun
       const value = encryption ? await encryption.open(activity) : activity
       // Not before: what is being opened when the client is closed was not given to the app.
       keeping.handing(place)
@@ -94,7 +96,7 @@ export function createDelivery(session, { http, encryption }) {
           keeping.handledAll()
           session.tick()
           // What is here is handed out without waiting for anything: most activities of a device that catches up.
-          const activity = encryption ? undefined : take(consumer)
+          const activity = encryption || keeping.begun ? undefined : take(consumer)
           if (!activity) return next(consumer)
           keeping.handing(session.position(activity))
           return Promise.resolve({ done: false, value: activity })

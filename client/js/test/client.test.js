@@ -168,7 +168,7 @@ test("a later iteration takes over, and the earlier one is told", async () => {
   const buzz = await open(server)
   const first = buzz.activities().next()
   const second = buzz.activities().next()
-  await assert.rejects(first, /only one may run/)
+  await assert.rejects(first, /another iteration/)
   server.write(1)
   assert.equal((await second).value.id, 1)
   await buzz.close()
@@ -315,6 +315,28 @@ test("a position that cannot be stored does not stop the app, and is stored late
   await buzz.close()
   assert.equal((await memory.loadPosition()).lastActivityId, 3)
 })
+
+for (const sealing of [false, true]) {
+  test(`the app gets nothing before it is stored where the first session begins${sealing ? ", with encryption" : ""}`, async () => {
+    const server = new SmallServer()
+    server.write(5)
+    const memory = memoryStore()
+    let stored = () => {}
+    const slow = { ...memory, savePosition: (place) => new Promise((end) => (stored = () => end(memory.savePosition(place)))) }
+    const buzz = await open(server, { store: slow, since: undefined, encryption: sealing ? failing(0, 0) : undefined })
+    const next = buzz.activities().next()
+    server.write(1)
+    await settled()
+    const first = await Promise.race([next, "nothing yet"])
+    stored()
+    assert.deepEqual([first, (await next).value.id], ["nothing yet", 6])
+    assert.equal((await memory.loadPosition()).lastActivityId, 5)
+    const closed = buzz.close()
+    await settled()
+    stored()
+    await closed
+  })
+}
 
 test("a callback that throws is reported, and the next one is called", async (context) => {
   const said = context.mock.method(console, "error", () => {})

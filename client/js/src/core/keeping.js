@@ -79,6 +79,11 @@ export function createKeeping(session, { store, clock }, confirm) {
       handled = handed ?? handled
     },
 
+    /** Settles when the start is stored, or could not be; undefined if it need not be waited for. */
+    get begun() {
+      return handled === began ? saving : undefined
+    },
+
     /** When the next position may be stored; Infinity if there is none. */
     get dueAt() {
       return saving || !handled || handled === kept ? Infinity : notBefore

@@ -111,7 +111,7 @@ export function createOutbox(session, { store, codec, newId, encryption }, emit)
   function tooLarge(bytes) {
     const { maxSendBytes } = session
     if (bytes > maxSendBytes)
-      return new FrameTooLarge(`the activity takes ${bytes} bytes, and the server accepts ${maxSendBytes}`)
+      return new FrameTooLarge(`the activity takes ${bytes} bytes; the server accepts ${maxSendBytes}`)
   }
 
   /** Keep a parcel until its answer arrives: it is sent when it is `saved`. @param {Parcel} parcel @returns {Entry} */
