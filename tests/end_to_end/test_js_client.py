@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from buzz_client import BuzzClient
+from buzz_client.encryption import MemoryKeys, SealedMessages
 from tests.harness.backend import SQLITE
 from tests.harness.lives import Lives, lives
 from tests.harness.node import Tokens
@@ -103,7 +104,7 @@ async def test_the_bot_answers_each_message_once_though_it_is_killed(data_dir: P
     tokens = Tokens(data_dir)
     async with asyncio.timeout(60), lives(data_dir) as server:
         bot = {"BUZZ_URL": server.node.url, "BUZZ_TOKEN": tokens.person(BOB)}
-        state = str(tmp_path / "state.json")
+        state = str(tmp_path / "state")
         async with BuzzClient(server.node.url, tokens.person(JANE), since=0) as jane:
             heard = answers(jane)
             async with node_js("examples/bot.js", state, **bot) as process:
@@ -123,7 +124,41 @@ async def test_the_bot_answers_each_message_once_though_it_is_killed(data_dir: P
             assert said == ["you wrote: one", "you wrote: two", "you wrote: three"]
 
 
+async def test_the_bot_answers_encrypted_and_accepts_a_new_device_if_it_was_told_to(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    tokens, state = Tokens(data_dir), str(tmp_path / "state")
+    async with asyncio.timeout(100), lives(data_dir) as server:
+        bot = {"BUZZ_URL": server.node.url, "BUZZ_TOKEN": tokens.person(BOB)}
+
+        def jane(device_id: str) -> BuzzClient:
+            sealed = SealedMessages(MemoryKeys())
+            return BuzzClient(server.node.url, tokens.person(JANE), device_id=device_id, encryption=sealed)
+
+        async with node_js("examples/bot.js", state, "--encrypted", **bot) as process, jane("phone") as phone:
+            assert await line_of(process) == f"person {BOB} is listening"
+            heard = answers(phone)
+            await phone.send_message(f"person:{BOB}", "one")
+            assert await anext(heard) == "you wrote: one"
+            process.terminate()
+            assert await process.wait() == 0
+        async with (
+            node_js("examples/bot.js", state, "--encrypted", "--accept", **bot) as process,
+            jane("lost its keys") as phone,
+        ):
+            assert await line_of(process) == f"person {BOB} is listening"
+            heard = answers(phone)
+            await phone.send_message(f"person:{BOB}", "two")
+            assert await line_of(process) == f"accepted lost its keys of person {JANE}"
+            assert await anext(heard) == "you wrote: two"
+
+
+async def line_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
 async def answers(buzz: BuzzClient) -> AsyncIterator[str]:
     async for activity in buzz.activities():
-        if activity.sender.id == BOB and activity.message:
-            yield activity.message
+        if activity.sender.id == BOB and activity.type == "chat_message":
+            yield str(activity.message if buzz.encryption is None else activity.text)
