@@ -3,23 +3,26 @@
 import { html, useEffect, useState, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { Avatar, IconButton } from "./parts.js";
-import { longDate, t } from "../state/language.js";
+import { dateTime, longDate, t } from "../state/language.js";
 
 /** Props: `session`, `conversation`, `close`. */
 export function Details({ session, conversation, close }) {
   useTopics(session, "keys");
   const lock = session.keys.lockOf(conversation);
   const person = conversation.party.type === "person" ? session.keys.person(conversation.party.id) : null;
+  // Only their owner gives devices names.
+  const own = person?.id === session.personId;
   return html`<aside class="details" aria-label=${t("details")} onKeyDown=${({ key }) => key === "Escape" && close()}>
     <header><h2>${t("details")}</h2><${IconButton} icon="close" label=${t("close")} onClick=${close} /></header>
     <div class="details-who"><${Avatar} party=${conversation.party} name=${conversation.name} />
       <b dir="auto">${conversation.name}</b>
       <small>${t(conversation.party.type === "company" ? "companyNumber" : "personNumber", { id: conversation.party.id })}</small></div>
-    <section><h3 class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</h3><p>${t(`${lock.name}Why`, { name: conversation.name })}</p></section>
+    <section><h3 class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</h3><p>${t(`${lock.name}Why`, { name: conversation.name })}</p>
+      ${lock.name === "lockUnlinked" && html`<p><a class="button small" href="#/devices">${t("lookAtDevices")}</a></p>`}</section>
     ${person && html`<${SafetyNumber} session=${session} conversation=${conversation} person=${person} />`}
     ${person?.devices?.length > 0 && html`<section><h3>${t("theirDevices", { name: conversation.name })}</h3>
       <ul class="device-list">${person.devices.map((device) => html`<li key=${device.tag}><${Icon} name="devices" />
-        <span><b>${device.deviceId}</b><small>${t(`device_${device.state}`)}</small></span></li>`)}</ul></section>`}
+        <span><b>${own ? session.keys.nameOf(device.deviceId) ?? t("unnamedDevice") : t("deviceSince", { time: dateTime(device.since) })}</b><small>${t(`device_${device.state}`)}</small></span></li>`)}</ul></section>`}
   </aside>`;
 }
 

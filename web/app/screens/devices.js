@@ -25,7 +25,7 @@ function Device({ session, device }) {
   const [failed, setFailed] = useState(null);
   const here = device.device_id === session.deviceId;
   const state = session.keys.stateOf(device.device_id);
-  const name = device.name ?? device.client ?? device.device_id;
+  const name = session.keys.nameOf(device.device_id) ?? t("unnamedDevice");
   const act = async (what) => {
     setAsks(null);
     try {

@@ -6,109 +6,146 @@ import { NewRoot } from "./new_root.js";
 import { Notice } from "./parts.js";
 import { t } from "../state/language.js";
 
-/** Shown on the devices' screen: what this device can do, as the new one or as an old one. */
+const DONE = "linkDone";
+
+/** Shown on the devices' screen: what this device can do, as the new one or as an old one, and how it has ended. */
 export function Linking({ session }) {
   useTopics(session, "keys");
-  const { me, offers } = session.keys;
+  const [result, tell] = useState(null);
+  const { me } = session.keys;
+  useEffect(() => me && session.buzz.on("encryption.linked", () => tell(DONE)), [Boolean(me)]);
   if (!me) return null;
-  if (!me.linked) return html`<${NewSide} session=${session} /><${NewRoot} session=${session} />`;
-  return html`${offers.map((offer) => html`<${Offer} key=${offer.tag} session=${session} offer=${offer} />`)}<${Scan} session=${session} />`;
+  const good = result === DONE;
+  return html`${result && html`<${Notice} tone=${good ? "good" : "bad"} icon=${good ? "check" : "warning"} role=${good ? "status" : "alert"}><p>${t(result)}</p><//>`}
+    ${me.linked ? html`<${OldSide} session=${session} tell=${tell} />`
+      : html`<${NewSide} session=${session} result=${result} tell=${tell} /><${NewRoot} session=${session} />`}`;
 }
 
+/** What to say of an attempt that failed: it was refused, or there is no answer. */
+const whyOf = (error, refused) => (error?.name === "LinkRefused" ? refused : "needsNetwork");
+
 /** This device is the new one. */
-function NewSide({ session }) {
+function NewSide({ session, result, tell }) {
   const [attempt, setAttempt] = useState(null);
   const [code, setCode] = useState(null);
-  const [failed, setFailed] = useState(false);
+  const cancelled = useRef(false);
   const { linking } = session.keys.encryption;
+  useEffect(() => session.buzz.on("encryption.link_ended", () => {
+    setAttempt(null);
+    if (!cancelled.current) tell("linkEnded");
+  }), []);
   const start = async () => {
-    setFailed(false);
+    cancelled.current = false;
+    tell(null);
     setCode(null);
     try {
       const begun = await linking.start();
       setAttempt(begun);
-      setCode(await begun.code);
-    } catch {
-      setAttempt(null);
-      setFailed(!session.keys.me?.linked);
+      // How it ends is an event: it may end after the code was shown.
+      begun.code.then(setCode, () => {});
+    } catch (error) {
+      tell(whyOf(error, "linkEnded"));
     }
   };
   const cancel = async () => {
-    await linking.cancel();
+    cancelled.current = true;
     setAttempt(null);
+    await linking.cancel().catch(() => {});
   };
-  return html`<section class="card block" aria-live="polite"><h2>${t("linkThis")}</h2><p class="soft">${t("linkThisWhy")}</p>
-    ${failed && html`<${Notice} tone="bad" icon="warning" role="alert">${t("linkFailed")}<//>`}
-    ${!attempt && html`<p><button type="button" class="button primary" onClick=${start}>${t("linkStart")}</button></p>`}
-    ${attempt && html`${code ? html`<p>${t("linkCodeIs")}</p><p class="code">${code}</p>` : html`<p>${t("linkWaiting")}</p>`}
-      <p class="soft">${t("linkPicture")}</p><${Picture} text=${attempt.picture} />
-      <div class="row-start"><button type="button" class="button small" onClick=${() => navigator.clipboard?.writeText(attempt.picture)}>${t("linkCopy")}</button>
-        <button type="button" class="button small quiet" onClick=${cancel}>${t("linkCancel")}</button></div>
-      <p class="unseen" data-picture>${attempt.picture}</p>`}
+  return html`<section class="card block"><h2>${t("linkThis")}</h2>
+    ${!attempt && html`<p class="soft">${t("linkThisWhy")}</p>
+      <p><button type="button" class="button primary" onClick=${start}>${t(result ? "linkAgain" : "linkStart")}</button></p>`}
+    ${attempt && html`<ol class="steps"><li>${t("linkStepOpen")}</li><li>${t("linkStepMine")}</li>
+        <li aria-live="polite">${code ? html`${t("linkCodeIs")} <p class="code">${code}</p>` : t("linkCodeComes")}</li></ol>
+      <${PictureText} text=${attempt.picture} />
+      <p><button type="button" class="button small quiet" onClick=${cancel}>${t("linkCancel")}</button></p>`}
   </section>`;
 }
 
-/** The text as a QR code. */
-function Picture({ text }) {
+/** The other way: a text to paste on the other device, and a picture of it to scan. */
+function PictureText({ text }) {
+  const [copied, setCopied] = useState(false);
   const canvas = useRef();
   useEffect(() => {
     void import("/vendor/lean-qr/lean-qr.js").then(({ generate }) => generate(text).toCanvas(canvas.current));
   }, [text]);
-  return html`<canvas ref=${canvas} class="link-picture" role="img" aria-label=${t("linkPictureAlt")} />`;
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => {});
+  return html`<h3>${t("linkWithout")}</h3><p class="soft">${t("linkPicture")}</p>
+    <div class="inline wraps"><label class="field"><span>${t("linkScanText")}</span>
+        <input readonly value=${text} onFocus=${({ target }) => target.select()} /></label>
+      ${navigator.clipboard && html`<button type="button" class="button" onClick=${copy}>${copied && html`<${Icon} name="check" />`}${t(copied ? "linkCopied" : "linkCopy")}</button>`}</div>
+    <canvas ref=${canvas} class="link-picture" role="img" aria-label=${t("linkPictureAlt")} />`;
 }
 
-/** Another device asks this one to be linked. */
-function Offer({ session, offer }) {
-  const [answered, setAnswered] = useState(false);
-  const [code, setCode] = useState("");
-  const [failed, setFailed] = useState(false);
-  const { linking } = session.keys.encryption;
+/** This device can link others. */
+function OldSide({ session, tell }) {
+  const [answered, setAnswered] = useState(null);
+  const { offers, encryption: { linking } } = session.keys;
+  useEffect(() => {
+    if (!answered || offers.some(({ tag }) => tag === answered.tag)) return;
+    setAnswered(null);
+    if (session.keys.stateOf(answered.deviceId) === "trusted") return;
+    tell("linkStopped");
+    void linking.cancel().catch(() => {});
+  }, [offers]);
   const act = async (what) => {
-    setFailed(false);
+    tell(null);
     try {
       await what();
-    } catch {
-      setFailed(true);
-      setAnswered(false);
+    } catch (error) {
+      const why = whyOf(error, answered ? "linkWrong" : "linkStopped");
+      if (why !== "needsNetwork") setAnswered(null);
+      tell(why);
     }
     await session.keys.refresh().catch(() => {});
   };
-  const answer = () => act(async () => {
+  const answer = (offer) => act(async () => {
     await linking.answer(offer.tag);
-    setAnswered(true);
+    setAnswered(offer);
   });
-  const confirm = (event) => {
+  const confirm = (code) => act(async () => {
+    await linking.confirm(answered.tag, code);
+    setAnswered(null);
+    tell(DONE);
+  });
+  return html`${offers.map((offer) => html`<${Offer} key=${offer.tag} name=${session.keys.nameOf(offer.deviceId) ?? t("unnamedDevice")}
+      answered=${offer.tag === answered?.tag} answer=${() => answer(offer)} confirm=${confirm} />`)}
+    <${Scan} session=${session} tell=${tell} />`;
+}
+
+/** Another device asks this one to be linked. */
+function Offer({ name, answered, answer, confirm }) {
+  const [code, setCode] = useState("");
+  const submit = (event) => {
     event.preventDefault();
-    void act(() => linking.confirm(offer.tag, code.replace(/\s/g, "")));
+    void confirm(code.replace(/\s/g, ""));
   };
-  const device = session.keys.devices.find(({ device_id: id }) => id === offer.deviceId);
-  return html`<section class="card block"><h2>${t("linkOffer")}</h2><p>${t("linkOfferWhy", { device: device?.name ?? device?.client ?? offer.deviceId })}</p>
-    ${failed && html`<${Notice} tone="bad" icon="warning" role="alert">${t("linkFailed")}<//>`}
-    ${answered ? html`<form class="inline" onSubmit=${confirm}><label class="field"><span>${t("linkCode")}</span>
+  return html`<section class="card block"><h2>${t("linkOffer")}</h2><p>${t("linkOfferWhy", { device: name })}</p>
+    ${answered ? html`<form class="inline" onSubmit=${submit}><label class="field"><span>${t("linkCode")}</span>
         <input inputmode="numeric" autocomplete="one-time-code" maxlength="7" value=${code} autofocus onInput=${({ target }) => setCode(target.value)} /></label>
         <button class="button primary" disabled=${!/^\d{3}\s?\d{3}$/.test(code)}>${t("linkConfirm")}</button></form>`
       : html`<p><button type="button" class="button primary" onClick=${answer}>${t("linkAnswer")}</button></p>`}</section>`;
 }
 
 /** Linking by the text of the new device's picture. */
-function Scan({ session }) {
+function Scan({ session, tell }) {
   const [open, setOpen] = useState(false);
   const [text, setText] = useState("");
-  const [result, setResult] = useState(null);
   const scan = async (event) => {
     event.preventDefault();
+    tell(null);
     try {
       await session.keys.encryption.linking.scan(text.trim());
-      setResult("linkDone");
+      tell(DONE);
       setText("");
-    } catch {
-      setResult("linkFailed");
+      setOpen(false);
+    } catch (error) {
+      tell(whyOf(error, "linkScanFailed"));
     }
     await session.keys.refresh().catch(() => {});
   };
   if (!open) return html`<p><button type="button" class="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />${t("linkScan")}</button></p>`;
   return html`<section class="card block"><h2>${t("linkScan")}</h2>
-    ${result && html`<${Notice} tone=${result === "linkDone" ? "good" : "bad"} role="status">${t(result)}<//>`}
     <form class="inline" onSubmit=${scan}><label class="field"><span>${t("linkScanText")}</span>
       <input value=${text} autocomplete="off" autofocus onInput=${({ target }) => setText(target.value)} /></label>
       <button class="button primary" disabled=${!text.trim()}>${t("linkConfirm")}</button></form></section>`;

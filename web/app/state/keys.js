@@ -74,8 +74,11 @@ export class Keys {
 
   /** Ask the server for this person's devices, and the client for everybody's keys. */
   async refresh() {
+    const { added } = this;
     const [devices] = await Promise.all([this.session.buzz.http.devices(), this.learn()]);
     this.devices = devices;
+    // One that was added meanwhile may not be in this list.
+    if (added === this.added && !devices.some(({ device_id: id }) => id === added?.device_id)) this.added = null;
     this.session.topics.changed("keys");
     const own = devices.find(({ device_id: id }) => id === this.session.deviceId);
     if (own?.added_at) await this.#checkOwn(own);
@@ -100,12 +103,13 @@ export class Keys {
     await this.#learnPeople();
     // Asking loads the code of linking, which is needed when there is a device to link.
     const unlinked = this.person(this.session.personId)?.devices.some(({ state }) => state === "new" || state === "unlinked");
-    this.offers = this.me?.linked && unlinked ? await encryption.linking.offers().catch(() => []) : [];
+    this.offers = this.me?.linked && unlinked ? await encryption.linking.offers().catch(() => this.offers) : [];
     this.session.topics.changed("keys");
   }
 
   async #learnPeople() {
     for (const person of await this.encryption.people()) this.#people.set(person.id, person);
+    if (this.stateOf(this.added?.device_id) === "trusted") this.added = null;
     this.session.topics.changed("keys");
   }
 
@@ -134,6 +138,12 @@ export class Keys {
     return this.encryption ? this.#people.get(id) ?? null : null;
   }
 
+  /** What one of this person's own devices is called; undefined if it has no name, or there is none with this id. */
+  nameOf(deviceId) {
+    const device = this.devices.find(({ device_id: id }) => id === deviceId);
+    return device?.name ?? device?.client;
+  }
+
   /** The state of one of this person's own devices: "trusted", "unlinked", …; null if it is not known. */
   stateOf(deviceId) {
     // A device trusts itself, also while the others do not.
@@ -155,6 +165,7 @@ export class Keys {
     if (this.session.buzz && !this.encryption) return lock("off", "open", "lockOff");
     if (!this.ready && !this.person(party.id)) return lock("off", "lock", "lockStarting");
     if (this.waits(conversation)) return lock("bad", "warning", "lockChanged");
+    if (this.me && !this.me.linked) return lock("warn", "lock", "lockUnlinked");
     if (party.type === "person" && this.person(party.id)?.compared) return lock("good", "lock", "lockCompared");
     return lock("on", "lock", "lockOn");
   }

@@ -57,6 +57,7 @@ const dates = (name, options) => formatted(name, () => new Intl.DateTimeFormat(c
 
 export const clockTime = (ms) => dates("time", { hour: "numeric", minute: "2-digit" }).format(ms);
 export const fullTime = (ms) => dates("full", { dateStyle: "full", timeStyle: "short" }).format(ms);
+export const dateTime = (ms) => dates("dateTime", { dateStyle: "medium", timeStyle: "short" }).format(ms);
 export const shortDate = (ms) => dates("short", { day: "numeric", month: "short" }).format(ms);
 export const longDate = (ms) => dates("long", { day: "numeric", month: "long", year: "numeric" }).format(ms);
 export const count = (value) => formatted("number", () => new Intl.NumberFormat(current)).format(value);

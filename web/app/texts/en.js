@@ -120,6 +120,7 @@ export const en = {
   lockOn: "Encrypted",
   lockCompared: "Encrypted, compared",
   lockChanged: "Keys have changed",
+  lockUnlinked: "Encrypted · this device is not linked yet",
   lockOff: "Not encrypted",
   lockStarting: "Setting up encryption…",
 

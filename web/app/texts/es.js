@@ -112,6 +112,7 @@ export const es = {
   lockOn: "Cifrado",
   lockCompared: "Cifrado, comparado",
   lockChanged: "Las claves han cambiado",
+  lockUnlinked: "Cifrado · este dispositivo aún no está vinculado",
   lockOff: "Sin cifrar",
   lockStarting: "Preparando el cifrado…",
 
