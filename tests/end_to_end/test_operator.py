@@ -171,7 +171,7 @@ async def test_sessions_show_how_far_their_devices_have_kept_everything(world: W
     expected = {(JANE, "phone"): ids[1], (JANE, None): ids[-1], (BOB, "phone"): 0}
     assert await shown() == expected
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not rows(world.data_dir, "SELECT 1 FROM device WHERE received_id > 0"):
             await phone.alive()
     await phone.close()

@@ -27,7 +27,7 @@ async def conversation(world: World, mine: int, other: int) -> dict[str, Any]:
 
 
 async def settled(read: Callable[[], Any], wanted: Any) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await read() != wanted:
             pass
 

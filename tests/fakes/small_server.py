@@ -98,7 +98,7 @@ class SmallServer:
         await self._server.wait_closed()
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(condition)
 
     async def peer(self, number: int = 0) -> Peer:

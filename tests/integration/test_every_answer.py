@@ -50,7 +50,7 @@ async def send(world: World, head: str) -> Raw:
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         writer.write(head.encode("latin-1") + b"\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             rest = await reader.read() if headers.get("connection") == "close" else b""

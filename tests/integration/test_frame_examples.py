@@ -186,7 +186,7 @@ async def _a_receipt_and_a_device(world: World, jane: Peer, john: Peer, laptop: 
     await laptop.until(lambda peer: sent in peer.ids)
     await laptop.send("received", id=sent)
     await john.until(lambda peer: peer.events("receipt"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await world.http(JANE)("DELETE", "/apps/buzz/devices/laptop")).status != 204:
             pass
     await jane.until(lambda peer: peer.events("device.removed"))

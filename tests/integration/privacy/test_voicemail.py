@@ -215,7 +215,7 @@ async def test_a_recording_that_is_not_there_yet_is_fetched_later(buzz: Buzz, ca
     twilio.recordings[RECORDING] = 404
     await caller.dial()
     await caller.recorded()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not twilio.asked:
             await requests(buzz)
     twilio.recordings[RECORDING] = MP3

@@ -240,7 +240,7 @@ async def test_a_device_that_was_signed_out_is_registered_only_with_a_newer_toke
     phone = await world.connect()
     await phone.hello(token, device_id="phone")
     assert (await http("PUT", "/apps/buzz/push", json=body())).status == 200
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await http.get("/apps/buzz/devices")).json:
             pass
     assert (await http("DELETE", "/apps/buzz/devices/phone")).status == 204

@@ -41,7 +41,7 @@ async def take(buzz: BuzzClient, count: int) -> list[Activity]:
     """The next so many activities, all of which count as handled."""
     taken: list[Activity] = []
     if count:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for activity in buzz.activities():
                 taken.append(activity)
                 if len(taken) == count:

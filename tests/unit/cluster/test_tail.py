@@ -402,7 +402,7 @@ async def test_a_look_that_failed_half_way_is_made_again_soon(node: Node, monkey
 
     node.log.while_read = cut
     node.tail.poll_soon(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not wire_of(opened).ids:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.001)
     running.cancel()
@@ -421,7 +421,7 @@ async def test_a_look_that_is_asked_for_during_another_is_made(node: Node) -> No
 
     node.log.while_read = commit_one_more
     node.tail.poll_soon(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while wire_of(opened).ids != [1, 2]:  # noqa: ASYNC110 - another task's doing
             await asyncio.sleep(0.001)
     running.cancel()

@@ -45,7 +45,7 @@ PIECES = [
 def read(content_type: str, body: bytes) -> Tree | ApiError:
     async def parsed() -> Tree:
         request = make_mocked_request("POST", "/", headers={"Content-Type": content_type})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await tree_of_body(request, body)
 
     try:
