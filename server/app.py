@@ -94,7 +94,7 @@ async def open_node(settings: Settings, now_ms: Callable[[], int] = wall_clock_m
                 base, live, trends, directory.remove, privacy.requests, sending, {"push": push.refusals.check}
             ),
             *description.DescriptionResource(address).routes(),
-            *DocumentationResource().routes(),
+            *DocumentationResource(address).routes(),
             *admin_page.AdminPageResource().routes(),
             *await _web_app(base, stack),
             *watched,

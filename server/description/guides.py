@@ -30,6 +30,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Changing Buzz": ("architecture", "glossary", "drills"),
 }  # fmt: skip
 SLUGS: Final = tuple(slug for slugs in GROUPS.values() for slug in slugs)
+WRITTEN_ADDRESS: Final = "http://127.0.0.1:8080"
+"""How the pages write the address of a development server; a node's own takes its place."""
 _TITLE: Final = re.compile(r"^# (.+)$", re.MULTILINE)
 _TEXTS: Final = frozenset({"text", "code_inline", "softbreak"})
 _NOT_IN_SLUG: Final = re.compile(r"[^\w\- ]")
@@ -77,6 +79,11 @@ def guide(slug: str) -> Guide:
     html = markdown.renderer.render(tokens, markdown.options, {})
     html = html.replace("<pre>", '<pre tabindex="0">')  # what scrolls is reached with the keyboard
     return Guide(slug, title, html, tuple(_sections(slug, title, tokens)))
+
+
+def with_address(html: str, address: str) -> str:
+    """Return a page's HTML with this address in its commands and links."""
+    return html.replace(WRITTEN_ADDRESS, escape(address))
 
 
 def heading_slug(text: str) -> str:

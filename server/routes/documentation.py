@@ -8,14 +8,17 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from server.description.guides import SLUGS, Guide, GuideEntry, contents, guide
+from server.description.guides import SLUGS, Guide, GuideEntry, contents, guide, with_address
 from server.description.openapi import openapi
 from server.http.operations import Operation, described, operation
+from server.http.public_address import PublicAddress
 from server.http.web_answers import ASK_AGAIN, file_response, found_file, page_headers
 from server.http.web_files import FOLDER, WebFile, WebFiles
 
 _FOLDERS: Final = {"docs": FOLDER / "docs"}
 _HEADERS: Final = page_headers({})
+_MOST_KEPT: Final = 64
+"""How many rendered guides are kept, each for one address."""
 _TEMPLATES: Final = ("docs/index.html", "docs/guide.html")
 
 
@@ -26,13 +29,14 @@ def _described(content_type: str) -> Operation:
 class DocumentationResource:
     """The reference, the guides, their files, and what a search finds."""
 
-    def __init__(self) -> None:
-        """Read the files. Raises OSError if one is missing."""
+    def __init__(self, address: PublicAddress) -> None:
+        """Read the files. ``address``: what the guides name. Raises OSError if a file is missing."""
+        self._address = address
         self._files = WebFiles(_FOLDERS)
         page = found_file(self._files, "docs/index.html").body.decode()
         self._page = WebFile.of(page.replace("{guides}", contents()).encode(), ".html")
         self._guide = found_file(self._files, "docs/guide.html").body.decode()
-        self._guides: dict[str, WebFile] = {}
+        self._guides: dict[tuple[str, str], WebFile] = {}
         self._search: WebFile | None = None
 
     @operation(_described("text/html"))
@@ -44,9 +48,14 @@ class DocumentationResource:
         slug = request.match_info["slug"]
         if slug not in SLUGS:
             raise web.HTTPNotFound
-        if slug not in self._guides:
-            self._guides[slug] = await asyncio.to_thread(self._rendered, slug)
-        return file_response(request, self._guides[slug], _HEADERS, ASK_AGAIN)
+        key = slug, str(self._address.of(request))
+        page = self._guides.get(key)
+        if page is None:
+            page = await asyncio.to_thread(self._rendered, *key)
+            if len(self._guides) >= _MOST_KEPT:  # a client may name any host
+                self._guides.clear()
+            self._guides[key] = page
+        return file_response(request, page, _HEADERS, ASK_AGAIN)
 
     @operation(_described("application/json"))
     async def search(self, request: web.Request) -> web.StreamResponse:
@@ -58,10 +67,10 @@ class DocumentationResource:
     async def file(self, request: web.Request) -> web.StreamResponse:
         return file_response(request, found_file(self._files, request.path.removeprefix("/")), _HEADERS, ASK_AGAIN)
 
-    def _rendered(self, slug: str) -> WebFile:
+    def _rendered(self, slug: str, address: str) -> WebFile:
         made: Guide = guide(slug)
         page = self._guide.replace("{guides}", contents(slug)).replace("{title}", made.title)
-        return WebFile.of(page.replace("{article}", made.html).encode(), ".html")
+        return WebFile.of(page.replace("{article}", with_address(made.html, address)).encode(), ".html")
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""

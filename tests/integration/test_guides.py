@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.description.guides import FOLDER, SLUGS, guide, heading_slug
+from server.description.guides import FOLDER, SLUGS, WRITTEN_ADDRESS, guide, heading_slug
 from tests.harness.world import open_world
 
 LINKS = re.compile(r'<a [^>]*?href="([^"]+)"')
@@ -34,6 +34,18 @@ def test_its_links_lead_to_headings_that_exist(slug: str) -> None:
 def test_headings_are_named_as_the_repositorys_pages_link_to_them() -> None:
     assert heading_slug("`GET` and 200 % – what's that?") == "get-and-200---whats-that"
     assert 'id="a-token-that-is-refused"' in guide("operation").html
+
+
+@pytest.mark.parametrize("slug", [slug for slug in SLUGS if WRITTEN_ADDRESS in guide(slug).html])
+async def test_they_name_the_address_of_the_node(slug: str, tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        page = (await world.http().get(f"/docs/guides/{slug}")).body.decode()
+        assert page.count(world.url) == guide(slug).html.count(WRITTEN_ADDRESS)
+        assert WRITTEN_ADDRESS not in page
+        other = await world.http().get(f"/docs/guides/{slug}", headers={"Host": 'other"><script>:81'})
+        assert "http://other&quot;&gt;&lt;script&gt;:81" in other.body.decode()
+    async with open_world(tmp_path, public_url="https://buzz.example") as world:
+        assert "https://buzz.example/" in (await world.http().get(f"/docs/guides/{slug}")).body.decode()
 
 
 async def test_they_are_served_and_the_search_has_all_of_them(tmp_path: Path) -> None:
