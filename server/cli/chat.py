@@ -13,7 +13,12 @@ from server.cli import listen as listening
 from server.cli import screen, stopping, talk, terminal_screen
 from server.cli.errors import UsageError
 
-Token = Annotated[str, typer.Option(envvar="BUZZ_TOKEN", help="The person's access token.", show_envvar=True)]
+Token = Annotated[
+    str,
+    typer.Option(
+        envvar="BUZZ_TOKEN", help="The person's access token: run.py token create makes one.", show_envvar=True
+    ),
+]
 Url = Annotated[str, typer.Option(envvar="BUZZ_URL", help="The server's base address.", show_envvar=True)]
 To = Annotated[str, typer.Option(metavar="PARTY", help="The person or company to talk with: person:ID or company:ID.")]
 As = Annotated[str | None, typer.Option("--as", metavar="PARTY", help="Write on behalf of your company.")]

@@ -161,7 +161,8 @@ class DeviceCommands:
         people = [each for each in (self._sealed.me.person_id, self._to.id if self._to.kind == "person" else 0) if each]
         people += [person.person_id for person in self._sealed.people() if person.person_id not in people]
         for person_id in people:
-            person = self._sealed.person(person_id)
+            # Nothing is known of somebody to whom nothing was sent yet.
+            person = await self._sealed.look_up(person_id)
             device = person.named(name) if person else None
             if device is not None:
                 (self._sealed.accept if accept else self._sealed.refuse)(person_id, device.tag)

@@ -171,4 +171,4 @@ def _limit(buckets: Buckets[int], person_id: int) -> None:
 
 def _none(device_id: str) -> ApiError:
     shown = json.dumps(device_id[:MAX_DEVICE_ID_CHARACTERS])
-    return ApiError(ErrorCode.NOT_FOUND, f"Not Found: you have no push registration of the device {shown}.")
+    return ApiError(ErrorCode.NOT_FOUND, f"Not Found: no push registration of the device {shown}: is its name right?")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from buzz_client import Ack, Activity, Backoff, BuzzClient, FileCursor
+from buzz_client.encryption import MemoryKeys, SealedMessages
 from tests.harness.backend import POSTGRESQL, SQLITE
 from tests.harness.lives import Lives, lives
 from tests.harness.node import ROOT, Tokens
@@ -225,7 +226,7 @@ async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_di
                     await second.until("another device of yours can link this one: terminal-")
                     await bob.until("a new device of yours was added")
                     second.type("/link")
-                    await second.until("another device of yours type")
+                    await second.until("confirm it on another device of yours")
                     bob.type(f"/link {name}")
                     await second.until("the code of this device: ")
                     bob.type(f"/code {second.lines[-1].split()[-1]}")
@@ -240,6 +241,33 @@ async def test_a_chat_shows_keys_and_devices_and_goes_on_in_its_next_run(data_di
             async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as again:
                 await again.until("you: to both ✓")
                 assert any("you: before ✓" in line for line in again.lines)
+
+
+@pytest.mark.usefixtures("watch")
+async def test_two_chats_of_people_who_used_the_app_before_accept_each_other_as_the_readme_says(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    tokens = Tokens(data_dir)
+    async with asyncio.timeout(120), lives(data_dir) as server:
+        url = {"BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path)}
+        for person in (JANE, BOB):
+            sealed = SealedMessages(MemoryKeys())
+            async with BuzzClient(server.node.url, tokens.person(person), device_id="app", encryption=sealed):
+                await sealed.ready.wait()
+        async with (
+            run_py("chat", "--to", f"person:{BOB}", BUZZ_TOKEN=tokens.person(JANE), **url) as jane,
+            run_py("chat", "--to", f"person:{JANE}", BUZZ_TOKEN=tokens.person(BOB), **url) as bob,
+        ):
+            await jane.until("in a chat with /link ")
+            await bob.until("in a chat with /link ")
+            names = [each.lines[-1].split("/link ")[-1].rstrip(".") for each in (bob, jane)]
+            for chat, name in zip((jane, bob), names, strict=True):
+                chat.type(f"/accept {name}")
+                await chat.until(f"accepted: {name}")
+            jane.type("can you read this?")
+            await bob.until("Jane Smith: can you read this?")
+            bob.type("yes")
+            await jane.until("Bob Smith: yes")
 
 
 @pytest.mark.usefixtures("watch")
