@@ -105,3 +105,36 @@ const [row] = store("rows").values()
 console.log(JSON.stringify([row.text, log.conversations.get("person:8").last.text, kept()]))
 """)
     assert found == ["hello", "hello", []]
+
+
+READ_MARKS = """
+const seen = () => {
+  const { unread, readId, lastOther, closedId } = log.conversations.get("person:8")
+  return [unread, readId, lastOther?.id ?? null, closedId]
+}
+"""
+
+
+def test_what_can_not_be_opened_is_not_read_when_it_is_looked_at() -> None:
+    found = run(f"""{READ_MARKS}
+const found = []
+log.take(message(1, "x"), {{ text: "hello", problem: null }})
+log.take(message(2, "x"), untrusted)
+found.push(seen())
+log.look("person:8")
+log.read("person:8", 1)
+found.push(seen())
+await log.reopened(log.untrusted.get(2), {{ text: "hello again", problem: null }})
+found.push(seen())
+console.log(JSON.stringify(found))
+""")
+    assert found == [[1, 0, 1, 2], [0, 1, 1, 0], [1, 1, 2, 0]]
+
+
+def test_what_can_never_be_opened_is_not_counted() -> None:
+    found = run(f"""{READ_MARKS}
+log.take(message(1, "x"), untrusted)
+await log.reopened(log.untrusted.get(1), {{ text: null, problem: "repeated" }})
+console.log(JSON.stringify(seen()))
+""")
+    assert found == [0, 0, None, 1]

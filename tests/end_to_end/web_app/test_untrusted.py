@@ -15,15 +15,19 @@ from tests.harness.lives import Lives
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=WAIT_MS)
 
-KEPT = """async () => {
+STORED = """async (store) => {
   const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
   const opening = indexedDB.open(name)
   await new Promise((resolve) => (opening.onsuccess = resolve))
-  const counting = opening.result.transaction("untrusted").objectStore("untrusted").count()
-  await new Promise((resolve) => (counting.onsuccess = resolve))
+  const reading = opening.result.transaction(store).objectStore(store).getAll()
+  await new Promise((resolve) => (reading.onsuccess = resolve))
   opening.result.close()
-  return counting.result
+  return reading.result
 }"""
+KEPT = f"async () => (await ({STORED})('untrusted')).length"
+"""How many activities of devices are kept that are not trusted."""
+CONVERSATION = f"async () => (await ({STORED})('conversations'))[0]"
+"""What is stored of the only conversation."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -63,11 +67,15 @@ async def test_a_message_and_a_reaction_are_opened_when_their_device_is_accepted
     await react(laptop, "from a new laptop", "🐙")
     await expect(laptop.bubble("from a new laptop").locator(".reactions")).to_contain_text("🐙")
     await jane.page.wait_for_function(f"async () => await ({KEPT})() === 2")
+    # She looks at it, and has not read it.
+    await jane.page.wait_for_function(f"async () => (await ({CONVERSATION})()).closedId === 0")
+    await laptop.state("from a new laptop", "Delivered")
     await jane.page.get_by_role("button", name="It is theirs").click()
     await expect(jane.bubble("from a new laptop").locator(".reactions")).to_contain_text("🐙")
     await expect(jane.page.locator(".bubble.closed")).to_have_count(0)
     await expect(jane.page.locator(".list a .item-text").first).to_contain_text("from a new laptop")
     await jane.page.wait_for_function(f"async () => await ({KEPT})() === 0")
+    await laptop.state("from a new laptop", "Read")
 
 
 async def test_what_was_sent_before_a_device_was_linked_is_opened_after_a_reload(john: AppTab, laptop: AppTab) -> None:

@@ -50,10 +50,10 @@ export function moveInList(event) {
 }
 
 function Item({ session, conversation, current, typing }) {
-  const { key, party, unread, last, as, asName } = conversation;
+  const { key, party, unread, closedId, last, as, asName } = conversation;
   const draft = session.drafts.of(key);
   const time = last?.at ?? conversation.at;
-  return html`<li><a href=${conversationPlace(key)} aria-current=${current ? "page" : undefined} class=${unread ? "unread" : ""}>
+  return html`<li><a href=${conversationPlace(key)} aria-current=${current ? "page" : undefined} class=${unread || closedId ? "unread" : ""}>
     <${Avatar} party=${party} name=${conversation.name} />
     <span class="item-name" dir="auto">${nameOf(conversation)}</span>
     <span class="item-time">${time ? listTime(time) : ""}</span>

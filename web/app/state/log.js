@@ -2,7 +2,7 @@
 
 import { History } from "./history.js";
 import { conversationOf, partyText } from "./parties.js";
-import { isRow, merged, newConversation, reacted, rowOf, withRead, withRow } from "./rows.js";
+import { counts, isRow, merged, newConversation, reacted, rowOf, withLook, withRead, withRow } from "./rows.js";
 import { UNTRUSTED } from "./sealing.js";
 
 const NAMES = ["rows", "conversations", "outgoing", "position", "untrusted"];
@@ -60,11 +60,11 @@ export class Log {
 
   // --- what arrives ------------------------------------------------------------------------------------------------
 
-  /** Take one activity. `opened`: `{ text, problem }`. */
-  take(activity, opened) {
+  /** Take one activity. `opened`: `{ text, problem }`. `reopened`: it could not be opened before. */
+  take(activity, opened, reopened) {
     const where = conversationOf(activity.sender, activity.receiver, this.me, this.companies);
     const known = this.#known(where, activity);
-    if (isRow(activity.type)) this.#takeRow(rowOf(activity, where, opened), known);
+    if (isRow(activity.type)) this.#takeRow(rowOf(activity, where, opened), known, reopened);
     else if (activity.type === "chat_reaction_emoji") this.#takeReaction(activity, where, opened);
     else if (activity.type === "chat_read_indicator") this.#takeRead(activity, where);
     if (opened.problem === UNTRUSTED) this.#keepUntrusted(activity);
@@ -95,7 +95,8 @@ export class Log {
     const { key } = conversationOf(activity.sender, activity.receiver, this.me, this.companies);
     const stored = await this.database.get("rows", [key, activity.id]);
     // Another window may have opened it.
-    this.take(activity, stored?.text ? stored : opened);
+    const now = stored?.text ? stored : opened;
+    this.take(activity, now, now.text !== null);
     this.#dropUntrusted(activity.id, activity.id);
     await this.#write(undefined);
   }
@@ -107,12 +108,12 @@ export class Log {
     return { ...known, name: theirs || known.name, asName: as && (ours || known.asName) };
   }
 
-  #takeRow(row, known) {
+  #takeRow(row, known, reopened) {
     const history = this.#histories.get(row.conversation);
-    const fresh = row.id > known.appliedId;
+    const fresh = reopened || row.id > known.appliedId;
     const kept = merged(history?.get(row.id), row);
     this.#pending.push({ id: row.id, row: kept });
-    this.#keep(withRow(known, kept));
+    this.#keep(withRow(known, kept, fresh));
     history?.put(kept);
     this.topics.changed("conversations");
     if (fresh) this.onRow(kept);
@@ -167,6 +168,12 @@ export class Log {
   read(key, id) {
     const known = this.conversations.get(key);
     if (known) this.#change(withRead(known, true, id));
+  }
+
+  /** This person has looked at a conversation: also at what could not be opened. */
+  look(key) {
+    const known = this.conversations.get(key);
+    if (known?.closedId) this.#change(withLook(known));
   }
 
   /** Begin a conversation that has no activity yet. */
@@ -229,7 +236,7 @@ export class Log {
     const known = this.conversations.get(key);
     if (!known || !id || id <= (mine ? known.readId : known.otherReadId)) return;
     const left = mine ? await this.database.between(key, id + 1, Infinity) : [];
-    const unread = left.filter((row) => !row.mine && row.type === "chat_message").length;
+    const unread = left.filter(counts).length;
     this.#change(withRead(known, mine, id, unread));
   }
 

@@ -61,32 +61,46 @@ export function shownReactions(reactions) {
   return [...groups.values()];
 }
 
-/** An empty conversation. `appliedId`: the newest activity that is counted in it. */
+/**
+ * An empty conversation. `appliedId`: the newest activity that is counted in it. `lastOther`: the newest one of the other
+ * side that can be read here. `closedId`: the newest one that can't, until it was looked at.
+ */
 export const newConversation = ({ key, party, as }, name, asName) => ({
   key, party, as, name, asName, last: null, lastOther: null, unread: 0, readId: 0, otherReadId: 0, deliveredId: 0,
-  appliedId: 0,
+  appliedId: 0, closedId: 0,
 });
 
 /** What the list shows of a row. */
 const lastOf = ({ id, at, type, mine, text, problem, seconds, messageId }) =>
   ({ id, at, type, mine, text: text?.slice(0, 200) ?? null, problem, seconds, messageId });
 
-/** Return the conversation after a new row. */
-export function withRow(conversation, row) {
+/** Whether this person can read a row of the other side here. What could not be opened is neither unread nor read. */
+export const isReadable = ({ mine, type, text }) => !mine && (type !== "chat_message" || text !== null);
+
+/** Whether a row is counted until it is read. */
+export const counts = (row) => isReadable(row) && row.type === "chat_message";
+
+/** Return the conversation after a row. `fresh`: it is new, or it could not be opened before. */
+export function withRow(conversation, row, fresh = row.id > conversation.appliedId) {
   const next = { ...conversation, appliedId: Math.max(conversation.appliedId, row.id) };
   if (row.id >= (conversation.last?.id ?? 0)) next.last = lastOf(row);
-  if (row.id <= conversation.appliedId || row.mine) return next;
-  next.lastOther = { id: row.id, messageId: row.messageId };
-  if (row.type === "chat_message" && row.id > conversation.readId) next.unread += 1;
+  if (!fresh || row.mine) return next;
+  if (!isReadable(row)) return row.problem === "gone" ? next : { ...next, closedId: row.id };
+  if (row.id > (next.lastOther?.id ?? 0)) next.lastOther = { id: row.id, messageId: row.messageId };
+  if (counts(row) && row.id > conversation.readId) next.unread += 1;
   return next;
 }
+
+/** Return the conversation after this person has seen that messages up to `id` could not be opened. */
+export const withLook = (conversation, id = Infinity) =>
+  (conversation.closedId <= id ? { ...conversation, closedId: 0 } : conversation);
 
 /** Return the conversation after one side has read up to `id`. `unread`: how many are left, if it is known. */
 export function withRead(conversation, mine, id, unread) {
   if (!mine) return { ...conversation, otherReadId: Math.max(conversation.otherReadId, id) };
   if (id < conversation.readId) return conversation;
   const none = !conversation.lastOther || id >= conversation.lastOther.id;
-  return { ...conversation, readId: id, unread: none ? 0 : unread ?? conversation.unread };
+  return { ...withLook(conversation, id), readId: id, unread: none ? 0 : unread ?? conversation.unread };
 }
 
 /** Conversations in the order of the list: the newest first. */

@@ -302,8 +302,10 @@ export class Session {
   #read() {
     if (!this.buzz) return this.#readSoon();
     const known = this.log.conversations.get(this.#shown);
-    const last = known?.lastOther;
-    if (!last?.messageId || last.id <= known.readId || !this.#looksAt(known.key)) return;
+    if (!known || !this.#looksAt(known.key)) return;
+    this.log.look(known.key);
+    const last = known.lastOther;
+    if (!last?.messageId || last.id <= known.readId) return;
     const { party, as } = readKey(known.key);
     this.log.read(known.key, last.id);
     this.buzz.markRead(party, last.messageId, as ? { from: as } : {}).catch(() => {});
