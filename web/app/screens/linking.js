@@ -28,27 +28,29 @@ const whyOf = (error, refused) => (error?.name === "LinkRefused" ? refused : "ne
 function NewSide({ session, result, tell }) {
   const [attempt, setAttempt] = useState(null);
   const [code, setCode] = useState(null);
-  const cancelled = useRef(false);
+  // Whether this window has begun it, and has not ended it itself.
+  const begun = useRef(false);
   const { linking } = session.keys.encryption;
   useEffect(() => session.buzz.on("encryption.link_ended", () => {
     setAttempt(null);
-    if (!cancelled.current) tell("linkEnded");
+    if (begun.current) tell("linkEnded");
+    begun.current = false;
   }), []);
   const start = async () => {
-    cancelled.current = false;
+    begun.current = true;
     tell(null);
     setCode(null);
     try {
-      const begun = await linking.start();
-      setAttempt(begun);
+      const started = await linking.start();
+      setAttempt(started);
       // How it ends is an event: it may end after the code was shown.
-      begun.code.then(setCode, () => {});
+      started.code.then(setCode, () => {});
     } catch (error) {
       tell(whyOf(error, "linkEnded"));
     }
   };
   const cancel = async () => {
-    cancelled.current = true;
+    begun.current = false;
     setAttempt(null);
     await linking.cancel().catch(() => {});
   };
