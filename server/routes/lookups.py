@@ -28,7 +28,7 @@ from storage.telephony.callers import Callers
 TOKEN_HEADER: Final = "I-Twilio-Idempotency-Token"
 CALL_PARAMETER: Final = "CallSid"
 _TRUST_PATH: Final = "/apps/buzz/trust-lookup"
-_PLAIN_QUERY: Final = re.compile(r"\w+=[\w.:-]*(?:&\w+=[\w.:-]*)*", re.ASCII)
+_PLAIN_QUERY: Final = re.compile(r"[\w=&.:-]*", re.ASCII)
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _TRUST: Final = Operation(
@@ -137,7 +137,10 @@ def _plain_query(query: str) -> dict[str, object] | None:
     if _PLAIN_QUERY.fullmatch(query) is None:
         return None
     pairs = query.split("&")
-    found: dict[str, object] = {pair.partition("=")[0]: pair.partition("=")[2] for pair in pairs}
+    try:
+        found: dict[str, object] = {name: value for name, value in [pair.split("=") for pair in pairs]}  # noqa: C416
+    except ValueError:  # a part that is no name with one value
+        return None
     return found if len(found) == len(pairs) else None
 
 

@@ -96,13 +96,9 @@ class Trust:
         call = question.call
         self._answered(question, found)
         if found is not None:
-            trusted = self._decided(call, found)
-            in_time = trusted or not _is_late(self._log.remembered(call))
-            return Verdict(TrustAnswer(trusted, found.person_id), in_time)
+            return self._decided(call, found)
         before = self._log.remembered(call)
-        if before is None:
-            return Verdict(UNTRUSTED, in_time=False)
-        return Verdict(TrustAnswer(before.trusted, before.row.person_id), in_time=not _is_late(before))
+        return Verdict(UNTRUSTED, in_time=False) if before is None else _verdict_of(before, before.row.person_id)
 
     async def call(self, lookup: Lookup, tokens: tuple[str, ...] = ()) -> CallAnswer:
         """Look up who is calling; returns nothing about a caller who is not trusted.
@@ -137,18 +133,18 @@ class Trust:
         """Answer the waiting look-ups."""
         await self._asks.close()
 
-    def _decided(self, call: Call, found: Callers, *, late: bool = False) -> bool:
-        """Return whether the call is trusted: by its earlier decision, or by one made and kept now."""
+    def _decided(self, call: Call, found: Callers, *, late: bool = False) -> Verdict:
+        """Return the verdict on a call: of its earlier decision, or of one made and kept now."""
         if found.person_id is None:
-            return False
+            return Verdict(UNTRUSTED, in_time=True)
         before = self._log.remembered(call)
         if before is not None:
-            return before.trusted
+            return _verdict_of(before, found.person_id)
         if found.is_decided:
-            return found.trusted
+            return Verdict(TrustAnswer(found.trusted, found.person_id), in_time=True)
         decision = decide(call, found, self._attestation, self._now_ms(), late=late)
         self._log.keep(decision)
-        return decision.trusted
+        return _verdict_of(decision, found.person_id)
 
     def _ask(self, kind: Literal["trust", "call"], call: Call, when_late: Callable[[Callers], object]) -> Question:
         """Ask storage. If it is late, the answer is None, and ``when_late`` is called when it arrives."""
@@ -207,9 +203,9 @@ class _Asked:
         self.answer.set_result(None)
 
 
-def _is_late(before: Decision | None) -> bool:
-    """Return whether a call was blocked only because storage was late, which is then true for its repeats too."""
-    return before is not None and before.row.reason == "late"
+def _verdict_of(decision: Decision, person_id: int) -> Verdict:
+    """Return the verdict of a decision: one that was made only because storage was late stays so for its repeats."""
+    return Verdict(TrustAnswer(decision.trusted, person_id), in_time=decision.row.reason != "late")
 
 
 def _question(call: Call) -> Ask:
