@@ -43,8 +43,7 @@ def serve(
 
     With --workers N it runs N nodes on one port, starts one again that ends by itself, and drains all of them.
 
-    Examples: run.py serve --dev --port 8080
-              run.py serve --workers 4
+    Examples: run.py serve --dev --port 8080 · run.py serve --workers 4
     """
     mode = "development" if dev else None
     chosen = settings_sources.load(config, mode=mode, host=host, port=port, data_dir=data_dir)

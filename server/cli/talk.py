@@ -25,7 +25,7 @@ from buzz_client import (
     TokenRefused,
 )
 from buzz_client.address import Address
-from buzz_client.encryption import KeysChanged, SealingRefused
+from buzz_client.encryption import KeysChanged, NoReaders, SealingRefused
 from buzz_client.failures import why_no_answer
 from buzz_client.http import BuzzHttp
 from buzz_client.tokens import Tokens
@@ -273,6 +273,12 @@ class Talk:
             except KeysChanged as error:
                 self._unsent -= 1
                 self._fail(self._devices.not_sent(error) if self._devices else f"not sent: {error}")
+            except NoReaders as error:
+                self._unsent -= 1
+                self._fail(
+                    f"not sent: {error}. They have to open Buzz once, in the web app or with `run.py chat`;"
+                    " /devices shows what they have"
+                )
             except (SendRefused, SealingRefused, FrameTooLarge, ValueError) as error:
                 self._unsent -= 1
                 self._fail(f"not sent: {error}")

@@ -271,6 +271,18 @@ async def test_two_chats_of_people_who_used_the_app_before_accept_each_other_as_
 
 
 @pytest.mark.usefixtures("watch")
+async def test_a_chat_says_what_somebody_has_to_do_who_has_no_keys(data_dir: Path, tmp_path: Path) -> None:
+    async with asyncio.timeout(60), lives(data_dir) as server:
+        jane_is = {
+            "BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path), "BUZZ_TOKEN": Tokens(data_dir).person(JANE),
+        }  # fmt: skip
+        async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as jane:
+            await jane.until("/safety shows")
+            jane.type("nobody can read this")
+            await jane.until("They have to open Buzz once, in the web app or with `run.py chat`")
+
+
+@pytest.mark.usefixtures("watch")
 async def test_a_chat_becomes_the_first_device_when_none_could_link_it(data_dir: Path, tmp_path: Path) -> None:
     async with asyncio.timeout(120), lives(data_dir) as server:
         bob_is = {
