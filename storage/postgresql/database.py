@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
 
 import asyncpg
+import structlog
 
 from storage.database import Lane, Row, Value
 from storage.errors import OutcomeUnknown, StorageUnavailable
@@ -20,7 +21,16 @@ from storage.postgresql.connections import CONNECT_SECONDS, Backoff, Connection,
 from storage.postgresql.dialect import changed_rows, numbered, rows, storable
 from storage.postgresql.errors import ConnectionLost, committing, connect_error, translated
 from storage.postgresql.server_checks import examine
-from storage.postgresql.transactions import LaneLocks, PostgresTransaction, alone, begin, commit, resolve, roll_back
+from storage.postgresql.transactions import (
+    SILENT_OWNERS,
+    LaneLocks,
+    PostgresTransaction,
+    alone,
+    begin,
+    commit,
+    resolve,
+    roll_back,
+)
 
 T = TypeVar("T")
 
@@ -28,6 +38,7 @@ STATEMENT_SECONDS = 10.0
 """Longest wait for a statement that says nothing else: every statement has an end."""
 WRITE_SECONDS = 5.0
 """Longest wait for a writing statement that is its own transaction."""
+_logger = structlog.get_logger("postgres")
 _STATUS = "SELECT pg_xact_status(CAST(CAST(? AS TEXT) AS xid8))"
 
 
@@ -138,17 +149,25 @@ class PostgresDatabase:
         connection = await self.acquire()
         try:
             try:
-                transaction, number = await begin(connection, lane, pooled=self.pooled)
+                transaction, number = await self._begin(connection, lane)
             except ConnectionLost as error:
                 await self.release(connection, error)
                 await self.renew()
                 connection = await self.acquire()
-                transaction, number = await begin(connection, lane, pooled=self.pooled)
+                transaction, number = await self._begin(connection, lane)
             yield connection, transaction, number
         except BaseException as error:
             await self.release(connection, error)
             raise
         await self.release(connection)
+
+    async def _begin(self, connection: Connection, lane: Lane) -> tuple[PostgresTransaction, str]:
+        return await begin(connection, lane, pooled=self.pooled, end_silent_owners=self._end_silent_owners)
+
+    async def _end_silent_owners(self) -> None:
+        ended = await self.fetch(SILENT_OWNERS)
+        if ended:
+            _logger.warning("ended transactions of nodes that were silent", count=len(ended))
 
     async def _commit(self, connection: Connection, number: str) -> None:
         try:

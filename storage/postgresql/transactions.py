@@ -8,6 +8,8 @@ Such a lock is held over round trips, and a node that is frozen or disconnected 
 2. A node runs one transaction of a lane at a time on the server; its others wait inside the node, where they hold no
    lock. So others wait at most once for a node that is frozen.
 3. Each statement has a time limit, on the server and, a second later, here.
+4. Who waits for a lane ends owners that have fallen silent in the midst of an exchange, where the server's limits do
+   not count: between preparing a statement and running it, for example.
 
 After a commit without an answer the server is asked for the transaction's status by its number.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 from storage.database import Lane, Row, Value
@@ -31,6 +33,8 @@ T = TypeVar("T")
 
 IDLE_SECONDS: Final = 1
 """How long a transaction may wait for its node's next statement."""
+LOOK_SECONDS: Final = 1.5
+"""How long a transaction waits for its lane before it looks for a silent owner, and between two looks."""
 RESOLVE_SECONDS: Final = 5.0
 """How long the outcome of a commit that got no answer is looked for."""
 _SECONDS: Final = {Lane.SUBJECTS: 5, Lane.DIRECTORY: 30, Lane.LOG: 600, Lane.SCHEMA: 24 * 3_600}
@@ -44,6 +48,20 @@ _ALONE: Final = f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {Lane.SCHEMA.value}
 _IN_LANE: Final = f"""
     SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, {Lane.SCHEMA.value}), pg_advisory_xact_lock({LOCK_CLASS}, $1),
         pg_current_xact_id()::text"""
+
+# A session in the midst of an exchange (asyncpg asks for a statement's types before it sends the values) counts as
+# active, not as idle, and `statement_timeout` does nothing while it waits for its client. Roles see the activity of
+# their own sessions, and may end them.
+SILENT_OWNERS: Final = f"""
+    SELECT pg_terminate_backend(owner.pid) FROM pg_stat_activity AS owner
+    WHERE owner.datname = current_database() AND owner.pid <> pg_backend_pid() AND owner.wait_event = 'ClientRead'
+        AND owner.state_change < clock_timestamp() - interval '{IDLE_SECONDS} seconds'
+        AND owner.pid IN (
+            SELECT held.pid FROM pg_locks AS held
+            WHERE held.locktype = 'advisory' AND held.classid = {LOCK_CLASS} AND held.granted
+                AND held.objid IN ({", ".join(str(lane.value) for lane in Lane)})
+        )"""
+"""Ends the sessions that hold a lane and whose node has sent nothing for ``IDLE_SECONDS``."""
 
 
 class PostgresTransaction:
@@ -89,10 +107,13 @@ class LaneLocks:
             turn.release()
 
 
-async def begin(connection: Connection, lane: Lane, *, pooled: bool) -> tuple[PostgresTransaction, str]:
+async def begin(
+    connection: Connection, lane: Lane, *, pooled: bool, end_silent_owners: Callable[[], Awaitable[None]]
+) -> tuple[PostgresTransaction, str]:
     """Begin a transaction that has the lane to itself; returns it, and its number for :func:`commit`.
 
     ``pooled``: a pooler is in between, so that the transaction must not rely on settings of the session.
+    ``end_silent_owners`` runs ``SILENT_OWNERS`` on another connection; it is called while the lane is waited for.
     """
     seconds = _SECONDS[lane]
     patience = seconds + _MARGIN_SECONDS
@@ -101,8 +122,27 @@ async def begin(connection: Connection, lane: Lane, *, pooled: bool) -> tuple[Po
         # A schema step excludes all other transactions, also those of nodes of the previous release: this is their only
         # lock.
         arguments = (_ALONE,) if lane is Lane.SCHEMA else (_IN_LANE, lane.value)
-        *_, number = await connection.fetchrow(*arguments, timeout=patience)
+        async with _looking(end_silent_owners):
+            *_, number = await connection.fetchrow(*arguments, timeout=patience)
     return PostgresTransaction(connection, patience), number
+
+
+@asynccontextmanager
+async def _looking(end_silent_owners: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Look for silent owners again and again until the block ends."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(StorageError):
+                await end_silent_owners()
+
+    looking = asyncio.create_task(look(), name="postgres: silent owners")
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 async def alone(connection: Connection, seconds: float, statement: Callable[[Connection], Awaitable[T]]) -> T:

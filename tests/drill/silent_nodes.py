@@ -52,8 +52,8 @@ _SENDS = ("send", "repeat", "react")
 _FORMS = 4
 """Workers a node that send privacy forms: transactions of many round trips."""
 _HELD_SECONDS = 6.0
-_HOLD = ("BEGIN", "SELECT pg_advisory_xact_lock(1115847290, 1)", "SELECT head FROM log FOR UPDATE")
-"""What a transaction of the subject stores, and a batch with a repeat, once kept over their round trips."""
+_HOLD = ("BEGIN", "SELECT head FROM log FOR UPDATE")
+"""What a batch with a repeat once kept over its round trips."""
 _CODE = "57"
 _FORM = {"first_name": "J", "last_name": "S", "email": "j@s.example", "state": "DE", "requester_type": "Job Applicant",
          "tell_me": "false", "delete_me": "false", "do_not_sell": "true", "send_me": "false", "other": ""}  # fmt: skip
