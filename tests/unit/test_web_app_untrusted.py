@@ -121,7 +121,7 @@ const found = []
 log.take(message(1, "x"), {{ text: "hello", problem: null }})
 log.take(message(2, "x"), untrusted)
 found.push(seen())
-log.look("person:8")
+log.look("person:8", 2)
 log.read("person:8", 1)
 found.push(seen())
 await log.reopened(log.untrusted.get(2), {{ text: "hello again", problem: null }})

@@ -70,15 +70,16 @@ function useMedia(query) {
   return matches;
 }
 
-/** With room for both, the newest conversation is open beside the list. */
+/** With room for both, the newest conversation is open beside the list: not before it is known which one that is. */
 function openNewest(session, { section, key }) {
   if (section !== "messages" || key || !matchMedia(WIDE).matches) return undefined;
   const open = () => {
     const [newest] = inOrder(session.log.conversations.values());
-    if (newest && !readPlace(location.hash).key && matchMedia(WIDE).matches) location.replace(conversationPlace(newest.key));
+    if (newest && session.caughtUp && !readPlace(location.hash).key && matchMedia(WIDE).matches) location.replace(conversationPlace(newest.key));
   };
   open();
-  return session.topics.follow("conversations", open);
+  const ends = ["conversations", "caught up"].map((name) => session.topics.follow(name, open));
+  return () => ends.forEach((end) => end());
 }
 
 function toContent(event) {

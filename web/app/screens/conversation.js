@@ -1,6 +1,6 @@
 // One conversation: who it is with, the messages, and where one writes.
 
-import { html, useEffect, useRef, useState, useTopics } from "./html.js";
+import { html, useRef, useState, useTopics } from "./html.js";
 import { Composer } from "./composer.js";
 import { Icon } from "./icons.js";
 import { lazy } from "./lazy.js";
@@ -24,10 +24,6 @@ export function Conversation({ session, id, at }) {
   const list = useRef();
   const known = session.log.conversations.get(id) ?? newConversation({ key: id, ...readKey(id) }, "", null);
   const conversation = { ...known, name: nameOf(known) };
-  useEffect(() => {
-    session.show(id);
-    return () => session.show(null);
-  }, [id]);
   const toggle = () => {
     prefer({ details: !details });
     setDetails(!details);

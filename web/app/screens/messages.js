@@ -2,10 +2,11 @@
 
 import { Component, html } from "./html.js";
 import { Heights } from "./heights.js";
-import { IconButton } from "./parts.js";
+import { Icon } from "./icons.js";
 import { Own, Row, Waiting } from "./row.js";
 import { indexOf } from "../state/history.js";
-import { count, sameDay, t } from "../state/language.js";
+import { sameDay, t } from "../state/language.js";
+import { isReadable } from "../state/rows.js";
 
 const ROW_PX = 56;
 const MARGIN_ROWS = 14;
@@ -29,41 +30,82 @@ export class Messages extends Component {
 
   constructor(props) {
     super(props);
-    const { session, conversation } = props;
-    this.key = conversation.key;
-    this.history = session.log.history(this.key);
-    this.newAfter = conversation.unread ? conversation.readId : Infinity;
-    this.seenId = conversation.last?.id ?? 0;
+    this.log = props.session.log;
+    this.key = props.conversation.key;
+    this.history = this.log.history(this.key);
+    /** The row with the line "New messages" above it. */
+    this.newId = 0;
   }
 
   componentDidMount() {
     this.props.mounted(this);
     const { session } = this.props;
-    const again = () => this.forceUpdate();
-    for (const name of [`history ${this.key}`, `outgoing ${this.key}`, `typing ${this.key}`, "keys", "calls"]) {
-      this.#ends.push(session.topics.follow(name, again));
-    }
+    const follow = (name, callback) => this.#ends.push(session.topics.follow(name, callback));
+    for (const name of [`outgoing ${this.key}`, `typing ${this.key}`, "keys", "calls"]) follow(name, () => this.forceUpdate());
+    follow(`history ${this.key}`, () => this.#news());
+    follow("caught up", () => this.#atEnd && this.#conversation.unread && this.#place());
     this.#resized.observe(this.#scroller);
-    void this.history.opened.then(() => this.#place());
+    void this.history.opened.then(() => this.#place(this.props.at));
     this.componentDidUpdate(null, null, null);
+    session.show(this);
   }
 
   componentWillUnmount() {
     for (const end of this.#ends) end();
     this.#resized.disconnect();
-    this.props.session.log.leave(this.key);
+    this.props.session.show(null);
+    this.log.leave(this.key);
   }
 
   // --- where the list is -------------------------------------------------------------------------------------------
 
-  /** Go to where reading goes on: the message that was asked for, the first new one, or the newest. */
-  #place() {
+  get #conversation() {
+    return this.log.conversations.get(this.key) ?? this.props.conversation;
+  }
+
+  /** Go to where reading goes on: the message that was asked for, the first that is unread, or the newest. */
+  async #place(at) {
+    const { unread, readId } = this.#conversation;
+    const from = indexOf(this.history.ids, readId + 1);
+    if (unread) await this.history.load(from, from + 1);
+    if (!this.#scroller) return;
     this.#placed = true;
-    const { at } = this.props;
-    const first = this.history.ids[indexOf(this.history.ids, this.newAfter + 1)];
+    if (unread) this.newId = this.#firstUnread();
     if (at) this.jumpTo(at);
-    else if (first) this.#aim(first, false);
-    else this.toEnd();
+    // Whoever has scrolled before that stays there.
+    else if (unread && this.#atEnd) this.#aim(this.newId, false);
+    else this.forceUpdate();
+  }
+
+  /** The first message of the other side that was not read, and can be. */
+  #firstUnread() {
+    let index = indexOf(this.history.ids, this.#conversation.readId + 1);
+    while (isClosed(this.history.at(index))) index += 1;
+    return this.history.ids[index];
+  }
+
+  /** What comes to the end while the person looks at it is read at once. For the rest there is the line. */
+  #news() {
+    const { session } = this.props;
+    const { unread, readId } = this.#conversation;
+    const looks = session.looksAt(this.key);
+    if (this.#placed && unread && !(this.#atEnd && (looks || !session.caughtUp))) {
+      if (looks ? !this.newId : this.newId <= readId) this.newId = this.#firstUnread();
+      if (this.#atEnd) this.#aim(this.newId, false);
+    }
+    this.forceUpdate();
+  }
+
+  /** What was seen: `{ id, row }`, of the newest row that is in view to its end, and the newest of the other side up to it. */
+  seen() {
+    if (!this.#placed || performance.now() < this.#target?.until) return {};
+    const { bottom } = this.#scroller.getBoundingClientRect();
+    const rows = [...this.#scroller.querySelectorAll(".row[data-id]:not([data-empty])")];
+    const last = rows.findLast((row) => row.getBoundingClientRect().bottom < bottom + 1);
+    const id = Number(last?.dataset.id);
+    let index = last ? indexOf(this.history.ids, id) : -1;
+    while (isClosed(this.history.at(index))) index -= 1;
+    return { id, row: this.history.at(index) };
   }
 
   componentWillReceiveProps({ at }) {
@@ -77,10 +119,15 @@ export class Messages extends Component {
   #aim(id, mark) {
     this.#target = { id, mark, until: performance.now() + JUMP_SECONDS * 1000 };
     this.#atEnd = false;
-    const index = indexOf(this.history.ids, id);
-    this.#sync();
-    this.#scroller.scrollTop = this.#heights.above(index) - this.#scroller.clientHeight / 3;
     this.forceUpdate();
+  }
+
+  /** Lead to what is new. What begins just below the view is at the end as well as here. */
+  #toNew() {
+    const [, , , last] = this.#range();
+    const id = this.#conversation.unread && this.#firstUnread();
+    if (id && indexOf(this.history.ids, id) > last + 1) this.#aim(id, false);
+    else this.toEnd();
   }
 
   toEnd() {
@@ -111,7 +158,10 @@ export class Messages extends Component {
     const { ids } = this.history;
     const scroller = this.#scroller;
     const height = scroller?.clientHeight || 800;
-    const top = this.#atEnd ? Math.max(0, this.#heights.above(ids.length) - height) : scroller?.scrollTop ?? 0;
+    let top = scroller?.scrollTop ?? 0;
+    // Where it will be, once these rows are drawn.
+    if (this.#target) top = this.#heights.above(indexOf(ids, this.#target.id)) - height / 2;
+    else if (this.#atEnd) top = this.#heights.above(ids.length) - height;
     const first = this.#heights.at(Math.max(0, top));
     const last = this.#heights.at(Math.max(0, top + height));
     return [Math.max(0, first - MARGIN_ROWS), Math.min(ids.length, last + 1 + MARGIN_ROWS), first, last];
@@ -127,9 +177,9 @@ export class Messages extends Component {
     const more = (missing && (this.#from > 0 || this.#to < this.history.ids.length));
     if (atEnd !== this.#atEnd || more) {
       this.#atEnd = atEnd;
-      if (atEnd) this.seenId = this.history.ids.at(-1) ?? 0;
       this.forceUpdate();
     }
+    this.props.session.readSoon();
   };
 
   // --- drawing -----------------------------------------------------------------------------------------------------
@@ -153,6 +203,7 @@ export class Messages extends Component {
     else if (anchor) this.#holdAt(anchor);
     void this.history.load(this.#from - MARGIN_ROWS, this.#to + MARGIN_ROWS);
     if (changed) requestAnimationFrame(() => this.#onScroll());
+    this.props.session.readSoon();
   }
 
   #measure() {
@@ -190,7 +241,7 @@ export class Messages extends Component {
     const { id, mark, until } = this.#target;
     const row = this.#element(id);
     if (!row) return;
-    row.scrollIntoView({ block: "center" });
+    row.scrollIntoView({ block: mark ? "center" : "start" });
     if (row.dataset.empty && performance.now() < until) return;
     this.#target = null;
     if (mark) row.classList.add("found");
@@ -206,7 +257,7 @@ export class Messages extends Component {
     const rows = [];
     for (let index = from; index < to; index += 1) rows.push(this.#row(index));
     const outgoing = session.outgoing.of(this.key);
-    const fresh = this.#atEnd ? 0 : ids.length - indexOf(ids, this.seenId + 1);
+    const { unread } = conversation;
     return html`<div class="messages-frame">
       <div class="messages" role="feed" aria-label=${t("messagesWith", { name: conversation.name })} tabindex="0"
         ref=${(element) => (this.#scroller = element)} onScroll=${this.#onScroll} onKeyDown=${this.#onKey}>
@@ -216,9 +267,8 @@ export class Messages extends Component {
         ${outgoing.map((message) => html`<${Waiting} key=${message.messageId} message=${message} session=${session} name=${conversation.name} />`)}
         ${session.typing.is(this.key) && html`<${Own.Typing} key="typing" name=${conversation.name} />`}
       </div>
-      ${!this.#atEnd && html`<${IconButton} class="to-end" icon="down" onClick=${() => this.toEnd()}
-        label=${fresh ? t("jumpToNew", { count: fresh }) : t("jumpToNewest")} />`}
-      ${!this.#atEnd && fresh > 0 && html`<span class="to-end-count" aria-hidden="true">${count(fresh)}</span>`}
+      ${!this.#atEnd && html`<button type="button" class="to-end ${unread ? "" : "icon-button"}" onClick=${() => this.#toNew()}><${Icon} name="down" />
+        <span class=${unread ? "" : "unseen"}>${unread ? t("jumpToNew", { count: unread }) : t("jumpToNewest")}</span></button>`}
     </div>`;
   }
 
@@ -228,11 +278,10 @@ export class Messages extends Component {
     const [before, row, after] = [this.history.at(index - 1), this.history.at(index), this.history.at(index + 1)];
     const id = ids[index];
     if (!row) return html`<div class="row blank" key=${id} data-id=${id} data-empty="1" style=${{ height: `${this.#known.get(id) ?? this.#heights.estimate}px` }} aria-hidden="true"><i /></div>`;
-    const isNew = id > this.newAfter && !row.mine && !(index > 0 && ids[index - 1] > this.newAfter);
-    const nextNew = ids[index + 1] > this.newAfter && !(id > this.newAfter) && !after?.mine;
+    const isNew = id === this.newId;
     return html`<${Row} key=${id} row=${row} session=${session} position=${index + 1} total=${ids.length}
       day=${!(before && sameDay(before.at, row.at)) && (index === 0 || before)} isNew=${isNew}
-      begins=${isNew || !together(before, row)} ends=${nextNew || !together(row, after)}
+      begins=${isNew || !together(before, row)} ends=${ids[index + 1] === this.newId || !together(row, after)}
       state=${row.mine ? stateKey(row, conversation) : ""} name=${conversation.name}
       call=${session.calls.of(row.messageId)} onReply=${onReply} onReact=${onReact} />`;
   }
@@ -266,6 +315,9 @@ export class Messages extends Component {
     this.#aim(ids[index], true);
   }
 }
+
+/** Whether a row is one's own, or can't be read here. */
+const isClosed = (row) => row && !isReadable(row);
 
 /** Whether two rows are one group: of the same side, soon after one another, on the same day. */
 function together(one, other) {

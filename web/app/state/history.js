@@ -19,7 +19,7 @@ export function indexOf(ids, id) {
 export class History {
   ids = [];
   #rows = new Map();
-  #loading = new Set();
+  #loading = new Map();
 
   constructor(database, key, changed) {
     this.database = database;
@@ -65,17 +65,19 @@ export class History {
 
   async #loadPiece(first, last) {
     const name = this.ids[first];
-    if (first > last || this.#loading.has(name)) return;
-    let missing = false;
-    for (let index = first; index <= last && !missing; index += 1) missing = !this.#rows.has(this.ids[index]);
-    if (!missing) return;
-    this.#loading.add(name);
-    try {
-      for (const row of await this.database.between(this.key, name, this.ids[last])) {
-        if (!this.#rows.has(row.id)) this.#rows.set(row.id, row);
-      }
-    } finally {
-      this.#loading.delete(name);
+    if (first > last) return undefined;
+    if (!this.#loading.has(name)) {
+      let missing = false;
+      for (let index = first; index <= last && !missing; index += 1) missing = !this.#rows.has(this.ids[index]);
+      if (!missing) return undefined;
+      this.#loading.set(name, this.#read(name, this.ids[last]).finally(() => this.#loading.delete(name)));
+    }
+    return this.#loading.get(name);
+  }
+
+  async #read(from, to) {
+    for (const row of await this.database.between(this.key, from, to)) {
+      if (!this.#rows.has(row.id)) this.#rows.set(row.id, row);
     }
     this.changed();
   }

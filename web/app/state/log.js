@@ -24,6 +24,7 @@ export class Log {
   untrusted = new Map();
   #pending = [];
   #histories = new Map();
+  #counted = Promise.resolve();
   #windows;
 
   constructor({ database, personId, topics }) {
@@ -133,7 +134,7 @@ export class Log {
     const known = this.conversations.get(key);
     const row = this.#histories.get(key)?.byMessage(messageId);
     const last = [known?.lastOther, known?.last, row].find((each) => each?.messageId === messageId);
-    if (last && known) this.#change(withRead(known, mine, last.id));
+    if (last) void this.#readBy(key, mine, last.id);
     this.#pending.push({ id: activity.id, messageId, read: { key, mine } });
   }
 
@@ -166,14 +167,32 @@ export class Log {
 
   /** This person has read a conversation up to a message, on this device. */
   read(key, id) {
-    const known = this.conversations.get(key);
-    if (known) this.#change(withRead(known, true, id));
+    return this.#readBy(key, true, id);
   }
 
-  /** This person has looked at a conversation: also at what could not be opened. */
-  look(key) {
+  /** One after another: each counts the messages from where the one before has ended. */
+  #readBy(key, mine, id) {
     const known = this.conversations.get(key);
-    if (known?.closedId) this.#change(withLook(known));
+    if (!known || !(id > (mine ? known.readId : known.otherReadId))) return undefined;
+    if (mine && id < known.lastOther?.id) return (this.#counted = this.#counted.then(() => this.#readSome(key, id)).catch(() => {}));
+    return this.#change(withRead(known, mine, id));
+  }
+
+  /** Some messages are read, and newer ones are not. */
+  async #readSome(key, id) {
+    const after = this.conversations.get(key)?.readId;
+    // What is pending now may be stored, and not pending any more, when the database answers.
+    const rows = this.#pending.flatMap(({ row }) => (row?.conversation === key ? row : []));
+    rows.push(...await this.database.between(key, after + 1, id));
+    const read = rows.filter((row) => row.id > after && row.id <= id && counts(row));
+    const known = this.conversations.get(key);
+    if (known) this.#change(withRead(known, true, id, new Set(read.map((row) => row.id)).size));
+  }
+
+  /** This person has seen the rows up to `id`: also those that could not be opened. */
+  look(key, id) {
+    const known = this.conversations.get(key);
+    if (known?.closedId && known.closedId <= id) this.#change(withLook(known, id));
   }
 
   /** Begin a conversation that has no activity yet. */
@@ -226,18 +245,10 @@ export class Log {
       return reads;
     });
     this.#pending = this.#pending.filter((each) => !due.includes(each));
-    for (const { key, mine, id } of resolved) await this.#resolve(key, mine, id);
+    // A read mark was about a message that only the database knew.
+    for (const { key, mine, id } of resolved) await this.#readBy(key, mine, id);
     this.onStored(due.flatMap(({ row }) => row ?? []));
     if (due.length) this.#windows.postMessage("stored");
-  }
-
-  /** A read mark was about a message that only the database knew. */
-  async #resolve(key, mine, id) {
-    const known = this.conversations.get(key);
-    if (!known || !id || id <= (mine ? known.readId : known.otherReadId)) return;
-    const left = mine ? await this.database.between(key, id + 1, Infinity) : [];
-    const unread = left.filter(counts).length;
-    this.#change(withRead(known, mine, id, unread));
   }
 
   #change(conversation) {

@@ -92,15 +92,14 @@ export function withRow(conversation, row, fresh = row.id > conversation.applied
 }
 
 /** Return the conversation after this person has seen that messages up to `id` could not be opened. */
-export const withLook = (conversation, id = Infinity) =>
-  (conversation.closedId <= id ? { ...conversation, closedId: 0 } : conversation);
+export const withLook = (conversation, id) => (conversation.closedId <= id ? { ...conversation, closedId: 0 } : conversation);
 
-/** Return the conversation after one side has read up to `id`. `unread`: how many are left, if it is known. */
-export function withRead(conversation, mine, id, unread) {
+/** Return the conversation after one side has read up to `id`; this person has read `count` more messages with it. */
+export function withRead(conversation, mine, id, count) {
   if (!mine) return { ...conversation, otherReadId: Math.max(conversation.otherReadId, id) };
-  if (id < conversation.readId) return conversation;
-  const none = !conversation.lastOther || id >= conversation.lastOther.id;
-  return { ...withLook(conversation, id), readId: id, unread: none ? 0 : unread ?? conversation.unread };
+  if (id <= conversation.readId) return conversation;
+  const unread = id < conversation.lastOther?.id ? Math.max(0, conversation.unread - count) : 0;
+  return { ...withLook(conversation, id), readId: id, unread };
 }
 
 /** Conversations in the order of the list: the newest first. */

@@ -47,7 +47,9 @@ export class Session {
   useNewVersion = null;
   /** What looks through the messages, once something was searched. */
   search = null;
-  /** The conversation that is on the screen, and looked at. */
+  /** Whether everything is here that came while there was no connection. */
+  caughtUp = false;
+  /** The messages that are on the screen: see `Messages.seen`; or null. */
   #shown = null;
   #reading;
 
@@ -129,7 +131,7 @@ export class Session {
     this.privacy.follow(buzz);
     addEventListener("online", () => topics.changed("connection"));
     addEventListener("offline", () => topics.changed("connection"));
-    for (const name of ["focus", "visibilitychange"]) addEventListener(name, () => this.#readSoon());
+    for (const name of ["focus", "visibilitychange"]) addEventListener(name, () => this.readSoon());
     navigator.serviceWorker?.addEventListener("message", (event) => void this.#workerSays(event));
     this.log.onRow = (row) => this.#arrived(row);
     this.log.onStored = (rows) => this.search?.stored(rows);
@@ -146,6 +148,7 @@ export class Session {
       try {
         for await (const activity of this.buzz.activities({ since: 0 })) {
           this.#takeOne(activity);
+          this.#catchUp();
           waitMs = TAKE_AGAIN_MS;
         }
       } catch (error) {
@@ -172,8 +175,7 @@ export class Session {
     this.typing.stop(row.conversation);
     this.topics.changed("arrived");
     this.lastArrived = row;
-    this.notifications.arrived(row, this.log.conversations.get(row.conversation), this.#looksAt(row.conversation));
-    if (this.#looksAt(row.conversation)) this.#readSoon();
+    this.notifications.arrived(row, this.log.conversations.get(row.conversation), this.looksAt(row.conversation));
   }
 
   #stateIs(state) {
@@ -181,6 +183,8 @@ export class Session {
     const live = state.state === "live" && this.state.state !== "live";
     this.state = state;
     this.topics.changed("connection");
+    if (/connecting|behind/.test(state.state)) this.caughtUp = false;
+    this.#catchUp();
     if (state.state === "ended") this.#isSettled();
     if (!live) return;
     if (!this.#wasLive) performance.mark("live");
@@ -189,6 +193,14 @@ export class Session {
     this.#wasLive = true;
     void this.keyless.again();
     void this.refresh();
+  }
+
+  /** What has come is given after the connection is live: it is opened one by one. */
+  #catchUp() {
+    if (this.caughtUp || /connecting|behind/.test(this.state.state) || !this.buzz.allGiven) return;
+    this.caughtUp = true;
+    this.topics.changed("caught up");
+    this.readSoon();
   }
 
   /** The service worker was woken by a push, or a notification was clicked on. Until it was live, a page has nothing. */
@@ -283,32 +295,33 @@ export class Session {
     await this.buzz.react(party, row.messageId, emoji, options);
   }
 
-  /** Say which conversation is looked at, up to its newest message; null: none. */
-  show(key) {
-    this.#shown = key;
-    if (key) this.keys.meet(readKey(key));
-    this.#readSoon();
+  /** Say which messages are on the screen: see `Messages.seen`; null: none. */
+  show(messages) {
+    this.#shown = messages;
+    if (messages) this.keys.meet(readKey(messages.key));
   }
 
-  #looksAt(key) {
-    return this.#shown === key && document.visibilityState === "visible" && document.hasFocus();
+  /** Whether the person looks at a conversation. */
+  looksAt(key) {
+    return this.#shown?.key === key && document.visibilityState === "visible" && document.hasFocus();
   }
 
-  #readSoon() {
-    clearTimeout(this.#reading);
-    this.#reading = setTimeout(() => this.#read(), READ_AFTER_MS);
+  /** What is on the screen may have changed. */
+  readSoon() {
+    this.#reading ??= setTimeout(() => this.#read(), READ_AFTER_MS);
   }
 
+  /** What is on the screen now is read. */
   #read() {
-    if (!this.buzz) return this.#readSoon();
-    const known = this.log.conversations.get(this.#shown);
-    if (!known || !this.#looksAt(known.key)) return;
-    this.log.look(known.key);
-    const last = known.lastOther;
-    if (!last?.messageId || last.id <= known.readId) return;
-    const { party, as } = readKey(known.key);
-    this.log.read(known.key, last.id);
-    this.buzz.markRead(party, last.messageId, as ? { from: as } : {}).catch(() => {});
+    this.#reading = undefined;
+    const key = this.#shown?.key;
+    if (!key || !this.caughtUp || !this.looksAt(key)) return;
+    const { id, row } = this.#shown.seen();
+    this.log.look(key, id);
+    if (!row || row.id <= (this.log.conversations.get(key)?.readId ?? 0)) return;
+    const { party, as } = readKey(key);
+    this.log.read(key, row.id);
+    this.buzz.markRead(party, row.messageId, as ? { from: as } : {}).catch(() => {});
   }
 
   /** Tell the other side that this person is typing. */
