@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, AppTab, profile
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,6 +26,20 @@ STORED = """async (store) => {
 }"""
 KEPT = f"async () => (await ({STORED})('untrusted')).length"
 """How many activities of devices are kept that are not trusted."""
+FIRST_VERSION = """async (name) => {
+  const opening = indexedDB.open(name, 1)
+  opening.onupgradeneeded = ({ target: { result } }) => {
+    for (const store of ["position", "lists"]) result.createObjectStore(store)
+    result.createObjectStore("parcels", { keyPath: "key" })
+    result.createObjectStore("rows", { keyPath: ["conversation", "id"] }).createIndex("message", "messageId")
+    result.createObjectStore("conversations", { keyPath: "key" })
+    result.createObjectStore("outgoing", { keyPath: "messageId" })
+    result.createObjectStore("drafts", { keyPath: "key" }).put({ key: "person:7", text: "from an older version" })
+  }
+  await new Promise((resolve) => (opening.onsuccess = resolve))
+  opening.result.close()
+}"""
+"""The database of the first version of the app, which kept no untrusted activities."""
 CONVERSATION = f"async () => (await ({STORED})('conversations'))[0]"
 """What is stored of the only conversation."""
 
@@ -127,3 +141,16 @@ async def test_what_was_sent_before_is_opened_first_by_a_device_that_was_away(
         await jane.hears("one")
         await jane.hears("two")
         await expect(jane.page.locator(".bubble.closed")).to_have_count(0)
+
+
+async def test_a_database_of_the_first_version_is_used_on(server: Lives, browser: Browser) -> None:
+    async with profile(browser, server.node.url) as opened:
+        page = await opened.context.new_page()
+        await page.goto(f"{server.node.url}/app/icons/buzz.svg")
+        await page.evaluate(FIRST_VERSION, f"buzz-app-{MARIA}")
+        await page.close()
+        maria = await opened.tab(f"#/c!person:{JOHN}")
+        await maria.sign_in(MARIA)
+        await maria.live()
+        await expect(maria.composer).to_have_value("from an older version")
+        assert await maria.page.evaluate(KEPT) == 0
