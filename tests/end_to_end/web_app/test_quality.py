@@ -168,6 +168,9 @@ async def test_another_language_and_no_connection(jane: AppTab, server: Lives) -
     await jane.page.get_by_label("Language").select_option("es")
     await expect(jane.page.get_by_role("heading", level=1, name="Ajustes")).to_be_visible()
     await expect(jane.page.locator("html")).to_have_attribute("lang", "es")
+    for section in ("messages", "calls", "privacy", "devices", "settings"):
+        await jane.page.evaluate(f"() => {{ location.hash = '#/{section}' }}")
+        await accessible(jane, f"{section}, in Spanish")
     await server.node.kill()
     await expect(jane.page.locator(".connection .notice")).to_be_visible()
     await accessible(jane, "no connection, in Spanish")
