@@ -73,8 +73,9 @@ async def react(tab: AppTab, text: str, emoji: str) -> None:
     await tab.page.keyboard.press("Enter")
 
 
-async def test_a_message_and_a_reaction_are_opened_when_their_device_is_accepted(jane: AppTab, laptop: AppTab) -> None:
-    await jane.say("before the laptop can read")
+async def test_a_message_and_a_reaction_are_opened_when_their_device_is_accepted_or_linked(
+    jane: AppTab, john: AppTab, laptop: AppTab
+) -> None:
     await laptop.say("from a new laptop")
     await laptop.hears("from a new laptop")
     await expect(jane.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
@@ -90,11 +91,7 @@ async def test_a_message_and_a_reaction_are_opened_when_their_device_is_accepted
     await expect(jane.page.locator(".list a .item-text").first).to_contain_text("from a new laptop")
     await jane.page.wait_for_function(f"async () => await ({KEPT})() === 0")
     await laptop.state("from a new laptop", "Read")
-
-
-async def test_what_was_sent_before_a_device_was_linked_is_opened_after_a_reload(john: AppTab, laptop: AppTab) -> None:
-    """The first device of the same person: it was closed while the laptop was linked by another one."""
-    await john.go("Messages")
+    # The first device of the same person keeps them over a reload, and opens them when it has linked the laptop.
     await expect(john.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)
     await john.page.wait_for_function(f"async () => await ({KEPT})() === 2")
     await john.page.reload()
@@ -114,7 +111,7 @@ async def test_what_was_sent_before_a_device_was_linked_is_opened_after_a_reload
 
 
 async def test_what_was_sent_before_is_opened_first_by_a_device_that_was_away(
-    server: Lives, browser: Browser, jane: AppTab, john: AppTab, laptop: AppTab
+    server: Lives, browser: Browser, jane: AppTab, john: AppTab
 ) -> None:
     """It learns that a device was linked together with what that device has sent since."""
     async with profile(browser, server.node.url) as opened:

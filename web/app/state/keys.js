@@ -41,6 +41,7 @@ export class Keys {
   /** Whether this device's keys are published. */
   ready = false;
   #people = new Map();
+  #asked = 0;
 
   constructor(session) {
     this.session = session;
@@ -103,7 +104,10 @@ export class Keys {
     await this.#learnPeople();
     // Asking loads the code of linking, which is needed when there is a device to link.
     const unlinked = this.person(this.session.personId)?.devices.some(({ state }) => state === "new" || state === "unlinked");
-    this.offers = this.me?.linked && unlinked ? await encryption.linking.offers().catch(() => this.offers) : [];
+    const asked = ++this.#asked;
+    const offers = this.me?.linked && unlinked ? await encryption.linking.offers().catch(() => this.offers) : [];
+    // An answer that is older than another one may lack an offer.
+    if (asked === this.#asked) this.offers = offers;
     this.session.topics.changed("keys");
   }
 
