@@ -108,6 +108,14 @@ async def test_it_is_accessible_and_fits_a_narrow_screen(
                 "document.querySelectorAll('#activity details').forEach((each) => { each.open = true })"
             )
         assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        # The text comes first: the list of pages is folded.
+        await expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+        contents = page.locator("#contents")
+        await expect(contents).to_be_hidden()
+        await page.get_by_text("Contents", exact=True).click()
+        await expect(contents).to_be_visible()
+        titles = await contents.get_by_role("heading").all_inner_texts()
+        assert len(titles) == len(set(titles))
         overlaps = """() => {
           const parts = [...document.querySelectorAll("header > *")].map((each) => each.getBoundingClientRect())
           return parts.some((a, i) => parts.some((b, j) => i < j && a.left < b.right - 1 && b.left < a.right - 1

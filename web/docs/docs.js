@@ -202,8 +202,7 @@ function contentLists() {
   ];
   const tags = http.tags.map((tag) => slug(tag.name));
   return [
-    ...list("Start", ["overview"]),
-    ...list("HTTP", tags),
+    ...list("HTTP", ["overview", ...tags]),
     ...list("Socket", ["frames-client", "frames-server", "events"]),
     ...list("Reference", ["errors", "closes", "types"]),
   ];

@@ -11,6 +11,14 @@ const results = document.getElementById("results");
 const article = document.querySelector("article.guide");
 let entries = null;
 
+// The list of pages is beside the text if there is room for both, else a fold above it.
+const fold = document.querySelector("nav .fold");
+const wide = matchMedia("(min-width: 56.01rem)");
+const unfold = () => (fold.open = wide.matches);
+unfold();
+wide.addEventListener("change", unfold);
+document.getElementById("contents").addEventListener("click", ({ target }) => target.closest("a") && unfold());
+
 field.addEventListener("input", search);
 field.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") move(event, results.querySelector("a"));

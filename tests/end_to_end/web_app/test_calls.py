@@ -98,8 +98,8 @@ async def test_the_banner_goes_and_the_call_is_in_the_history_when_it_has_ended(
 @pytest.mark.parametrize(
     ("caller", "verstat", "who", "why", "hint"),
     [
-        (STRANGER, "", STRANGER, "The caller is not one of your contacts.", f"add {STRANGER} to your contacts"),
-        (SAM, "", SAM, "a contact that you have not trusted", "trust this contact in the app"),
+        (STRANGER, "", STRANGER, "The caller is not one of your contacts.", f"{STRANGER} must be one of your contacts"),
+        (SAM, "", SAM, "a contact that you have not trusted", "this contact must be a trusted one"),
         (ANN, "TN-Validation-Failed-A", ANN, "The caller's number is forged.", "A contact of this name may be real"),
         ("anonymous", "", "Unknown caller", "The caller hides their number.", "can never be trusted"),
     ],

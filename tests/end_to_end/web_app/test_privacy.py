@@ -64,7 +64,7 @@ async def test_a_request_arrives_live_and_is_worked_on_by_two_members(buzz: Buzz
     await card.click()
     await expect(jane.page.get_by_role("heading", level=1, name="Julian Salama")).to_be_visible()
     main = jane.page.locator("main")
-    for text in ("Please stop, <b>soon</b>.", "Acme", "admin@privacytollfree.com", "DE", "Job Applicant", "Confirm by"):
+    for text in ("Please stop, <b>soon</b>.", "Acme", "admin@privacytollfree.com", "DE", "Job applicant", "Confirm by"):
         await expect(main).to_contain_text(text)
 
     await maria.go("Privacy")

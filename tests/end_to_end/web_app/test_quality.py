@@ -30,6 +30,8 @@ _SCRIPTS: Final = """() => {
 }"""
 _PAINT: Final = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime"""
 MOST_LOOKS: Final = 20
+CUT_OFF: Final = """() => [...document.querySelectorAll(".rail a > span:not(.badge)")]
+  .filter((word) => word.scrollWidth > word.clientWidth).map((word) => word.textContent)"""
 SECTIONS: Final = ("Calls", "Privacy", "Devices", "Settings")
 
 
@@ -168,6 +170,9 @@ async def test_another_language_and_no_connection(jane: AppTab, server: Lives) -
     await jane.page.get_by_label("Language").select_option("es")
     await expect(jane.page.get_by_role("heading", level=1, name="Ajustes")).to_be_visible()
     await expect(jane.page.locator("html")).to_have_attribute("lang", "es")
+    for width in (390, 820, 1_280):
+        await jane.page.set_viewport_size({"width": width, "height": 800})
+        assert await jane.page.evaluate(CUT_OFF) == []
     for section in ("messages", "calls", "privacy", "devices", "settings"):
         await jane.page.evaluate(f"() => {{ location.hash = '#/{section}' }}")
         await accessible(jane, f"{section}, in Spanish")

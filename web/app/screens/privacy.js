@@ -30,6 +30,12 @@ function Due({ request }) {
   return html`<span class="chip ${tone}"><${Icon} name="clock" />${days < 0 ? t("overdue", { count: -days }) : t("daysLeft", { count: days })}</span>`;
 }
 
+/** What a person is to the company: one of the form's choices, or what they wrote themselves. */
+function requesterOf({ requester_type: type }) {
+  const text = type && t(`requester_${type.replaceAll(" ", "_")}`);
+  return text?.startsWith("requester_") ? type : text;
+}
+
 const ACTIONS = [["acknowledged", "acknowledge", "acknowledgeDone"], ["extended", "extend", "extendDone"],
   ["completed", "complete", "completeDone"]];
 
@@ -54,7 +60,7 @@ function OneRequest({ session, request }) {
     [t("confirmBy"), `${longDate(Date.parse(request.confirmation_due))}${request.acknowledged ? ` · ${t("done")}` : ""}`],
     request.opt_out_due && [t("stopBy"), longDate(Date.parse(request.opt_out_due))],
     [t("answerBy"), `${longDate(Date.parse(request.deadline))}${request.extended ? ` · ${t("wasExtended")}` : ""}`],
-    form && [t("email"), form.email], form && [t("state"), form.state], form?.requester_type && [t("requester"), form.requester_type],
+    form && [t("email"), form.email], form && [t("state"), form.state], form?.requester_type && [t("requester"), requesterOf(form)],
     call && [t("phoneNumber"), call.caller_id],
   ].filter((fact) => fact && fact[1]);
   return html`<div class="screen"><${Heading} title=${consumerOf(request) ?? t("unknownConsumer")}>

@@ -10,7 +10,7 @@ export const en = {
   slowDown: "That was too often. Wait a minute and try again.",
 
   // Conversations
-  newConversationWhy: "Write to a person or a company by their number at this server. Names appear with the first message.",
+  newConversationWhy: "Everybody at this server has a number of their own. It is not a phone number: they see it in their settings, for example 456. Their name appears with the first message.",
   withWhom: "With whom",
   theirNumber: "Their number",
   writeAs: "Write as",
@@ -119,11 +119,11 @@ export const en = {
   blocked_failed_verification: "The caller's number is forged.",
   blocked_not_verified: "The network does not confirm the caller's number, and you require that.",
   blocked_late: "The check took too long.",
-  hintTrust: "To let this caller ring: add {number} to your contacts in the app and trust the contact.",
-  hintTrustContact: "To let this caller ring: trust this contact in the app.",
+  hintTrust: "To let this caller ring: {number} must be one of your contacts, and a trusted one. This app cannot change contacts: they are in the server's directory.",
+  hintTrustContact: "To let this caller ring: this contact must be a trusted one. This app cannot change contacts: they are in the server's directory.",
   hintNoNumber: "Callers without a number can never be trusted.",
   hintFailed: "A contact of this name may be real; this call was not from their number.",
-  hintNotVerified: "To let such calls ring, lower what you require of calls in your app's settings.",
+  hintNotVerified: "To let such calls ring, you would have to require less of calls. That cannot be set in this app.",
 
   // Privacy requests
   privacyRequests: "Privacy requests",
@@ -143,6 +143,13 @@ export const en = {
   wasExtended: "extended",
   email: "Email",
   requester: "They are a",
+  requester_Consumer: "Consumer",
+  requester_Employee: "Employee",
+  requester_Job_Applicant: "Job applicant",
+  requester_Contractor: "Contractor",
+  requester_Business_Contact: "Business contact",
+  requester_Authorized_Agent: "Authorized agent",
+  requester_Other: "Other",
   phoneNumber: "Phone number",
   erased: "The personal data of this request was erased.",
   maybeSpam: "A field that people do not see was filled in. This may be spam.",
