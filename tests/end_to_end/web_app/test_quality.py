@@ -170,7 +170,7 @@ async def test_another_language_and_no_connection(jane: AppTab, server: Lives) -
     await jane.page.get_by_label("Language").select_option("es")
     await expect(jane.page.get_by_role("heading", level=1, name="Ajustes")).to_be_visible()
     await expect(jane.page.locator("html")).to_have_attribute("lang", "es")
-    for width in (390, 820, 1_280):
+    for width in (360, 390, 820, 1_280):
         await jane.page.set_viewport_size({"width": width, "height": 800})
         assert await jane.page.evaluate(CUT_OFF) == []
     for section in ("messages", "calls", "privacy", "devices", "settings"):
