@@ -30,6 +30,17 @@ NEWEST_SEEN = """() => {
     .findLast((row) => row.getBoundingClientRect().bottom <= bottom + 1).querySelector(".text").textContent
 }"""
 SCROLL_BY = "pixels => document.querySelector('.messages').scrollBy(0, pixels)"
+COUNT_TOO_MANY = """async (person) => {
+  const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
+  const opening = indexedDB.open(name)
+  await new Promise((resolve) => (opening.onsuccess = resolve))
+  const changing = opening.result.transaction("conversations", "readwrite")
+  const store = changing.objectStore("conversations")
+  const reading = store.get(`person:${person}`)
+  reading.onsuccess = () => store.put({ ...reading.result, unread: 2, closedId: undefined })
+  await new Promise((resolve) => (changing.oncomplete = resolve))
+  opening.result.close()
+}"""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -215,3 +226,24 @@ async def test_another_tab_counts_down_as_well(jane: AppTab, john: AppTab) -> No
     for tab in (jane, other):
         await comes_to(tab, 0)
     await other.page.close()
+
+
+async def test_a_link_to_a_message_that_is_not_here_leaves_the_list_usable(jane: AppTab) -> None:
+    await back(jane)
+    await jane.page.evaluate("person => { location.hash = `#/c!person:${person}!999999` }", JOHN)
+    await jane.page.evaluate(SCROLL_BY, -100_000)
+    await expect(jane.bubble("Good morning!")).to_be_in_viewport()
+    await back(jane)
+
+
+async def test_a_count_that_is_too_high_ends_at_the_end(jane: AppTab) -> None:
+    """The first version of the app counted messages that could not be opened, too."""
+    await leave(jane)
+    await jane.page.evaluate(COUNT_TOO_MANY, JOHN)
+    await jane.page.reload()
+    await jane.live()
+    await expect(jane.page).to_have_title("(2) Buzz")
+    await back(jane)
+    await comes_to(jane, 0)
+    await jane.page.evaluate(SCROLL_BY, -100_000)
+    await expect(jane.bubble("Good morning!")).to_be_in_viewport()

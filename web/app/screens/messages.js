@@ -73,11 +73,11 @@ export class Messages extends Component {
     if (unread) this.newId = this.#firstUnread();
     if (at) this.jumpTo(at);
     // Whoever has scrolled before that stays there.
-    else if (unread && this.#atEnd) this.#aim(this.newId, false);
+    else if (this.newId && this.#atEnd) this.#aim(this.newId, false);
     else this.forceUpdate();
   }
 
-  /** The first message of the other side that was not read, and can be. */
+  /** The first message of the other side that was not read, and can be; undefined if none is here. */
   #firstUnread() {
     let index = indexOf(this.history.ids, this.#conversation.readId + 1);
     while (isClosed(this.history.at(index))) index += 1;
@@ -91,7 +91,7 @@ export class Messages extends Component {
     const looks = session.looksAt(this.key);
     if (this.#placed && unread && !(this.#atEnd && (looks || !session.caughtUp))) {
       if (looks ? !this.newId : this.newId <= readId) this.newId = this.#firstUnread();
-      if (this.#atEnd) this.#aim(this.newId, false);
+      if (this.newId && this.#atEnd) this.#aim(this.newId, false);
     }
     this.forceUpdate();
   }
@@ -113,7 +113,9 @@ export class Messages extends Component {
   }
 
   jumpTo(id) {
-    this.#aim(id, true);
+    // A link may name a message that this device does not have.
+    if (this.history.ids[indexOf(this.history.ids, id)] === id) this.#aim(id, true);
+    else this.forceUpdate();
   }
 
   #aim(id, mark) {

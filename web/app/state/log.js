@@ -192,7 +192,8 @@ export class Log {
   /** This person has seen the rows up to `id`: also those that could not be opened. */
   look(key, id) {
     const known = this.conversations.get(key);
-    if (known?.closedId && known.closedId <= id) this.#change(withLook(known, id));
+    const seen = known && withLook(known, id);
+    if (seen !== known) this.#change(seen);
   }
 
   /** Begin a conversation that has no activity yet. */

@@ -91,8 +91,13 @@ export function withRow(conversation, row, fresh = row.id > conversation.applied
   return next;
 }
 
-/** Return the conversation after this person has seen that messages up to `id` could not be opened. */
-export const withLook = (conversation, id) => (conversation.closedId <= id ? { ...conversation, closedId: 0 } : conversation);
+/** Return the conversation after this person has seen its rows up to `id`, also those that could not be opened. */
+export function withLook(conversation, id) {
+  // At the end nothing is left, whatever was counted: the first version counted what could not be opened, too.
+  const unread = id >= conversation.last?.id ? 0 : conversation.unread;
+  const closedId = conversation.closedId <= id ? 0 : conversation.closedId;
+  return unread === conversation.unread && closedId === conversation.closedId ? conversation : { ...conversation, unread, closedId };
+}
 
 /** Return the conversation after one side has read up to `id`; this person has read `count` more messages with it. */
 export function withRead(conversation, mine, id, count) {
