@@ -236,6 +236,7 @@ export class Session {
     const why = this.keyless.of(key).length ? WHY : null;
     const message = { messageId: crypto.randomUUID?.() ?? uuid(), conversation: key, text, at: Date.now(), state: "waiting", why };
     await this.outgoing.put(message);
+    this.typing.sent(key);
     this.notifications.wrote();
     void (why ? this.keyless.sendAll(key) : this.post(message));
   }

@@ -26,6 +26,11 @@ export class Typing {
     return this.#until.has(key);
   }
 
+  /** This person has sent a message, which ends what the other side shows: what is typed next is told at once. */
+  sent(key) {
+    this.#told.delete(key);
+  }
+
   /** Whether it is time to tell the other side again. */
   mayTell(key, now = Date.now()) {
     if (now - (this.#told.get(key) ?? 0) < TELL_EVERY_MS) return false;
