@@ -51,6 +51,8 @@ def why_no_answer(error: BaseException, *, trust: str) -> str:
                 return "its answer can't be read as HTTP"
             case httpx_error if type(httpx_error).__name__ == "RemoteProtocolError":  # httpx is loaded only for Apple
                 return "its answer ended early, or can't be read"
+            case TimeoutError(errno=None):
+                return "it did not answer in time"
             case OSError() if words := _of_system(cause):
                 return words
     return f"the request failed ({type(error).__name__})"

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import aiohttp
 import httpx
@@ -19,14 +19,22 @@ from server.http.outbound import open_guarded_session
 Ask = Callable[[str], Awaitable[object]]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
+_MORE_THAN_WAIT = 8
+"""More connections than wait for a listener that accepts none."""
 
-async def by_aiohttp(url: str) -> None:
-    async with open_guarded_session("test", allow_loopback=True) as session, session.post(url, data=b"x"):
+
+async def by_aiohttp(url: str, connect_seconds: float | None = None) -> None:
+    limit = aiohttp.ClientTimeout(sock_connect=connect_seconds)
+    async with (
+        open_guarded_session("test", allow_loopback=True) as session,
+        session.post(url, data=b"x", timeout=limit),
+    ):
         pass
 
 
-async def by_httpx(url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+async def by_httpx(url: str, connect_seconds: float | None = None) -> None:
+    limit = httpx.Timeout(None, connect=connect_seconds)
+    async with httpx.AsyncClient(trust_env=False, timeout=limit) as client:
         await client.post(url, content=b"x")
 
 
@@ -94,6 +102,20 @@ async def test_it_speaks_no_http() -> None:
 async def test_of_httpx_it_says_that_the_answer_is_not_whole(serve: Serve) -> None:
     async with listening(serve) as address:
         assert await why(by_httpx, f"http://{address}") == "its answer ended early, or can't be read"
+
+
+@pytest.mark.parametrize("by", [by_aiohttp, by_httpx])
+async def test_it_does_not_answer_in_time(by: Callable[[str, float], Awaitable[object]]) -> None:
+    """A listener whose queue is full: no further connection to it comes about."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        address = full.getsockname()
+        for _ in range(_MORE_THAN_WAIT):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        assert (
+            await why(lambda url: by(url, 1), f"http://127.0.0.1:{address[1]}/a-secret") == "it did not answer in time"
+        )
 
 
 async def test_it_has_no_tls(ask: Ask) -> None:
