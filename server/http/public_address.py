@@ -7,6 +7,8 @@ from typing import NamedTuple
 from aiohttp import web
 from yarl import URL
 
+from protocol.errors import ApiError, ErrorCode
+
 _HEADER = "X-Forwarded-Proto"
 
 
@@ -17,8 +19,14 @@ class PublicAddress(NamedTuple):
     trusted_hops: int
 
     def of(self, request: web.Request) -> URL:
-        """Return the address without a path, such as ``https://buzz.example``."""
-        return URL(self.configured or f"{self._scheme(request)}://{request.host}")
+        """Return the address without a path, such as ``https://buzz.example``.
+
+        Raises ApiError (bad_request) if it would have to be made from a Host header that is no host.
+        """
+        try:
+            return URL(self.configured or f"{self._scheme(request)}://{request.host}")
+        except ValueError as error:
+            raise ApiError(ErrorCode.BAD_REQUEST, f"Bad Request: the Host header is no host ({error}).") from error
 
     def _scheme(self, request: web.Request) -> str:
         """Return the scheme that the outermost trusted proxy was asked with; without proxies the connection's own.

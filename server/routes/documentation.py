@@ -17,7 +17,7 @@ from server.http.web_files import FOLDER, WebFile, WebFiles
 
 _FOLDERS: Final = {"docs": FOLDER / "docs"}
 _HEADERS: Final = page_headers({})
-_MOST_KEPT: Final = 64
+MOST_RENDERED: Final = 64
 """How many rendered guides are kept, each for one address."""
 _TEMPLATES: Final = ("docs/index.html", "docs/guide.html")
 
@@ -52,7 +52,7 @@ class DocumentationResource:
         page = self._guides.get(key)
         if page is None:
             page = await asyncio.to_thread(self._rendered, *key)
-            if len(self._guides) >= _MOST_KEPT:  # a client may name any host
+            if len(self._guides) >= MOST_RENDERED:  # a client may name any host
                 self._guides.clear()
             self._guides[key] = page
         return file_response(request, page, _HEADERS, ASK_AGAIN)

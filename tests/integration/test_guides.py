@@ -6,8 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from server.description.guides import FOLDER, SLUGS, WRITTEN_ADDRESS, guide, heading_slug
+from server.http.public_address import PublicAddress
+from server.routes.documentation import MOST_RENDERED, DocumentationResource
 from tests.harness.world import open_world
 
 LINKS = re.compile(r'<a [^>]*?href="([^"]+)"')
@@ -46,6 +50,29 @@ async def test_they_name_the_address_of_the_node(slug: str, tmp_path: Path) -> N
         assert "http://other&quot;&gt;&lt;script&gt;:81" in other.body.decode()
     async with open_world(tmp_path, public_url="https://buzz.example") as world:
         assert "https://buzz.example/" in (await world.http().get(f"/docs/guides/{slug}")).body.decode()
+
+
+@pytest.mark.parametrize("host", ["[::1", "buzz.example:99999"])
+@pytest.mark.parametrize("path", ["/docs/guides/protocol", "/asyncapi.json"])
+async def test_a_host_that_is_none_is_refused(path: str, host: str, tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        answer = await world.http().get(path, headers={"Host": host})
+        assert (answer.status, answer.json["error"]["message"].startswith("Bad Request: the Host header")) == (
+            400,
+            True,
+        )
+
+
+async def test_pages_are_kept_for_so_many_addresses() -> None:
+    guides = DocumentationResource(PublicAddress(None, 0))
+    application = web.Application()
+    application.router.add_routes(guides.routes())
+    async with TestServer(application) as server, ClientSession() as session:
+        for number in range(MOST_RENDERED + 2):
+            host = f"node{number}.example"
+            async with session.get(server.make_url("/docs/guides/getting-started"), headers={"Host": host}) as answer:
+                assert host in await answer.text()
+    assert 0 < len(guides._guides) <= MOST_RENDERED
 
 
 async def test_they_are_served_and_the_search_has_all_of_them(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ function NewSide({ session, result, tell }) {
       // How it ends is an event: it may end after the code was shown.
       started.code.then(setCode, () => {});
     } catch (error) {
+      begun.current = false;
       tell(whyOf(error, "linkEnded"));
     }
   };
