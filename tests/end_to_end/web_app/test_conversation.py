@@ -168,6 +168,24 @@ async def test_searching_finds_what_was_opened_and_jumps_to_it(jane: AppTab, joh
     await jane.page.get_by_role("searchbox").fill("")
 
 
+async def test_a_search_shows_the_words_that_it_found(jane: AppTab, john: AppTab) -> None:
+    await john.say("It is! How did your pictures of the old beacon come out?")
+    await jane.hears("the old beacon")
+    await jane.bubble("the old beacon").hover()
+    await jane.bubble("the old beacon").get_by_role("button", name="Reply").click()
+    await jane.say("The one of the beacon is my favourite")
+    await john.hears("is my favourite")
+    await jane.page.get_by_role("searchbox").fill("beacon")
+    found = jane.page.locator(".found .item-text")
+    await expect(found).to_have_count(2)
+    # A reply is shown by its own words, without the lines that it quotes.
+    await expect(found.first).to_have_text("The one of the beacon is my favourite")
+    cut = "(mark) => mark.getBoundingClientRect().right - mark.parentElement.getBoundingClientRect().right"
+    for index in range(2):
+        assert await found.nth(index).locator("mark").evaluate(cut) <= 0
+    await jane.page.get_by_role("searchbox").fill("")
+
+
 async def test_the_history_goes_on_after_a_message_that_could_not_be_opened_at_once(
     jane: AppTab, server: Lives, browser: Browser
 ) -> None:

@@ -1,6 +1,6 @@
 // Searching what this device has opened. The server can't search: it has only ciphertext.
 
-import { folded } from "./rows.js";
+import { folded, splitQuote } from "./rows.js";
 
 const PIECE = 2_000;
 const ENOUGH = 100;
@@ -52,8 +52,10 @@ export class Search {
   }
 }
 
-/** Split a text around the first place where it has the words: `[before, found, after]`. */
-export function around(text, words, room = 40) {
+/** Split a text around the first place where it has the words: `[before, found, after]`. What it quotes counts last. */
+export function around(whole, words, room = 30) {
+  const { quote, rest } = splitQuote(whole);
+  const text = quote && !folded(rest).includes(folded(words)) ? quote : rest;
   const at = folded(text).indexOf(folded(words));
   if (at < 0) return [text.slice(0, 2 * room), "", ""];
   const from = Math.max(0, at - room);
