@@ -79,12 +79,15 @@ async def test_a_device_that_is_not_linked_says_so_and_which_way_to_go(jane: App
     await expect(new.page.locator(".details")).to_contain_text("cannot read new messages")
     await new.page.locator(".details").get_by_role("link", name="Look at devices").click()
     await button(new, "Show a code").click()
+    # The button is gone: the keyboard goes on with what has taken its place.
+    await expect(new.page.locator(".steps")).to_be_focused()
     await expect(new.page.locator(".steps")).to_contain_text("choose Devices")
     await expect(new.page.locator(".steps")).to_contain_text("Choose “It is mine”")
     await john.go("Devices")
     offer = john.page.locator(".card.block", has_text="A device wants to be linked")
     await expect(offer).not_to_contain_text("web-")
     await button(john, "It is mine").click()
+    await expect(john.page.get_by_label("Six digits")).to_be_focused()
     await type_code(john, await new.page.locator(".code").inner_text())
     for tab in (john, new):
         await expect(tab.page.get_by_role("status").filter(has_text="The device is linked.")).to_be_visible()
@@ -114,6 +117,7 @@ async def test_a_wrong_code_is_told_on_both_devices_until_they_begin_again(john:
     await expect(ended).to_have_count(0)
     await button(john, "It is mine").click()
     await expect(wrong).to_have_count(0)
+    await expect(john.page.get_by_label("Six digits")).to_be_focused()
     await type_code(john, await new.page.locator(".code").inner_text())
     await expect(new.page.locator(".cards .card").first).to_contain_text("This device · Trusted")
     await sign_out(john, new)

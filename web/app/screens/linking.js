@@ -8,6 +8,9 @@ import { t } from "../state/language.js";
 
 const DONE = "linkDone";
 
+/** Where the keyboard goes on when the button that was pressed is gone. A browser heeds `autofocus` only once in a page. */
+const focused = (element) => element?.focus();
+
 /** Shown on the devices' screen: what this device can do, as the new one or as an old one, and how it has ended. */
 export function Linking({ session }) {
   useTopics(session, "keys");
@@ -58,7 +61,7 @@ function NewSide({ session, result, tell }) {
   return html`<section class="card block"><h2>${t("linkThis")}</h2>
     ${!attempt && html`<p class="soft">${t("linkThisWhy")}</p>
       <p><button type="button" class="button primary" onClick=${start}>${t(result ? "linkAgain" : "linkStart")}</button></p>`}
-    ${attempt && html`<ol class="steps"><li>${t("linkStepOpen")}</li><li>${t("linkStepMine")}</li>
+    ${attempt && html`<ol class="steps" tabindex="-1" ref=${focused}><li>${t("linkStepOpen")}</li><li>${t("linkStepMine")}</li>
         <li aria-live="polite">${code ? html`${t("linkCodeIs")} <p class="code">${code}</p>` : t("linkCodeComes")}</li></ol>
       <${PictureText} text=${attempt.picture} />
       <p><button type="button" class="button small quiet" onClick=${cancel}>${t("linkCancel")}</button></p>`}
@@ -125,7 +128,7 @@ function Offer({ name, answered, answer, confirm }) {
   };
   return html`<section class="card block"><h2>${t("linkOffer")}</h2><p>${t("linkOfferWhy", { device: name })}</p>
     ${answered ? html`<form class="inline" onSubmit=${submit}><label class="field"><span>${t("linkCode")}</span>
-        <input inputmode="numeric" autocomplete="one-time-code" maxlength="7" value=${code} autofocus onInput=${({ target }) => setCode(target.value)} /></label>
+        <input inputmode="numeric" autocomplete="one-time-code" maxlength="7" value=${code} ref=${focused} onInput=${({ target }) => setCode(target.value)} /></label>
         <button class="button primary" disabled=${!/^\d{3}\s?\d{3}$/.test(code)}>${t("linkConfirm")}</button></form>`
       : html`<p><button type="button" class="button primary" onClick=${answer}>${t("linkAnswer")}</button></p>`}</section>`;
 }
@@ -150,6 +153,6 @@ function Scan({ session, tell }) {
   if (!open) return html`<p><button type="button" class="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />${t("linkScan")}</button></p>`;
   return html`<section class="card block"><h2>${t("linkScan")}</h2>
     <form class="inline" onSubmit=${scan}><label class="field"><span>${t("linkScanText")}</span>
-      <input value=${text} autocomplete="off" autofocus onInput=${({ target }) => setText(target.value)} /></label>
+      <input value=${text} autocomplete="off" ref=${focused} onInput=${({ target }) => setText(target.value)} /></label>
       <button class="button primary" disabled=${!text.trim()}>${t("linkConfirm")}</button></form></section>`;
 }
