@@ -90,3 +90,18 @@ test("its links count from then on, and not those from between", async () => {
   const standings = Object.fromEntries(person.devices.map(({ deviceId, standing }) => [deviceId, standing]))
   assert.deepEqual(standings, { laptop: "trusted", tablet: "trusted", between: "waiting", later: "trusted" })
 })
+
+test("a device is there since its key was first published, or since it came back", async () => {
+  const [laptop, tablet] = await Promise.all([identity(), identity()])
+  const sinceOf = ({ person }) => Object.fromEntries(person.devices.map(({ deviceId, since }) => [deviceId, since]))
+  const first = await standings([published("laptop", laptop, 10), published("tablet", tablet, 20)])
+  const linked = [published("laptop", laptop, 10), published("tablet", tablet, 30, { by: laptop, at: 30 })]
+  const later = await standings(linked, first.person)
+  assert.deepEqual([later.of.tablet, sinceOf(later)], ["trusted", { laptop: 10, tablet: 20 }])
+  const back = [
+    published("laptop", laptop, 10),
+    published("tablet", tablet, 50),
+    published("tablet", tablet, 30, { by: laptop, at: 30, revokedAt: 40 }),
+  ]
+  assert.equal(sinceOf(await standings(back, later.person)).tablet, 50)
+})

@@ -95,6 +95,10 @@ async def test_a_device_that_is_not_linked_says_so_and_which_way_to_go(jane: App
     await new.go("Messages")
     await expect(new.page.locator(".talk-head .lock")).to_have_text("Encrypted")
     await sign_out(john, new)
+    # What is in use comes first, also if it is older.
+    await jane.page.locator(".talk-head").get_by_role("button", name="Details").click()
+    await expect(jane.page.locator(".details .device-list small")).to_have_text(["Trusted", "Removed"])
+    await jane.page.locator(".details").get_by_role("button", name="Close").click()
 
 
 async def test_a_wrong_code_is_told_on_both_devices_until_they_begin_again(john: AppTab, new: AppTab) -> None:

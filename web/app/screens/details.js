@@ -12,6 +12,8 @@ export function Details({ session, conversation, close }) {
   const person = conversation.party.type === "person" ? session.keys.person(conversation.party.id) : null;
   // Only their owner gives devices names.
   const own = person?.id === session.personId;
+  // Those in use first, and the newest first.
+  const devices = [...(person?.devices ?? [])].sort((one, other) => (one.state === "removed") - (other.state === "removed") || other.since - one.since);
   return html`<aside class="details" aria-label=${t("details")} onKeyDown=${({ key }) => key === "Escape" && close()}>
     <header><h2>${t("details")}</h2><${IconButton} icon="close" label=${t("close")} onClick=${close} /></header>
     <div class="details-who"><${Avatar} party=${conversation.party} name=${conversation.name} />
@@ -20,8 +22,8 @@ export function Details({ session, conversation, close }) {
     <section><h3 class="lock ${lock.tone}"><${Icon} name=${lock.icon} />${lock.text}</h3><p>${t(`${lock.name}Why`, { name: conversation.name })}</p>
       ${lock.name === "lockUnlinked" && html`<p><a class="button small" href="#/devices">${t("lookAtDevices")}</a></p>`}</section>
     ${person && html`<${SafetyNumber} session=${session} conversation=${conversation} person=${person} />`}
-    ${person?.devices?.length > 0 && html`<section><h3>${t("theirDevices", { name: conversation.name })}</h3>
-      <ul class="device-list">${person.devices.map((device) => html`<li key=${device.tag}><${Icon} name="devices" />
+    ${devices.length > 0 && html`<section><h3>${t("theirDevices", { name: conversation.name })}</h3>
+      <ul class="device-list">${devices.map((device) => html`<li key=${device.tag}><${Icon} name="devices" />
         <span><b>${own ? session.keys.nameOf(device.deviceId) ?? t("unnamedDevice") : t("deviceSince", { time: dateTime(device.since) })}</b><small>${t(`device_${device.state}`)}</small></span></li>`)}</ul></section>`}
   </aside>`;
 }

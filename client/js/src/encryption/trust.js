@@ -36,7 +36,7 @@ import { IDENTITY_ALGORITHM, SEALING_ALGORITHM, goodLink, goodStatement, readSta
  * @property {string} deviceId
  * @property {string} identity base64
  * @property {Standing} standing
- * @property {number} since when its key was published
+ * @property {number} since when its key was first published, or published again after the device had been removed
  * @property {string} [linkedBy] the identity (base64) that has linked it
  * @property {number} [removedAt]
  * @property {number} [acceptedAt]
@@ -354,10 +354,12 @@ function judge(known, identity, vouched) {
   const before = known.devices.find((each) => each.tag === tag)
   const inForce = isInForce(key)
   const link = currentLink(identity)
+  // The row changes when the device is linked.
+  const first = Math.min(identity.since, before?.since ?? Infinity)
   const returned = inForce && removedAt !== undefined && (before?.acceptedAt ?? 0) <= removedAt
   const standing = standingOf(known, publicKey, before, returned, vouched)
   /** @type {KnownDevice} */
-  const device = { tag, deviceId, identity: publicKey, standing, since: key.updatedAt }
+  const device = { tag, deviceId, identity: publicKey, standing, since: returned ? key.updatedAt : first }
   if (link) device.linkedBy = link.signer
   if (!inForce) device.removedAt = removedAt
   if (before?.acceptedAt !== undefined) device.acceptedAt = before.acceptedAt
