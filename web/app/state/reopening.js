@@ -12,8 +12,8 @@ function deviceOf(activity) {
 }
 
 /**
- * Try to open what `log` keeps, in its order; with `before`, only what the device has sent that sent this activity.
- * `open`: the client's. One after another: each message of a device can be opened once, and in its turn.
+ * Try to open what `log` keeps, in its order; with `before`, only what the device has sent that sent this activity, and
+ * with the keys that this one will be opened with: nobody may have told that they have changed. `open`: the client's. One after another: each message of a device can be opened once, and in its turn.
  */
 export function reopen(log, open, before) {
   const run = (log.reopening ?? Promise.resolve()).catch(() => {}).then(() => reopenNow(log, open, before));
@@ -26,7 +26,7 @@ async function reopenNow(log, open, before) {
   for (const activity of [...log.untrusted.values()]) {
     const device = deviceOf(activity);
     if (untrusted.has(device) || (before && device !== deviceOf(before))) continue;
-    const opened = openedText(await open(activity), true);
+    const opened = openedText(await open(activity, before?.id), true);
     if (opened.problem === UNTRUSTED) untrusted.add(device);
     else await log.reopened(activity, opened);
   }

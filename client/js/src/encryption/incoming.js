@@ -59,15 +59,16 @@ export class Incoming {
    * Return the text, or why it can't be read.
    *
    * @param {Activity} activity
+   * @param {number} [asOf] the activity up to which the sender's keys are looked up
    * @returns {Promise<{ text: string } | ReasonCode>}
    */
-  async open(activity) {
+  async open(activity, asOf = activity.id) {
     const container = read(activity.message)
     if (typeof container === "string") return container
     const row = OPENED + toBase64(container.signature)
     const before = await this.#before(row, activity)
     if (before) return before
-    const opened = await this.#openNew(activity, container, row)
+    const opened = await this.#openNew(activity, container, row, asOf)
     // Another tab may have opened it in this moment.
     return (typeof opened === "string" && this.store.shared && (await this.#before(row, activity))) || opened
   }
@@ -88,11 +89,12 @@ export class Incoming {
    * @param {Activity} activity
    * @param {Container} container
    * @param {string} row
+   * @param {number} asOf
    * @returns {Promise<{ text: string } | ReasonCode>}
    */
-  async #openNew(activity, container, row) {
+  async #openNew(activity, container, row, asOf) {
     const { use, store, own } = this
-    const device = await this.#device(activity, container.sender)
+    const device = await this.#device(activity, container.sender, asOf)
     if (!device) return "unknown_device"
     const doubt = doubtOf(device, activity)
     if (doubt && device.standing !== "waiting") return doubt
@@ -130,10 +132,10 @@ export class Incoming {
     }
   }
 
-  /** Return the sender's device with this tag. @param {Activity} activity @param {string} tag */
-  async #device({ sender, id, createdAt }, tag) {
+  /** Return the sender's device with this tag. @param {Activity} activity @param {string} tag @param {number} asOf */
+  async #device({ sender, createdAt }, tag, asOf) {
     for (const personId of await this.people.peopleOf(partyText(sender))) {
-      const device = await this.people.sender(personId, tag, id, secondsOf(createdAt))
+      const device = await this.people.sender(personId, tag, asOf, secondsOf(createdAt))
       if (device) return device
     }
   }

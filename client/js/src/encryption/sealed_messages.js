@@ -213,8 +213,13 @@ export class SealedMessages {
     return { ...activity, draft: toBase64(await own.vault.wrapText(message)) }
   }
 
-  /** Return the activity with its text, or why it can't be read. @param {Activity} activity */
-  async open(activity) {
+  /**
+   * Return the activity with its text, or why it can't be read.
+   *
+   * @param {Activity} activity
+   * @param {number} [asOf] the id of a later activity, if the sender's keys are to be those that it would be opened with
+   */
+  async open(activity, asOf) {
     if (activity.message === null || !SEALED_TYPES.includes(activity.type)) {
       return { ...activity, text: null, unopened: null }
     }
@@ -224,7 +229,7 @@ export class SealedMessages {
         const { incoming } = await this.#open()
         await this.#synced
         await this.#holderLooked
-        return over() ? undefined : incoming.open(activity)
+        return over() ? undefined : incoming.open(activity, asOf)
       },
       () => !over(),
     )
