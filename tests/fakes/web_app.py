@@ -20,6 +20,16 @@ globalThis.violations = []
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   violations.push(`${violatedDirective} ${blockedURI}`))
 """
+STORED: Final = """async (store) => {
+  const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
+  const opening = indexedDB.open(name)
+  await new Promise((resolve) => (opening.onsuccess = resolve))
+  const reading = opening.result.transaction(store).objectStore(store).getAll()
+  await new Promise((resolve) => (reading.onsuccess = resolve))
+  opening.result.close()
+  return reading.result
+}"""
+"""What the app has stored for its person, in one of its stores."""
 
 
 async def make_demo(data_dir: Path) -> Path:

@@ -10,13 +10,24 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, MARIA, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 # A node needs seconds to start on a busy machine, and the clients wait longer after each try.
 expect.set_options(timeout=2 * WAIT_MS)
 KILLS = 2
+NOTE_WRITES = """() => {
+  globalThis.writes = []
+  for (const name of ["put", "delete"]) {
+    const write = IDBObjectStore.prototype[name]
+    IDBObjectStore.prototype[name] = function (...values) {
+      writes.push(`${name} ${this.name}`)
+      return write.apply(this, values)
+    }
+  }
+}"""
+"""Note what is written to which store, in `writes`."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -111,6 +122,18 @@ async def test_a_draft_stays_and_the_title_counts(jane: AppTab, john: AppTab) ->
     await jane.hears("are you there?")
     await expect(jane.page).to_have_title("Buzz")
     await jane.composer.fill("")
+
+
+async def test_what_is_sent_is_stored_before_its_draft_is_deleted(jane: AppTab, john: AppTab) -> None:
+    """The page may be closed in between."""
+    await jane.composer.fill("Not lost")
+    await jane.page.wait_for_function(f"async () => (await ({STORED})('drafts')).length === 1")
+    await jane.page.evaluate(NOTE_WRITES)
+    await jane.composer.press("Enter")
+    await john.hears("Not lost")
+    await jane.page.wait_for_function("() => writes.includes('delete drafts')")
+    writes = await jane.page.evaluate("writes")
+    assert writes.index("put outgoing") < writes.index("delete drafts")
 
 
 async def test_they_talk_while_the_server_is_killed_and_started_again(

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, MARIA, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile
 from tests.harness.backend import rows
 from tests.harness.lives import Lives
 
@@ -158,7 +158,8 @@ async def test_the_first_messages_wait_until_the_other_person_has_keys(
         await jane.say(text)
         row = jane.page.locator(".row.waiting", has_text=text)
         await expect(row.get_by_role("status")).to_contain_text("opens Buzz: until then there is no key")
-    # It waits also over a reload.
+    # They wait also over a reload.
+    await jane.page.wait_for_function(f"async () => (await ({STORED})('outgoing')).length === 2")
     await jane.page.reload()
     await jane.live()
     await expect(jane.page.locator(".row.waiting")).to_have_count(2)

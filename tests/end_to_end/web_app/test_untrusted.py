@@ -9,21 +9,12 @@ import pytest_asyncio
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, MARIA, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=WAIT_MS)
 
-STORED = """async (store) => {
-  const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
-  const opening = indexedDB.open(name)
-  await new Promise((resolve) => (opening.onsuccess = resolve))
-  const reading = opening.result.transaction(store).objectStore(store).getAll()
-  await new Promise((resolve) => (reading.onsuccess = resolve))
-  opening.result.close()
-  return reading.result
-}"""
 KEPT = f"async () => (await ({STORED})('untrusted')).length"
 """How many activities of devices are kept that are not trusted."""
 FIRST_VERSION = """async (name) => {

@@ -40,8 +40,9 @@ export function Composer({ session, conversation, blocked, onUp, onSent }) {
     await session.keys.decided?.catch(() => {});
     const { text, quote } = now();
     if (!text.trim() || bytesOf(text) > MOST_BYTES || session.keys.waits(conversation)) return;
-    session.drafts.put({ key, text: "", quote: null });
+    // It is stored as a message first, and then no longer as a draft: a page can be closed at any moment.
     void session.send(key, withQuote(quote?.text, text.trim()));
+    session.drafts.put({ key, text: "", quote: null });
     onSent();
   };
   const onKey = (event) => {
