@@ -69,6 +69,7 @@ export class Keys {
     for (const name of TRUST_EVENTS) buzz.on(name, () => void this.encryption?.reopen().catch((error) => console.warn(error)));
     this.encryption?.ready.then(() => {
       this.ready = true;
+      this.session.topics.changed("keys");
       return this.learn();
     }).catch(() => {});
   }
