@@ -138,3 +138,23 @@ await log.reopened(log.untrusted.get(1), {{ text: null, problem: "repeated" }})
 console.log(JSON.stringify(seen()))
 """)
     assert found == [0, 0, None, 1]
+
+
+def test_a_reaction_that_is_taken_while_its_conversation_is_being_read_is_shown() -> None:
+    found = run("""
+let answer
+database.newest = () => new Promise((resolve) => (answer = () => resolve([...store("rows").values()])))
+const about = { type: "chat_reaction_emoji", messageId: "m1" }
+const reaction = (id, text) => [{ ...message(id, text), ...about }, { text, problem: null }]
+log.take(message(1, "x"), { text: "hello", problem: null })
+await log.store.savePosition(place(1))
+log.take(...reaction(2, "a"))
+const history = log.history("person:8")
+const stored = [...store("rows").values()]
+log.take(...reaction(3, "b"))
+await log.store.savePosition(place(3))
+answer()
+await history.opened
+console.log(JSON.stringify([stored.length, history.byMessage("m1").reactions.map(({ id, emoji }) => [id, emoji])]))
+""")
+    assert found == [1, [[3, "b"]]]

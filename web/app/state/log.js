@@ -23,6 +23,8 @@ export class Log {
   /** By id, in order: the activities of devices that are not trusted yet. They are opened when that changes. */
   untrusted = new Map();
   #pending = [];
+  /** What was taken, for each history that is being read. */
+  #beside = new Set();
   #histories = new Map();
   #counted = Promise.resolve();
   #windows;
@@ -46,10 +48,11 @@ export class Log {
     if (!this.#histories.has(key)) {
       const history = new History(this.database, key, () => this.topics.changed(`history ${key}`));
       this.#histories.set(key, history);
-      // What is pending is not in the database yet.
-      history.opened = history.open().then(() => {
-        for (const each of this.#pending) if (each.row?.conversation === key) history.put(each.row);
-      });
+      // What is pending may not be in the database yet when it is read, nor what comes meanwhile.
+      const taken = [...this.#pending];
+      this.#beside.add(taken);
+      history.opened = history.open().then(() => taken.forEach((each) => putTaken(history, each)))
+        .finally(() => this.#beside.delete(taken));
     }
     return this.#histories.get(key);
   }
@@ -57,6 +60,11 @@ export class Log {
   /** Forget the rows of a conversation that no screen shows, so that memory does not grow. */
   leave(key) {
     this.#histories.delete(key);
+  }
+
+  #add(taken) {
+    this.#pending.push(taken);
+    for (const each of this.#beside) each.push(taken);
   }
 
   // --- what arrives ------------------------------------------------------------------------------------------------
@@ -74,7 +82,7 @@ export class Log {
   #keepUntrusted(activity) {
     const { id } = activity;
     this.untrusted.set(id, activity);
-    this.#pending.push({ id, untrusted: activity });
+    this.#add({ id, untrusted: activity });
     let characters = 0;
     for (const { message } of this.untrusted.values()) characters += message.length;
     for (const [oldest, { message }] of this.untrusted) {
@@ -88,7 +96,7 @@ export class Log {
   #dropUntrusted(id, at) {
     this.untrusted.delete(id);
     this.#pending = this.#pending.filter(({ untrusted }) => untrusted?.id !== id);
-    this.#pending.push({ id: at, dropped: id });
+    this.#add({ id: at, dropped: id });
   }
 
   /** Take what could not be opened before: its device is trusted now, or it can never be opened. */
@@ -113,7 +121,7 @@ export class Log {
     const history = this.#histories.get(row.conversation);
     const fresh = reopened || row.id > known.appliedId;
     const kept = merged(history?.get(row.id), row);
-    this.#pending.push({ id: row.id, row: kept });
+    this.#add({ id: row.id, row: kept });
     this.#keep(withRow(known, kept, fresh));
     history?.put(kept);
     this.topics.changed("conversations");
@@ -124,9 +132,10 @@ export class Log {
     const by = { by: partyText(activity.sender), name: activity.senderName, mine, emoji: text, id: activity.id };
     if (!text) return;
     const { messageId } = activity;
-    this.#pending.push({ id: activity.id, messageId, reaction: by });
-    const row = this.#histories.get(key)?.byMessage(messageId);
-    if (row) this.#histories.get(key).put({ ...row, reactions: reacted(row.reactions, by) });
+    const taken = { id: activity.id, conversation: key, messageId, reaction: by };
+    this.#add(taken);
+    const history = this.#histories.get(key);
+    if (history) putTaken(history, taken);
   }
 
   #takeRead(activity, { key, mine }) {
@@ -135,7 +144,7 @@ export class Log {
     const row = this.#histories.get(key)?.byMessage(messageId);
     const last = [known?.lastOther, known?.last, row].find((each) => each?.messageId === messageId);
     if (last) void this.#readBy(key, mine, last.id);
-    this.#pending.push({ id: activity.id, messageId, read: { key, mine } });
+    this.#add({ id: activity.id, messageId, read: { key, mine } });
   }
 
   /** A call that was recorded as missed turned out to be connected. */
@@ -271,6 +280,13 @@ export class Log {
     this.#windows.close();
     this.database.close();
   }
+}
+
+/** Show a row or a reaction in its history. */
+function putTaken(history, { row, conversation, messageId, reaction }) {
+  if (row?.conversation === history.key) history.put(merged(history.get(row.id), row));
+  const about = conversation === history.key && history.byMessage(messageId);
+  if (about) history.put({ ...about, reactions: reacted(about.reactions, reaction) });
 }
 
 const got = (request) => new Promise((resolve, reject) => {
