@@ -64,6 +64,8 @@ class AppTab:
         await self.page.get_by_role("button", name="New conversation").first.click()
         await self.page.get_by_label("Their number").fill(str(person))
         await self.page.keyboard.press("Enter")
+        # Until then the composer is that of the conversation before.
+        await expect(self.page.locator(f'.list a[aria-current][href="#/c!person:{person}"]')).to_have_count(1)
         await expect(self.composer).to_be_visible()
 
     async def say(self, text: str) -> None:

@@ -127,6 +127,36 @@ async def test_a_device_that_nobody_linked_stops_sending_until_it_is_looked_at_o
         await john.hears("from the laptop")
 
 
+async def test_what_was_kept_back_because_of_changed_keys_is_sent_when_they_were_looked_at(
+    jane: AppTab, john: AppTab, server: Lives, browser: Browser
+) -> None:
+    await jane.go("Messages")
+    await jane.begin(JOHN)
+    await jane.live()
+    await jane.page.context.set_offline(True)
+    await expect(jane.page.locator(".connection[data-state=live]")).to_have_count(0)
+    async with profile(browser, server.node.url) as laptop:
+        new = await laptop.tab()
+        await new.sign_in(JOHN)
+        await new.live()
+        for text in ("written without a network", "and one more"):
+            await jane.say(text)
+        await jane.page.context.set_offline(False)
+        failed = jane.page.locator(".row.failed")
+        await expect(failed).to_have_count(2)
+        await jane.page.get_by_role("button", name="It is theirs").click()
+        await new.go("Messages")
+        await new.hears("and one more")
+        await expect(new.bubble("written without a network")).to_be_visible()
+        await expect(failed).to_have_count(0)
+        await new.page.get_by_role("link", name="Devices").click()
+        await john.go("Devices")
+        await john.page.locator(".cards .card").nth(1).get_by_role("button", name="Sign out").click()
+        await john.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+        await expect(new.page.get_by_role("button", name="John H. Doe")).to_be_visible()
+        await john.go("Messages")
+
+
 async def test_a_device_is_renamed_and_signed_out(jane: AppTab, server: Lives, browser: Browser) -> None:
     async with profile(browser, server.node.url) as other:
         tab = await other.tab()

@@ -189,6 +189,8 @@ export class Keys {
   decide(personId, tag, good) {
     const { encryption } = this;
     const deciding = good ? encryption.accept(personId, tag) : encryption.refuse(personId, tag);
-    return (this.decided = deciding.then(() => this.#learnPeople()));
+    this.decided = deciding.then(() => this.#learnPeople());
+    this.decided.then(() => this.session.sendKeptBack()).catch((error) => console.warn(error));
+    return this.decided;
   }
 }

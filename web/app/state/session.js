@@ -245,8 +245,16 @@ export class Session {
   async again(messageId) {
     const failed = this.outgoing.get(messageId);
     if (!failed) return;
-    await this.outgoing.drop(messageId);
+    // First the new one: a page can be closed at any moment.
     await this.send(failed.conversation, failed.text);
+    await this.outgoing.drop(messageId);
+  }
+
+  /** The person has looked at changed keys: send what was kept back because of them. */
+  async sendKeptBack() {
+    for (const { messageId, conversation, why } of this.outgoing.all.sort((a, b) => a.at - b.at)) {
+      if (why === "failedKeys" && !this.keys.waits(readKey(conversation))) await this.again(messageId);
+    }
   }
 
   /** Give a message to the client. Returns whether it was sent. */

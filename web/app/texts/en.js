@@ -83,7 +83,7 @@ export const en = {
   state_failed: "Not sent",
   again: "Send again",
   discard: "Discard",
-  failedKeys: "Their keys have changed. Look at the notice above, then send again.",
+  failedKeys: "Their keys have changed. It is sent when you have looked at the notice above.",
   failedDevices: "They have more devices than one message can be encrypted for (36).",
   failedLong: "It is too long.",
   waitsForKeys: "It waits until {name} opens Buzz: until then there is no key to encrypt it with.",

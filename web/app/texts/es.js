@@ -77,7 +77,7 @@ export const es = {
   state_failed: "No enviado",
   again: "Enviar de nuevo",
   discard: "Descartar",
-  failedKeys: "Sus claves han cambiado. Mira el aviso de arriba y envíalo de nuevo.",
+  failedKeys: "Sus claves han cambiado. Se envía cuando hayas mirado el aviso de arriba.",
   failedDevices: "Tiene más dispositivos de los que caben en un mensaje cifrado (36).",
   failedLong: "Es demasiado largo.",
   waitsForKeys: "Espera hasta que {name} abra Buzz: hasta entonces no hay clave con la que cifrarlo.",
