@@ -71,7 +71,8 @@ def test_the_terminal_clients_show_the_servers_reason(run_py: RunPy, data_dir: P
         def refused(*command: str, token: str) -> str:
             done = run_py(*command, "--token", token, "--url", server.url, on=None)
             assert done.status == 1
-            start, end = "error: the token was not accepted (", ")\n"
+            start = "error: the token was not accepted ("
+            end = "). `run.py token check` explains a token, and `run.py token create` makes one.\n"
             assert done.err.startswith(start)
             assert done.err.endswith(end)
             return done.err.removeprefix(start).removesuffix(end)
