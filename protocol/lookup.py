@@ -73,8 +73,7 @@ def parse_lookup(parameters: Mapping[str, object]) -> Lookup:
     Raises ApiError (bad_request) that names the first required parameter that is missing or empty.
     """
     given = parameters.get
-    number_code, number = _text(given("number_code")), _text(given("number"))
-    inbound_code, inbound = _text(given("inbound_code")), _text(given("inbound"))
+    number_code, number, inbound_code, inbound = map(_text, map(given, _REQUIRED))
     if not (number_code and number and inbound_code and inbound):
         missing = next(name for name in _REQUIRED if not _text(given(name)))
         raise ApiError(ErrorCode.BAD_REQUEST, f"Missing required parameter: '{missing}'")
