@@ -12,8 +12,9 @@ function deviceOf(activity) {
 }
 
 /**
- * Try to open what `log` keeps, in its order; with `before`, only what the device has sent that sent this activity, and
- * with the keys that this one will be opened with: nobody may have told that they have changed. `open`: the client's. One after another: each message of a device can be opened once, and in its turn.
+ * Try to open what `log` keeps, in its order. `open`: the client's. With `before`, only what the device has sent that sent
+ * this activity, and with the keys that this one will be opened with: nobody may have told that they have changed. One
+ * after another: each message of a device can be opened once, and in its turn.
  */
 export function reopen(log, open, before) {
   const run = (log.reopening ?? Promise.resolve()).catch(() => {}).then(() => reopenNow(log, open, before));
