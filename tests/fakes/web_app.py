@@ -130,10 +130,10 @@ class Profile:
 
 
 @asynccontextmanager
-async def signed_in(browser: Browser, url: str, person: int, **options: Any) -> AsyncIterator[AppTab]:
+async def signed_in(browser: Browser, url: str, person: int, place: str = "", **options: Any) -> AsyncIterator[AppTab]:
     """Open a browser profile with one window, in which a demo person is signed in and connected."""
     async with profile(browser, url, **options) as opened:
-        tab = await opened.tab()
+        tab = await opened.tab(place)
         await tab.sign_in(person)
         await tab.live()
         yield tab

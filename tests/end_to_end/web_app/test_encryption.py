@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile, signed_in
 from tests.harness.backend import rows
 from tests.harness.lives import Lives
 
@@ -135,10 +135,7 @@ async def test_what_was_kept_back_because_of_changed_keys_is_sent_when_they_were
     await jane.live()
     await jane.page.context.set_offline(True)
     await expect(jane.page.locator(".connection[data-state=live]")).to_have_count(0)
-    async with profile(browser, server.node.url) as laptop:
-        new = await laptop.tab()
-        await new.sign_in(JOHN)
-        await new.live()
+    async with signed_in(browser, server.node.url, JOHN) as new:
         for text in ("written without a network", "and one more"):
             await jane.say(text)
         await jane.page.context.set_offline(False)

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, AppTab, signed_in
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,10 +20,7 @@ NOT_LINKED = "Encrypted · this device is not linked yet"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[AppTab]:
-    async with profile(browser, server.node.url) as opened:
-        tab = await opened.tab()
-        await tab.sign_in(JANE)
-        await tab.live()
+    async with signed_in(browser, server.node.url, JANE) as tab:
         await tab.begin(JOHN)
         await tab.say("hello")
         await john.hears("hello")
@@ -33,10 +30,7 @@ async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[A
 @pytest_asyncio.fixture(loop_scope="module")
 async def new(server: Lives, browser: Browser, jane: AppTab) -> AsyncIterator[AppTab]:
     """A further device of John's, which shows its devices."""
-    async with profile(browser, server.node.url) as opened:
-        tab = await opened.tab()
-        await tab.sign_in(JOHN)
-        await tab.live()
+    async with signed_in(browser, server.node.url, JOHN) as tab:
         await tab.go("Devices")
         yield tab
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile
+from tests.fakes.web_app import JANE, JOHN, MARIA, STORED, AppTab, profile, signed_in
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,10 +37,7 @@ CONVERSATION = f"async () => (await ({STORED})('conversations'))[0]"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[AppTab]:
-    async with profile(browser, server.node.url) as opened:
-        tab = await opened.tab()
-        await tab.sign_in(JANE)
-        await tab.live()
+    async with signed_in(browser, server.node.url, JANE) as tab:
         await tab.begin(JOHN)
         await tab.say("hello")
         await john.hears("hello")
@@ -50,10 +47,7 @@ async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[A
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def laptop(server: Lives, browser: Browser, jane: AppTab) -> AsyncIterator[AppTab]:
     """A device of John's that nobody has linked."""
-    async with profile(browser, server.node.url) as opened:
-        tab = await opened.tab(f"#/c!person:{JANE}")
-        await tab.sign_in(JOHN)
-        await tab.live()
+    async with signed_in(browser, server.node.url, JOHN, f"#/c!person:{JANE}") as tab:
         yield tab
 
 
@@ -122,10 +116,7 @@ async def test_what_was_sent_before_is_opened_first_by_a_device_that_was_away(
     server: Lives, browser: Browser, jane: AppTab, john: AppTab
 ) -> None:
     """It learns that a device was linked together with what that device has sent since."""
-    async with profile(browser, server.node.url) as opened:
-        phone = await opened.tab(f"#/c!person:{JANE}")
-        await phone.sign_in(JOHN)
-        await phone.live()
+    async with signed_in(browser, server.node.url, JOHN, f"#/c!person:{JANE}") as phone:
         await phone.say("one")
         await phone.hears("one")
         await expect(jane.page.locator(".bubble.closed", has_text="Not opened: new device")).to_have_count(1)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
@@ -14,9 +13,9 @@ import trustme
 from websockets.asyncio.client import connect
 
 from buzz_client.failures import why_no_answer
+from tests.servers.other_programs import Serve, answers_at_once, is_not_http, listening
 
 Ask = Callable[[str], Awaitable[None]]
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def by_http(url: str) -> None:
@@ -29,25 +28,7 @@ async def by_socket(url: str) -> None:
         pass
 
 
-@asynccontextmanager
-async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 async def closes(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def is_not_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"SSH-2.0-other\r\n\r\n")
-    writer.close()
-
-
-async def is_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     writer.close()
 
 
@@ -90,7 +71,7 @@ async def test_another_program_listens(ask: Ask, serve: Serve, said: str) -> Non
 
 
 async def test_it_has_no_tls(ask: Ask) -> None:
-    async with listening(is_http) as address:
+    async with listening(answers_at_once) as address:
         assert await why(ask, f"https://{address}") == "it answers without TLS; write http:// instead of https://"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import aiohttp
 import httpx
@@ -15,9 +15,9 @@ import trustme
 
 from server.http.failures import why_no_answer
 from server.http.outbound import open_guarded_session
+from tests.servers.other_programs import Serve, answers_at_once, is_not_http, listening
 
 Ask = Callable[[str], Awaitable[object]]
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _MORE_THAN_WAIT = 8
 """More connections than wait for a listener that accepts none."""
@@ -44,26 +44,8 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return chosen
 
 
-@asynccontextmanager
-async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}/a-secret"
-
-
 async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
-    writer.close()
-
-
-async def says_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"SSH-2.0-other\r\n\r\n")
-    writer.close()
-
-
-async def answers_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     writer.close()
 
 
@@ -90,18 +72,18 @@ async def test_the_name_is_unknown(ask: Ask) -> None:
 
 async def test_it_closes_the_connection() -> None:
     async with listening(closes) as address:
-        assert await why(by_aiohttp, f"http://{address}") == "it closed the connection before it answered"
+        assert await why(by_aiohttp, f"http://{address}/a-secret") == "it closed the connection before it answered"
 
 
 async def test_it_speaks_no_http() -> None:
-    async with listening(says_nonsense) as address:
-        assert await why(by_aiohttp, f"http://{address}") == "its answer can't be read as HTTP"
+    async with listening(is_not_http) as address:
+        assert await why(by_aiohttp, f"http://{address}/a-secret") == "its answer can't be read as HTTP"
 
 
-@pytest.mark.parametrize("serve", [closes, says_nonsense])
+@pytest.mark.parametrize("serve", [closes, is_not_http])
 async def test_of_httpx_it_says_that_the_answer_is_not_whole(serve: Serve) -> None:
     async with listening(serve) as address:
-        assert await why(by_httpx, f"http://{address}") == "its answer ended early, or can't be read"
+        assert await why(by_httpx, f"http://{address}/a-secret") == "its answer ended early, or can't be read"
 
 
 @pytest.mark.parametrize("by", [by_aiohttp, by_httpx])
@@ -120,14 +102,14 @@ async def test_it_does_not_answer_in_time(by: Callable[[str, float], Awaitable[o
 
 async def test_it_has_no_tls(ask: Ask) -> None:
     async with listening(answers_at_once) as address:
-        assert (await why(ask, f"https://{address}")).startswith("it does not answer by TLS (")
+        assert (await why(ask, f"https://{address}/a-secret")).startswith("it does not answer by TLS (")
 
 
 async def test_its_certificate_is_nobodys(ask: Ask) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     async with listening(closes, tls) as address:
-        said = await why(ask, f"https://{address}")
+        said = await why(ask, f"https://{address}/a-secret")
     assert said.startswith("its certificate is not accepted (")
     assert said.endswith("; BUZZ_WEBHOOK_CA_FILE names more authorities")
 
