@@ -23,6 +23,7 @@ from tests.harness.http import Http
 from tests.harness.node import READY_SECONDS, RunningNode, Tokens, running_node, settings_for
 from tests.harness.peer import JSON, Peer, peer
 from tests.harness.people import rows
+from tests.harness.waiting import until
 
 
 class World:
@@ -75,11 +76,22 @@ class World:
         **hello: Any,
     ) -> Peer:
         """Open a session: connected, welcomed, delivering from ``last`` (None: from the head)."""
-        opened = await self.connect(subprotocol, receive_buffer=receive_buffer)
         if last is not None:
             hello["last_activity_id"] = last
+        await self.settled()
+        opened = await self.connect(subprotocol, receive_buffer=receive_buffer)
         await opened.hello(self.tokens.person(person, ttl), **hello)
         return opened
+
+    async def settled(self) -> None:
+        """Wait until every node has heard of everything that is stored now.
+
+        What one node acknowledged reaches another some milliseconds later: a session that opens there meanwhile gets it
+        after its ``caught_up``, or although it began at the head.
+        """
+        if len(self.nodes) > 1:
+            head = (await self.node.store.state()).head
+            await until(lambda: all(each.node.hub.head >= head for each in self.nodes))
 
     async def set_member(self, company: int, person: int, member: bool = True) -> None:
         """Add or remove a person's membership of a company."""

@@ -82,7 +82,9 @@ async def shown(tab: Tab, *wanted: str) -> None:
         raise AssertionError(f"shown are {found}, and not {wanted}") from None
 
 
-async def lines(tab: Tab) -> list[str]:
+async def hears(tab: Tab, text: str) -> list[str]:
+    """Wait until the open conversation shows this text; the list beside it may show it earlier. Returns all texts."""
+    await tab.wait_for_function(f"text => ({LINES})().includes(text)", text)
     found: Any = await tab.evaluate(LINES)
     return [str(each) for each in found]
 
@@ -92,7 +94,7 @@ async def test_a_closed_app_is_woken_shows_stores_and_takes_away(
 ) -> None:
     await john.begin(JANE)
     await john.say("while it is open")
-    await jane.wait_for_function("() => document.body.textContent.includes('while it is open')")
+    await hears(jane, "while it is open")
     await jane.evaluate("() => { location.hash = '#/settings' }")
     await jane.wait_for_function(PUSH, "off")
     await jane.click("[data-push] input")
@@ -109,15 +111,17 @@ async def test_a_closed_app_is_woken_shows_stores_and_takes_away(
 
     # What the worker received is stored where the app finds it, and the place in the log with it.
     await server.node.kill()
-    await jane.goto(f"{server.node.url}/#/c!person:{JOHN}")
-    await jane.wait_for_function("() => document.body.textContent.includes('and once more')")
-    assert [line for line in await lines(jane) if "while" in line or "once" in line] == [
-        "while it is open",
-        "while it is closed",
-        "and once more",
-    ]
-    await jane.goto(server.node.url + ELSEWHERE)
-    await server.start()
+    try:
+        await jane.goto(f"{server.node.url}/#/c!person:{JOHN}")
+        texts = await hears(jane, "and once more")
+        assert [text for text in texts if "while" in text or "once" in text] == [
+            "while it is open",
+            "while it is closed",
+            "and once more",
+        ]
+        await jane.goto(server.node.url + ELSEWHERE)
+    finally:
+        await server.start()
 
     # Jane reads on another device: a silent push takes the notification away here.
     await john.live()
