@@ -154,12 +154,15 @@ async def run_py(*arguments: str, **environment: str) -> AsyncIterator[Terminal]
         cwd=ROOT,
         env=os.environ | environment,
     )
+    terminal = Terminal(process)
     try:
-        yield Terminal(process)
+        yield terminal
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        rest, _ = await process.communicate()
+        # A test that fails shows what every terminal said, also the one that it did not wait for.
+        print(f"--- {arguments}", *terminal.lines, "--- not read:", rest.decode(errors="replace"), sep="\n")
 
 
 @pytest.mark.usefixtures("watch")
