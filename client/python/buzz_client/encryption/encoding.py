@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgpack
 
 _MAX_ENTRIES = 36
 _MAX_FIELDS = 16
+_LENGTH = struct.Struct(">I").pack
 
 
 class BadForm(ValueError):
@@ -22,13 +24,14 @@ def framed(*fields: bytes | str | int) -> bytes:
 
     Text is UTF-8, an integer 8 bytes. Two different lists of fields never give the same bytes.
     """
-    return b"".join(len(data).to_bytes(4, "big") + data for data in map(_data, fields))
-
-
-def _data(field: bytes | str | int) -> bytes:
-    if isinstance(field, bytes):
-        return field
-    return field.encode() if isinstance(field, str) else field.to_bytes(8, "big")
+    parts: list[bytes] = []
+    for field in fields:
+        if isinstance(field, bytes):
+            data = field
+        else:
+            data = field.encode() if isinstance(field, str) else field.to_bytes(8, "big")
+        parts += (_LENGTH(len(data)), data)
+    return b"".join(parts)
 
 
 def to_base64(data: bytes) -> str:

@@ -22,9 +22,12 @@ def device_tag(person_id: int, device_id: str, identity: bytes) -> bytes:
     return hashlib.sha256(framed("buzz device v1", person_id, device_id, identity)).digest()[:TAG_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SealingKey:
-    """The secret of a sealing key. ``replaced_at``: since when it is no longer the newest; None: it is."""
+    """The secret of a sealing key. ``replaced_at``: since when it is no longer the newest; None: it is.
+
+    It has no slots: its public key is kept, once it was worked out.
+    """
 
     seed: bytes
     created_at: int
@@ -35,7 +38,7 @@ class SealingKey:
         """Until when others may seal for it: a device that was offline so long can still open that."""
         return self.created_at + SEALING_KEY_SECONDS + KEPT_SECONDS
 
-    @property
+    @cached_property
     def public(self) -> bytes:
         """Its public key, of 1,216 bytes."""
         return sealing_public(self.seed)

@@ -35,6 +35,7 @@ class OwnDevice:
         self._store = store
         self.keys = keys
         self.extras = extras
+        self._publications: tuple[Publication, Publication] | None = None
 
     @classmethod
     def open(cls, store: KeyStore, person_id: int, device_id: str, now: int) -> OwnDevice:
@@ -83,6 +84,12 @@ class OwnDevice:
 
     def publications(self) -> tuple[Publication, Publication]:
         """Return what is to be published: the identity and the newest sealing key, each with its statement."""
+        # Asked for at every connection; the signatures are the same until the keys or the extras change.
+        if self._publications is None:
+            self._publications = self._signed()
+        return self._publications
+
+    def _signed(self) -> tuple[Publication, Publication]:
         newest = self.keys.sealing[0]
         identity = replace(Statement.make(self.about, self.keys.identity_seed, NEVER), **self.extras)
         about = KeyText(self.keys.person_id, self.keys.device_id, SEALING_ALGORITHM, newest.public)
@@ -95,6 +102,7 @@ class OwnDevice:
     def _write(self, keys: DeviceKeys, extras: dict[str, Any]) -> None:
         self._store.write({_ROW: {"keys": records.keys_row(keys), "extras": records.extras_row(**extras)}})
         self.keys, self.extras = keys, extras
+        self._publications = None
 
 
 def _publication(algorithm: KeyAlgorithm, about: KeyText, statement: Statement) -> Publication:

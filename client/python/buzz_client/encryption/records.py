@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from buzz_client.encryption.chains import Chain, SendingChain
@@ -13,9 +14,19 @@ from buzz_client.encryption.trust import KnownDevice, KnownPerson, Standing
 Row = dict[str, Any]
 
 
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _row(value: Any) -> Row:
+    # dataclasses.asdict copies every value in depth, which is most of the time that a person's row takes.
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
 def keys_row(keys: DeviceKeys) -> Row:
     """Return a device's keys as a row."""
-    return asdict(keys)
+    return {**_row(keys), "sealing": [_row(key) for key in keys.sealing]}
 
 
 def keys_of(row: Row) -> DeviceKeys:
@@ -25,7 +36,7 @@ def keys_of(row: Row) -> DeviceKeys:
 
 def chain_row(chain: Chain) -> Row:
     """Return a chain's state as a row."""
-    return asdict(chain)
+    return _row(chain)
 
 
 def chain_of(row: Row | None) -> Chain | None:
@@ -51,8 +62,8 @@ def sending_of(row: Row | None) -> SendingChain | None:
 
 def person_row(person: KnownPerson) -> Row:
     """Return what is known of a person as a row."""
-    devices = [{**asdict(device), "standing": device.standing.value} for device in person.devices]
-    return {**asdict(person), "devices": devices}
+    devices = [{**_row(device), "standing": device.standing.value} for device in person.devices]
+    return {**_row(person), "devices": devices}
 
 
 def person_of(row: Row) -> KnownPerson:
@@ -64,10 +75,10 @@ def person_of(row: Row) -> KnownPerson:
 def extras_row(link: Link | None, commitment: bytes | None, nonce: bytes | None, answer: LinkAnswer | None) -> Row:
     """Return what an identity's statement says besides its signature as a row."""
     return {
-        "link": None if link is None else asdict(link),
+        "link": None if link is None else _row(link),
         "commitment": commitment,
         "nonce": nonce,
-        "answer": None if answer is None else asdict(answer),
+        "answer": None if answer is None else _row(answer),
     }
 
 
