@@ -51,6 +51,12 @@ async def days_left(buzz: Buzz, request: str) -> int:
     return (date.fromisoformat(deadline) - datetime.now(UTC).date()).days
 
 
+async def confirm(tab: AppTab, name: str) -> None:
+    """Do something with the request that is open, and confirm it."""
+    await tab.page.get_by_role("button", name=name, exact=True).click()
+    await tab.page.get_by_role("dialog", name=name).get_by_role("button", name=name, exact=True).click()
+
+
 async def test_a_request_arrives_live_and_is_worked_on_by_two_members(buzz: Buzz, jane: AppTab, maria: AppTab) -> None:
     await jane.go("Privacy")
     request = await buzz.submit(CODE, first_name="Julian", last_name="Salama", other="Please stop, <b>soon</b>.")
@@ -69,18 +75,36 @@ async def test_a_request_arrives_live_and_is_worked_on_by_two_members(buzz: Buzz
 
     await maria.go("Privacy")
     await maria.page.locator("a.card", has_text="Julian Salama").click()
-    await jane.page.get_by_role("button", name="Acknowledge").click()
+    await confirm(jane, "Acknowledge")
     await expect(maria.page.get_by_role("button", name="Acknowledged")).to_be_disabled()
-    await maria.page.get_by_role("button", name="Extend the deadline").click()
+    await confirm(maria, "Extend the deadline")
     await expect(jane.page.get_by_role("button", name="Extended")).to_be_disabled()
     await expect(main).to_contain_text(f"{left + 45} days left")
-    await jane.page.get_by_role("button", name="Complete", exact=True).click()
+    await confirm(jane, "Complete")
     for tab in (jane, maria):
         await expect(tab.page.locator("main .chip")).to_have_text("Completed")
         await expect(tab.page.get_by_role("button", name="Completed")).to_be_disabled()
     # What was completed stays in the list.
     await jane.page.get_by_role("link", name="Privacy requests").click()
     await expect(jane.page.locator("a.card", has_text="Julian Salama")).to_contain_text("Completed")
+
+
+async def test_a_single_click_changes_no_request(buzz: Buzz, browser: Browser) -> None:
+    request = await buzz.submit(CODE, first_name="Ana", last_name="Ruiz", delete_me="true")
+    asks = {
+        "en-US": ("Cancel", "Acknowledge", "Extend the deadline", "Complete", "cannot take it back"),
+        "es-ES": ("Cancelar", "Confirmar", "Ampliar el plazo", "Completar", "no se puede deshacer"),
+    }
+    for locale, (cancel, *actions, warning) in asks.items():
+        async with signed_in(browser, buzz.url, JANE, f"#/privacy!{request}", locale=locale) as tab:
+            for name in actions:
+                await tab.page.get_by_role("button", name=name, exact=True).click()
+                dialog = tab.page.get_by_role("dialog", name=name)
+                await expect(dialog).to_contain_text(warning)
+                await dialog.get_by_role("button", name=cancel).click()
+                await expect(dialog).to_have_count(0)
+    _, found = await buzz.ask("GET", f"/apps/buzz/privacy-requests/{request}", buzz.person(JANE))
+    assert [found[field] for field in ("acknowledged", "extended", "completed")] == [False, False, False]
 
 
 async def test_a_voicemail_is_played_and_read(buzz: Buzz, jane: AppTab) -> None:

@@ -1,5 +1,6 @@
 // The person's own devices: names, linking a new one, signing one out.
 
+import { Confirm } from "./confirm.js";
 import { html, useState, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { Linking } from "./linking.js";
@@ -43,9 +44,8 @@ function Device({ session, device }) {
     <div class="card-actions"><button type="button" class="button quiet" onClick=${() => setAsks("name")} aria-label=${t("renameDevice", { name })}>${t("rename")}</button>
       ${!here && html`<button type="button" class="button danger" onClick=${() => setAsks("out")} aria-label=${t("signOutDevice", { name })}>${t("signOutShort")}</button>`}</div>
     ${asks === "name" && html`<${Rename} name=${device.name ?? ""} close=${() => setAsks(null)} save=${(given) => act(() => session.keys.rename(device.device_id, given))} />`}
-    ${asks === "out" && html`<${Dialog} title=${t("signOutDevice", { name })} close=${() => setAsks(null)}>
-      <p>${t("signOutDeviceWhy")}</p><div class="row-end"><button type="button" class="button quiet" onClick=${() => setAsks(null)}>${t("cancel")}</button>
-      <button type="button" class="button danger" onClick=${() => act(() => session.keys.signOutDevice(device.device_id))}>${t("signOutShort")}</button></div><//>`}
+    ${asks === "out" && html`<${Confirm} title=${t("signOutDevice", { name })} close=${() => setAsks(null)} label=${t("signOutShort")}
+      act=${() => act(() => session.keys.signOutDevice(device.device_id))}><p>${t("signOutDeviceWhy")}</p><//>`}
   </li>`;
 }
 

@@ -1,5 +1,6 @@
 // Privacy requests: the list for a company's members, and one of them.
 
+import { Confirm } from "./confirm.js";
 import { html, useEffect, useState, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { DayTime, Empty, Heading, Notice } from "./parts.js";
@@ -36,13 +37,16 @@ function requesterOf({ requester_type: type }) {
   return text?.startsWith("requester_") ? type : text;
 }
 
-const ACTIONS = [["acknowledged", "acknowledge", "acknowledgeDone"], ["extended", "extend", "extendDone"],
-  ["completed", "complete", "completeDone"]];
+/** What can be said of a request: the field that is set, and the texts for it, for having done it, and of what it means. */
+const ACTIONS = [["acknowledged", "acknowledge", "acknowledgeDone", "acknowledgeWhy"], ["extended", "extend", "extendDone", "extendWhy"],
+  ["completed", "complete", "completeDone", "completeWhy"]];
 
 function OneRequest({ session, request }) {
   const [failed, setFailed] = useState(null);
   const [busy, setBusy] = useState(null);
+  const [asked, ask] = useState(null);
   const change = async (field) => {
+    ask(null);
     setBusy(field);
     setFailed(null);
     try {
@@ -75,10 +79,12 @@ function OneRequest({ session, request }) {
       ${call && html`<${Voicemail} session=${session} request=${request} call=${call} />`}</section>
     <section class="card block"><h2>${t("deadlines")}</h2><dl>${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>
     ${failed && html`<${Notice} tone="bad" icon="warning" role="alert">${failed}<//>`}
-    <div class="actions-row">${ACTIONS.map(([field, name, past]) => html`<button type="button" key=${field}
+    <div class="actions-row">${ACTIONS.map(([field, name, past, why]) => html`<button type="button" key=${field}
       class="button ${field === "completed" ? "primary" : ""}" disabled=${request[field] || busy !== null || (request.completed && field !== "completed")}
-      onClick=${() => change(field)}>${request[field] && html`<${Icon} name="check" />`}${t(request[field] ? past : name)}</button>`)}</div>
-    </div></div>`;
+      onClick=${() => ask([field, name, why])}>${request[field] && html`<${Icon} name="check" />`}${t(request[field] ? past : name)}</button>`)}</div>
+    </div>
+    ${asked && html`<${Confirm} title=${t(asked[1])} close=${() => ask(null)} tone="primary" label=${t(asked[1])} act=${() => change(asked[0])}>
+      <p>${t(asked[2])}</p><p class="soft">${t("notTakenBack")}</p><//>`}</div>`;
 }
 
 /** A voicemail: play it, and read it. */

@@ -1,7 +1,8 @@
 // What the person can choose, and signing out.
 
+import { Confirm } from "./confirm.js";
 import { html, useEffect, useState, useTopics } from "./html.js";
-import { Dialog, Heading } from "./parts.js";
+import { Heading } from "./parts.js";
 import { LANGUAGES, t, useLanguage } from "../state/language.js";
 import { preferences, prefer } from "../state/preferences.js";
 
@@ -41,10 +42,8 @@ export function SettingsScreen({ session, redraw, onHelp }) {
       <p><button type="button" class="button" onClick=${onHelp}>${t("shortcuts")}</button></p></section>
     <section class="card block"><h2>${t("signOut")}</h2><p class="soft">${t("signOutWhy")}</p>
       <p><button type="button" class="button danger" onClick=${() => setAsks(true)}>${t("signOut")}</button></p></section></div>
-    ${asks && html`<${Dialog} title=${t("signOutAsk")} close=${() => setAsks(false)}><p>${t("signOutWhy")}</p>
-      ${session.outgoing.all.length > 0 && html`<p class="fault">${t("signOutWaiting", { count: session.outgoing.all.length })}</p>`}
-      <div class="row-end"><button type="button" class="button quiet" onClick=${() => setAsks(false)}>${t("cancel")}</button>
-        <button type="button" class="button danger" onClick=${() => session.signOut()}>${t("signOut")}</button></div><//>`}
+    ${asks && html`<${Confirm} title=${t("signOutAsk")} close=${() => setAsks(false)} label=${t("signOut")} act=${() => session.signOut()}>
+      <p>${t("signOutWhy")}</p>${session.outgoing.all.length > 0 && html`<p class="fault">${t("signOutWaiting", { count: session.outgoing.all.length })}</p>`}<//>`}
   </div>`;
 }
 
