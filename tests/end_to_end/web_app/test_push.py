@@ -40,6 +40,23 @@ KEPT = """async () => {
   database.close()
   return [await worker.pushManager.getSubscription() !== null, held !== undefined]
 }"""
+# The server's answer to what a subscription begins with comes when the sign-out had time enough to overtake it.
+SIGNED_OUT_WHILE_SUBSCRIBING = f"""async personId => {{
+  const {{ forgetPush, resumePush }} = await import("/app/state/push.js")
+  let answer
+  const asked = new Promise((resolve) => {{ answer = resolve }})
+  const pair = await crypto.subtle.generateKey({{ name: "ECDSA", namedCurve: "P-256" }}, true, ["sign"])
+  const bytes = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey))
+  const key = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")
+  const http = {{ pushKey: () => asked, putPush: async () => {{}} }}
+  const session = {{ personId, deviceId: "this one", buzz: {{ http }} }}
+  const resumed = resumePush(session)
+  const left = forgetPush(session)
+  await Promise.race([left, new Promise((resolve) => setTimeout(resolve, 1000))])
+  answer(key)
+  await Promise.allSettled([resumed, left])
+  return ({KEPT})()
+}}"""
 # A page of the same origin that is not the app.
 ELSEWHERE = "/app/texts/en.js"
 
@@ -132,6 +149,16 @@ async def test_a_closed_app_is_woken_shows_stores_and_takes_away(
         await other.sign_in(JANE)
         await other.live()
         await shown(jane)
+
+
+async def test_a_subscription_that_is_being_made_does_not_outlive_the_sign_out(server: Lives, jane: Tab) -> None:
+    await jane.goto(f"{server.node.url}/#/settings")
+    await jane.wait_for_function(LIVE)
+    await jane.wait_for_function("() => document.querySelector('[data-push]') !== null")
+    if await jane.evaluate(PUSH, "off"):
+        await jane.click("[data-push] input")
+    await jane.wait_for_function(PUSH, "on")
+    assert await jane.evaluate(SIGNED_OUT_WHILE_SUBSCRIBING, JANE) == [False, False]
 
 
 async def test_a_person_who_signs_out_is_woken_no_more(server: Lives, jane: Tab) -> None:

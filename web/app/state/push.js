@@ -18,32 +18,36 @@ export async function pushState(session) {
   return Notification.permission === "granted" && await isWoken(session) ? "on" : "off";
 }
 
+// One after another: a subscription that is still being made would outlive a sign-out that did not wait for it.
+let turn = Promise.resolve();
+const inTurn = (work) => (turn = turn.catch(() => {}).then(work));
+
 const isWoken = async ({ personId }) => (await keptWoken())?.person.personId === personId;
 
 /** Ask the person for the browser's permission, and subscribe. Throws what the browser or the server says. */
 export async function turnOnPush(session) {
-  if (await Notification.requestPermission() === "granted") await register(session);
+  if (await Notification.requestPermission() === "granted") await inTurn(() => register(session));
 }
 
-export async function turnOffPush(session) {
+export const turnOffPush = (session) => inTurn(async () => {
   if (!await isWoken(session)) return;
   await forget();
   await unsubscribe(session.buzz.http, await options(session));
-}
+});
 
 /** This person signs out: the browser is woken for them no more. The server forgets it together with the device. */
-export async function forgetPush(session) {
+export const forgetPush = (session) => inTurn(async () => {
   if (!await isWoken(session)) return;
   await forget();
   const worker = await navigator.serviceWorker.getRegistration();
   await (await worker?.pushManager.getSubscription())?.unsubscribe();
   for (const shown of await worker?.getNotifications() ?? []) shown.close();
-}
+});
 
 /** Subscribe again after a start: the browser may have another subscription by now. */
-export async function resumePush(session) {
+export const resumePush = (session) => inTurn(async () => {
   if (await isWoken(session) && Notification.permission === "granted") await register(session);
-}
+});
 
 /** Answer the service worker, which was woken: it shows nothing that this page shows. */
 export async function answerWorker(session, event) {

@@ -356,7 +356,8 @@ export class Session {
     if (this.#leaves) return;
     this.#leaves = true;
     await this.begun;
-    if (preferences().push === this.personId) await this.push().then(({ forgetPush }) => forgetPush(this)).catch(() => {});
+    const forgotten = preferences().push === this.personId && this.push().then(({ forgetPush }) => forgetPush(this)).catch(() => {});
+    await Promise.race([forgotten, pause(PATIENCE_MS)]);
     // While it is connected, a device that is signed out would come back with its next token.
     await this.buzz.close();
     await Promise.race([this.buzz.http.signOutDevice(this.deviceId).catch(() => {}), pause(PATIENCE_MS)]);
