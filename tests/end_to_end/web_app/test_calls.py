@@ -20,6 +20,14 @@ expect.set_options(timeout=WAIT_MS)
 # The demo's: Jane's Buzz number, her trusted contact, one whom she has not trusted, and John, a person.
 JANES_NUMBER, ANN, SAM, ACME = "+12385551629", "+19876543210", "+12025550199", "+18005550100"
 STRANGER = "+12025550177"
+COVERS = """(banner) => {
+  const { left, bottom } = banner.getBoundingClientRect()
+  return [...document.querySelectorAll("main, .list, .rail")].some((part) => {
+    const box = part.getBoundingClientRect()
+    return box.height > 0 && box.right > left && box.top < bottom
+  })
+}"""
+"""Whether the banner lies over a part of the app."""
 _sids: Iterator[int] = itertools.count(1)
 
 
@@ -121,3 +129,25 @@ async def test_a_blocked_call_says_why_and_what_would_let_it_ring(
     # It is among the latest calls, too, with the same reason.
     await jane.page.get_by_role("tab", name="Latest").click()
     await expect(jane.page.locator(".call-card").first).to_contain_text(why)
+
+
+async def test_a_call_covers_nothing_and_is_shown_once(buzz: Buzz, jane: AppTab) -> None:
+    screened = Twilio(buzz, STRANGER)
+    for width, height in ((1_280, 800), (390, 780)):
+        await jane.page.set_viewport_size({"width": width, "height": height})
+        assert not await screened.rings()
+        await expect(banner(jane)).to_be_visible()
+        assert not await banner(jane).evaluate(COVERS)
+        # It is the newest one in the list of calls: whoever looks there has seen it.
+        await jane.go("Calls")
+        await expect(banner(jane)).to_have_count(0)
+        await expect(jane.page.locator(".call-card").first).to_contain_text(STRANGER)
+        await jane.go("Messages")
+        # Twilio asks again about the same call. What comes after it is shown.
+        assert not await screened.rings()
+        ringing = Twilio(buzz, ANN)
+        assert await ringing.rings()
+        await expect(banner(jane)).to_contain_text("Ann Lee")
+        await ringing.ends(3)
+        await expect(banner(jane)).to_have_count(0)
+        screened = Twilio(buzz, STRANGER)

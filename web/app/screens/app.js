@@ -1,4 +1,4 @@
-// The frame: sections, the list, what is open, and what lies over it.
+// The frame: notices, sections, the list, and what is open.
 
 import { html, useEffect, useLayoutEffect, useReducer, useState, useTopics, announce } from "./html.js";
 import { Conversation } from "./conversation.js";
@@ -41,19 +41,21 @@ export function App({ session }) {
   const wide = useMedia(WIDE);
   return html`<div class="app ${key || section !== "messages" ? "opened" : ""} in-${section}">
     <a class="skip" href="#content" onClick=${toContent}>${t("skip")}</a>
-    <${Rail} session=${session} section=${section} />
-    ${section === "messages" && html`<${Conversations} session=${session} current=${key} alone=${!key && !wide} />`}
-    <main id="content" tabindex="-1">
+    <div class="notices">
+      ${session.calls.now && html`<${CallBanner} session=${session} section=${section} />`}
       <${Connection} session=${session} />
       <${NewVersion} session=${session} />
       ${session.keys.added && html`<${NewDevice} session=${session} added=${session.keys.added} />`}
+    </div>
+    <${Rail} session=${session} section=${section} />
+    ${section === "messages" && html`<${Conversations} session=${session} current=${key} alone=${!key && !wide} />`}
+    <main id="content" tabindex="-1">
       ${section === "messages" && (key ? html`<${Conversation} key=${key} session=${session} id=${key} at=${place.at} />` : html`<${Nothing} />`)}
       ${section === "calls" && html`<${CallsScreen} session=${session} />`}
       ${section === "privacy" && html`<${PrivacyScreen} session=${session} id=${place.id} />`}
       ${section === "devices" && html`<${DevicesScreen} session=${session} />`}
       ${section === "settings" && html`<${SettingsScreen} session=${session} redraw=${redraw} onHelp=${() => setHelp(true)} />`}
     </main>
-    ${session.calls.now && html`<${CallBanner} session=${session} />`}
     ${help && html`<${Help} close=${() => setHelp(false)} />`}
   </div>`;
 }
@@ -128,7 +130,7 @@ function Connection({ session }) {
 function NewVersion({ session }) {
   useTopics(session, "version");
   if (!session.useNewVersion) return null;
-  return html`<${Notice} icon="details"><p>${t("newVersion")}</p>
+  return html`<${Notice} icon="details" role="status"><p>${t("newVersion")}</p>
     <button type="button" class="button small" onClick=${() => session.useNewVersion()}>${t("newVersionUse")}</button><//>`;
 }
 

@@ -1,18 +1,23 @@
-// A call that rings, or was just turned away: over every screen.
+// A call that rings, or was just turned away: above every screen.
 
 import { blockedWords, hintWords } from "./blocked.js";
-import { html, useTopics } from "./html.js";
+import { html, useEffect, useTopics } from "./html.js";
 import { Icon } from "./icons.js";
 import { Avatar } from "./parts.js";
 import { trustWords } from "./trust.js";
 import { t } from "../state/language.js";
 
-/** Who calls, and whether and why they are trusted. */
-export function CallBanner({ session }) {
+/** Who calls, and whether and why they are trusted. Props: `session`, `section`: what is shown below. */
+export function CallBanner({ session, section }) {
   useTopics(session, "calls");
   const { ringing } = session.calls;
   const call = session.calls.now;
-  if (!call) return null;
+  // A blocked call is the newest in the list of calls: whoever looks at that has been told.
+  const listed = call && !ringing && section === "calls";
+  useEffect(() => {
+    if (listed) session.calls.dismiss();
+  }, [listed]);
+  if (!call || listed) return null;
   const { name, number } = session.calls.callerOf(call);
   const who = name ?? number ?? t("unknownCaller");
   const entry = call.contacts?.[0] ?? call.people?.[0] ?? call.companies?.[0];

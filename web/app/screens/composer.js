@@ -5,7 +5,6 @@ import { IconButton, Notice } from "./parts.js";
 import { t } from "../state/language.js";
 import { splitQuote, withQuote } from "../state/rows.js";
 
-const MOST_PX = 200;
 const MOST_BYTES = 30_000;
 
 const bytesOf = (text) => new TextEncoder().encode(text).length;
@@ -24,7 +23,7 @@ export function Composer({ session, conversation, blocked, onUp, onSent }) {
   useLayoutEffect(() => {
     const { style } = field.current;
     style.height = "auto";
-    style.height = `${Math.min(MOST_PX, field.current.scrollHeight + 2)}px`;
+    style.height = `${field.current.scrollHeight + 2}px`;
   }, [draft.text, key]);
   useEffect(() => {
     // On a phone the keyboard would cover what is to be read.

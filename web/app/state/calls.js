@@ -13,6 +13,8 @@ export class Calls {
   latest = [];
   blocked = [];
   #byMessage = new Map();
+  /** The calls that were shown, by id: each is shown once. */
+  #told = new Set();
   /** The names of callers by their numbers: the server tells them while it rings, and not in its lists. */
   #names = new Map();
   #timer;
@@ -31,8 +33,10 @@ export class Calls {
   }
 
   follow(buzz) {
-    buzz.on("call.ringing", (call) => this.#ring(call));
+    const fresh = ({ call_id: id }) => !this.#told.has(id) && this.#told.add(id);
+    buzz.on("call.ringing", (call) => fresh(call) && this.#ring(call));
     buzz.on("call.blocked", (call) => {
+      if (!fresh(call)) return;
       this.blockedNow = call;
       this.blocked = [call, ...this.blocked.filter((each) => each.call_id !== call.call_id)];
       this.session.topics.changed("calls");
@@ -68,7 +72,7 @@ export class Calls {
     return this.#byMessage.get(messageId);
   }
 
-  /** The call to show over every screen, or null. */
+  /** The call to show above every screen, or null. */
   get now() {
     return this.ringing ?? this.blockedNow;
   }
@@ -86,7 +90,7 @@ export class Calls {
   }
 
   #ring(call) {
-    clearTimeout(this.#timer);
+    this.dismiss();
     this.ringing = call;
     const { name, number } = callerOf(call);
     if (name && number) this.#names.set(number, name);
