@@ -85,6 +85,25 @@ console.log(JSON.stringify([kept().length, Math.min(...kept())]))
     assert found == [40, 61]
 
 
+def test_nobody_pushes_out_what_others_have_sent() -> None:
+    found = run("""
+const from = (person, id, text) => ({ ...message(id, text), sender: { type: "person", id: person } })
+for (let id = 1; id <= 5; id++) log.take(from(9, id, "y"), untrusted)
+for (let id = 6; id <= 600; id++) log.take(from(8, id, "x"), untrusted)
+const many = [log.untrusted.size, ...[...log.untrusted.keys()].slice(0, 6)]
+for (let id = 601; id <= 700; id++) log.take(from(10, id, "x".repeat(60_000)), untrusted)
+await log.store.savePosition(place(700))
+const of = (person) => [...log.untrusted.values()].filter(({ sender }) => sender.id === person).length
+console.log(JSON.stringify([many, of(9), of(8), of(10), kept().length]))
+""")
+    many, small, older, large, stored = found
+    assert many == [500, 1, 2, 3, 4, 5, 106]
+    assert small == 5, "who sent little keeps it all"
+    assert 250 <= older < 495, "many small ones and few large ones take the same share"
+    assert 1 <= large <= 33
+    assert stored == small + older + large
+
+
 def test_what_is_opened_is_stored_in_the_step_in_which_it_is_no_longer_kept() -> None:
     found = run("""
 log.take(message(1, "x"), untrusted)

@@ -83,13 +83,7 @@ export class Log {
     const { id } = activity;
     this.untrusted.set(id, activity);
     this.#add({ id, untrusted: activity });
-    let characters = 0;
-    for (const { message } of this.untrusted.values()) characters += message.length;
-    for (const [oldest, { message }] of this.untrusted) {
-      if (this.untrusted.size <= MOST_UNTRUSTED && characters <= MOST_UNTRUSTED_CHARACTERS) break;
-      characters -= message.length;
-      this.#dropUntrusted(oldest, id);
-    }
+    for (const oldest of surplus(this.untrusted.values())) this.#dropUntrusted(oldest, id);
   }
 
   /** `at`: the activity with which this is stored. */
@@ -314,4 +308,31 @@ async function putPosition(store, position) {
   const stored = await got(store("position").get(0));
   const same = stored?.epoch === position.epoch && stored.personId === position.personId;
   if (!same || stored.lastActivityId < position.lastActivityId) store("position").put(position, 0);
+}
+
+/** The ids to drop of activities that are too many: the oldest of whoever takes the most, who can't push out others'. */
+function surplus(activities) {
+  const bySender = new Map();
+  let count = 0;
+  let characters = 0;
+  for (const { id, sender, message: { length } } of activities) {
+    const who = `${sender.type}:${sender.id}`;
+    const theirs = bySender.get(who) ?? { share: 0, all: [] };
+    const share = 1 / MOST_UNTRUSTED + length / MOST_UNTRUSTED_CHARACTERS;
+    bySender.set(who, theirs);
+    theirs.share += share;
+    theirs.all.push({ id, length, share });
+    count++;
+    characters += length;
+  }
+  const ids = [];
+  while (count > MOST_UNTRUSTED || characters > MOST_UNTRUSTED_CHARACTERS) {
+    const most = [...bySender.values()].reduce((one, other) => other.share > one.share ? other : one);
+    const { id, length, share } = most.all.shift();
+    most.share -= share;
+    count--;
+    characters -= length;
+    ids.push(id);
+  }
+  return ids;
 }
