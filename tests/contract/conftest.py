@@ -9,12 +9,12 @@ import pytest
 
 from storage.contract import ActivityLog
 from storage.database import Database
-from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
 from storage.postgresql.log import PostgresActivityLog
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 from tests.harness.programs import newer_pgbouncer
+from tests.harness.sqlite import migrated_sqlite
 from tests.servers.fixtures import migrated_database
 from tests.servers.pgbouncer import PgBouncer, pgbouncer
 from tests.servers.postgres import PostgresServer
@@ -32,9 +32,8 @@ async def database(request: pytest.FixtureRequest, dialect: str, tmp_path: Path)
     """A fresh, migrated database."""
     opened: Database
     if dialect == "sqlite":
-        opened = await SqliteDatabase.open(tmp_path / "buzz.db")
+        opened = await migrated_sqlite(tmp_path / "buzz.db")
         try:
-            await migrate(opened)
             yield opened
         finally:
             await opened.close()

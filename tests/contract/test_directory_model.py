@@ -34,9 +34,9 @@ from server.live.parties import Parties
 from server.services.directory.directory import Directory
 from server.services.directory.plan import ImportReport
 from storage.directory import reads as directory_reads
-from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
 from storage.telephony.numbers import NumberStore
+from tests.harness.sqlite import migrated_sqlite
 
 Store = dict[tuple[Kind, Identity], Object]
 
@@ -117,9 +117,8 @@ class Told:
 
 
 async def check(folder: Path, several: list[list[Entry]]) -> None:
-    database = await SqliteDatabase.open(folder / "buzz.db", readers=1)
+    database = await migrated_sqlite(folder / "buzz.db", readers=1)
     try:
-        await migrate(database)
         parties = Parties(database)
         directory = Directory(database, parties, Told(), lambda: 1_720_000_000_000)
         store: Store = {}
@@ -193,11 +192,10 @@ async def everything(database: SqliteDatabase) -> list[Any]:
 
 
 async def check_the_same_again(folder: Path, before: list[Entry], entries: list[Entry], users: list[int]) -> None:
-    database = await SqliteDatabase.open(folder / "buzz.db", readers=1)
+    database = await migrated_sqlite(folder / "buzz.db", readers=1)
     now_ms = iter(range(1_720_000_000_000, 1_720_001_000_000, 1_000))
     told = Told()
     try:
-        await migrate(database)
         parties = Parties(database)
         directory = Directory(database, parties, told, lambda: next(now_ms))
         await accepted(directory, [*EVERYBODY, *before])

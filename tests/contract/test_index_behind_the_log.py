@@ -21,6 +21,7 @@ from storage.sqlite import index as sqlite_index
 from storage.sqlite.connection import DriverConnection
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
+from tests.harness.sqlite import migrated_sqlite
 
 PARTIES = (1, 2, 3, -9)
 AUTHOR = 1
@@ -110,9 +111,8 @@ def test_reads_are_those_of_a_plain_list(index_every: int, plan: list[tuple[str,
 
 async def _follow(plan: list[tuple[str, object]], index_every: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        database = await SqliteDatabase.open(Path(folder) / "buzz.db")
+        database = await migrated_sqlite(Path(folder) / "buzz.db")
         try:
-            await migrate(database)
             log, model = SqliteActivityLog(database, index_every, commits_a_step=1), PlainLog()
             for name, what in plan:
                 if name == "reopen":
@@ -154,8 +154,7 @@ async def _one(log: SqliteActivityLog, model: PlainLog, name: str, what: object)
 
 @pytest.fixture
 async def database(tmp_path: Path) -> object:
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(opened)
+    opened = await migrated_sqlite(tmp_path / "buzz.db")
     yield opened
     await opened.close()
 

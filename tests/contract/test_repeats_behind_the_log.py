@@ -16,11 +16,11 @@ from protocol.activity import ActivityType
 from storage.contract import Posting, Range, Refusal, Result, Stored
 from storage.errors import StorageConflict, StorageError
 from storage.log_rules import Known, decide
-from storage.migrate import migrate
 from storage.sqlite import message_keys
 from storage.sqlite.connection import DriverConnection
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
+from tests.harness.sqlite import migrated_sqlite
 
 ALICE, BOB, ACME = 1, 2, -9
 IDS = tuple(f"00000000-0000-4000-8000-{number:012}" for number in range(6))
@@ -94,9 +94,8 @@ async def _follow(plan: list[tuple[str, list[Posting]]], messages_every: int) ->
         return SqliteActivityLog(database, 4, commits_a_step=1, messages_every=messages_every)
 
     with tempfile.TemporaryDirectory() as folder:
-        database = await SqliteDatabase.open(Path(folder) / "buzz.db")
+        database = await migrated_sqlite(Path(folder) / "buzz.db")
         try:
-            await migrate(database)
             log, plain = opened(), PlainLog()
             for name, batch in [*plan, ("append", [message(id) for id in IDS])]:
                 if name == "append":
@@ -137,8 +136,7 @@ async def _rolled_back(log: SqliteActivityLog, database: SqliteDatabase, batch: 
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(opened)
+    opened = await migrated_sqlite(tmp_path / "buzz.db")
     yield opened
     await opened.close()
 

@@ -32,8 +32,8 @@ from server.http.requests import read_body
 from server.http.responses import errors_middleware
 from server.live.parties import Parties
 from storage.accounts import AccountStore, Revocation
-from storage.migrate import migrate
 from storage.sqlite.database import SqliteDatabase
+from tests.harness.sqlite import migrated_sqlite
 
 PUBLIC_URL = "https://buzz.example"
 TWILIO_TOKEN = "0123456789abcdef0123456789abcdef"
@@ -55,8 +55,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(opened)
+    opened = await migrated_sqlite(tmp_path / "buzz.db")
     async with opened.transaction() as transaction:
         people = [(456, "Jane"), (7, "Bob")]
         await transaction.execute_many("INSERT INTO person (id, first_name) VALUES (?, ?)", people)

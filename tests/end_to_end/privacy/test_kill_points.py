@@ -24,10 +24,8 @@ from server.webhooks.sender import WebhookSender, open_sender
 from server.webhooks.worker import WebhookWorker
 from storage.database import Database
 from storage.directory import service_codes
-from storage.migrate import migrate
 from storage.postgresql.database import PostgresDatabase
 from storage.privacy import recording_fetches, requests
-from storage.sqlite.database import SqliteDatabase
 from storage.webhooks import deliveries, endpoints, lanes
 from storage.webhooks.deliveries import Filter, Status
 from storage.webhooks.endpoints import EndpointKeys
@@ -35,6 +33,7 @@ from tests.end_to_end.privacy.mortal import Killed, Mortal
 from tests.fakes.privacy_buzz import ACME, CODE, Clock
 from tests.fakes.twilio import ACCOUNT, MP3, TOKEN, Twilio
 from tests.fakes.webhook_receiver import Receiver
+from tests.harness.sqlite import migrated_sqlite
 from tests.servers.fixtures import migrated_database
 
 RECORDING = "RE" + "c" * 32
@@ -68,8 +67,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     opened: Database
     async with AsyncExitStack() as stack:
         if request.param == "sqlite":
-            opened = await SqliteDatabase.open(tmp_path / "buzz.db")
-            await migrate(opened)
+            opened = await migrated_sqlite(tmp_path / "buzz.db")
         else:
             url = await stack.enter_async_context(migrated_database(request.getfixturevalue("postgres_server")))
             opened = await PostgresDatabase.open(url)

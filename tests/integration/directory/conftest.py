@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.harness.http import Answer
+from tests.harness.people import database_path
+from tests.harness.sqlite import migrated_file
 from tests.harness.world import World, open_world
 
 
@@ -32,6 +34,7 @@ class Admin:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
+    await migrated_file(database_path(tmp_path))
     async with open_world(tmp_path) as opened:
         yield opened
 

@@ -16,10 +16,9 @@ from server.live.ring import Entry
 from server.runtime.telemetry import Metrics
 from storage.contract import Commit, Posting, Result
 from storage.errors import OutcomeUnknown, StorageUnavailable
-from storage.migrate import migrate
-from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
 from tests.harness.postings import ALICE, BOB, message
+from tests.harness.sqlite import migrated_sqlite
 
 
 class Failing(SqliteActivityLog):
@@ -59,8 +58,7 @@ class Commits:
 async def test_a_commit_that_fails_is_told_to_each_sender_and_counted(
     tmp_path: Path, error: Exception, said: str
 ) -> None:
-    database = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(database)
+    database = await migrated_sqlite(tmp_path / "buzz.db")
     store, commits, metrics = Failing(database), Commits(), Metrics()
     log = Log(store, commits, metrics)
     try:
@@ -89,8 +87,7 @@ async def test_the_time_to_a_push_is_counted_from_the_oldest_of_its_batch(
 ) -> None:
     now, told = 100.0, asyncio.Event()
     monkeypatch.setattr("server.live.log.perf_counter", lambda: now)
-    database = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(database)
+    database = await migrated_sqlite(tmp_path / "buzz.db")
     store, metrics = SqliteActivityLog(database), Metrics()
     log = Log(store, Commits(), metrics)
     try:
@@ -111,8 +108,7 @@ async def test_the_time_to_a_push_is_counted_from_the_oldest_of_its_batch(
 async def test_what_waits_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = submission(lambda _: None)
     monkeypatch.setattr("server.live.log.MAX_WAITING_BYTES", 2 * len(one.posting.message or ""))
-    database = await SqliteDatabase.open(tmp_path / "buzz.db")
-    await migrate(database)
+    database = await migrated_sqlite(tmp_path / "buzz.db")
     store = SqliteActivityLog(database)
     log = Log(store, Commits(), Metrics())
     try:

@@ -16,10 +16,10 @@ from server.push.dispatcher import Dispatcher
 from server.push.outcome import Wake
 from server.push.rules import PushTimes
 from storage.contract import Posting
-from storage.migrate import migrate
 from storage.push.registrations import NewRegistration, PushStore, Registration
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
+from tests.harness.sqlite import migrated_sqlite
 
 NOW, JANE, PEOPLE = 1_000_000, 99, range(1, 7)
 TIMES = PushTimes(10, 900)
@@ -83,9 +83,8 @@ class Parts:
 
 @pytest.fixture
 async def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
-    database = await SqliteDatabase.open(tmp_path / "buzz.db")
+    database = await migrated_sqlite(tmp_path / "buzz.db")
     try:
-        await migrate(database)
         async with database.transaction() as transaction:
             rows = [(person, "A") for person in (*PEOPLE, JANE)]
             await transaction.execute_many("INSERT INTO person (id, first_name) VALUES (?, ?)", rows)

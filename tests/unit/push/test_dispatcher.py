@@ -17,10 +17,10 @@ from server.push.dispatcher import AT_ONCE, BETWEEN_SECONDS, NEW, TURNS_BETWEEN,
 from server.push.outcome import PushAnswer, PushResult, Wake
 from server.push.rules import PushTimes
 from storage.errors import StorageUnavailable
-from storage.migrate import migrate
 from storage.push import claims
 from storage.push.registrations import NewRegistration, PushStore, Registration
 from storage.sqlite.database import SqliteDatabase
+from tests.harness.sqlite import migrated_sqlite
 
 
 class Service:
@@ -49,9 +49,8 @@ class Service:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
+    opened = await migrated_sqlite(tmp_path / "buzz.db")
     try:
-        await migrate(opened)
         yield opened
     finally:
         await opened.close()

@@ -10,9 +10,9 @@ import pytest
 
 from server.push.calls import SLOTS, UrgentPushes
 from server.push.outcome import PushAnswer, PushResult, Wake
-from storage.migrate import migrate
 from storage.push.registrations import NewRegistration, PushStore, Registration
 from storage.sqlite.database import SqliteDatabase
+from tests.harness.sqlite import migrated_sqlite
 
 PEOPLE = range(1, 101)
 
@@ -50,9 +50,8 @@ class Service:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    opened = await SqliteDatabase.open(tmp_path / "buzz.db")
+    opened = await migrated_sqlite(tmp_path / "buzz.db")
     try:
-        await migrate(opened)
         store = PushStore(opened)
         for person in PEOPLE:
             await store.register(NewRegistration(person, "phone", "fcm", f"token {person}", "{}", 1, 0, 1, 1, 0))
