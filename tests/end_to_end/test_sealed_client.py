@@ -267,13 +267,14 @@ async def test_who_has_no_keys_gets_nothing(world: World) -> None:
         assert not (await jane.buzz.http.activities_after(0)).activities
 
 
-async def test_the_example_of_the_readme_runs(world: World) -> None:
+async def test_the_example_of_the_readme_runs(world: World, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "error",
         "-c",
         EXAMPLE,
+        cwd=tmp_path,
         env=os.environ
         | {"BUZZ_TOKEN": world.tokens.person(JANE), "BUZZ_OTHER_TOKEN": world.tokens.person(BOB), "BUZZ_URL": world.url}
         | {"PYTHONPATH": str(CLIENT)},
