@@ -9,7 +9,7 @@ from aiohttp import web
 
 from protocol.errors import ApiError, ErrorCode
 from server.http.compression import Coding, chosen
-from server.http.web_files import WebFile, WebFiles
+from server.http.web_files import WebFile
 
 ASK_AGAIN: Final = "no-cache"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -43,9 +43,8 @@ def page_headers(directives: Mapping[str, str]) -> dict[str, str]:
     return {"Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()), **_HEADERS}
 
 
-def found_file(files: WebFiles, name: str) -> WebFile:
-    """Return the file of this path. Raises ApiError if there is none."""
-    found = files.get(name)
+def found_file(found: WebFile | None) -> WebFile:
+    """Return the file. Raises ApiError if there is none."""
     if found is None:
         raise ApiError(ErrorCode.NOT_FOUND, "Not Found: there is no such file.")
     return found

@@ -63,7 +63,8 @@ class WebFiles:
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         """Read the files. ``folders``: by prefix. Raises OSError if a folder or a file can't be read."""
-        self._files = {found.name: _read(found) for found in _state(folders)}
+        self._found = _state(folders)
+        self._files = {name: _read(found) for name, found in self._found.items()}
         digest = hashlib.sha256()
         for name, file in self._files.items():
             digest.update(f"{name}\0{file.tag}\0".encode())
@@ -72,6 +73,15 @@ class WebFiles:
     def get(self, name: str) -> WebFile | None:
         """Return the file of this path, or None."""
         return self._files.get(name)
+
+    def is_current(self, name: str) -> bool:
+        """Return whether there is a file of this path, which has not changed since it was read."""
+        found = self._found.get(name)
+        return found is not None and _is_there(found)
+
+    def are_current(self, folders: Mapping[str, Path]) -> bool:
+        """Return whether no file of the folders was added, changed or removed. Raises OSError as ``__init__`` does."""
+        return self._found == _state(folders)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the paths, in order."""
@@ -85,7 +95,6 @@ class ServedFiles:
         """Read the files. ``follow``: read them again once one has changed. Raises OSError as ``WebFiles`` does."""
         self._folders = folders
         self._follow = follow
-        self._seen = _state(folders) if follow else None
         self._files = WebFiles(folders)
 
     async def current(self) -> WebFiles:
@@ -94,10 +103,15 @@ class ServedFiles:
             await asyncio.to_thread(self._look)
         return self._files
 
+    async def get(self, name: str) -> WebFile | None:
+        """Return the file of this path, or None. Of the others none is looked at, unless this one has changed."""
+        if self._follow and not self._files.is_current(name):
+            await asyncio.to_thread(self._look)
+        return self._files.get(name)
+
     def _look(self) -> None:
-        seen = _state(self._folders)
-        if seen != self._seen:
-            self._files, self._seen = WebFiles(self._folders), seen
+        if not self._files.are_current(self._folders):
+            self._files = WebFiles(self._folders)
 
 
 class _Found(NamedTuple):
@@ -109,8 +123,17 @@ class _Found(NamedTuple):
     size_bytes: int
 
 
-def _state(folders: Mapping[str, Path]) -> list[_Found]:
-    return sorted(found for prefix, folder in folders.items() for found in _files(prefix, folder))
+def _state(folders: Mapping[str, Path]) -> dict[str, _Found]:
+    """Return the files by their names, in order."""
+    return {found.name: found for found in sorted(found for each in folders.items() for found in _files(*each))}
+
+
+def _is_there(found: _Found) -> bool:
+    try:
+        stat = os.stat(found.path)
+    except OSError:
+        return False
+    return (stat.st_mtime_ns, stat.st_size) == (found.modified_ns, found.size_bytes)
 
 
 def _files(prefix: str, folder: Path) -> Iterator[_Found]:
@@ -124,7 +147,7 @@ def _below(prefix: str, folder: str) -> Iterator[_Found]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _below(f"{prefix}/{entry.name}", entry.path)
-            elif Path(entry.name).suffix in _TYPES and entry.is_file():
+            elif os.path.splitext(entry.name)[1] in _TYPES and entry.is_file():
                 stat = entry.stat()
                 yield _Found(f"{prefix}/{entry.name}", entry.path, stat.st_mtime_ns, stat.st_size)
 

@@ -27,7 +27,7 @@ class AdminPageResource:
     def __init__(self) -> None:
         """Read the files. The page names the others below ``{root}``. Raises OSError if one is missing."""
         self._files = WebFiles(_FOLDERS)
-        page = found_file(self._files, "admin/index.html").body
+        page = found_file(self._files.get("admin/index.html")).body
         self._page = WebFile.of(page.replace(b"{root}", f"/web/{self._files.digest}".encode()), ".html")
 
     @operation(_described("text/html"))
@@ -36,7 +36,7 @@ class AdminPageResource:
 
     @operation(_described("text/javascript"))
     async def file(self, request: web.Request) -> web.StreamResponse:
-        found = found_file(self._files, request.match_info["path"])
+        found = found_file(self._files.get(request.match_info["path"]))
         # A page of another release may request it while nodes are replaced: it gets the present file, uncached.
         known = request.match_info["digest"] == self._files.digest
         return file_response(request, found, _HEADERS, FOR_EVER if known else ASK_AGAIN)

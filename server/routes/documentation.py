@@ -33,9 +33,9 @@ class DocumentationResource:
         """Read the files. ``address``: what the guides name. Raises OSError if a file is missing."""
         self._address = address
         self._files = WebFiles(_FOLDERS)
-        page = found_file(self._files, "docs/index.html").body.decode()
+        page = found_file(self._files.get("docs/index.html")).body.decode()
         self._page = WebFile.of(page.replace("{guides}", contents()).encode(), ".html")
-        self._guide = found_file(self._files, "docs/guide.html").body.decode()
+        self._guide = found_file(self._files.get("docs/guide.html")).body.decode()
         self._guides: dict[tuple[str, str], WebFile] = {}
         self._search: WebFile | None = None
 
@@ -65,7 +65,7 @@ class DocumentationResource:
         return file_response(request, self._search, _HEADERS, ASK_AGAIN)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        return file_response(request, found_file(self._files, request.path.removeprefix("/")), _HEADERS, ASK_AGAIN)
+        return file_response(request, found_file(self._files.get(request.path.removeprefix("/"))), _HEADERS, ASK_AGAIN)
 
     def _rendered(self, slug: str, address: str) -> WebFile:
         made: Guide = guide(slug)
@@ -75,7 +75,7 @@ class DocumentationResource:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         names = [name for name in self._files if name not in _TEMPLATES]
-        types = {name: found_file(self._files, name).content_type for name in names}
+        types = {name: found_file(self._files.get(name)).content_type for name in names}
         return [
             web.get("/docs", self.show),
             web.get("/docs/guides/{slug}", self.show_guide),

@@ -64,7 +64,7 @@ class WebAppResource:
 
     @operation(_described("text/html"))
     async def show(self, request: web.Request) -> web.StreamResponse:
-        page = found_file(await self._files.current(), "app/index.html")
+        page = found_file(await self._files.get("app/index.html"))
         return file_response(request, page, self._headers(), ASK_AGAIN)
 
     @operation(_described("text/javascript"))
@@ -74,7 +74,7 @@ class WebAppResource:
         return file_response(request, made, {**headers, "Service-Worker-Allowed": "/"}, ASK_AGAIN)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        found = found_file(await self._files.current(), request.path.removeprefix("/"))
+        found = found_file(await self._files.get(request.path.removeprefix("/")))
         return file_response(request, found, self._headers(), ASK_AGAIN)
 
     def _headers(self) -> dict[str, str]:
@@ -106,11 +106,11 @@ def _worker(files: WebFiles, policy: str, *, network_first: bool) -> WebFile:
 
     The version covers the page's policy too, which browsers keep with the page.
     """
-    digests = {f"/{name}": found_file(files, name).tag for name in files if _is_kept(name)}
+    digests = {f"/{name}": found_file(files.get(name)).tag for name in files if _is_kept(name)}
     digests = {"/": digests.pop("/app/index.html"), **digests}
     version = hashlib.sha256(msgspec.json.encode((digests, policy))).hexdigest()[:16]
     release = msgspec.json.encode({"version": version, "networkFirst": network_first, "files": digests})
-    return WebFile.of(found_file(files, _WORKER).body.replace(b'"{release}"', release), ".js")
+    return WebFile.of(found_file(files.get(_WORKER)).body.replace(b'"{release}"', release), ".js")
 
 
 def _is_kept(name: str) -> bool:

@@ -67,6 +67,23 @@ async def test_a_change_shows_in_development_and_not_otherwise(folder: Path) -> 
     assert unchanged.body != changed.body
 
 
+async def test_one_file_is_followed_without_looking_at_the_others(folder: Path) -> None:
+    followed, fixed = ServedFiles({"app": folder}, follow=True), ServedFiles({"app": folder}, follow=False)
+    before = await followed.get("app/inner/code.js")
+    assert await followed.get("app/new.css") is None
+    (folder / "page.html").write_text("<p>changed")
+    (folder / "new.css").write_text("p {}")
+    (folder / "picture.png").unlink()
+    assert await followed.get("app/inner/code.js") is before
+    found = [await followed.get(f"app/{name}") for name in ("page.html", "new.css", "picture.png")]
+    assert [file and file.body for file in found] == [b"<p>changed", b"p {}", None]
+    picture, page = await fixed.get("app/picture.png"), await fixed.get("app/page.html")
+    assert picture is not None
+    assert page is not None
+    assert page.body != b"<p>changed"
+    assert await fixed.get("app/new.css") is None
+
+
 def test_a_file_is_read_once_for_all_nodes_of_a_process_until_it_changes(folder: Path) -> None:
     first = WebFiles({"app": folder})
     code = folder / "inner" / "code.js"
