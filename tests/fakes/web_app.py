@@ -20,6 +20,7 @@ globalThis.violations = []
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   violations.push(`${violatedDirective} ${blockedURI}`))
 """
+_WITHOUT_WORKER: Final = "delete Navigator.prototype.serviceWorker"
 STORED: Final = """async (store) => {
   const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
   const opening = indexedDB.open(name)
@@ -141,12 +142,18 @@ async def signed_in(browser: Browser, url: str, person: int, place: str = "", **
 
 @asynccontextmanager
 async def profile(
-    browser: Browser, url: str, width: int = 1_280, height: int = 800, **options: Any
+    browser: Browser, url: str, width: int = 1_280, height: int = 800, *, worker: bool = False, **options: Any
 ) -> AsyncIterator[Profile]:
-    """Open a browser profile. At its end nothing may have gone wrong."""
+    """Open a browser profile. At its end nothing may have gone wrong.
+
+    ``worker``: with the app's service worker, which fetches the whole app a second time and then stands between it and
+    the server. Without it the app is as in a private window, where browsers have none.
+    """
     context = await browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(WAIT_MS)
     await context.add_init_script(_FOLLOW_POLICY)
+    if not worker:
+        await context.add_init_script(_WITHOUT_WORKER)
     opened = Profile(context, url)
     yield opened
     await opened.check()

@@ -32,7 +32,7 @@ NOTE_WRITES = """() => {
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def jane(server: Lives, browser: Browser) -> AsyncIterator[AppTab]:
-    async with profile(browser, server.node.url) as opened:
+    async with profile(browser, server.node.url, worker=True) as opened:
         tab = await opened.tab()
         await tab.sign_in(JANE)
         yield tab
@@ -219,7 +219,7 @@ async def test_the_history_goes_on_after_a_message_that_could_not_be_opened_at_o
         await (route.fulfill(status=403, json={}) if len(refused) == 1 else route.continue_())
 
     await jane.page.route(f"**/public-key/{MARIA}", refuse_once)
-    async with profile(browser, server.node.url) as opened:
+    async with profile(browser, server.node.url, worker=True) as opened:
         maria = await opened.tab()
         await maria.sign_in(MARIA)
         await maria.live()

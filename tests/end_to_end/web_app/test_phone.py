@@ -29,7 +29,9 @@ HIDDEN: Final = """() => [".composer textarea", ".send", ".row:last-of-type .bub
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[AppTab]:
     """Jane's phone, with her conversation with John open."""
-    async with signed_in(browser, server.node.url, JANE, width=390, height=780, has_touch=True, is_mobile=True) as tab:
+    async with signed_in(
+        browser, server.node.url, JANE, worker=True, width=390, height=780, has_touch=True, is_mobile=True
+    ) as tab:
         await tab.begin(JOHN)
         await tab.composer.fill("Good morning!")
         await tab.page.get_by_role("button", name="Send", exact=True).tap()
@@ -39,7 +41,7 @@ async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[A
 
 async def test_notices_leave_room_to_read_and_to_write(jane: AppTab, server: Lives, browser: Browser) -> None:
     url = server.node.url
-    async with signed_in(browser, url, JANE), signed_in(browser, url, JOHN):
+    async with signed_in(browser, url, JANE, worker=True), signed_in(browser, url, JOHN, worker=True):
         notices = jane.page.locator(".notice")
         await expect(jane.page.get_by_role("alert").filter(has_text="A new device was added")).to_be_visible()
         await expect(

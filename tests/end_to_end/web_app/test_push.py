@@ -144,7 +144,7 @@ async def test_a_closed_app_is_woken_shows_stores_and_takes_away(
     await john.live()
     await john.say("read it elsewhere")
     await shown(jane, notice + "read it elsewhere")
-    async with profile(browser, server.node.url) as laptop:
+    async with profile(browser, server.node.url, worker=True) as laptop:
         other = await laptop.tab(f"#/c!person:{JOHN}")
         await other.sign_in(JANE)
         await other.live()

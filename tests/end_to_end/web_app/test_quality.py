@@ -37,7 +37,7 @@ SECTIONS: Final = ("Calls", "Privacy", "Devices", "Settings")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def jane(server: Lives, browser: Browser, john: AppTab) -> AsyncIterator[AppTab]:
-    async with profile(browser, server.node.url, color_scheme="dark") as opened:
+    async with profile(browser, server.node.url, worker=True, color_scheme="dark") as opened:
         tab = await opened.tab()
         await tab.sign_in(JANE)
         await tab.live()

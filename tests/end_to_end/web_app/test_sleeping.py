@@ -14,7 +14,7 @@ expect.set_options(timeout=WAIT_MS)
 
 
 async def test_it_catches_up_after_an_hour(john: AppTab, server: Lives, browser: Browser) -> None:
-    async with profile(browser, server.node.url) as opened:
+    async with profile(browser, server.node.url, worker=True) as opened:
         await opened.context.clock.install()
         jane = await opened.tab()
         await jane.sign_in(JANE)
