@@ -16,7 +16,8 @@ HELP = """\
   /devices           list your devices and theirs
   /safety            show the safety number: read it to each other by voice
   /compared          remember that you have compared it
-  /accept DEVICE     accept a new device, theirs or yours; /refuse DEVICE
+  /accept DEVICE     accept a new device, theirs or yours; /refuse DEVICE.
+                     If several people have one: /accept person:456 DEVICE
   /link              on a new device of yours: ask another one to link it
   /link DEVICE       on that other one: answer; then /code 123456, the code
                      that the new one shows. Or /scan TEXT of its picture
@@ -151,24 +152,43 @@ class DeviceCommands:
         state = "you have compared it" if person.compared else "not compared yet: /compared when both see the same"
         self._say("safety", f"{lines}\n{state}")
 
-    async def _decide(self, name: str, *, accept: bool) -> None:
-        if name == self._device_id:
+    async def _decide(self, text: str, *, accept: bool) -> None:
+        command = "/accept" if accept else "/refuse"
+        whose, name = _whose(text)
+        found = [(person_id, device) for person_id, device in await self._named(name) if whose in (None, person_id)]
+        if not found:
+            raise CommandFailed(f"there is no device {name!r}: /devices lists them")
+        # A name is chosen by the device's owner: somebody else may have a device that is called the same.
+        waiting = [each for each in found if self._waits(*each)] or found
+        if len(waiting) > 1:
+            choices = " or ".join(f"{command} person:{person_id} {one_line(name)}" for person_id, _ in waiting)
+            raise CommandFailed(f"several people have a device {name!r}: type {choices}")
+        person_id, device = waiting[0]
+        if self._is_this_one(person_id, device):
             if not accept:
                 raise CommandFailed("this is the device that you use: /sign-out it on another one of yours")
             await self._sealed.become_root()
             self._say("devices", f"accepted: {one_line(name)} is your first device now")
             return
-        people = [each for each in (self._sealed.me.person_id, self._to.id if self._to.kind == "person" else 0) if each]
-        people += [person.person_id for person in self._sealed.people() if person.person_id not in people]
-        for person_id in people:
-            # Nothing is known of somebody to whom nothing was sent yet.
-            person = await self._sealed.look_up(person_id)
-            device = person.named(name) if person else None
-            if device is not None:
-                (self._sealed.accept if accept else self._sealed.refuse)(person_id, device.tag)
-                self._say("devices", f"{'accepted' if accept else 'refused'}: {one_line(name)} of person {person_id}")
-                return
-        raise CommandFailed(f"there is no device {name!r}: /devices lists them")
+        (self._sealed.accept if accept else self._sealed.refuse)(person_id, device.tag)
+        self._say("devices", f"{'accepted' if accept else 'refused'}: {one_line(name)} of person {person_id}")
+
+    async def _named(self, name: str) -> list[tuple[int, KnownDevice]]:
+        """Return the devices with this name that are in use, each with its person: one's own, theirs, the others'."""
+        ids = [self._sealed.me.person_id, *([self._to.id] if self._to.kind == "person" else [])]
+        ids += [person.person_id for person in self._sealed.people()]
+        # Nothing is known of somebody to whom nothing was sent yet.
+        people = [(each, await self._sealed.look_up(each)) for each in dict.fromkeys(ids)]
+        devices = [(each, person.named(name)) for each, person in people if person is not None]
+        return [(each, device) for each, device in devices if device is not None]
+
+    def _is_this_one(self, person_id: int, device: KnownDevice) -> bool:
+        return (person_id, device.device_id) == (self._sealed.me.person_id, self._device_id)
+
+    def _waits(self, person_id: int, device: KnownDevice) -> bool:
+        if self._is_this_one(person_id, device):
+            return not self._sealed.me.linked  # it trusts itself
+        return device.standing is Standing.WAITING
 
     async def _offer(self, name: str) -> KnownDevice:
         for each in await self._sealed.link_offers():
@@ -200,6 +220,15 @@ def _shown(device: KnownDevice, names: dict[str, str | None], own: str | None = 
         state = "not linked yet"  # it trusts itself, the others do not
     name = f" ({one_line(str(names[device.device_id]))})" if names.get(device.device_id) else ""
     return f"{one_line(device.device_id)}{name}{', this one' if here else ''}: {state}"
+
+
+def _whose(text: str) -> tuple[int | None, str]:
+    """Split ``person:456 phone`` into the person and the device's name; without a person, it is None."""
+    party, _, name = text.partition(" ")
+    kind, _, number = party.partition(":")
+    if kind == "person" and number.isdecimal() and name.strip():
+        return int(number), name.strip()
+    return None, text
 
 
 def _asks(person_id: int, names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +307,38 @@ async def test_a_chat_becomes_the_first_device_when_none_could_link_it(data_dir:
             await second.until("is your first device now")
             second.type("/devices")
             await second.until(f"{name}, this one: trusted")
+
+
+@pytest.mark.usefixtures("watch")
+async def test_a_chat_asks_whose_device_is_meant_if_several_have_the_same_name(data_dir: Path, tmp_path: Path) -> None:
+    tokens = Tokens(data_dir)
+    async with asyncio.timeout(60), lives(data_dir) as server, AsyncExitStack() as stack:
+
+        async def device(person: int, name: str) -> None:
+            sealed = SealedMessages(MemoryKeys())
+            client = BuzzClient(server.node.url, tokens.person(person), device_id=name, encryption=sealed)
+            await stack.enter_async_context(client)
+            await sealed.ready.wait()
+
+        await device(BOB, "laptop")
+        jane_is = {
+            "BUZZ_URL": server.node.url, "XDG_CONFIG_HOME": str(tmp_path), "BUZZ_TOKEN": tokens.person(JANE),
+        }  # fmt: skip
+        async with run_py("chat", "--to", f"person:{BOB}", **jane_is) as jane:
+            await jane.until("/safety shows")
+            jane.type("hello")
+            await jane.until("you: hello ✓")
+            await device(JANE, "phone")
+            await jane.until("a new device of yours was added: phone")
+            await device(BOB, "phone")
+            await jane.until("have changed: new device phone")
+            jane.type("/accept phone")
+            await jane.until(f"type /accept person:{JANE} phone or /accept person:{BOB} phone")
+            jane.type(f"/refuse person:{JANE} phone")
+            await jane.until(f"refused: phone of person {JANE}")
+            # Now only one of them waits for a decision.
+            jane.type("/accept phone")
+            await jane.until(f"accepted: phone of person {BOB}")
 
 
 @pytest.mark.usefixtures("watch")
