@@ -56,6 +56,8 @@ export { memoryStore } from "./store/memory.js"
  *   longer, it is called again later
  * @property {string} [deviceId] a stable name of this device, at most 64 characters; a second session with it replaces
  *   the first
+ * @property {string} [client] the app's name and version: operators see it, and the person's other devices while this one
+ *   has no name
  * @property {Store} [store] keeps the position and the outbox between runs; in memory if none is given
  * @property {number} [since] where to start if the store has no position: an activity id (0: the whole history), or
  *   undefined for new activities only

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from tests.fakes.browser import WAIT_MS
-from tests.fakes.web_app import JANE, JOHN, AppTab, signed_in
+from tests.fakes.web_app import JANE, JOHN, AppTab, profile, signed_in
 from tests.harness.lives import Lives
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -164,3 +164,23 @@ async def test_the_notice_of_a_new_device_goes_when_that_device_is_signed_out(
     await john.go("Devices")
     await sign_out(john, new)
     await expect(added).to_have_count(0)
+
+
+async def test_a_new_device_has_the_name_of_its_browser_at_once_and_then_a_number(
+    server: Lives, browser: Browser, john: AppTab
+) -> None:
+    asked: list[Route] = []
+    async with profile(browser, server.node.url) as opened:
+        # What it would call itself is held back.
+        await opened.context.route("**/apps/buzz/devices/*", lambda route: asked.append(route))
+        laptop = await opened.tab()
+        await laptop.sign_in(JOHN)
+        await expect(alert(john, "Chrome, Linux. Was it you?")).to_be_visible()
+        await john.go("Devices")
+        names = john.page.locator(".cards .card-main b")
+        await expect(names).to_have_text(["Chrome, Linux", "Chrome, Linux"])
+        while not asked:
+            await laptop.page.wait_for_event("request")
+        await asked[0].continue_()
+        await expect(john.page.get_by_text("Chrome, Linux 2", exact=True)).to_be_visible()
+        await expect(names).to_have_text(["Chrome, Linux", "Chrome, Linux 2"])

@@ -98,11 +98,6 @@ class Database {
     return done(this.#store(ROWS).getAll(rangeOf(key, from, to)));
   }
 
-  /** The row of a message, by the message's own id. */
-  message(messageId) {
-    return done(this.#store(ROWS).index("message").get(messageId));
-  }
-
   /** Yield all rows in pieces, conversation by conversation: a search reads them. */
   async *pieces(size) {
     let after = IDBKeyRange.lowerBound(["", 0]);

@@ -26,6 +26,13 @@ export function browserName(agent) {
   return [found(BROWSERS) ?? "Buzz", found(SYSTEMS)].filter(Boolean).join(", ");
 }
 
+/** The same, with a number if another device is called so. */
+export function freeName(name, devices) {
+  let free = name;
+  for (let number = 2; devices.some((device) => device.name === free); number += 1) free = `${name} ${number}`;
+  return free;
+}
+
 /** The database in which the client's encryption keeps it. */
 export const keyDatabase = (deviceId) => `${keysName(deviceId)} keys`;
 
@@ -40,6 +47,8 @@ export class Keys {
   decided;
   /** Whether this device's keys are published. */
   ready = false;
+  /** The locks of conversations in which nobody can read what is written, by key: see screens/readers.js. */
+  unreadable = new Map();
   #people = new Map();
   #asked = 0;
 
@@ -84,7 +93,7 @@ export class Keys {
     this.session.topics.changed("keys");
     const own = devices.find(({ device_id: id }) => id === this.session.deviceId);
     if (own?.added_at) await this.#checkOwn(own);
-    if (own && !own.name) await this.rename(own.device_id, browserName(navigator.userAgent));
+    if (own && !own.name) await this.rename(own.device_id, freeName(browserName(navigator.userAgent), devices));
   }
 
   /**
@@ -169,6 +178,8 @@ export class Keys {
     const lock = (tone, icon, name) => ({ tone, icon, name, text: t(name) });
     if (this.session.buzz && !this.encryption) return lock("off", "open", "lockOff");
     if (!this.ready && !this.person(party.id)) return lock("off", "lock", "lockStarting");
+    const unreadable = !conversation.last && this.unreadable.get(conversation.key);
+    if (unreadable) return lock("warn", "warning", unreadable);
     if (this.waits(conversation)) return lock("bad", "warning", "lockChanged");
     if (this.me && !this.me.linked) return lock("warn", "lock", "lockUnlinked");
     if (party.type === "person" && this.person(party.id)?.compared) return lock("good", "lock", "lockCompared");

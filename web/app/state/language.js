@@ -58,7 +58,6 @@ const dates = (name, options) => formatted(name, () => new Intl.DateTimeFormat(c
 export const clockTime = (ms) => dates("time", { hour: "numeric", minute: "2-digit" }).format(ms);
 export const fullTime = (ms) => dates("full", { dateStyle: "full", timeStyle: "short" }).format(ms);
 export const dateTime = (ms) => dates("dateTime", { dateStyle: "medium", timeStyle: "short" }).format(ms);
-export const shortDate = (ms) => dates("short", { day: "numeric", month: "short" }).format(ms);
 export const longDate = (ms) => dates("long", { day: "numeric", month: "long", year: "numeric" }).format(ms);
 export const count = (value) => formatted("number", () => new Intl.NumberFormat(current)).format(value);
 
@@ -69,22 +68,19 @@ const DAY_MS = 86_400_000;
 export const daysAgo = (ms, now = Date.now()) => Math.round((midnight(now) - midnight(ms)) / DAY_MS);
 export const sameDay = (a, b) => midnight(a) === midnight(b);
 
-/** A day as a line between messages shows it. */
-export function dayName(ms, now = Date.now()) {
+/** A day in words. `width`: `long`, as a line between messages shows it, or `short`, as lists do. */
+export function dayName(ms, width = "long", now = Date.now()) {
   const days = daysAgo(ms, now);
   if (days === 0) return t("today");
   if (days === 1) return t("yesterday");
-  if (days > 1 && days < 7) return dates("weekday", { weekday: "long" }).format(ms);
+  if (days > 1 && days < 7) return dates(`weekday ${width}`, { weekday: width }).format(ms);
   const sameYear = new Date(ms).getFullYear() === new Date(now).getFullYear();
-  return sameYear ? dates("day", { weekday: "long", day: "numeric", month: "long" }).format(ms) : longDate(ms);
+  const more = !sameYear ? { year: "numeric" } : width === "long" && { weekday: width };
+  return dates(`${width} ${sameYear}`, { day: "numeric", month: width, ...more }).format(ms);
 }
 
-/** A time as the list of conversations shows it. */
-export function listTime(ms, now = Date.now()) {
-  const days = daysAgo(ms, now);
-  if (days <= 0) return clockTime(ms);
-  return days < 7 ? dates("weekdayShort", { weekday: "short" }).format(ms) : shortDate(ms);
-}
+/** A time as the list of conversations shows it: that of today, or the day. */
+export const listTime = (ms, now = Date.now()) => (daysAgo(ms, now) <= 0 ? clockTime(ms) : dayName(ms, "short", now));
 
 /** A duration in seconds: `4:09`, `1:02:03`. */
 export function duration(seconds) {

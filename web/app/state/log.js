@@ -242,7 +242,7 @@ export class Log {
         else if (each.reaction) await putReaction(store, each);
         else if (each.untrusted) store("untrusted").put(each.untrusted);
         else if (each.dropped) store("untrusted").delete(each.dropped);
-        else reads.push({ ...each.read, id: (await got(store("rows").index("message").get(each.messageId)))?.id });
+        else reads.push({ ...each.read, id: (await rowAbout(store, each.read.key, each.messageId))?.id });
       }
       for (const key of keys) await putConversation(store, this.conversations.get(key));
       if (position) await putPosition(store, position);
@@ -293,8 +293,12 @@ async function putRow(store, row) {
   if (row.mine && row.messageId) store("outgoing").delete(row.messageId);
 }
 
-async function putReaction(store, { messageId, reaction }) {
-  const row = await got(store("rows").index("message").get(messageId));
+/** The stored row of a message. In another conversation there may be one with the same id: whoever sends a message chooses it. */
+const rowAbout = async (store, key, messageId) =>
+  (await got(store("rows").index("message").getAll(messageId))).find(({ conversation }) => conversation === key);
+
+async function putReaction(store, { conversation, messageId, reaction }) {
+  const row = await rowAbout(store, conversation, messageId);
   if (row) store("rows").put({ ...row, reactions: reacted(row.reactions, reaction) });
 }
 

@@ -111,12 +111,6 @@ export function withRead(conversation, mine, id, count) {
 export const inOrder = (conversations) =>
   [...conversations].sort((a, b) => (b.last?.at ?? b.at ?? 0) - (a.last?.at ?? a.at ?? 0) || (a.key < b.key ? -1 : 1));
 
-/** The state of one's own message in the log. */
-export function stateOf(row, { otherReadId, deliveredId }) {
-  if (row.id <= otherReadId) return "read";
-  return row.id <= deliveredId ? "delivered" : "sent";
-}
-
 const QUOTE = /^((?:> ?.*\n)+)\n?/;
 
 /** Split a text into what it quotes at its beginning and the rest. A quote is lines that begin with `>`. */

@@ -56,8 +56,22 @@ export class Search {
 export function around(whole, words, room = 30) {
   const { quote, rest } = splitQuote(whole);
   const text = quote && !folded(rest).includes(folded(words)) ? quote : rest;
-  const at = folded(text).indexOf(folded(words));
-  if (at < 0) return [text.slice(0, 2 * room), "", ""];
+  const place = placeOf(text, folded(words));
+  if (!place) return [text.slice(0, 2 * room), "", ""];
+  const [at, end] = place;
   const from = Math.max(0, at - room);
-  return [(from ? "…" : "") + text.slice(from, at), text.slice(at, at + words.length), text.slice(at + words.length, at + words.length + 2 * room)];
+  return [(from ? "…" : "") + text.slice(from, at), text.slice(at, end), text.slice(end, end + 2 * room)];
+}
+
+/** Where a text has what was searched: `[from, to]`, or null. Folded, a letter can have fewer or more units. */
+function placeOf(text, wanted) {
+  let all = "";
+  const places = [];
+  for (const { 0: letter, index } of text.matchAll(/./gsu)) {
+    const unit = folded(letter);
+    for (let count = 0; count < unit.length; count += 1) places.push(index);
+    all += unit;
+  }
+  const at = all.indexOf(wanted);
+  return at < 0 ? null : [places[at], places[at + wanted.length] ?? text.length];
 }

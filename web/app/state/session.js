@@ -6,7 +6,7 @@ import { openDatabase } from "./database.js";
 import { Calls } from "./calls.js";
 import { Drafts } from "./drafts.js";
 import { Keyless, WHY } from "./keyless.js";
-import { keyDatabase, Keys, openEncryption } from "./keys.js";
+import { browserName, keyDatabase, Keys, openEncryption } from "./keys.js";
 import { deleteDatabase } from "./leftovers.js";
 import { Log } from "./log.js";
 import { Notifications } from "./notifications.js";
@@ -96,7 +96,7 @@ export class Session {
     const encryption = await openEncryption(this.deviceId, this.log);
     this.encrypted = Boolean(encryption);
     this.buzz = await connect(location.origin, {
-      token: () => this.#freshToken(), deviceId: this.deviceId, store: this.log.store, since: 0, openTimeoutSeconds: 0,
+      token: () => this.#freshToken(), deviceId: this.deviceId, client: browserName(navigator.userAgent), store: this.log.store, since: 0, openTimeoutSeconds: 0,
       ...(encryption && { encryption }),
     });
     this.#follow();
@@ -162,7 +162,9 @@ export class Session {
 
   #takeOne(activity) {
     const opened = openedText(activity, this.encrypted);
-    const own = this.outgoing.get(activity.messageId);
+    const waiting = this.outgoing.get(activity.messageId);
+    // Somebody else can use the same id in another conversation.
+    const own = waiting?.conversation === this.#conversation(activity.sender, activity.receiver) && waiting;
     if (opened.text === null && own && activity.type === "chat_message") Object.assign(opened, { text: own.text, problem: null });
     this.log.take(activity, opened);
     if (own) void this.outgoing.drop(activity.messageId);

@@ -48,6 +48,7 @@ import { createSupervisor } from "./supervisor.js"
  * @property {Clock} clock
  * @property {Store} store
  * @property {string} [deviceId]
+ * @property {string} [client]
  * @property {boolean} [markReceived]
  * @property {number} [since]
  * @property {Position} [position]
@@ -58,7 +59,6 @@ import { createSupervisor } from "./supervisor.js"
 
 /** The events of this library. */
 const OWN = ["state", "welcome", "activity", "caught_up", "epoch_changed", "error", "sent", "refused"]
-const CLIENT_NAME = "buzz-client-js/1.0"
 const BUFFER_SIZE = 1_000
 // The most that a server sends in one frame if it is asked to, so that a catch-up takes fewer frames: no platform's
 // WebSocket refuses it. It is also a server's default limit for what a client sends.
@@ -192,7 +192,7 @@ export function createSession(options, emit) {
       return {
         type: "hello",
         token,
-        client: CLIENT_NAME,
+        client: options.client ?? "buzz-client-js/1.0",
         max_frame_bytes: MAX_FRAME_BYTES,
         device_id: session.deviceId,
         last_activity_id: inbox.cursor,
