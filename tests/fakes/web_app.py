@@ -113,7 +113,7 @@ class Profile:
         # A server that is away is a part of these tests; the app says so to the person.
         away = ("Failed to load resource: net::ERR_", "WebSocket connection to")
         # A device that signs out may have been taken off the list by another one; there may be nobody with a number.
-        asked = ("/apps/buzz/devices/", "/apps/buzz/public-key/")
+        asked = ("/apps/buzz/devices/", "/apps/buzz/public-key/", "/apps/buzz/companies/")
         gone = "404" in message.text and any(path in message.location["url"] for path in asked)
         if message.type == "error" and not message.text.startswith(away) and not gone:
             self.faults.append(message.text)

@@ -181,6 +181,9 @@ async def test_the_first_messages_wait_until_the_other_person_has_keys(
     await jane.live()
     await jane.go("Messages")
     await jane.begin(MARIA)
+    early = jane.page.get_by_role("status").filter(has_text="has not opened Buzz yet")
+    await expect(early).to_be_visible()
+    await expect(jane.page.locator(".talk-head .lock")).to_have_text("No key to encrypt with yet")
     for text in ("before she has keys", "and a second one"):
         await jane.say(text)
         row = jane.page.locator(".row.waiting", has_text=text)
@@ -202,12 +205,19 @@ async def test_the_first_messages_wait_until_the_other_person_has_keys(
         await maria.hears("now I am here")
         await expect(maria.page.locator(".row.waiting, .row.failed")).to_have_count(0)
         await jane.hears("now I am here")
+        await expect(early).to_have_count(0)
+        await expect(jane.page.locator(".talk-head .lock")).to_have_text("Encrypted")
 
 
-async def test_a_message_to_nobody_does_not_wait(jane: AppTab) -> None:
+@pytest.mark.parametrize("kind", ["person", "company"])
+async def test_a_number_that_nobody_has_is_told_at_once_and_nothing_waits_for_it(jane: AppTab, kind: str) -> None:
     await jane.live()
     await jane.go("Messages")
-    await jane.begin(987_654)
+    await jane.page.evaluate(f"() => {{ location.hash = '#/c!{kind}:987654' }}")
+    await expect(
+        jane.page.get_by_role("status").filter(has_text="Nobody at this server has this number")
+    ).to_be_visible()
+    await expect(jane.page.locator(".talk-head .lock")).to_have_text("Nobody has this number")
     await jane.say("is anybody there?")
     await expect(jane.page.locator(".row.failed", has_text="is anybody there?")).to_contain_text(
         "There is nobody with this number."
@@ -234,6 +244,7 @@ async def test_the_only_device_left_can_become_the_first_one(
         await expect(john.page.get_by_role("button", name="John H. Doe")).to_be_visible()
         await expect(own).to_contain_text("Not linked yet")
         await offer.click()
+        await expect(new.page.get_by_role("status").filter(has_text="This is your first device now")).to_be_visible()
         await expect(own).to_contain_text("This device · Trusted")
         await expect(new.page.get_by_role("heading", name="Link this device")).to_have_count(0)
         await jane.live()

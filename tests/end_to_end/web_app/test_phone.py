@@ -60,3 +60,19 @@ async def test_notices_leave_room_to_read_and_to_write(jane: AppTab, server: Liv
         await expect(notices.filter(visible=True)).to_have_count(1)
         await jane.page.context.set_offline(False)
         await jane.live()
+
+
+async def test_enter_makes_a_new_line_and_the_button_sends(jane: AppTab, john: AppTab) -> None:
+    await expect(jane.composer).to_have_attribute("enterkeyhint", "enter")
+    await jane.composer.focus()
+    await jane.page.keyboard.type("one line")
+    await jane.page.keyboard.press("Enter")
+    await jane.page.keyboard.type("and another")
+    await jane.page.get_by_role("button", name="Send", exact=True).tap()
+    await john.hears("one line\nand another")
+    await expect(jane.composer).to_have_value("")
+    # A keyboard that is connected has Ctrl.
+    await jane.composer.fill("with a keyboard")
+    await jane.page.keyboard.press("Control+Enter")
+    await john.hears("with a keyboard")
+    await expect(john.composer).to_have_attribute("enterkeyhint", "send")

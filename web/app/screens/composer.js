@@ -5,6 +5,8 @@ import { IconButton, Notice } from "./parts.js";
 import { t } from "../state/language.js";
 import { splitQuote, withQuote } from "../state/rows.js";
 
+/** Whether one writes with the screen's keyboard, which has no Shift for a new line: Enter makes one then. */
+export const touches = () => matchMedia("(pointer: coarse)").matches;
 const MOST_BYTES = 30_000;
 
 const bytesOf = (text) => new TextEncoder().encode(text).length;
@@ -46,7 +48,7 @@ export function Composer({ session, conversation, blocked, onUp, onSent }) {
   };
   const onKey = (event) => {
     if (event.isComposing) return;
-    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey || !(event.shiftKey || event.altKey || touches()))) {
       event.preventDefault();
       send();
     } else if (event.key === "ArrowUp" && !now().text) {
@@ -64,7 +66,7 @@ export function Composer({ session, conversation, blocked, onUp, onSent }) {
     ${tooLong && html`<${Notice} tone="warn" role="alert">${t("tooLong")}<//>`}
     <div class="write">
       <textarea ref=${field} rows="1" dir="auto" value=${draft.text} placeholder=${t("messageTo", { name })}
-        aria-label=${t("messageTo", { name })} enterkeyhint="send" onKeyDown=${onKey}
+        aria-label=${t("messageTo", { name })} enterkeyhint=${touches() ? "enter" : "send"} onKeyDown=${onKey}
         onInput=${({ target }) => { change({ text: target.value }); session.types(key); }} />
       <button type="submit" class="send" aria-label=${t("send")} title=${t("send")} aria-disabled=${!draft.text.trim() || Boolean(blocked)}>
         <svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="M12 19V5.500M6 11l6-6 6 6" /></svg></button>

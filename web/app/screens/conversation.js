@@ -14,6 +14,7 @@ import { newConversation } from "../state/rows.js";
 const Details = lazy(async () => (await import("./details.js")).Details);
 const Changed = lazy(async () => (await import("./changed.js")).Changed);
 const Asks = lazy(async () => (await import("./asks.js")).Asks);
+const Readers = lazy(async () => (await import("./readers.js")).Readers);
 const Reacting = lazy(async () => (await import("./reacting.js")).Reacting);
 
 /** Props: `session`, `id` (the conversation's key), `at` (a message to jump to). */
@@ -44,6 +45,7 @@ export function Conversation({ session, id, at }) {
       ${changed && html`<${Changed} session=${session} conversation=${conversation} changed=${changed} />`}
       <${Messages} key=${id} mounted=${(messages) => (list.current = messages)} session=${session} conversation=${conversation} at=${at} onReply=${reply} onReact=${setReacting} />
       ${session.notifications.asks && html`<${Asks} session=${session} />`}
+      ${!known.last && html`<${Readers} session=${session} conversation=${conversation} />`}
       <${Composer} key=${`write ${id}`} session=${session} conversation=${conversation} blocked=${changed} onUp=${() => list.current?.focusRow(-1)} onSent=${() => list.current?.toEnd()} />
     </section>
     ${details && html`<${Details} session=${session} conversation=${conversation} close=${toggle} />`}

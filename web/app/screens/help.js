@@ -1,5 +1,6 @@
 // The keyboard's shortcuts: what each does, and the screen that lists them.
 
+import { touches } from "./composer.js";
 import { html } from "./html.js";
 import { Dialog } from "./parts.js";
 import { t } from "../state/language.js";
@@ -8,7 +9,7 @@ import { t } from "../state/language.js";
 export const SHORTCUTS = {
   everywhere: [["keyHelp", "?"], ["keySearch", "/"], ["keyNew", "n"], ["keySection", "g m", "g c", "g p", "g d", "g s"],
     ["keyNext", "Alt ↓"], ["keyPrevious", "Alt ↑"], ["keyClose", "Esc"]],
-  writing: [["keySend", "Enter"], ["keyLine", "Shift Enter"], ["keyToMessages", "↑"]],
+  writing: [["keySend", ...(touches() ? ["Ctrl Enter"] : ["Enter", "Ctrl Enter"])], ["keyLine", touches() ? "Enter" : "Shift Enter"], ["keyToMessages", "↑"]],
   reading: [["keyMove", "↑", "↓"], ["keyFar", "Page Up", "Page Down"], ["keyEnds", "Home", "End"], ["keyReply", "r"], ["keyReact", "e"], ["keyCopy", "c"], ["keyWrite", "Esc"]],
 };
 

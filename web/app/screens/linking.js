@@ -7,6 +7,8 @@ import { Notice } from "./parts.js";
 import { t } from "../state/language.js";
 
 const DONE = "linkDone";
+/** What went well; everything else that is told is a reason why not. */
+const GOOD = [DONE, "newRootDone"];
 
 /** Where the keyboard goes on when the button that was pressed is gone. A browser heeds `autofocus` only once in a page. */
 const focused = (element) => element?.focus();
@@ -18,14 +20,14 @@ export function Linking({ session }) {
   const { me } = session.keys;
   useEffect(() => me && session.buzz.on("encryption.linked", () => tell(DONE)), [Boolean(me)]);
   if (!me) return null;
-  const good = result === DONE;
+  const good = GOOD.includes(result);
   return html`${result && html`<${Notice} tone=${good ? "good" : "bad"} icon=${good ? "check" : "warning"} role=${good ? "status" : "alert"}><p>${t(result)}</p><//>`}
     ${me.linked ? html`<${OldSide} session=${session} tell=${tell} />`
-      : html`<${NewSide} session=${session} result=${result} tell=${tell} /><${NewRoot} session=${session} />`}`;
+      : html`<${NewSide} session=${session} result=${result} tell=${tell} /><${NewRoot} session=${session} tell=${tell} />`}`;
 }
 
 /** What to say of an attempt that failed: it was refused, or there is no answer. */
-const whyOf = (error, refused) => (error?.name === "LinkRefused" ? refused : "needsNetwork");
+export const whyOf = (error, refused) => (error?.name === "LinkRefused" ? refused : "needsNetwork");
 
 /** This device is the new one. */
 function NewSide({ session, result, tell }) {

@@ -35,6 +35,10 @@ export const en = {
   newDeviceOf: "New device, added {time}",
   acceptDevice: "It is theirs",
   refuseDevice: "It is not",
+  lockUnknown: "Nobody has this number",
+  lockNoKeys: "No key to encrypt with yet",
+  lockUnknownWhy: "Nobody at this server has this number, so nothing that you write here can be sent.",
+  lockNoKeysWhy: "{name} has not opened Buzz yet, so there is no key to encrypt with. What you write waits on this device until then.",
   safetyNumber: "Safety number",
   safetyHow: "Compare it with {name}, side by side or by voice. If all digits are the same, nobody listens in.",
   markCompared: "They are the same",
@@ -59,7 +63,7 @@ export const en = {
   deviceName: "Name",
   signOutShort: "Sign out",
   signOutDevice: "Sign out {name}",
-  signOutDeviceWhy: "It loses its connection at once, and nothing more is encrypted for it. What it has already read stays on it.",
+  signOutDeviceWhy: "It loses its connection at once, and nothing more is encrypted for it. If Buzz is open there in a browser, or is opened again, it deletes what it has; until then what it has stays on it.",
   deviceAdded: "A new device was added to your account.",
   deviceAddedWhy: "{name}. Was it you? If not, sign it out.",
   lookAtDevices: "Look at devices",
@@ -93,6 +97,8 @@ export const en = {
   newRoot: "No other device can link this one",
   newRootWhy: "You can go on without: the people you talk with then see that your keys have changed, and must accept this device.",
   newRootDo: "Make this my first device",
+  newRootDone: "This is your first device now. The people you talk with are asked whether it is yours.",
+  newRootRefused: "That is not needed: this device is linked, or another one of yours can link it.",
 
   // Calls
   calls_latest: "Latest",
@@ -199,7 +205,7 @@ export const en = {
   singleKeysWhy: "Shortcuts without Alt or Ctrl work while you are not typing. Turn them off in the settings if they get in your way.",
   signOut: "Sign out",
   signOutAsk: "Sign out of Buzz?",
-  signOutWhy: "This device forgets all messages and keys. They cannot be read on it again.",
+  signOutWhy: "This device deletes its messages, drafts and keys. Messages until now cannot be read on it again.",
   signOutWaiting: { one: "{count} message is not sent yet, and would be lost.", other: "{count} messages are not sent yet, and would be lost." },
 
   // Shortcuts
