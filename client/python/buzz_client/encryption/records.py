@@ -21,7 +21,7 @@ def _names(kind: type) -> tuple[str, ...]:
 
 def _row(value: Any) -> Row:
     # dataclasses.asdict copies every value in depth, which is most of the time that a person's row takes.
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {name: getattr(value, name) for name in _names(value.__class__)}
 
 
 def keys_row(keys: DeviceKeys) -> Row:
