@@ -42,7 +42,7 @@ class PostgresServer:
     def __init__(self, options: dict[str, str] | None = None) -> None:
         self._user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="buzz-postgres-"))
-        self._binaries = _binaries(self.folder)
+        self.binaries = _binaries(self.folder)
         self.data = self.folder / "data"
         self.port = free_port()
         self._options = _OPTIONS | {"port": str(self.port)} | (options or {})
@@ -77,7 +77,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         settings = [f"-c{name}={value}" for name, value in self._options.items()]
-        command: list[str | Path] = [self._binaries / "postgres", "-D", self.data, *settings]
+        command: list[str | Path] = [self.binaries / "postgres", "-D", self.data, *settings]
         self._process = start(command, self.log, _environment(), self._user)
         deadline = time.monotonic() + _START_SECONDS
         while not self._accepts():
@@ -116,7 +116,7 @@ class PostgresServer:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _run(self, name: str, *arguments: str | Path) -> None:
-        command = [str(self._binaries / name), *map(str, arguments)]
+        command = [str(self.binaries / name), *map(str, arguments)]
         done = subprocess.run(
             command,
             check=False,

@@ -1,4 +1,7 @@
-"""Restores a backup: it is checked, migrated and given a new epoch before it is put in place."""
+"""Restores a backup: it is checked, migrated and given a new epoch before it is put in place.
+
+PostgreSQL is restored with its own programs; then only its log needs to begin a new history.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.accounts import AccountStore
+from storage.contract import ActivityLog
 from storage.data_dir import DATABASE_NAME
+from storage.database import Database
 from storage.errors import StorageError
 from storage.migrate import migrate
 from storage.push.registrations import PushStore
 from storage.sqlite import files as sqlite_files
 from storage.sqlite.database import SqliteDatabase
 from storage.sqlite.log import SqliteActivityLog
+
+
+class NewHistory(NamedTuple):
+    """The log's new epoch, its newest id, and how many devices had confirmed a later id that is lost."""
+
+    epoch: str
+    head_id: int
+    devices_set_back: int
 
 
 class Restored(NamedTuple):
@@ -53,11 +66,24 @@ async def restore(source: Path, data_dir: Path) -> Restored:
     with tempfile.TemporaryDirectory(prefix=".restoring-", dir=data_dir) as folder:
         fresh = Path(folder) / DATABASE_NAME
         await asyncio.to_thread(sqlite_files.copy, source, fresh)
-        epoch, head_id, set_back = await _as_new_history(fresh)
+        history = await _begin_in_file(fresh)
         aside = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
         previous = aside if path.exists() else None
         await asyncio.to_thread(sqlite_files.put_in_place, fresh, path, aside)
-    return Restored(epoch, head_id, set_back, previous)
+    return Restored(*history, previous)
+
+
+async def begin_new_history(database: Database, log: ActivityLog) -> NewHistory:
+    """Migrate a database that was put back to an earlier time, and renew the epoch, so that clients catch up from 0.
+
+    What devices have received and what they were pushed is lowered to the log's head: later ids are given out again.
+    Raises SchemaTooNew, StorageError.
+    """
+    await migrate(database)
+    epoch = await log.renew_epoch()
+    head_id = (await log.state()).head
+    await PushStore(database).clamp(head_id)
+    return NewHistory(epoch, head_id, await AccountStore(database).clamp_received(head_id))
 
 
 def _check(source: Path) -> None:
@@ -73,15 +99,9 @@ def _check(source: Path) -> None:
         raise StorageError(f"{source} is not a backup of Buzz: it lacks the tables of the log.")
 
 
-async def _as_new_history(path: Path) -> tuple[str, int, int]:
-    """Migrate, lower the devices' received ids, and renew the epoch, so that every client catches up from 0."""
+async def _begin_in_file(path: Path) -> NewHistory:
     database = await SqliteDatabase.open(path)
     try:
-        await migrate(database)
-        log = SqliteActivityLog(database)
-        epoch = await log.renew_epoch()
-        head_id = (await log.state()).head
-        await PushStore(database).clamp(head_id)
-        return epoch, head_id, await AccountStore(database).clamp_received(head_id)
+        return await begin_new_history(database, SqliteActivityLog(database))
     finally:
         await database.close()

@@ -22,8 +22,8 @@ from server.auth.signing_keys import load_or_create
 from server.auth.tokens import mint_service
 from server.cli.errors import CommandError
 from server.cli.output import tell
-from server.config.logs import configure
-from server.config.settings import LogLevel, Settings
+from server.config.logs import configure_command
+from server.config.settings import Settings
 from server.config.settings_sources import load
 from server.runtime.clock import wall_clock_ms
 from storage.data_dir import DATABASE_NAME, Holder, hold, holder
@@ -153,7 +153,7 @@ async def _running(settings: Settings) -> str | None:
 async def _opened_here(settings: Settings, create: bool) -> AsyncIterator[aiohttp.ClientSession]:
     from server.app import open_node
 
-    configure(settings.model_copy(update={"log_level": LogLevel.WARNING}))
+    configure_command(settings)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             missing = not (settings.data_dir / DATABASE_NAME).exists()

@@ -123,6 +123,7 @@ HEADINGS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "migrate": "server.cli.database:migrate",
         "backup": "server.cli.database:backup",
         "restore": "server.cli.database:restore",
+        "new-epoch": "server.cli.database:new_epoch",
         "promote": "server.cli.promote:promote",
     },
     "Trying Buzz out": {

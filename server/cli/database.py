@@ -1,4 +1,4 @@
-"""`run.py migrate`, `backup`, `restore`: commands for the whole database."""
+"""`run.py migrate`, `backup`, `restore`, `new-epoch`: commands for the whole database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
 from server.config import settings_sources
+from server.config.logs import configure_command
 from storage import data_dir as locks
 from storage import migrate as migration
 from storage import opening
@@ -38,6 +39,7 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
             [], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date."
         )
         return
+    configure_command(settings)
     steps = asyncio.run(_migrate(settings))
     rows = [{"step": step.number, "name": step.name} for step in steps]
     output.show_rows(rows, as_json, ("step", "name"), "Nothing to apply: the schema is up to date.")
@@ -54,7 +56,7 @@ def backup(
     """Copy the database to a file, while the server runs.
 
     The copy has the database as it is at one moment. It does not contain the signing key: store signing-key.pem safely
-    and separately.
+    and separately. For SQLite: back up PostgreSQL with pg_dump.
 
     Example: run.py backup /backups/buzz.db
     """
@@ -81,13 +83,13 @@ def restore(
     """Put a backup in place; stop the server first.
 
     Asks before it replaces a database. The replaced database is kept beside the new one. The log gets a new epoch, so
-    that clients catch up from the beginning.
+    that clients catch up from the beginning. For SQLite: restore PostgreSQL with pg_restore, then use new-epoch.
 
     Example: run.py restore /backups/buzz.db
     """
     settings = settings_sources.load(config, data_dir=data_dir)
     if settings.database_url is not None:
-        raise CommandError("the database is PostgreSQL: restore it with pg_restore.")
+        raise CommandError("the database is PostgreSQL: restore it with pg_restore, then run `run.py new-epoch`.")
     with locks.hold(settings.data_dir):
         here, backed_up = (
             restoring.held(settings.data_dir / locks.DATABASE_NAME),
@@ -103,6 +105,28 @@ def restore(
         done = asyncio.run(restoring.restore(source, settings.data_dir))
     previous = str(done.previous) if done.previous else None
     output.show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")
+
+
+def new_epoch(yes: Yes = False, data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Give the log a new epoch after pg_restore; stop all nodes first.
+
+    Asks first. After an older copy of a PostgreSQL database was put back, ids are given out a second time. With a new
+    epoch, clients forget their position and catch up from the beginning. `restore` does this itself for SQLite.
+
+    Example: run.py new-epoch
+    """
+    settings = settings_sources.load(config, data_dir=data_dir)
+    if settings.database_url is None:
+        raise CommandError("the database is SQLite: `run.py restore` gives its log a new epoch.")
+    agree("The log will get a new epoch: every device will fetch all of its activities again.", yes)
+    configure_command(settings)
+    done = asyncio.run(_new_epoch(settings, settings.database_url.get_secret_value()))
+    output.show({"head_id": done.head_id, "epoch": done.epoch}, as_json, "the log has a new epoch")
+
+
+async def _new_epoch(settings: Settings, database_url: str) -> restoring.NewHistory:
+    async with opening.open_storage(settings.data_dir, database_url) as (database, log):
+        return await restoring.begin_new_history(database, log)
 
 
 async def _migrate(settings: Settings) -> list[migration.Step]:

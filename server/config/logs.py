@@ -50,6 +50,11 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     set_level(settings.log_level)
 
 
+def configure_command(settings: Settings) -> None:
+    """Log a command's warnings to standard error: standard output has its result and nothing else."""
+    configure(settings.model_copy(update={"log_level": LogLevel.WARNING}))
+
+
 def set_level(level: LogLevel) -> None:
     """Set the lowest level that is logged. Takes effect at once."""
     logging.getLogger().setLevel(level.value.upper())

@@ -23,6 +23,8 @@ NOT_RUN = {
     "docs/webhook-receivers.md: .venv/bin/python run.py webhooks add": "installs packages and runs until it is stopped",
     "docs/operation.md: export BUZZ_MODE=production": "runs until it is stopped: a test of its own starts it",
     "docs/operation.md: openssl genpkey": "needs a cluster: test_kubernetes.py builds and checks what is applied",
+    "docs/operation.md: pg_dump": "needs PostgreSQL: test_restored_postgresql.py runs it",
+    "docs/operation.md: pg_restore": "needs PostgreSQL: test_restored_postgresql.py runs it",
     "client/js/README.md: cd client/js": "installs packages: test_js_package.py does it in an empty project",
     "client/python/README.md: pip install": "installs packages",
     "tests/README.md: make test": "runs every test",

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.backends(SQLITE)
 
 KEY = b"a-key-of-the-other-service\n"
 ASKS = {
-    "erase", "import", "privacy-requests erase", "privacy-requests purge", "restore", "service-codes add",
+    "erase", "import", "new-epoch", "privacy-requests erase", "privacy-requests purge", "restore", "service-codes add",
     "service-codes remove", "token revoke", "token rotate", "webhooks remove", "webhooks remove-source",
     "webhooks rotate", "webhooks rotate-source",
 }  # fmt: skip

@@ -218,16 +218,18 @@ INVOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "migrate": ("migrate",),
     "backup": ("backup", "never-made.db"),
     "restore": ("restore", EVIL.replace("\x00", "")),
+    "new-epoch": ("new-epoch", "--yes"),
     "promote": ("promote", "--to", f"postgresql://127.0.0.1:1/{EVIL}"),
     "a mistake": (EVIL.replace("\n", ""),),
 }
 """Each command, so that it shows what it can; the ones that take something away last."""
 ELSEWHERE: Final = {"serve", "chat", "listen", "demo"}
 """They show what comes over a socket, and have tests of their own below and in test_logs.py."""
-NO_SERVER: Final = {"restore", "promote"}
+NO_SERVER: Final = {"restore", "new-epoch", "promote"}
 NOTHING_SHOWN: Final = {
-    "backup", "erase", "import", "log-level", "migrate", "numbers add", "privacy-requests purge", "promote",
-    "service-codes remove", "stats", "token create", "token rotate", "webhooks remove", "webhooks remove-source",
+    "backup", "erase", "import", "log-level", "migrate", "new-epoch", "numbers add", "privacy-requests purge",
+    "promote", "service-codes remove", "stats", "token create", "token rotate", "webhooks remove",
+    "webhooks remove-source",
 }  # fmt: skip
 """They print figures or words of ours, or nothing: whether they are spoilt can't be seen by the mark."""
 
