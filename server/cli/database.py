@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,6 +23,9 @@ from storage.sqlite import files
 
 if TYPE_CHECKING:
     from server.config.settings import Settings
+
+
+_REPEAT: Final = "What was erased or revoked since the backup was made is back: erase and revoke it again."
 
 
 def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = False) -> None:
@@ -104,6 +107,8 @@ def restore(
             )
         done = asyncio.run(restoring.restore(source, settings.data_dir))
     previous = str(done.previous) if done.previous else None
+    kept = f" {previous} has what was there before: delete it when you do not need it." if previous else ""
+    output.tell(f"{_REPEAT}{kept}")
     output.show({"head_id": done.head_id, "epoch": done.epoch, "previous": previous}, as_json, "restored")
 
 
@@ -121,6 +126,7 @@ def new_epoch(yes: Yes = False, data_dir: DataDir = None, config: Config = None,
     agree("The log will get a new epoch: every device will fetch all of its activities again.", yes)
     configure_command(settings)
     done = asyncio.run(_new_epoch(settings, settings.database_url.get_secret_value()))
+    output.tell(_REPEAT)
     output.show({"head_id": done.head_id, "epoch": done.epoch}, as_json, "the log has a new epoch")
 
 

@@ -235,7 +235,11 @@ def test_a_fresh_database_is_migrated_once(run_py: RunPy, tmp_path: Path) -> Non
 def test_a_restored_server_has_another_epoch(run_py: RunPy, data_dir: Path, tmp_path: Path) -> None:
     before = run_py("stats", "--json").check().json["log"]
     run_py("backup", tmp_path / "one.db").check()
-    done = run_py("restore", tmp_path / "one.db", "--yes", "--json").check().json
+    restored = run_py("restore", tmp_path / "one.db", "--yes", "--json").check()
+    done = restored.json
+    assert restored.err.startswith("What was erased or revoked since the backup was made is back")
+    assert restored.err.count("\n") == 1
+    assert done["previous"] in restored.err
     assert done["head_id"] == before["head_id"]
     assert run_py("stats", "--json").check().json["log"]["epoch"] == done["epoch"] != before["epoch"]
     assert Path(done["previous"]).is_file()
