@@ -31,7 +31,14 @@ async def open_authentication(
     Raises KeyFileError, JwksError (a file that can't be read; a URL is only warned about), StorageError.
     """
     key_file = settings.signing_key_path
+    is_new = not key_file.exists()
     ring = load_or_create(key_file, development=settings.development)
+    if is_new and settings.database_url is not None:
+        _logger.warning(
+            "made a new signing key: all nodes need the same one, set BUZZ_SIGNING_KEY_FILE on each",
+            file=str(key_file),
+            kid=ring.signing.kid,
+        )
     revocations = Revocations(accounts, now_ms)
     await revocations.poll()
     await people.poll()

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
 from protocol.errors import ApiError, ErrorCode, InvalidToken
@@ -90,6 +91,22 @@ async def open_auth(database: SqliteDatabase, tmp_path: Path, clock: Clock) -> A
 @pytest.fixture
 async def auth(open_auth: Open) -> Authentication:
     return await open_auth()
+
+
+async def test_a_node_on_postgresql_says_that_it_made_a_key_that_others_lack(open_auth: Open, tmp_path: Path) -> None:
+    """On SQLite no other node can be there, and a key that was there is the operator's."""
+    shared = {"database_url": "postgresql://127.0.0.1/buzz"}
+    with capture_logs() as log:
+        await open_auth(signing_key_file=tmp_path / "alone.pem")
+        assert log == []
+        await open_auth(signing_key_file=tmp_path / "new.pem", **shared)
+        [line] = log
+        await open_auth(signing_key_file=tmp_path / "new.pem", **shared)
+        assert log == [line]
+    assert line["log_level"] == "warning"
+    assert "made a new signing key" in line["event"]
+    assert "BUZZ_SIGNING_KEY_FILE" in line["event"]
+    assert (line["file"], line["kid"]) == (str(tmp_path / "new.pem"), load(tmp_path / "new.pem").signing.kid)
 
 
 def application(auth: Authentication) -> web.Application:
