@@ -49,6 +49,9 @@ class Mode(StrEnum):
     PRODUCTION = "production"
 
 
+PREFIX: Final = "BUZZ_"
+"""How the names of the settings begin in the environment."""
+
 MAX_URL_CHARACTERS: Final = 2_000
 MAX_CLAIM_CHARACTERS: Final = 256
 
@@ -104,7 +107,7 @@ class Settings(BaseSettings):
     """All settings of an operator. Each field is ``BUZZ_<NAME>`` in the environment and ``<name>`` in buzz.toml."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BUZZ_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
         frozen=True,
         extra="forbid",
@@ -352,44 +355,43 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> Self:
-        missing = [name for name in ("jwt_issuer", "jwt_audience") if self.jwks and not getattr(self, name)]
-        if missing:
-            raise ValueError(
-                f"{' and '.join(missing)} should be set together with jwks: Buzz checks tokens against them"
-            )
+        if self.jwks:
+            self._need("jwt_issuer", "jwt_audience", why="with BUZZ_JWKS, tokens are checked against them")
         return self
 
     @model_validator(mode="after")
     def _sign_in_is_whole(self) -> Self:
-        if self.oidc_client_id and not self.jwks:
-            raise ValueError("jwks should be set too: with oidc_client_id the web app brings the provider's tokens")
+        if self.oidc_client_id:
+            self._need("jwks", why="with BUZZ_OIDC_CLIENT_ID, the web app brings the provider's tokens")
         return self
 
     @model_validator(mode="after")
     def _twilio_is_whole(self) -> Self:
-        needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
-        missing = [name for name in needed if self.number_provider == "twilio" and not getattr(self, name)]
-        if missing:
-            raise ValueError(
-                f"{' and '.join(missing)} should be set too: number_provider = twilio needs them to buy numbers"
-            )
+        if self.number_provider == "twilio":
+            needed = ("twilio_account_sid", "twilio_auth_token", "public_url")
+            self._need(*needed, why="with BUZZ_NUMBER_PROVIDER=twilio, Buzz buys numbers")
         return self
 
     @model_validator(mode="after")
     def _apns_is_whole(self) -> Self:
         needed = ("push_apns_key_file", "push_apns_key_id", "push_apns_team_id", "push_apns_topics")
-        missing = [name for name in needed if not getattr(self, name)]
-        if len(missing) not in (0, len(needed)):
-            raise ValueError(f"{' and '.join(missing)} should be set too: push to Apple devices needs all four")
+        if any(getattr(self, name) for name in needed):
+            self._need(*needed, why="push to Apple devices needs all four")
         return self
 
     @model_validator(mode="after")
     def _api_key_is_whole(self) -> Self:
-        needed = ("twilio_api_key_sid", "twilio_api_key_secret", "twilio_account_sid")
-        missing = [name for name in needed if not getattr(self, name)]
-        if (self.twilio_api_key_sid or self.twilio_api_key_secret) and missing:
-            raise ValueError(f"{' and '.join(missing)} should be set too: making voice tokens needs all three")
+        if self.twilio_api_key_sid or self.twilio_api_key_secret:
+            needed = ("twilio_api_key_sid", "twilio_api_key_secret", "twilio_account_sid")
+            self._need(*needed, why="making voice tokens needs all three")
         return self
+
+    def _need(self, *names: str, why: str) -> None:
+        """Raise ValueError that names those of these settings that are unset, as they are called in the environment."""
+        missing = [PREFIX + name.upper() for name in names if not getattr(self, name)]
+        if missing:
+            listed = " and ".join(part for part in (", ".join(missing[:-1]), missing[-1]) if part)
+            raise ValueError(f"{listed} should be set too: {why}")
 
     @property
     def development(self) -> bool:

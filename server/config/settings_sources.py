@@ -6,6 +6,7 @@ An unknown key or a value out of range prevents the start, with its name and wha
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Container, Iterable
 from difflib import get_close_matches
@@ -14,9 +15,8 @@ from typing import Any, Final
 
 from pydantic import SecretStr, ValidationError
 
-from server.config.settings import Settings
+from server.config.settings import PREFIX, Settings
 
-PREFIX: Final = "BUZZ_"
 CONFIG_VARIABLE: Final = "BUZZ_CONFIG"
 DEFAULT_CONFIG: Final = Path("buzz.toml")
 NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "BUZZ_TOKEN", "BUZZ_URL", "BUZZ_PASSPHRASE"})
@@ -24,6 +24,21 @@ NOT_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "BUZZ_TOKEN", "BUZZ_URL", "BUZ
 
 MASK: Final = "********"
 _NAMES: Final = frozenset(Settings.model_fields)
+
+
+_EXPECTED: Final = {
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "string_type": "should be a text in quotes",
+    "path_type": "should be a path in quotes",
+    "tuple_type": "should be a list, or one text with commas",
+}
+"""What was expected, by pydantic's type of the error, where its own words are those of a programmer."""
 
 
 class SettingsError(Exception):
@@ -92,9 +107,9 @@ def _environment() -> frozenset[str]:
 
 def _explain(error: ValidationError, path: Path | None, in_environment: Container[str], given: Container[str]) -> str:
     first: Any = error.errors(include_url=False, include_input=False)[0]
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    expected = _EXPECTED.get(first["type"]) or re.sub(r"^(Value error, |Input |String )", "", first["msg"])
     if not first["loc"]:
-        return f"The settings do not fit together: {expected}."
+        return f"{expected}."
     name = str(first["loc"][0])
     if name in given:
         return f"--{name.replace('_', '-')}: {expected}."

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from server.auth.signing_keys import load_or_create
-from server.config.settings import Mode, Settings
-from server.config.settings_sources import MASK, PREFIX, SettingsError, as_toml, load, shown
+from server.config.settings import PREFIX, Mode, Settings
+from server.config.settings_sources import MASK, SettingsError, as_toml, load, shown
 from server.services.operator.production import faults
 
 
@@ -59,7 +59,10 @@ def test_lists_are_written_with_commas_or_as_toml_arrays(alone: Path, monkeypatc
     ("variable", "value", "message"),
     [
         ("BUZZ_PORT", "70000", "BUZZ_PORT: should be less than or equal to 65535."),
-        ("BUZZ_PORT", "x", "BUZZ_PORT: should be a valid integer, unable to parse string as an integer."),
+        ("BUZZ_PORT", "x", "BUZZ_PORT: should be a whole number."),
+        ("BUZZ_APP", "maybe", "BUZZ_APP: should be true or false."),
+        ("BUZZ_WEBHOOK_RETRY_SECONDS", "1,x", "BUZZ_WEBHOOK_RETRY_SECONDS: should be a number."),
+        ("BUZZ_OIDC_CLIENT_ID", "x" * 257, "BUZZ_OIDC_CLIENT_ID: should have at most 256 characters."),
         ("BUZZ_MAX_SESSIONS", "0", "BUZZ_MAX_SESSIONS: should be greater than or equal to 1."),
         ("BUZZ_MODE", "test", "BUZZ_MODE: should be 'development' or 'production'."),
         ("BUZZ_PROT", "1", "BUZZ_PROT: there is no such setting (did you mean BUZZ_PORT?)."),
@@ -70,8 +73,15 @@ def test_lists_are_written_with_commas_or_as_toml_arrays(alone: Path, monkeypatc
         ("BUZZ_BUS_URL", "hunter2", "BUZZ_BUS_URL: should be a URL that begins with valkey://"),
         ("BUZZ_ORIGINS", "https://a.example,b.example", "BUZZ_ORIGINS: should be http(s)://HOST[:PORT]"),
         ("BUZZ_PUBLIC_URL", "https://a.example/buzz", "BUZZ_PUBLIC_URL: should be http(s)://HOST[:PORT]"),
-        ("BUZZ_BUS_NAMESPACE", "a:b", "BUZZ_BUS_NAMESPACE: String should match pattern"),
-        ("BUZZ_JWKS", "keys.json", "The settings do not fit together: jwt_issuer and jwt_audience should be set"),
+        ("BUZZ_BUS_NAMESPACE", "a:b", "BUZZ_BUS_NAMESPACE: should match pattern"),
+        ("BUZZ_JWKS", "keys.json", "BUZZ_JWT_ISSUER and BUZZ_JWT_AUDIENCE should be set too: with BUZZ_JWKS"),
+        ("BUZZ_OIDC_CLIENT_ID", "app", "BUZZ_JWKS should be set too: with BUZZ_OIDC_CLIENT_ID"),
+        (
+            "BUZZ_NUMBER_PROVIDER",
+            "twilio",
+            "BUZZ_TWILIO_ACCOUNT_SID, BUZZ_TWILIO_AUTH_TOKEN and BUZZ_PUBLIC_URL should be set too: "
+            "with BUZZ_NUMBER_PROVIDER=twilio",
+        ),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(
@@ -90,8 +100,11 @@ def test_a_mistake_in_the_environment_is_named(
         ("prot = 1", "{path}: there is no setting 'prot' (did you mean port?)."),
         ("[server]\nport = 1", "{path}: there is no setting 'server'"),
         ("port = ", "{path}: is not valid TOML: "),
-        ("port = [1]", "{path}: port: should be a valid integer."),
-        ("origins = [1]", "{path}: origins: should be a valid string."),
+        ("port = [1]", "{path}: port: should be a whole number."),
+        ("port = 1.5", "{path}: port: should be a whole number."),
+        ("host = 1", "{path}: host: should be a text in quotes."),
+        ("origins = 5", "{path}: origins: should be a list, or one text with commas."),
+        ("origins = [1]", "{path}: origins: should be a text in quotes."),
     ],
 )
 def test_a_mistake_in_the_file_is_named(alone: Path, text: str, message: str) -> None:
