@@ -211,6 +211,7 @@ class FiguresResource:
         caller = await self.auth.admin(request)
         wanted = (await read_json(request, _LEVEL)).level
         set_level(wanted)
+        # As a warning: at info, a change to warning, which silences the lines of info, would leave no line itself.
         _logger.warning("log level changed", by=caller.subject, now=wanted.value)
         return json_response(LevelAnswer(wanted))
 
