@@ -13,8 +13,7 @@ from server.cli import admin, output
 from server.cli.consent import Yes, agree
 from server.cli.errors import CommandError
 from server.cli.options import AsJson, Config, DataDir
-from server.config import settings_sources
-from server.config.logs import configure_command
+from server.config import logs, settings_sources
 from storage import data_dir as locks
 from storage import migrate as migration
 from storage import opening
@@ -42,7 +41,7 @@ def migrate(data_dir: DataDir = None, config: Config = None, as_json: AsJson = F
             [], as_json, (), "Nothing to apply: a server runs on this database, so its schema is up to date."
         )
         return
-    configure_command(settings)
+    logs.configure_command(settings)
     steps = asyncio.run(_migrate(settings))
     rows = [{"step": step.number, "name": step.name} for step in steps]
     output.show_rows(rows, as_json, ("step", "name"), "Nothing to apply: the schema is up to date.")
@@ -124,7 +123,7 @@ def new_epoch(yes: Yes = False, data_dir: DataDir = None, config: Config = None,
     if settings.database_url is None:
         raise CommandError("the database is SQLite: `run.py restore` gives its log a new epoch.")
     agree("The log will get a new epoch: every device will fetch all of its activities again.", yes)
-    configure_command(settings)
+    logs.configure_command(settings)
     done = asyncio.run(_new_epoch(settings, settings.database_url.get_secret_value()))
     output.tell(_REPEAT)
     output.show({"head_id": done.head_id, "epoch": done.epoch}, as_json, "the log has a new epoch")

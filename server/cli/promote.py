@@ -11,8 +11,7 @@ import typer
 from server.cli import output, progress
 from server.cli.errors import CommandError, UsageError
 from server.cli.options import AsJson, Config, DataDir
-from server.config import settings_sources
-from server.config.logs import configure_command
+from server.config import logs, settings_sources
 from storage import data_dir as locks
 from storage import promote as promotion
 
@@ -39,7 +38,7 @@ def promote(
     source = settings.data_dir / locks.DATABASE_NAME
     if not source.exists():
         raise CommandError(f"there is no SQLite database at {source}")
-    configure_command(settings)
+    logs.configure_command(settings)
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(locks.hold(settings.data_dir))
