@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ globalThis.violations = []
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   violations.push(`${violatedDirective} ${blockedURI}`))
 """
+STATES: Final = ("Waiting", "Sent", "Delivered", "Read")
+"""What a message goes through, in the app's words."""
 _WITHOUT_WORKER: Final = "delete Navigator.prototype.serviceWorker"
 STORED: Final = """async (store) => {
   const { name } = (await indexedDB.databases()).find(({ name }) => name.startsWith("buzz-app-"))
@@ -82,8 +85,9 @@ class AppTab:
         await expect(self.bubble(text)).to_be_visible()
 
     async def state(self, text: str, word: str) -> None:
-        """Wait until the state of one's own message is this word."""
-        await expect(self.bubble(text).locator(".meta .state")).to_have_text(word)
+        """Wait until one's own message has this state, or a later one: it may be sent and read at once."""
+        reached = "|".join(STATES[STATES.index(word) :])
+        await expect(self.bubble(text).locator(".meta .state")).to_have_text(re.compile(f"^({reached})$"))
 
     async def go(self, section: str) -> None:
         """Open a section by the navigation."""

@@ -41,12 +41,12 @@ export function App({ session }) {
   const wide = useMedia(WIDE);
   return html`<div class="app ${key || section !== "messages" ? "opened" : ""} in-${section}">
     <a class="skip" href="#content" onClick=${toContent}>${t("skip")}</a>
-    <div class="notices">
+    <aside class="notices">
       ${session.calls.now && html`<${CallBanner} session=${session} section=${section} />`}
       <${Connection} session=${session} />
       <${NewVersion} session=${session} />
       ${session.keys.added && html`<${NewDevice} session=${session} added=${session.keys.added} />`}
-    </div>
+    </aside>
     <${Rail} session=${session} section=${section} />
     ${section === "messages" && html`<${Conversations} session=${session} current=${key} alone=${!key && !wide} />`}
     <main id="content" tabindex="-1">
