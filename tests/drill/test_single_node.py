@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.drill import (
@@ -39,3 +41,10 @@ async def test_nothing_is_lost_and_nothing_let_in(drill: Drill) -> None:
         assert drill.row == 8
         return
     assert report.control != 0, "the control lost nothing: this drill can't fail"
+
+
+@pytest.mark.parametrize("seed", [35_334])
+def test_a_history_that_once_lost_a_message_loses_none(seed: int) -> None:
+    """35,334: a device that was removed sent, and was linked again; what it sent then could not be opened."""
+    problems = asyncio.run(sealed_interleavings.interleaving(seed)).problems
+    assert not any(problems.values()), problems

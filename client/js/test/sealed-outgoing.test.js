@@ -22,10 +22,12 @@ function tab(store, answers = async ({ ref }) => ({ type: "ack", ref })) {
   const written = []
   const passed = []
   const readers = { ...readersOf([bob]), receiver: [bob.tag] }
+  /** @type {{ link?: { at: number } }} */
+  const extras = {}
   const outgoing = new Outgoing({
     use,
     store,
-    own: { keys: phone, vault: { unwrapText: async (bytes) => new TextDecoder().decode(bytes) } },
+    own: { keys: phone, extras, vault: { unwrapText: async (bytes) => new TextDecoder().decode(bytes) } },
     people: { readers: async () => readers },
     clock: { now: () => 0 },
     codec: {},
@@ -45,7 +47,7 @@ function tab(store, answers = async ({ ref }) => ({ type: "ack", ref })) {
     outgoing.add(line, { type: "send", ref: id, activity: { type: "chat_message", message_id: id, draft, ...parties } })
     while (!passed.some(({ ref }) => ref === id) && line.open) await new Promise((resolve) => setImmediate(resolve))
   }
-  return { send, written, line }
+  return { send, written, line, extras }
 }
 
 test("the list of what was sent is read seldom", async () => {
@@ -54,6 +56,22 @@ test("the list of what was sent is read seldom", async () => {
   for (let number = 0; number < 100; number++) await send(`message ${number}`)
   assert.equal(written.length, 100)
   assert.ok(store.counts.list <= 2, `it was read ${store.counts.list} times`)
+})
+
+test("a device that was linked again begins a new chain", async () => {
+  const store = memoryKeys()
+  const { send, extras } = tab(store)
+  const chain = async () => (await store.list("sending/"))[0].value.chain
+  const ids = []
+  for (const at of [undefined, undefined, 1_767_225_000, 1_767_225_000, 1_767_225_100]) {
+    extras.link = at && { at }
+    await send(`message ${ids.length}`)
+    ids.push((await chain()).id)
+  }
+  assert.equal(ids[0], ids[1])
+  assert.equal(ids[2], ids[3])
+  assert.equal(new Set(ids).size, 3)
+  assert.deepEqual(ids, [...ids].sort(), "a later chain has a higher id")
 })
 
 test("what another tab has sealed and not sent goes first", async () => {

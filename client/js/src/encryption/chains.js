@@ -28,7 +28,9 @@ const NEXT_KEY = utf8("buzz next chain key v1")
 /**
  * A device's own chain in a conversation. `introduced`: the devices that have got it. `startedAt` is in Unix seconds.
  *
- * @typedef {{ chain: Chain, startedAt: number, introduced: string[] }} SendingChain
+ * `linkedAt`: when its device was linked, as the chain began, if it was.
+ *
+ * @typedef {{ chain: Chain, startedAt: number, introduced: string[], linkedAt?: number }} SendingChain
  */
 
 /**

@@ -186,8 +186,12 @@ export class Outgoing {
       const row = await store.get(SENDING + conversation)
       const readers = await people.readers(place, !row)
       checkReaders(place, readers, row?.value)
-      const sealed = await seal(use, text, place, own.keys, row?.value, readers, now())
-      const { id, counter } = sealed.chain.chain
+      const linkedAt = own.extras.link?.at
+      // A device that was removed and linked again has perhaps introduced its chain with a message that readers refused.
+      const before = row && row.value.linkedAt !== linkedAt ? { ...row.value, startedAt: 0 } : row?.value
+      const sealed = await seal(use, text, place, own.keys, before, readers, now())
+      const chain = { ...sealed.chain, linkedAt }
+      const { id, counter } = chain.chain
       const sent = {
         conversation,
         activity: { ...activity, message: sealed.message },
@@ -199,13 +203,13 @@ export class Outgoing {
       }
       /** @type {Change[]} */
       const changes = [
-        { key: SENDING + conversation, value: sealed.chain, version: row?.version ?? 0 },
+        { key: SENDING + conversation, value: chain, version: row?.version ?? 0 },
         { key: SENT + key, value: sent, version: 0 },
       ]
       if (sealed.own) changes.push({ key: `${OWN_CHAIN}${conversation}/${sealed.own.id}`, value: sealed.own })
       if (await store.commit(changes)) {
         this.#unanswered.set(key, conversation)
-        this.#seen.set(conversation, farOf(sealed.chain))
+        this.#seen.set(conversation, farOf(chain))
         return sent
       }
       // Another tab has sealed in this conversation, perhaps the same activity.

@@ -59,11 +59,22 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class SendingChain:
-    """A device's own chain in a conversation. ``introduced``: the devices that have got it. Times are Unix seconds."""
+    """A device's own chain in a conversation. ``introduced``: the devices that have got it. Times are Unix seconds.
+
+    ``linked_at``: when its device was linked, as the chain began; 0: it was not.
+    """
 
     chain: Chain
     started_at: int
     introduced: frozenset[bytes] = frozenset()
+    linked_at: int = 0
+
+    def under(self, linked_at: int) -> SendingChain:
+        """Return the chain of a device that was linked at that time: it has ended if the device was linked since.
+
+        A device that was removed and linked again has perhaps introduced it with a message that its readers refused.
+        """
+        return self if self.linked_at == linked_at else replace(self, started_at=0)
 
     def ended(self, members: Collection[bytes], now: int) -> bool:
         """Return whether the next message needs a new chain, if these devices should be able to read it."""

@@ -97,20 +97,20 @@ class Outgoing:
         reached = set(readers.sealing) | (current.introduced if current else frozenset())
         if place.sender != place.receiver and not of_receiver & reached:
             raise NoReaders(f"{place.receiver} has no device that can read sealed messages, or none that was accepted")
-        now = self._now()
+        now, linked_at = self._now(), self._own.linked_at
+        before = current.under(linked_at) if current else None
         # Sealing for many devices takes milliseconds.
-        sealed = await asyncio.to_thread(
-            seal, text, place, self._own.keys, current, readers, now=now, random=os.urandom
-        )
+        sealed = await asyncio.to_thread(seal, text, place, self._own.keys, before, readers, now=now, random=os.urandom)
+        chain = replace(sealed.chain, linked_at=linked_at)
         sent = {
             "message": sealed.message,
             "introduces": sorted(sealed.introduces),
-            "next": [sealed.chain.chain.id, sealed.chain.chain.counter],
+            "next": [chain.chain.id, chain.chain.counter],
             "at": now,
         }
-        changes: dict[str, Any] = {key: sent, SENDING + place.conversation: records.sending_row(sealed.chain)}
+        changes: dict[str, Any] = {key: sent, SENDING + place.conversation: records.sending_row(chain)}
         self._store.write(changes | self._to_open_it_later(place, sealed))
-        return sent, sealed.chain
+        return sent, chain
 
     def _to_open_it_later(self, place: Place, sealed: Sealed) -> dict[str, Any]:
         if sealed.own is None:

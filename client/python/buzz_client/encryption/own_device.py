@@ -70,6 +70,12 @@ class OwnDevice:
         """Return whether this device is its person's root, or has taken a link."""
         return self.extras["link"] is not None or (person is not None and person.root == self.keys.identity)
 
+    @property
+    def linked_at(self) -> int:
+        """When this device was linked the last time, by the clock of the device that did it; 0: it was not."""
+        link = self.extras["link"]
+        return 0 if link is None else int(link.at)
+
     def rotate(self, now: int) -> bool:
         """Replace the sealing key if it is old, and forget what was kept long enough. Returns whether one is new."""
         newest = self.keys.sealing[0]

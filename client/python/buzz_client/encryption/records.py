@@ -50,6 +50,7 @@ def sending_row(sending: SendingChain) -> Row:
         "chain": chain_row(sending.chain),
         "started_at": sending.started_at,
         "introduced": sorted(sending.introduced),
+        "linked_at": sending.linked_at,
     }
 
 
@@ -57,7 +58,9 @@ def sending_of(row: Row | None) -> SendingChain | None:
     """Return a device's own chain from its row, if there is one."""
     if row is None:
         return None
-    return SendingChain(Chain(**row["chain"]), row["started_at"], frozenset(row["introduced"]))
+    introduced = frozenset[bytes](row["introduced"])
+    # An earlier version stored no time of the link.
+    return SendingChain(Chain(**row["chain"]), row["started_at"], introduced, row.get("linked_at", 0))
 
 
 def person_row(person: KnownPerson) -> Row:
