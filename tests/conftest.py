@@ -1,6 +1,5 @@
 """Fixtures that every kind of test shares."""
 
-import gc
 import logging
 import os
 import sys
@@ -44,12 +43,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run end-to-end tests on SQLite, PostgreSQL and two nodes, and contract tests behind PgBouncer as well",
     )
-
-
-def pytest_collection_finish() -> None:
-    """Let no later collection of garbage go through what was imported and collected, which stays until the end."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
